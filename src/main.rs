@@ -1,0 +1,3 @@
+//! Replaces the firmware of a small Linux box from inside the running system.
+
+fn main() {}

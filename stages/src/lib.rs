@@ -1,0 +1,1 @@
+//! Takes a running Linux box over.
