@@ -1,3 +1,47 @@
-//! Replaces the firmware of a small Linux box from inside the running system.
+//! Maps an error to a message and an exit code, and does nothing else.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use flasher::error::{Exit, Result};
+use flasher::report::Reporter;
+use flasher::{cli, cmd};
+use stages::Wakeup;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match stages::wake() {
+        Wakeup::NotPidOne => (),
+        Wakeup::Marker => stages::init_marker(),
+        Wakeup::TakenOver(pid_one) => cmd::pid_one::run(*pid_one),
+        Wakeup::Prepared(root) => root.enter(),
+        Wakeup::NothingToDo(why) => stages::boot_on(&why),
+    }
+    let (global, verb) = match cli::parse(std::env::args_os().skip(1)) {
+        Ok(parsed) => parsed,
+        Err(failure) => {
+            let mut reporter = Reporter::new(&cli::Global::default());
+            reporter.failure(&failure);
+            return exit(Err(failure));
+        }
+    };
+    log_to_stderr(global.verbosity);
+    let mut reporter = Reporter::new(&global);
+    exit(cmd::run(verb, &mut reporter))
+}
+
+fn exit(result: Result<Exit>) -> ExitCode {
+    ExitCode::from(u8::from(result.unwrap_or_else(|failure| failure.exit)))
+}
+
+/// `RUST_LOG` has the last word.
+fn log_to_stderr(verbosity: cli::Verbosity) {
+    let level = match verbosity {
+        cli::Verbosity::Quiet => log::LevelFilter::Error,
+        cli::Verbosity::Normal => log::LevelFilter::Warn,
+        cli::Verbosity::Verbose => log::LevelFilter::Debug,
+    };
+    env_logger::Builder::new()
+        .filter_level(level)
+        .parse_default_env()
+        .init();
+}

@@ -1,1 +1,64 @@
-//! Takes a running Linux box over.
+//! Takes a running Linux box over, so that the flash it runs from can be rewritten.
+//!
+//! The way is the Artec procedure (seed 004) with every hope in it replaced by a proof:
+//!
+//! 1. *Stage one* ([`RamRoot`] → [`Populated`] → [`Pivoted`] → [`Armed`], driven by [`take_over`]): a root in RAM
+//!    is made the root of the system, and busybox init is told by its inittab to start us as PID 1.
+//! 2. *Stage two* ([`wake`]): as PID 1 we re-execute ourselves on the new root's console, so that no file of the
+//!    old root stays open.
+//! 3. *Stage three* ([`PidOne::detach`] → [`Detached`]): the old root is unmounted and proved gone.
+//!
+//! This crate knows mounts, processes, init, watchdog and power. It knows nothing of images or of what is
+//! written: the caller's plan crosses the exec as an opaque JSON value in the [`HandOff`], and the caller gets an
+//! [`Unheld`] as the proof that nothing uses the partitions it is about to erase.
+//!
+//! No function here panics on data from outside, and as PID 1 no path ends in an exit ([`guard`]).
+
+mod arm;
+mod boot_on;
+mod detach;
+mod error;
+mod event;
+pub mod guard;
+mod handoff;
+mod holders;
+pub mod init;
+pub mod inittab;
+mod kill;
+pub mod memory;
+mod mounts;
+mod mtd;
+mod pidone;
+mod pivot;
+mod populate;
+pub mod power;
+mod prepare;
+mod process;
+mod proof;
+mod ramroot;
+pub mod rescue;
+mod route;
+mod say;
+pub mod signals;
+mod sys;
+mod takeover;
+mod wake;
+pub mod watchdog;
+
+pub use arm::{Armed, init_marker};
+pub use boot_on::boot_on;
+pub use detach::{DetachError, Detached};
+pub use error::{Error, ErrorKind, Result};
+pub use event::StageEvent;
+pub use guard::set_flash_touched;
+pub use handoff::HandOff;
+pub use holders::{Holder, HolderKind, holders};
+pub use pidone::PidOne;
+pub use pivot::Pivoted;
+pub use populate::{DeviceNode, Populate, Populated};
+pub use prepare::{PreparedRoot, prepare};
+pub use proof::{MtdTarget, Unheld, prove_unheld_in_place};
+pub use ramroot::RamRoot;
+pub use route::{Refusal, takeover_route};
+pub use takeover::{Limits, take_over, take_over_with};
+pub use wake::{Wakeup, wake};

@@ -1,0 +1,425 @@
+//! A real flash device, through its character device `/dev/mtdN`.
+//!
+//! Never through `/dev/mtdblockN`: that driver keeps one erase block in a write-back cache and flushes it
+//! when the device is closed (`drivers/mtd/mtdblock.c`), so that errors come too late, pages are programmed
+//! out of order, and bad blocks are not known at all.
+#![forbid(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::discover::{self, MtdInfo, SystemPaths, list};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::flash::{EccStats, Flash};
+use crate::geometry::{EraseRegion, Geometry};
+use crate::ioctl::{self, EraseInfoUser, EraseInfoUser64};
+use crate::kind::FlashKind;
+use crate::transfer::{self, Stopped};
+
+/// `MTD_CHAR_MAJOR` in `include/linux/mtd/mtd.h`. Minor 2N is mtdN, minor 2N+1 is mtdN read-only.
+pub(crate) const MTD_CHAR_MAJOR: u32 = 90;
+
+/// What a device is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading, and asking about blocks.
+    ReadOnly,
+    /// Everything.
+    ReadWrite,
+}
+
+/// An open MTD character device.
+#[derive(Debug)]
+pub struct MtdDevice {
+    file: File,
+    info: MtdInfo,
+    label: String,
+    access: Access,
+}
+
+impl MtdDevice {
+    /// Opens the device that `info` describes and makes sure that it still is the same one.
+    ///
+    /// MTD numbers are given out in the order of probing. Between listing and opening a driver may have been
+    /// reloaded, and a node in `/dev` may be stale; therefore device number, name, kind, size (modulo 2^32,
+    /// `MEMGETINFO` knows no more), erase size and erase regions must all be those that were listed.
+    ///
+    /// # Errors
+    /// [`NoDeviceNode`](ErrorKind::NoDeviceNode) when `/dev` lacks the node (none is made),
+    /// [`NotMtd`](ErrorKind::NotMtd) and [`WrongDevice`](ErrorKind::WrongDevice) when the file is something
+    /// else, `EACCES` when a read-only device is opened for writing.
+    pub fn open(paths: &SystemPaths, info: &MtdInfo, access: Access) -> Result<MtdDevice> {
+        let label = info.label();
+        let path = node(paths, info.index);
+        let file = open_node(&path, access).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                let (major, minor) = discover::device_number(paths, info.index);
+                return Error::new(Operation::Open, &label, None, ErrorKind::NoDeviceNode { major, minor });
+            }
+            Error::io(Operation::Open, &label, None, error)
+        })?;
+        let index = index_of(&file, &label)?;
+        if index != info.index {
+            return Err(wrong(&label, "device number"));
+        }
+        if discover::current_name(paths, info.index).is_some_and(|name| name != info.name) {
+            return Err(wrong(&label, "name"));
+        }
+        let geometry = checked_geometry(&file, &label, &info.geometry)?;
+        let info = MtdInfo {
+            geometry,
+            ..info.clone()
+        };
+        Ok(MtdDevice {
+            file,
+            info,
+            label,
+            access,
+        })
+    }
+
+    /// Opens the MTD character device at `path`, whatever its name, after looking it up in [`list`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`NotMtd`](ErrorKind::NotMtd) for anything but a character device of MTD,
+    /// `/dev/mtdblockN` included.
+    pub fn open_path(paths: &SystemPaths, path: &Path, access: Access) -> Result<MtdDevice> {
+        let label = path.display().to_string();
+        let file = open_node(path, access).map_err(|error| Error::io(Operation::Open, &label, None, error))?;
+        let index = index_of(&file, &label)?;
+        let info = list(paths)?
+            .into_iter()
+            .find(|info| info.index == index)
+            .ok_or_else(|| wrong(&label, "device number"))?;
+        let geometry = checked_geometry(&file, &label, &info.geometry)?;
+        Ok(MtdDevice {
+            file,
+            label: info.label(),
+            info: MtdInfo { geometry, ..info },
+            access,
+        })
+    }
+
+    /// What was found out about the device.
+    pub fn info(&self) -> &MtdInfo {
+        &self.info
+    }
+
+    /// What the device was opened for.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    fn fail(&self, operation: Operation, offset: u64, kind: ErrorKind) -> Error {
+        Error::new(operation, &self.label, Some(offset), kind)
+    }
+
+    fn system(&self, operation: Operation, offset: u64) -> impl FnOnce(io::Error) -> Error + '_ {
+        move |error| Error::io(operation, &self.label, Some(offset), error)
+    }
+
+    fn stopped(&self, operation: Operation, stopped: Stopped) -> Error {
+        match stopped.source {
+            Some(source) => Error::io(operation, &self.label, Some(stopped.offset), source),
+            None => self.fail(operation, stopped.offset, stopped.kind),
+        }
+    }
+
+    /// The kernel clips reads and writes at the end of the device without a word; we refuse them.
+    fn check_range(&self, operation: Operation, offset: u64, length: u64) -> Result<()> {
+        match offset.checked_add(length) {
+            Some(end) if end <= self.info.geometry.size => Ok(()),
+            _ => Err(self.fail(operation, offset, ErrorKind::OutOfRange)),
+        }
+    }
+
+    fn check_writable(&self, operation: Operation, offset: u64) -> Result<()> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(self.fail(operation, offset, ErrorKind::ReadOnly)),
+        }
+    }
+
+    fn block(&self, operation: Operation, block: u64) -> Result<Range<u64>> {
+        let geometry = &self.info.geometry;
+        let found = geometry
+            .block_at(block)
+            .ok_or_else(|| self.fail(operation, block, ErrorKind::OutOfRange))?;
+        if found.start != block {
+            return Err(self.fail(operation, block, ErrorKind::Unaligned));
+        }
+        Ok(found)
+    }
+
+    /// The lock ioctls have no 64-bit form.
+    fn lock_range(&self, operation: Operation, range: &Range<u64>) -> Result<EraseInfoUser> {
+        let length = range.end.checked_sub(range.start).unwrap_or(u64::MAX);
+        self.check_range(operation, range.start, length)?;
+        narrow(range).ok_or_else(|| self.fail(operation, range.start, ErrorKind::OutOfRange))
+    }
+}
+
+impl Flash for MtdDevice {
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn geometry(&self) -> &Geometry {
+        &self.info.geometry
+    }
+
+    fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.check_range(Operation::Read, offset, buf.len() as u64)?;
+        transfer::read_full(offset, buf, |part, at| self.file.read_at(part, at))
+            .map_err(|stopped| self.stopped(Operation::Read, stopped))
+    }
+
+    fn erase(&mut self, block: u64) -> Result<()> {
+        self.check_writable(Operation::Erase, block)?;
+        let range = self.block(Operation::Erase, block)?;
+        let wide = EraseInfoUser64 {
+            start: range.start,
+            length: range.end - range.start,
+        };
+        let fd = self.file.as_fd();
+        transfer::erase_either(
+            || ioctl::memerase64(fd, wide),
+            narrow(&range).map(|range| move || ioctl::memerase(fd, range)),
+        )
+        .map_err(self.system(Operation::Erase, block))
+    }
+
+    fn program(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+        self.check_writable(Operation::Program, offset)?;
+        self.check_range(Operation::Program, offset, data.len() as u64)?;
+        let write_size = self.info.geometry.write_size.max(1);
+        if self.info.geometry.kind.is_nand() {
+            let unit = u64::from(write_size);
+            if !offset.is_multiple_of(unit) || !(data.len() as u64).is_multiple_of(unit) {
+                return Err(self.fail(Operation::Program, offset, ErrorKind::Unaligned));
+            }
+        }
+        transfer::write_full(offset, data, write_size as usize, |part, at| {
+            self.file.write_at(part, at)
+        })
+        .map_err(|stopped| self.stopped(Operation::Program, stopped))
+    }
+
+    fn is_bad(&mut self, block: u64) -> Result<bool> {
+        self.block(Operation::CheckBad, block)?;
+        match ioctl::memgetbadblock(self.file.as_fd(), block) {
+            // Newer kernels answer 0 where there are no bad blocks, old ones do not answer.
+            Err(error) if unsupported(&error) => Ok(false),
+            result => result.map_err(self.system(Operation::CheckBad, block)),
+        }
+    }
+
+    fn mark_bad(&mut self, block: u64) -> Result<()> {
+        self.check_writable(Operation::MarkBad, block)?;
+        self.block(Operation::MarkBad, block)?;
+        ioctl::memsetbadblock(self.file.as_fd(), block).map_err(self.system(Operation::MarkBad, block))
+    }
+
+    fn is_locked(&mut self, range: Range<u64>) -> Result<Option<bool>> {
+        let narrow = self.lock_range(Operation::CheckLock, &range)?;
+        match ioctl::memislocked(self.file.as_fd(), narrow) {
+            Ok(locked) => Ok(Some(locked)),
+            Err(error) if unsupported(&error) => Ok(None),
+            Err(error) => Err(self.system(Operation::CheckLock, range.start)(error)),
+        }
+    }
+
+    fn unlock(&mut self, range: Range<u64>) -> Result<()> {
+        self.check_writable(Operation::Unlock, range.start)?;
+        let narrow = self.lock_range(Operation::Unlock, &range)?;
+        match ioctl::memunlock(self.file.as_fd(), narrow) {
+            Err(error) if unsupported(&error) => Ok(()),
+            result => result.map_err(self.system(Operation::Unlock, range.start)),
+        }
+    }
+
+    fn lock(&mut self, range: Range<u64>) -> Result<()> {
+        self.check_writable(Operation::Lock, range.start)?;
+        let narrow = self.lock_range(Operation::Lock, &range)?;
+        ioctl::memlock(self.file.as_fd(), narrow).map_err(self.system(Operation::Lock, range.start))
+    }
+
+    fn ecc_stats(&mut self) -> Result<Option<EccStats>> {
+        // The kernel answers with zeros for every device; only NAND has counters that move.
+        if !self.info.geometry.kind.is_nand() {
+            return Ok(None);
+        }
+        match ioctl::eccgetstats(self.file.as_fd()) {
+            Ok(stats) => Ok(Some(stats)),
+            Err(error) if unsupported(&error) => Ok(None),
+            Err(error) => Err(Error::io(Operation::EccStats, &self.label, None, error)),
+        }
+    }
+}
+
+/// Whether the kernel or the driver does not have the call at all.
+fn unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY))
+}
+
+fn wrong(label: &str, what: &'static str) -> Error {
+    Error::new(Operation::Open, label, None, ErrorKind::WrongDevice(what))
+}
+
+/// The range for the ioctls that count in 32 bits; `None` where it does not fit.
+fn narrow(range: &Range<u64>) -> Option<EraseInfoUser> {
+    let start = u32::try_from(range.start).ok()?;
+    let length = u32::try_from(range.end.checked_sub(range.start)?).ok()?;
+    Some(EraseInfoUser { start, length })
+}
+
+/// `/dev/mtdN`, or `/dev/mtd/N` as devfs had it and some old boxes still do.
+pub(crate) fn node(paths: &SystemPaths, index: u32) -> PathBuf {
+    let path = paths.dev.join(format!("mtd{index}"));
+    if !path.exists() {
+        let old = paths.dev.join("mtd").join(index.to_string());
+        if old.exists() {
+            return old;
+        }
+    }
+    path
+}
+
+fn open_node(path: &Path, access: Access) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(access == Access::ReadWrite)
+        .open(path)
+}
+
+/// The MTD number of an open character device.
+fn index_of(file: &File, label: &str) -> Result<u32> {
+    let metadata = file
+        .metadata()
+        .map_err(|error| Error::io(Operation::Open, label, None, error))?;
+    let number = metadata.rdev();
+    if !metadata.file_type().is_char_device() || libc::major(number) != MTD_CHAR_MAJOR {
+        return Err(Error::new(Operation::Open, label, None, ErrorKind::NotMtd));
+    }
+    Ok(libc::minor(number) / 2)
+}
+
+/// The geometry that the open device reports, for a device of `size` bytes.
+///
+/// `MEMGETINFO` gives the size modulo 2^32 only; `size` is what `/proc/mtd` or sysfs say.
+pub(crate) fn reported_geometry(file: &File, size: Option<u64>) -> io::Result<Geometry> {
+    let info = ioctl::memgetinfo(file.as_fd())?;
+    let count = ioctl::memgetregioncount(file.as_fd())?;
+    let mut regions = Vec::new();
+    // One region is no more than the uniform chip that it is.
+    if count > 1 {
+        for index in 0..count {
+            let region = ioctl::memgetregioninfo(file.as_fd(), index)?;
+            regions.push(EraseRegion {
+                offset: u64::from(region.offset),
+                erase_size: region.erasesize,
+                blocks: region.numblocks,
+            });
+        }
+    }
+    Ok(Geometry {
+        kind: FlashKind::from_abi(info.kind),
+        size: size
+            .filter(|size| *size as u32 == info.size)
+            .unwrap_or(u64::from(info.size)),
+        erase_size: info.erasesize,
+        write_size: info.writesize,
+        oob_size: info.oobsize,
+        flags: info.flags,
+        regions,
+    })
+}
+
+/// What the open device reports, if that is what was listed.
+fn checked_geometry(file: &File, label: &str, listed: &Geometry) -> Result<Geometry> {
+    let found =
+        reported_geometry(file, Some(listed.size)).map_err(|error| Error::io(Operation::Open, label, None, error))?;
+    match difference(listed, &found) {
+        Some(what) => Err(wrong(label, what)),
+        None => Ok(found),
+    }
+}
+
+/// What tells the device that was found from the one that was listed.
+fn difference(listed: &Geometry, found: &Geometry) -> Option<&'static str> {
+    if found.size != listed.size {
+        return Some("size");
+    }
+    if found.erase_size != listed.erase_size {
+        return Some("erase size");
+    }
+    // /proc/mtd alone does not tell the kind, and then neither the write size.
+    if listed.kind == FlashKind::Unknown {
+        return None;
+    }
+    if found.kind != listed.kind {
+        return Some("type");
+    }
+    if found.write_size != listed.write_size {
+        return Some("write size");
+    }
+    (found.regions != listed.regions).then_some("erase regions")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn any_difference_from_the_listed_geometry_is_found() {
+        let listed = Geometry::nand(0x800_0000, 0x2_0000, 2048, 64);
+        assert_eq!(difference(&listed, &listed), None);
+        let with = |change: fn(&mut Geometry)| {
+            let mut found = listed.clone();
+            change(&mut found);
+            difference(&listed, &found)
+        };
+        assert_eq!(with(|found| found.size /= 2), Some("size"));
+        assert_eq!(with(|found| found.erase_size /= 2), Some("erase size"));
+        assert_eq!(with(|found| found.kind = FlashKind::Nor), Some("type"));
+        assert_eq!(with(|found| found.write_size = 512), Some("write size"));
+        assert_eq!(
+            with(|found| found.regions.push(EraseRegion {
+                offset: 0,
+                erase_size: 1,
+                blocks: 1
+            })),
+            Some("erase regions")
+        );
+    }
+
+    #[test]
+    fn a_kind_that_was_not_known_when_listing_does_not_count_as_different() {
+        let found = Geometry::nand(0x800_0000, 0x2_0000, 2048, 64);
+        let listed = Geometry {
+            kind: FlashKind::Unknown,
+            write_size: 1,
+            oob_size: 0,
+            ..found.clone()
+        };
+        assert_eq!(difference(&listed, &found), None);
+    }
+
+    #[test]
+    fn ranges_that_need_64_bits_have_no_narrow_form() {
+        assert_eq!(
+            narrow(&(0x2_0000..0x4_0000)),
+            Some(EraseInfoUser {
+                start: 0x2_0000,
+                length: 0x2_0000
+            })
+        );
+        assert_eq!(narrow(&(1 << 32..(1 << 32) + 0x2_0000)), None);
+        assert_eq!(narrow(&(0..1 << 32)), None);
+    }
+}

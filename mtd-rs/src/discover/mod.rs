@@ -1,0 +1,147 @@
+//! Which MTD devices a box has.
+//!
+//! sysfs tells most (kernels from 2.6.31 on with `CONFIG_SYSFS`). Where it has no attributes, `/proc/mtd`
+//! gives names and sizes, and the device node is asked for the rest. Nothing is written here.
+#![forbid(unsafe_code)]
+
+mod proc_mtd;
+mod sysfs;
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use crate::device::{self, MTD_CHAR_MAJOR};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::geometry::Geometry;
+use crate::kind::FlashKind;
+
+/// Where the kernel shows its MTD devices. Tests and chroots have other paths than the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemPaths {
+    /// The list of devices, `/proc/mtd`.
+    pub proc_mtd: PathBuf,
+    /// The class directory, `/sys/class/mtd`.
+    pub sys_class_mtd: PathBuf,
+    /// Where the nodes `mtdN` are, `/dev`.
+    pub dev: PathBuf,
+}
+
+impl Default for SystemPaths {
+    fn default() -> Self {
+        SystemPaths {
+            proc_mtd: "/proc/mtd".into(),
+            sys_class_mtd: "/sys/class/mtd".into(),
+            dev: "/dev".into(),
+        }
+    }
+}
+
+/// What can be found out about an MTD device without writing to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MtdInfo {
+    /// N of `mtdN`.
+    pub index: u32,
+    /// The name of the partition. Names need not be unique, and may hold spaces.
+    pub name: String,
+    /// The shape. Where only `/proc/mtd` could be read, the kind is [`FlashKind::Unknown`], the write size 1
+    /// and the flags 0. Regions are only known where the device node could be opened.
+    pub geometry: Geometry,
+    /// Whether the kernel lets the device be written (`MTD_WRITEABLE`). `false` where that is not known.
+    pub writable: bool,
+    /// Where the partition begins, in bytes from the start of its parent. Kernels from 4.1 on, partitions only.
+    pub offset: Option<u64>,
+    /// N of the device that this is a partition of, where the kernel shows that one as a device too
+    /// (`CONFIG_MTD_PARTITIONED_MASTER`, or a partition within a partition).
+    pub parent: Option<u32>,
+    /// How many bits per ECC step can be corrected. 0 where there is no ECC, `None` where that is not known.
+    pub ecc_strength: Option<u32>,
+    /// Bad blocks of the device.
+    pub bad_blocks: Option<u32>,
+    /// Bits corrected since the device was attached.
+    pub corrected_bits: Option<u32>,
+    /// Uncorrectable errors since the device was attached.
+    pub ecc_failures: Option<u32>,
+}
+
+impl MtdInfo {
+    /// What to call the device in messages: `mtd1 "Kernel"`.
+    pub fn label(&self) -> String {
+        format!("mtd{} \"{}\"", self.index, self.name)
+    }
+}
+
+/// Lists the MTD devices of the box, sorted by their numbers.
+///
+/// A box without MTD, that is without `/proc/mtd` and without the sysfs class, has an empty list.
+///
+/// # Errors
+/// When the lists of the kernel cannot be read or understood. A device that cannot be opened is no error;
+/// what is not known of it is described at [`MtdInfo`].
+pub fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
+    let mut found = sysfs::list(paths)?;
+    if found.is_empty() {
+        found = from_proc(paths)?;
+    }
+    found.sort_by_key(|info| info.index);
+    Ok(found)
+}
+
+fn from_proc(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
+    let label = paths.proc_mtd.to_string_lossy();
+    let text = match fs::read(&paths.proc_mtd) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io(Operation::List, &label, None, error)),
+    };
+    let lines = proc_mtd::parse(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| Error::new(Operation::List, &label, None, ErrorKind::Malformed))?;
+    Ok(lines.into_iter().map(|line| complete(paths, line)).collect())
+}
+
+/// Asks the device node for what `/proc/mtd` does not tell.
+fn complete(paths: &SystemPaths, line: proc_mtd::Line) -> MtdInfo {
+    let known = Geometry {
+        kind: FlashKind::Unknown,
+        write_size: 1,
+        flags: 0,
+        ..Geometry::nor(line.size, line.erase_size)
+    };
+    let geometry = asked(paths, line.index, line.size)
+        // A stale node may belong to another device; what it says is not mixed in.
+        .filter(|asked| asked.size == line.size && asked.erase_size == line.erase_size)
+        .unwrap_or(known);
+    MtdInfo {
+        index: line.index,
+        name: line.name,
+        writable: geometry.is_writable(),
+        geometry,
+        offset: None,
+        parent: None,
+        ecc_strength: None,
+        bad_blocks: None,
+        corrected_bits: None,
+        ecc_failures: None,
+    }
+}
+
+/// What the device node says, if there is one that can be opened.
+fn asked(paths: &SystemPaths, index: u32, size: u64) -> Option<Geometry> {
+    let file = fs::File::open(device::node(paths, index)).ok()?;
+    device::reported_geometry(&file, Some(size)).ok()
+}
+
+/// Major and minor number that the node of mtdN must have.
+pub(crate) fn device_number(paths: &SystemPaths, index: u32) -> (u32, u32) {
+    sysfs::device_number(paths, index).unwrap_or((MTD_CHAR_MAJOR, 2 * index))
+}
+
+/// The name that mtdN has right now; `None` where the kernel does not say.
+pub(crate) fn current_name(paths: &SystemPaths, index: u32) -> Option<String> {
+    if let Some(name) = sysfs::name(paths, index) {
+        return Some(name);
+    }
+    let text = fs::read(&paths.proc_mtd).ok()?;
+    let lines = proc_mtd::parse(&String::from_utf8_lossy(&text))?;
+    lines.into_iter().find(|line| line.index == index).map(|line| line.name)
+}

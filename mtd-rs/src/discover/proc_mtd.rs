@@ -1,0 +1,96 @@
+//! `/proc/mtd`, as `mtd_proc_show` in `drivers/mtd/mtdcore.c` prints it:
+//!
+//! ```text
+//! dev:    size   erasesize  name
+//! mtd0: 00080000 00020000 "U-Boot"
+//! ```
+//!
+//! Sizes are hexadecimal with *at least* eight digits. The name is printed between quotes but not escaped, so
+//! that it may hold spaces and even quotes itself.
+#![forbid(unsafe_code)]
+
+/// One line of `/proc/mtd`; sizes in bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) index: u32,
+    pub(super) size: u64,
+    pub(super) erase_size: u32,
+    pub(super) name: String,
+}
+
+/// All lines of `/proc/mtd`; `None` when one of them cannot be understood.
+pub(super) fn parse(text: &str) -> Option<Vec<Line>> {
+    text.lines()
+        .filter(|line| !line.starts_with("dev:") && !line.trim().is_empty())
+        .map(parse_line)
+        .collect()
+}
+
+fn parse_line(line: &str) -> Option<Line> {
+    let (device, rest) = line.split_once(':')?;
+    let index = device.strip_prefix("mtd")?.parse().ok()?;
+    let first = rest.find('"')?;
+    let last = rest.rfind('"')?;
+    let name = rest.get(first + 1..last)?.to_owned();
+    let mut numbers = rest[..first].split_whitespace();
+    let size = u64::from_str_radix(numbers.next()?, 16).ok()?;
+    let erase_size = u32::from_str_radix(numbers.next()?, 16).ok()?;
+    Some(Line {
+        index,
+        size,
+        erase_size,
+        name,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn only(line: &str) -> Line {
+        let mut lines = parse(line).unwrap();
+        assert_eq!(lines.len(), 1);
+        lines.remove(0)
+    }
+
+    #[test]
+    fn numbers_are_hexadecimal() {
+        let line = only("mtd12: 00780000 00020000 \"U-Boot\"\n");
+        assert_eq!((line.index, line.size, line.erase_size), (12, 0x78_0000, 0x2_0000));
+    }
+
+    #[test]
+    fn names_keep_their_spaces_and_quotes() {
+        assert_eq!(only("mtd4: 00020000 00020000 \"U-Boot Config\"").name, "U-Boot Config");
+        assert_eq!(
+            only("mtd4: 00020000 00020000 \"a \"quoted\" name\"").name,
+            "a \"quoted\" name"
+        );
+        assert_eq!(only("mtd4: 00020000 00020000 \" b \"").name, " b ");
+        assert_eq!(only("mtd4: 00020000 00020000 \"\"").name, "");
+        assert_eq!(only("mtd4: 00020000 00020000 \"spi0.0: part\"").name, "spi0.0: part");
+    }
+
+    #[test]
+    fn sizes_may_need_more_than_32_bits() {
+        assert_eq!(only("mtd0: 200000000 00100000 \"big\"").size, 8 << 30);
+    }
+
+    #[test]
+    fn the_head_line_alone_is_an_empty_list() {
+        assert_eq!(parse("dev:    size   erasesize  name\n"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_not_skipped() {
+        for line in [
+            "mtd0: 00080000",
+            "mtd0: 00080000 00020000 \"",
+            "mtdx: 1 1 \"a\"",
+            "mtd0: zz 1 \"a\"",
+        ] {
+            assert_eq!(parse(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! `/sys/class/mtd`, documented in `Documentation/ABI/testing/sysfs-class-mtd` of the kernel.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::{MtdInfo, SystemPaths};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::geometry::Geometry;
+use crate::kind::{FlashKind, MTD_WRITEABLE};
+
+/// All devices of the class. Empty where there is no class, or where it has no attributes: before 2.6.31 the
+/// class existed only for udev to make the nodes.
+pub(super) fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
+    let class = &paths.sys_class_mtd;
+    let fail = |error| Error::io(Operation::List, &class.to_string_lossy(), None, error);
+    let entries = match fs::read_dir(class) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(fail(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let file_name = entry.map_err(fail)?.file_name();
+        if let Some(index) = index_of(&file_name.to_string_lossy()) {
+            found.extend(device(paths, index)?);
+        }
+    }
+    Ok(found)
+}
+
+/// N of `mtdN`. `mtdNro`, the second minor of each device, is no device of its own.
+fn index_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("mtd")?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}
+
+/// One device; `None` when it has no attributes or went away meanwhile.
+fn device(paths: &SystemPaths, index: u32) -> Result<Option<MtdInfo>> {
+    let directory = paths.sys_class_mtd.join(format!("mtd{index}"));
+    let attributes = Attributes { directory: &directory };
+    let Some(size) = attributes.number("size")? else {
+        return Ok(None);
+    };
+    // What every kernel with `size` has as well must be there: a guess would end in wrong erases.
+    let flags = attributes.required("flags")?;
+    let mut geometry = Geometry {
+        kind: FlashKind::from_sysfs(&attributes.text("type")?.unwrap_or_default()),
+        size,
+        erase_size: attributes.required("erasesize")?,
+        write_size: attributes.required("writesize")?,
+        oob_size: attributes.small("oobsize")?.unwrap_or(0),
+        flags,
+        regions: Vec::new(),
+    };
+    // sysfs says how many regions there are, but only the device node says which. Partitions never have
+    // regions of their own (`allocate_partition` in drivers/mtd/mtdpart.c), so that this concerns whole chips.
+    if attributes.small("numeraseregions")?.unwrap_or(0) > 1
+        && let Some(asked) = super::asked(paths, index, size)
+    {
+        geometry.regions = asked.regions;
+    }
+    Ok(Some(MtdInfo {
+        index,
+        name: attributes.text("name")?.unwrap_or_default(),
+        writable: flags & MTD_WRITEABLE != 0,
+        geometry,
+        offset: attributes.number("offset")?,
+        parent: parent_of(&directory),
+        ecc_strength: attributes.small("ecc_strength")?,
+        bad_blocks: attributes.small("bad_blocks")?,
+        corrected_bits: attributes.small("corrected_bits")?,
+        ecc_failures: attributes.small("ecc_failures")?,
+    }))
+}
+
+/// The attribute files of one device.
+struct Attributes<'a> {
+    directory: &'a Path,
+}
+
+impl Attributes<'_> {
+    /// The text without its line end; `None` where this kernel does not have the attribute.
+    fn text(&self, name: &str) -> Result<Option<String>> {
+        match fs::read(self.directory.join(name)) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(Operation::List, &self.label(name), None, error)),
+        }
+    }
+
+    /// A number, decimal or with `0x` (only `flags` has that).
+    fn number(&self, name: &str) -> Result<Option<u64>> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        let text = text.trim();
+        let number = match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => text.parse(),
+        };
+        number.map(Some).map_err(|_| self.malformed(name))
+    }
+
+    fn small(&self, name: &str) -> Result<Option<u32>> {
+        match self.number(name)? {
+            Some(number) => u32::try_from(number).map(Some).map_err(|_| self.malformed(name)),
+            None => Ok(None),
+        }
+    }
+
+    fn required(&self, name: &str) -> Result<u32> {
+        self.small(name)?.ok_or_else(|| self.malformed(name))
+    }
+
+    fn malformed(&self, name: &str) -> Error {
+        Error::new(Operation::List, &self.label(name), None, ErrorKind::Malformed)
+    }
+
+    fn label(&self, name: &str) -> String {
+        self.directory.join(name).to_string_lossy().into_owned()
+    }
+}
+
+/// The MTD device that this one lies in: its directory in `/sys/devices` is then a child of the other's
+/// (`add_mtd_device` in drivers/mtd/mtdcore.c sets `dev.parent`).
+fn parent_of(directory: &Path) -> Option<u32> {
+    let real = fs::canonicalize(directory).ok()?;
+    let mut above = real.parent()?;
+    // The class puts a directory `mtd` of its own below devices of other classes.
+    if above.file_name()? == "mtd" {
+        above = above.parent()?;
+    }
+    index_of(above.file_name()?.to_str()?)
+}
+
+/// Major and minor number from the attribute `dev`.
+pub(super) fn device_number(paths: &SystemPaths, index: u32) -> Option<(u32, u32)> {
+    let path = paths.sys_class_mtd.join(format!("mtd{index}")).join("dev");
+    let text = fs::read_to_string(path).ok()?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The name of mtdN.
+pub(super) fn name(paths: &SystemPaths, index: u32) -> Option<String> {
+    let directory = paths.sys_class_mtd.join(format!("mtd{index}"));
+    Attributes { directory: &directory }.text("name").ok()?
+}

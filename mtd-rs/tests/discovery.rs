@@ -1,0 +1,226 @@
+//! Finding the devices of a box. The fixtures have the format of the kernel's `drivers/mtd/mtdcore.c` and the
+//! layouts of real boxes (FACTS.md section 8): the modern QNAP TS-219 of Debian, and a TS-109 with the stock
+//! kernel 2.6.12 that knows nothing but `/proc/mtd`.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::os::unix::fs::symlink;
+
+use common::TempDir;
+use mtd_rs::{Access, ErrorKind, FlashKind, MtdDevice, Operation, SystemPaths, list};
+
+fn paths(root: &TempDir) -> SystemPaths {
+    SystemPaths {
+        proc_mtd: root.path().join("proc/mtd"),
+        sys_class_mtd: root.path().join("sys/class/mtd"),
+        dev: root.path().join("dev"),
+    }
+}
+
+const TS109: &str = "dev:    size   erasesize  name\n\
+    mtd0: 00080000 00020000 \"U-Boot\"\n\
+    mtd1: 00200000 00020000 \"Kernel\"\n\
+    mtd2: 00400000 00020000 \"RootFS1\"\n\
+    mtd3: 00100000 00020000 \"RootFS2\"\n\
+    mtd4: 00020000 00020000 \"U-Boot Config\"\n\
+    mtd5: 00060000 00020000 \"NAS Config\"\n";
+
+/// One device of a modern sysfs, at its place in the device tree, linked from the class.
+fn sysfs_device(root: &TempDir, tree: &str, index: u32, attributes: &[(&str, &str)]) {
+    let place = format!("sys/devices/{tree}/mtd{index}");
+    for (name, text) in attributes {
+        root.write(&format!("{place}/{name}"), &format!("{text}\n"));
+    }
+    std::fs::create_dir_all(root.path().join("sys/class/mtd")).unwrap();
+    symlink(
+        root.path().join(&place),
+        root.path().join(format!("sys/class/mtd/mtd{index}")),
+    )
+    .unwrap();
+}
+
+fn spi_partition(root: &TempDir, tree: &str, index: u32, name: &str, size: u32, offset: u32) {
+    sysfs_device(
+        root,
+        tree,
+        index,
+        &[
+            ("dev", &format!("90:{}", index * 2)),
+            ("name", name),
+            ("type", "nor"),
+            ("flags", "0xc00"),
+            ("size", &size.to_string()),
+            ("erasesize", "262144"),
+            ("writesize", "1"),
+            ("oobsize", "0"),
+            ("numeraseregions", "0"),
+            ("offset", &offset.to_string()),
+            ("ecc_strength", "0"),
+            ("bad_blocks", "0"),
+            ("corrected_bits", "0"),
+            ("ecc_failures", "0"),
+        ],
+    );
+}
+
+#[test]
+fn a_modern_box_is_read_from_sysfs_in_the_order_of_numbers() {
+    let root = TempDir::new();
+    let tree = "platform/spi0.0/mtd";
+    spi_partition(&root, tree, 10, "spare", 0x4_0000, 0xfc_0000);
+    spi_partition(&root, tree, 2, "RootFS1", 0x90_0000, 0x40_0000);
+    spi_partition(&root, tree, 0, "U-Boot", 0x8_0000, 0);
+    // The second minor of each device is listed by the class as well.
+    root.write("sys/class/mtd/mtd0ro/dev", "90:1\n");
+
+    let found = list(&paths(&root)).unwrap();
+    let indices: Vec<_> = found.iter().map(|info| info.index).collect();
+    assert_eq!(indices, [0, 2, 10]);
+    let rootfs = &found[1];
+    assert_eq!(rootfs.name, "RootFS1");
+    assert_eq!(rootfs.geometry.kind, FlashKind::Nor);
+    assert_eq!(rootfs.geometry.size, 0x90_0000);
+    assert_eq!(rootfs.geometry.erase_size, 0x4_0000);
+    assert_eq!(rootfs.geometry.flags, 0xc00);
+    assert!(rootfs.geometry.regions.is_empty());
+    assert!(rootfs.writable && rootfs.geometry.can_clear_bits());
+    assert_eq!(rootfs.offset, Some(0x40_0000));
+    assert_eq!(rootfs.parent, None);
+    assert_eq!(rootfs.ecc_strength, Some(0));
+    assert_eq!(rootfs.label(), "mtd2 \"RootFS1\"");
+}
+
+#[test]
+fn a_nand_shows_its_pages_bad_blocks_and_ecc() {
+    let root = TempDir::new();
+    let attributes = [
+        ("name", "ubi part"),
+        ("type", "mlc-nand"),
+        ("flags", "0x400"),
+        ("size", "8589934592"),
+        ("erasesize", "1048576"),
+        ("writesize", "8192"),
+        ("oobsize", "640"),
+        ("numeraseregions", "0"),
+        ("ecc_strength", "24"),
+        ("bad_blocks", "3"),
+        ("corrected_bits", "17"),
+        ("ecc_failures", "1"),
+    ];
+    sysfs_device(&root, "platform/nand/mtd", 0, &attributes);
+    let found = list(&paths(&root)).unwrap();
+    let info = &found[0];
+    assert_eq!(info.geometry.kind, FlashKind::MlcNand);
+    assert_eq!(info.geometry.size, 8 << 30);
+    assert_eq!((info.geometry.write_size, info.geometry.oob_size), (8192, 640));
+    assert_eq!(
+        (
+            info.ecc_strength,
+            info.bad_blocks,
+            info.corrected_bits,
+            info.ecc_failures
+        ),
+        (Some(24), Some(3), Some(17), Some(1))
+    );
+    assert_eq!(info.offset, None, "kernels before 4.1, and whole chips, have no offset");
+    assert_eq!(info.name, "ubi part");
+}
+
+#[test]
+fn a_partition_of_a_master_that_is_a_device_itself_names_its_parent() {
+    let root = TempDir::new();
+    spi_partition(&root, "platform/spi0.0/mtd", 0, "spi0.0", 0x100_0000, 0);
+    spi_partition(&root, "platform/spi0.0/mtd/mtd0", 1, "Kernel", 0x20_0000, 0x20_0000);
+    let found = list(&paths(&root)).unwrap();
+    assert_eq!(found[0].parent, None);
+    assert_eq!(found[1].parent, Some(0));
+}
+
+#[test]
+fn an_old_box_is_read_from_proc_mtd_alone() {
+    let root = TempDir::new();
+    root.write("proc/mtd", TS109);
+    let found = list(&paths(&root)).unwrap();
+    let names: Vec<_> = found.iter().map(|info| info.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["U-Boot", "Kernel", "RootFS1", "RootFS2", "U-Boot Config", "NAS Config"]
+    );
+    assert_eq!(found[5].geometry.size, 0x6_0000);
+    assert_eq!(found[5].geometry.erase_size, 0x2_0000);
+    assert_eq!(found[5].geometry.kind, FlashKind::Unknown);
+    assert!(!found[5].writable, "what is not known is not writable");
+    assert_eq!(found[5].bad_blocks, None);
+}
+
+#[test]
+fn a_class_that_only_serves_udev_does_not_hide_proc_mtd() {
+    let root = TempDir::new();
+    root.write("proc/mtd", TS109);
+    root.write("sys/class/mtd/mtd0/dev", "90:0\n");
+    assert_eq!(list(&paths(&root)).unwrap().len(), 6);
+}
+
+#[test]
+fn a_box_without_mtd_has_an_empty_list() {
+    let root = TempDir::new();
+    assert!(list(&paths(&root)).unwrap().is_empty());
+    root.write("proc/mtd", "dev:    size   erasesize  name\n");
+    std::fs::create_dir_all(root.path().join("sys/class/mtd")).unwrap();
+    assert!(list(&paths(&root)).unwrap().is_empty());
+}
+
+#[test]
+fn attributes_that_make_no_sense_are_an_error_not_a_guess() {
+    let root = TempDir::new();
+    spi_partition(&root, "platform/spi0.0/mtd", 0, "U-Boot", 0x8_0000, 0);
+    root.write("sys/devices/platform/spi0.0/mtd/mtd0/erasesize", "many\n");
+    let error = list(&paths(&root)).unwrap_err();
+    assert_eq!(
+        (error.operation(), error.kind()),
+        (Operation::List, ErrorKind::Malformed)
+    );
+    assert!(error.device().ends_with("mtd0/erasesize"), "{error}");
+
+    let root = TempDir::new();
+    root.write("proc/mtd", "mtd0: garbage\n");
+    assert_eq!(list(&paths(&root)).unwrap_err().kind(), ErrorKind::Malformed);
+}
+
+#[test]
+fn a_missing_node_is_told_with_the_numbers_it_would_have() {
+    let root = TempDir::new();
+    spi_partition(&root, "platform/spi0.0/mtd", 3, "Kernel", 0x8_0000, 0);
+    let paths = paths(&root);
+    let info = list(&paths).unwrap().remove(0);
+    let error = MtdDevice::open(&paths, &info, Access::ReadOnly).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoDeviceNode { major: 90, minor: 6 });
+    let text = error.to_string();
+    assert!(
+        text.starts_with("open mtd3 \"Kernel\": ") && text.contains("90:6"),
+        "{text}"
+    );
+    assert!(!root.path().join("dev/mtd3").exists(), "no node is made");
+
+    let root = TempDir::new();
+    root.write("proc/mtd", TS109);
+    let paths = self::paths(&root);
+    let info = list(&paths).unwrap().remove(5);
+    let error = MtdDevice::open(&paths, &info, Access::ReadWrite).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoDeviceNode { major: 90, minor: 10 });
+}
+
+#[test]
+fn what_is_no_mtd_character_device_is_never_opened_as_one() {
+    let root = TempDir::new();
+    spi_partition(&root, "platform/spi0.0/mtd", 0, "Kernel", 0x8_0000, 0);
+    root.write("dev/mtd0", "a file where the node should be");
+    let paths = paths(&root);
+    let info = list(&paths).unwrap().remove(0);
+    let error = MtdDevice::open(&paths, &info, Access::ReadWrite).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotMtd);
+    // A character device, but none of MTD.
+    let error = MtdDevice::open_path(&paths, "/dev/null".as_ref(), Access::ReadWrite).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotMtd);
+}

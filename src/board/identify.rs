@@ -1,0 +1,156 @@
+//! Recognising a box by its signs: device tree, `/proc/cpuinfo`, DMI; and its partitions by name *and* size.
+
+#![forbid(unsafe_code)]
+
+use super::profile::{self, Profile};
+use crate::error::Result;
+use mtd_rs::MtdInfo;
+use std::fs;
+use std::path::Path;
+
+/// What a box shows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    compatible: Vec<String>,
+    machine: Option<String>,
+    dmi: Vec<String>,
+}
+
+impl Seen {
+    /// Reads the signs below this root; what is not there is not seen.
+    pub fn read(root: &Path) -> Seen {
+        let text = |path: &str| {
+            fs::read(root.join(path))
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .unwrap_or_default()
+        };
+        let words = |text: String| -> Vec<String> {
+            text.split(['\0', '\n'])
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let machine = text("proc/cpuinfo").lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            ["Hardware", "machine"]
+                .contains(&key.trim())
+                .then(|| value.trim().to_owned())
+        });
+        let dmi = ["product_name", "board_name"]
+            .map(|name| text(&format!("sys/class/dmi/id/{name}")))
+            .join("\n");
+        Seen {
+            compatible: words(text("proc/device-tree/compatible")),
+            machine,
+            dmi: words(dmi),
+        }
+    }
+
+    /// Whether one of the profile's signs is seen.
+    fn shows(&self, profile: &Profile) -> bool {
+        let signs = &profile.signs;
+        let machine = self.machine.as_deref().unwrap_or_default();
+        signs.compatible.iter().any(|sign| self.compatible.contains(sign))
+            || signs.machine.iter().any(|sign| machine.starts_with(sign.as_str()))
+            || signs
+                .dmi
+                .iter()
+                .any(|sign| self.dmi.iter().any(|word| word.contains(sign.as_str())))
+    }
+}
+
+/// The first partition of the profile that this box does not have with that name and size.
+pub fn missing<'a>(profile: &'a Profile, found: &[MtdInfo]) -> Option<&'a str> {
+    profile
+        .partitions
+        .iter()
+        .filter(|wanted| !wanted.moves)
+        .find(|wanted| {
+            !found
+                .iter()
+                .any(|info| info.name == wanted.name && info.geometry.size == wanted.size)
+        })
+        .map(|wanted| wanted.name.as_str())
+}
+
+/// The profile of a box with these signs and partitions; `generic` with a remark where the signs are
+/// known and the partitions are not.
+///
+/// # Errors
+/// None of the box's; only those of a broken built-in profile.
+pub fn recognise(seen: &Seen, found: &[MtdInfo]) -> Result<(Profile, Option<String>)> {
+    let mut remark = None;
+    for id in profile::ids() {
+        let profile = Profile::find(id)?;
+        if !seen.shows(&profile) {
+            continue;
+        }
+        match missing(&profile, found) {
+            None => return Ok((profile, None)),
+            Some(name) => {
+                remark = Some(format!(
+                    "this looks like a {}, but partition {name:?} is not as there: treated as generic",
+                    profile.name
+                ));
+            }
+        }
+    }
+    Ok((Profile::find("generic")?, remark))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn partitions(id: &str) -> Vec<MtdInfo> {
+        let profile = Profile::find(id).unwrap();
+        profile
+            .partitions
+            .iter()
+            .map(|partition| MtdInfo {
+                index: partition.mtd,
+                name: partition.name.clone(),
+                geometry: mtd_rs::Geometry {
+                    size: partition.size,
+                    ..profile.chip.geometry()
+                },
+                writable: true,
+                offset: None,
+                parent: None,
+                ecc_strength: None,
+                bad_blocks: None,
+                corrected_bits: None,
+                ecc_failures: None,
+            })
+            .collect()
+    }
+
+    fn seen(path: &str, text: &str) -> Seen {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+        Seen::read(dir.path())
+    }
+
+    #[test]
+    fn each_box_is_recognised_by_sign_and_partitions_together() {
+        let ts219 = seen("proc/device-tree/compatible", "qnap,ts219\0marvell,kirkwood\0");
+        let of = |seen: &Seen, id| recognise(seen, &partitions(id)).unwrap();
+        for id in ["qnap-ts219", "qnap-ts219-resized"] {
+            assert_eq!(of(&ts219, id).0.id, id);
+        }
+        let ts109 = seen("proc/cpuinfo", "BogoMIPS : 332\nHardware\t: QNAP TS-109/TS-209\n");
+        assert_eq!(of(&ts109, "qnap-ts109").0.id, "qnap-ts109");
+        let thincan = seen("sys/class/dmi/id/product_name", "ThinCan DBE61C\n");
+        assert_eq!(of(&thincan, "thincan").0.id, "thincan");
+
+        let (other, remark) = of(&ts109, "qnap-ts219");
+        assert!(other.is_generic() && remark.is_some(), "{remark:?}");
+        assert!(
+            of(&Seen::default(), "qnap-ts109").0.is_generic(),
+            "partitions alone are no sign"
+        );
+    }
+}

@@ -1,0 +1,104 @@
+//! The box we run on, as the kernel's MTD layer shows it.
+
+#![forbid(unsafe_code)]
+
+use super::profile::Profile;
+use super::{Board, Health, Partition, Seat, identify};
+use crate::error::{Exit, Failure, Result};
+use mtd_rs::{Access, Flash, MtdDevice, MtdInfo, SystemPaths};
+use std::path::Path;
+
+fn unsupported(error: mtd_rs::Error) -> Failure {
+    Failure::new(Exit::System, "mtd", error).hint("flasher devices")
+}
+
+fn list() -> Result<Vec<MtdInfo>> {
+    mtd_rs::list(&SystemPaths::default()).map_err(unsupported)
+}
+
+/// Reads the partitions and recognises the box.
+pub(super) fn discover(board: Option<&str>) -> Result<Board> {
+    let found = list()?;
+    let (profile, remark) = match board {
+        None => identify::recognise(&identify::Seen::read(Path::new("/")), &found)?,
+        Some(board) => {
+            let profile = Profile::find(board)?;
+            let missing = identify::missing(&profile, &found);
+            if let Some(name) = missing.filter(|_| !profile.is_generic()) {
+                return Err(Failure::new(
+                    Exit::Unsupported,
+                    "board",
+                    format_args!("this is no {}: partition {name:?} is not as there", profile.id),
+                )
+                .hint("flasher devices"));
+            }
+            (profile, None)
+        }
+    };
+    let partitions = found
+        .into_iter()
+        .map(|info| partition(info, &profile))
+        .collect::<Result<_>>()?;
+    Ok(Board {
+        profile,
+        remark,
+        partitions,
+        seat: Seat::Linux,
+    })
+}
+
+fn partition(info: MtdInfo, profile: &Profile) -> Result<Partition> {
+    // The generic profile's partitions are those of its simulated box, not of this one.
+    let known = (!profile.is_generic())
+        .then(|| profile.partition(&info.name))
+        .flatten()
+        .filter(|known| known.moves || known.size == info.geometry.size);
+    let bad = match info.geometry.kind.is_nand() {
+        true => bad_blocks(&info)?,
+        false => Vec::new(),
+    };
+    Ok(Partition {
+        mtd: info.index,
+        bad,
+        writable: info.writable,
+        chip_offset: info
+            .offset
+            .or_else(|| known.filter(|known| !known.moves).map(|known| known.offset)),
+        keep: known.and_then(|known| known.keep),
+        health: Health {
+            corrected: info.corrected_bits,
+            failed: info.ecc_failures,
+        },
+        name: info.name,
+        geometry: info.geometry,
+    })
+}
+
+fn bad_blocks(info: &MtdInfo) -> Result<Vec<u64>> {
+    let mut device = MtdDevice::open(&SystemPaths::default(), info, Access::ReadOnly).map_err(unsupported)?;
+    let mut bad = Vec::new();
+    for block in info.geometry.blocks() {
+        if device.is_bad(block.start).map_err(unsupported)? {
+            bad.push(block.start);
+        }
+    }
+    Ok(bad)
+}
+
+/// Opens the character device, after looking that the number still means the same partition.
+pub(super) fn open(partition: &Partition, access: Access) -> Result<Box<dyn Flash>> {
+    let found = list()?;
+    let info = found.iter().find(|info| info.index == partition.mtd);
+    match info {
+        Some(info) if info.name == partition.name && info.geometry == partition.geometry => {
+            let device = MtdDevice::open(&SystemPaths::default(), info, access)
+                .map_err(|error| Failure::system(error).hint("flasher devices"))?;
+            Ok(Box::new(device))
+        }
+        _ => Err(Failure::system(format_args!(
+            "{} is not there any more, or is another partition now",
+            partition.label()
+        ))
+        .hint("flasher devices")),
+    }
+}

@@ -1,0 +1,205 @@
+//! The box as it is: its profile and its partitions, read from Linux or from a simulated box.
+//!
+//! Nothing here writes to flash. A partition is opened for writing only against a [`Proof`].
+
+#![forbid(unsafe_code)]
+
+mod identify;
+mod linux;
+pub mod profile;
+pub mod sim;
+
+use crate::cli::Where;
+use crate::error::{Exit, Failure, Result};
+use mtd_rs::{Flash, Geometry};
+use profile::{Cpu, Keep, Profile};
+use sim::SimBox;
+use std::ops::Range;
+
+/// A partition of this box; plain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// The number in `mtdN`.
+    pub mtd: u32,
+    /// The name in `/proc/mtd`.
+    pub name: String,
+    /// Size, erase blocks, pages.
+    pub geometry: Geometry,
+    /// Offsets of bad blocks, ascending, in bytes.
+    pub bad: Vec<u64>,
+    /// Whether the kernel lets it be written.
+    pub writable: bool,
+    /// Where it begins on its chip, in bytes, where known.
+    pub chip_offset: Option<u64>,
+    /// Why the profile wants it kept.
+    pub keep: Option<Keep>,
+    /// ECC counters and such, for people.
+    pub health: Health,
+}
+
+/// What the driver counts about a partition's chip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Bits corrected by ECC so far.
+    pub corrected: Option<u32>,
+    /// Uncorrectable pages met so far.
+    pub failed: Option<u32>,
+}
+
+impl Partition {
+    /// `mtd1 "Kernel"`.
+    pub fn label(&self) -> String {
+        format!("mtd{} {:?}", self.mtd, self.name)
+    }
+
+    /// The blocks that can hold data, ascending.
+    pub fn good_blocks(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.geometry.blocks().filter(|block| !self.bad.contains(&block.start))
+    }
+
+    /// Bytes that it can hold.
+    pub fn capacity(&self) -> u64 {
+        self.good_blocks().map(|block| block.end - block.start).sum()
+    }
+
+    /// Whether both edges fall on erase blocks, of itself and of its chip.
+    pub fn is_aligned(&self) -> bool {
+        let geometry = &self.geometry;
+        let on_chip = match self.chip_offset {
+            // Regions of several sizes are the kernel's to check.
+            Some(offset) if geometry.regions.is_empty() => offset.is_multiple_of(geometry.erase_size.into()),
+            _ => true,
+        };
+        on_chip && geometry.is_aligned(&(0..geometry.size))
+    }
+
+    /// Whether the two share bytes of the chip, as far as is known.
+    pub fn overlaps(&self, other: &Partition) -> bool {
+        match (self.chip_offset, other.chip_offset) {
+            (Some(a), Some(b)) => a < b.saturating_add(other.geometry.size) && b < a.saturating_add(self.geometry.size),
+            _ => self.mtd == other.mtd,
+        }
+    }
+}
+
+/// Which box this is.
+pub enum Seat {
+    /// The one we run on.
+    Linux,
+    /// A simulated one.
+    Sim(SimBox),
+}
+
+/// What shows that a partition may be written.
+pub enum Proof {
+    /// Nothing holds the partitions of this box.
+    Unheld(stages::Unheld),
+    /// Nobody else uses the simulated box; held by its lock.
+    Sim(crate::lock::Lock),
+}
+
+/// A box.
+pub struct Board {
+    /// What kind of box.
+    pub profile: Profile,
+    /// What to know about how it was recognised.
+    pub remark: Option<String>,
+    /// In the order of their numbers.
+    pub partitions: Vec<Partition>,
+    /// Which one.
+    pub seat: Seat,
+}
+
+impl Board {
+    /// Finds out which box is meant and reads its partitions.
+    ///
+    /// # Errors
+    /// An unknown board, a damaged simulated box, or a system that does not answer.
+    pub fn discover(at: &Where) -> Result<Board> {
+        match &at.sim {
+            Some(dir) => sim::discover(dir, at.board.as_deref()),
+            None => linux::discover(at.board.as_deref()),
+        }
+    }
+
+    /// Whether it is simulated.
+    pub fn is_sim(&self) -> bool {
+        matches!(self.seat, Seat::Sim(_))
+    }
+
+    /// What its programs are compiled for.
+    pub fn cpu(&self) -> Option<Cpu> {
+        match self.seat {
+            Seat::Linux => self.profile.cpu.or_else(Cpu::ours),
+            Seat::Sim(_) => self.profile.cpu,
+        }
+    }
+
+    /// The partition that a user named, by name or as `mtdN`.
+    ///
+    /// # Errors
+    /// A name that is not there, or that several partitions have.
+    pub fn partition(&self, name: &str) -> std::result::Result<&Partition, String> {
+        let mut named = self.partitions.iter().filter(|p| p.name == name);
+        match (named.next(), named.next()) {
+            (Some(one), None) => return Ok(one),
+            (Some(_), Some(_)) => {
+                return Err(format!("several partitions are named {name:?}: say mtdN"));
+            }
+            _ => (),
+        }
+        name.strip_prefix("mtd")
+            .and_then(|number| number.parse().ok())
+            .and_then(|number: u32| self.partitions.iter().find(|p| p.mtd == number))
+            .ok_or_else(|| {
+                let known: Vec<_> = self.partitions.iter().map(|p| format!("{:?}", p.name)).collect();
+                format!("there is no partition {name:?} here: {}", known.join(", "))
+            })
+    }
+
+    /// Opens a partition for reading.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub fn open(&self, partition: &Partition) -> Result<Box<dyn Flash>> {
+        match &self.seat {
+            Seat::Linux => linux::open(partition, mtd_rs::Access::ReadOnly),
+            Seat::Sim(sim) => sim.open(partition),
+        }
+    }
+
+    /// Opens a partition for writing, against the proof that it may be.
+    ///
+    /// # Errors
+    /// Those of opening, and a proof that does not cover this partition.
+    pub fn open_writable(&self, partition: &Partition, proof: &Proof) -> Result<Box<dyn Flash>> {
+        match (&self.seat, proof) {
+            (Seat::Linux, Proof::Unheld(proof)) if proof.covers(partition.mtd) => {
+                linux::open(partition, mtd_rs::Access::ReadWrite)
+            }
+            (Seat::Sim(sim), Proof::Sim(_)) => sim.open(partition),
+            _ => Err(Failure::new(
+                Exit::Bug,
+                "bug",
+                format_args!("{} would be opened without proof", partition.label()),
+            )),
+        }
+    }
+
+    /// What the holder scan needs to know of these partitions.
+    pub fn targets<'a>(&self, partitions: impl IntoIterator<Item = &'a Partition>) -> Vec<stages::MtdTarget> {
+        partitions
+            .into_iter()
+            .map(|partition| stages::MtdTarget {
+                index: partition.mtd,
+                name: partition.name.clone(),
+                overlaps: self
+                    .partitions
+                    .iter()
+                    .filter(|other| other.mtd != partition.mtd && other.overlaps(partition))
+                    .map(|other| other.mtd)
+                    .collect(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,417 @@
+//! What is known of a kind of box: its partitions, what protects them, the signs it is recognised by.
+//!
+//! A profile is a JSON file; those in `profiles/` are compiled in, `--board FILE` names one of the user's.
+//! Partition tables of the QNAP and Synology boxes: FACTS "QNAP", "Synology".
+
+#![forbid(unsafe_code)]
+
+use crate::error::{Exit, Failure, Result};
+use crate::image::Image;
+use crate::image::content::Role;
+use mtd_rs::FlashKind;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::path::Path;
+
+/// A kind of box.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// The name on the command line.
+    pub id: String,
+    /// The name for people.
+    pub name: String,
+    /// What its programs are compiled for; unknown for `generic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
+    /// How it is recognised.
+    #[serde(default)]
+    pub signs: Signs,
+    /// The flash chip that a simulated box of this kind has.
+    pub chip: Chip,
+    /// Main memory in bytes of a simulated box of this kind.
+    pub ram: u64,
+    /// The partitions, in the order of their mtd numbers.
+    pub partitions: Vec<PartitionProfile>,
+    /// Which images find their partitions without `--part`.
+    #[serde(default)]
+    pub accepts: Vec<Accepts>,
+    /// The partition whose last erase block keeps the record of the last update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+}
+
+/// What programs are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cpu {
+    /// The instruction set.
+    pub arch: Arch,
+    /// The byte order.
+    pub order: Order,
+}
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// 32-bit ARM.
+    Arm,
+    /// 64-bit ARM.
+    Aarch64,
+    /// 32-bit MIPS.
+    Mips,
+    /// x86, 32 or 64 bit.
+    X86,
+}
+
+/// A byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Least significant byte first.
+    Little,
+    /// Most significant byte first.
+    Big,
+}
+
+impl Arch {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Arch::Arm => "arm",
+            Arch::Aarch64 => "aarch64",
+            Arch::Mips => "mips",
+            Arch::X86 => "x86",
+        }
+    }
+}
+
+impl Order {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Order::Little => "little-endian",
+            Order::Big => "big-endian",
+        }
+    }
+}
+
+impl Cpu {
+    /// What this program was compiled for, which is what the box runs.
+    pub fn ours() -> Option<Cpu> {
+        let arch = match std::env::consts::ARCH {
+            "arm" => Arch::Arm,
+            "aarch64" => Arch::Aarch64,
+            "mips" => Arch::Mips,
+            "x86" | "x86_64" => Arch::X86,
+            _ => return None,
+        };
+        let order = match cfg!(target_endian = "big") {
+            true => Order::Big,
+            false => Order::Little,
+        };
+        Some(Cpu { arch, order })
+    }
+}
+
+/// Signs by which a box is recognised; one that matches is enough, if the partitions match too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signs {
+    /// Whole strings of the device tree's root `compatible`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub compatible: Vec<String>,
+    /// Beginnings of the `Hardware` or `machine` line of `/proc/cpuinfo`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub machine: Vec<String>,
+    /// Parts of the DMI product or board name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dmi: Vec<String>,
+}
+
+/// A flash chip; all numbers in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chip {
+    /// `nor` or `nand`.
+    pub kind: ChipKind,
+    /// The whole chip.
+    pub size: u64,
+    /// One erase block.
+    pub erase_size: u32,
+    /// One page; 1 on NOR.
+    #[serde(default = "one")]
+    pub write_size: u32,
+    /// Out-of-band bytes of a page; 0 on NOR.
+    #[serde(default)]
+    pub oob_size: u32,
+}
+
+/// The kinds of chip that a profile can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChipKind {
+    /// NOR, parallel or SPI.
+    Nor,
+    /// SLC NAND.
+    Nand,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Chip {
+    /// The geometry that Linux would report of it.
+    pub fn geometry(&self) -> mtd_rs::Geometry {
+        // Flags: include/uapi/mtd/mtd-abi.h, MTD_CAP_NORFLASH and MTD_CAP_NANDFLASH.
+        let (kind, flags) = match self.kind {
+            ChipKind::Nor => (FlashKind::Nor, 0xc00),
+            ChipKind::Nand => (FlashKind::Nand, 0x400),
+        };
+        mtd_rs::Geometry {
+            kind,
+            size: self.size,
+            erase_size: self.erase_size,
+            write_size: self.write_size,
+            oob_size: self.oob_size,
+            flags,
+            regions: Vec::new(),
+        }
+    }
+}
+
+/// A partition as the profile knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartitionProfile {
+    /// Its mtd number on a factory box; never relied on alone.
+    pub mtd: u32,
+    /// Its name in `/proc/mtd`.
+    pub name: String,
+    /// Where it begins on the chip, in bytes.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether the kernel lets nobody write it.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Why it is not to be written unless forced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// Whether offset and size differ from box to box (split at run time), so that they are no sign.
+    #[serde(default)]
+    pub moves: bool,
+}
+
+impl PartitionProfile {
+    /// The bytes of the chip that it covers.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.size)
+    }
+}
+
+/// Why a partition is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// It starts the box: no boot loader, no recovery.
+    Bootloader,
+    /// It belongs to this one box: MAC addresses, calibration, boot variables.
+    Settings,
+}
+
+impl Keep {
+    /// The check that stands before writing it, and its name for `--force`.
+    pub fn check(self) -> &'static str {
+        match self {
+            Keep::Bootloader => "bootloader",
+            Keep::Settings => "settings",
+        }
+    }
+
+    /// What it holds, for people.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Keep::Bootloader => "the boot loader, without which the box cannot even be recovered",
+            Keep::Settings => "settings of this one box, such as MAC addresses or boot variables",
+        }
+    }
+}
+
+/// A kind of image and where its parts go on this board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepts {
+    /// The format word of `inspect`.
+    pub format: String,
+    /// Only images that are for this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Only images of this size, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// The partitions that it covers, in the order of its bytes.
+    pub parts: Vec<String>,
+}
+
+impl Accepts {
+    /// Whether it speaks of this image.
+    pub fn takes(&self, image: &Image) -> bool {
+        let content = image.parts.first().and_then(|part| part.content.as_ref());
+        self.format == image.format
+            && self
+                .role
+                .is_none_or(|role| content.is_some_and(|content| content.role == role))
+            && self.size.is_none_or(|size| size == image.size)
+    }
+}
+
+const BUILT_IN: &[(&str, &str)] = &[
+    ("qnap-ts109", include_str!("profiles/qnap-ts109.json")),
+    ("qnap-ts219", include_str!("profiles/qnap-ts219.json")),
+    ("qnap-ts219-resized", include_str!("profiles/qnap-ts219-resized.json")),
+    ("synology-ds213j", include_str!("profiles/synology-ds213j.json")),
+    ("tplink-wdr3600", include_str!("profiles/tplink-wdr3600.json")),
+    ("thincan", include_str!("profiles/thincan.json")),
+    ("generic", include_str!("profiles/generic.json")),
+];
+
+/// The ids of the profiles that are compiled in.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(id, _)| *id)
+}
+
+impl Profile {
+    /// The profile of a built-in id, or of a file of the user's.
+    ///
+    /// # Errors
+    /// [`Exit::Unsupported`] for an id that is not there, [`Exit::Usage`] for a file that is no profile.
+    pub fn find(id_or_file: &str) -> Result<Profile> {
+        if let Some((_, text)) = BUILT_IN.iter().find(|(id, _)| *id == id_or_file) {
+            return Profile::parse(text, id_or_file);
+        }
+        if !id_or_file.contains(['/', '.']) {
+            let known: Vec<_> = ids().collect();
+            return Err(Failure::new(
+                Exit::Unsupported,
+                "board",
+                format_args!("there is no board {id_or_file:?}"),
+            )
+            .hint(format!(
+                "one of {}, or the path of a profile of your own",
+                known.join(" ")
+            )));
+        }
+        Profile::read(Path::new(id_or_file))
+    }
+
+    /// Reads a profile of the user's.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] when it cannot be read or contradicts itself.
+    pub fn read(path: &Path) -> Result<Profile> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format_args!("board file {}: {error}", path.display())))?;
+        Profile::parse(&text, &path.display().to_string())
+    }
+
+    fn parse(text: &str, origin: &str) -> Result<Profile> {
+        let profile: Profile =
+            serde_json::from_str(text).map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")))?;
+        profile
+            .contradiction()
+            .map_or(Ok(()), |what| {
+                Err(Failure::usage(format_args!("board file {origin}: {what}")))
+            })
+            .map(|()| profile)
+    }
+
+    /// What cannot be true of any box.
+    fn contradiction(&self) -> Option<String> {
+        let chip = &self.chip;
+        if chip.erase_size == 0 || chip.write_size == 0 || chip.size == 0 {
+            return Some("a chip without size, erase blocks or pages".into());
+        }
+        if !chip.size.is_multiple_of(chip.erase_size.into()) || !chip.erase_size.is_multiple_of(chip.write_size) {
+            return Some("a chip whose erase blocks do not fill it, or pages their block".into());
+        }
+        for (index, partition) in self.partitions.iter().enumerate() {
+            if partition.size == 0 || partition.range().end > chip.size {
+                return Some(format!("partition {:?} does not lie on the chip", partition.name));
+            }
+            let twin = |other: &&PartitionProfile| other.mtd == partition.mtd || other.name == partition.name;
+            if let Some(other) = self.partitions[..index].iter().find(twin) {
+                return Some(format!(
+                    "partitions {:?} and {:?} share a name or number",
+                    other.name, partition.name
+                ));
+            }
+        }
+        let unknown = self
+            .accepts
+            .iter()
+            .flat_map(|accepts| &accepts.parts)
+            .chain(&self.record)
+            .find(|name| self.partition(name).is_none());
+        unknown.map(|name| format!("there is no partition {name:?}"))
+    }
+
+    /// The partition of that name.
+    pub fn partition(&self, name: &str) -> Option<&PartitionProfile> {
+        self.partitions.iter().find(|partition| partition.name == name)
+    }
+
+    /// Whether this is the profile that knows no particular box.
+    pub fn is_generic(&self) -> bool {
+        self.id == "generic"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_built_in_profile_is_sound_and_named_as_its_file() {
+        for id in ids() {
+            assert_eq!(Profile::find(id).unwrap().id, id);
+        }
+    }
+
+    /// FACTS "QNAP": mtd number order is not physical order, and nothing overlaps or is left over.
+    #[test]
+    fn qnap_partitions_fill_their_chips_in_the_documented_physical_order() {
+        for (id, physical) in [("qnap-ts109", [1, 2, 3, 5, 4, 0]), ("qnap-ts219", [0, 4, 5, 1, 2, 3])] {
+            let profile = Profile::find(id).unwrap();
+            let mut partitions = profile.partitions.clone();
+            partitions.sort_by_key(|partition| partition.offset);
+            let order: Vec<u32> = partitions.iter().map(|partition| partition.mtd).collect();
+            assert_eq!(order, physical, "{id}");
+            let mut end = 0;
+            for partition in &partitions {
+                assert_eq!(partition.offset, end, "{id}: {}", partition.name);
+                end = partition.range().end;
+            }
+            assert_eq!(end, profile.chip.size, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_contradicts_itself_is_refused() {
+        let text = BUILT_IN[1].1;
+        for (from, to) in [
+            ("\"size\": 9437184", "\"size\": 94371840"),
+            ("\"mtd\": 2", "\"mtd\": 1"),
+            ("[\"Kernel\"]", "[\"Colonel\"]"),
+            ("262144 }", "0 }"),
+            ("\"ram\"", "\"rum\""),
+        ] {
+            let broken = text.replace(from, to);
+            assert_ne!(broken, text);
+            assert!(Profile::parse(&broken, "test").is_err(), "{to}");
+        }
+    }
+}

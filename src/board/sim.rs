@@ -1,0 +1,127 @@
+//! A simulated box: `board.json` says what it is, `flash.bin` is its chip in physical order.
+//!
+//! Every verb works on it, so flasher can be tried without hardware, and chip images for a programmer can
+//! be built. The chip keeps the rules of real flash (`mtd_rs::SimChip`).
+
+#![forbid(unsafe_code)]
+
+use super::profile::{ChipKind, Profile};
+use super::{Board, Health, Partition, Seat};
+use crate::error::{Context, Exit, Failure, Result};
+use mtd_rs::{Flash, Geometry, SimChip};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the chip is kept.
+pub struct SimBox {
+    /// The directory.
+    pub dir: PathBuf,
+    chip: SimChip,
+}
+
+impl SimBox {
+    /// Opens a partition of the chip.
+    pub(super) fn open(&self, partition: &Partition) -> Result<Box<dyn Flash>> {
+        let start = partition.chip_offset.unwrap_or_default();
+        let range = start..start + partition.geometry.size;
+        Ok(Box::new(self.chip.partition(
+            &partition.label(),
+            range,
+            partition.writable,
+        )))
+    }
+}
+
+fn flash_path(dir: &Path) -> PathBuf {
+    dir.join("flash.bin")
+}
+
+fn profile_path(dir: &Path) -> PathBuf {
+    dir.join("board.json")
+}
+
+/// Makes a blank box.
+///
+/// # Errors
+/// An unknown board, or a directory that has a box in it already.
+pub fn create(board: &str, dir: &Path) -> Result<Profile> {
+    let profile = Profile::find(board)?;
+    fs::create_dir_all(dir).context(dir.display())?;
+    if profile_path(dir).exists() || flash_path(dir).exists() {
+        return Err(
+            Failure::usage(format_args!("{} has a simulated box in it already", dir.display()))
+                .hint(format!("rm -r {}", dir.display())),
+        );
+    }
+    SimChip::create_file(&flash_path(dir), &profile.chip.geometry()).map_err(Failure::system)?;
+    let mut text = serde_json::to_string_pretty(&profile).map_err(Failure::system)?;
+    text.push('\n');
+    // Written last: a directory without it is no box.
+    fs::write(profile_path(dir), text).context(dir.display())?;
+    Ok(profile)
+}
+
+/// Opens a box that [`create`] made.
+pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
+    let path = profile_path(dir);
+    if !path.is_file() {
+        return Err(Failure::new(
+            Exit::Unsupported,
+            "board",
+            format_args!("{} is no simulated box: there is no board.json in it", dir.display()),
+        )
+        .hint(format!("flasher sim create qnap-ts219 {}", dir.display())));
+    }
+    let profile = Profile::read(&path)?;
+    if let Some(board) = board {
+        let said = Profile::find(board)?;
+        if said.id != profile.id {
+            return Err(Failure::new(
+                Exit::Unsupported,
+                "board",
+                format_args!("{} is a {}, no {}", dir.display(), profile.id, said.id),
+            ));
+        }
+    }
+    let chip = SimChip::open_file(&flash_path(dir), &profile.chip.geometry())
+        .map_err(|error| Failure::system(error).hint("make the box anew with sim create"))?;
+    let partitions = profile
+        .partitions
+        .iter()
+        .map(|known| {
+            let geometry = Geometry {
+                size: known.size,
+                ..profile.chip.geometry()
+            };
+            let label = format!("mtd{} {:?}", known.mtd, known.name);
+            let mut flash = chip.partition(&label, known.range(), !known.read_only);
+            let mut bad = Vec::new();
+            if profile.chip.kind == ChipKind::Nand {
+                for block in geometry.blocks() {
+                    if flash.is_bad(block.start).map_err(Failure::system)? {
+                        bad.push(block.start);
+                    }
+                }
+            }
+            Ok(Partition {
+                mtd: known.mtd,
+                name: known.name.clone(),
+                geometry,
+                bad,
+                writable: !known.read_only,
+                chip_offset: Some(known.offset),
+                keep: known.keep,
+                health: Health::default(),
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(Board {
+        profile,
+        remark: None,
+        partitions,
+        seat: Seat::Sim(SimBox {
+            dir: dir.to_owned(),
+            chip,
+        }),
+    })
+}

@@ -1,0 +1,404 @@
+//! The command line: from arguments to one options struct per verb. Parser and `--help` both read the
+//! tables in [`table`], so that neither can say what the other does not know.
+
+#![forbid(unsafe_code)]
+
+mod help;
+mod table;
+
+use crate::error::{Failure, Result};
+use lexopt::{Arg, Parser, ValueExt};
+use std::ffi::OsString;
+use std::path::PathBuf;
+pub use table::VERBS;
+use table::{FLAGS, Flag};
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors and the result only.
+    Quiet,
+    /// What a person wants to follow.
+    #[default]
+    Normal,
+    /// Every step.
+    Verbose,
+}
+
+/// What holds for every verb.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Global {
+    /// How results are printed.
+    pub format: Format,
+    /// How much is said.
+    pub verbosity: Verbosity,
+}
+
+/// Which box is meant: the one we run on, or a simulated one; and what it is said to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Where {
+    /// The directory of a simulated box.
+    pub sim: Option<PathBuf>,
+    /// A board id or the file of a profile; recognised by its signs when absent.
+    pub board: Option<String>,
+}
+
+/// What must be true of the image besides being whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// The public key whose signature the image must carry.
+    pub key: Option<PathBuf>,
+    /// The SHA-256 the image must have, 64 hexadecimal digits.
+    pub sha256: Option<String>,
+}
+
+/// `apply` and `plan`, and `restore` through them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Apply {
+    /// The path, URL or `-`; for `restore` the directory.
+    pub image: String,
+    /// The box.
+    pub at: Where,
+    /// Partitions that a raw image goes to, in this order.
+    pub parts: Vec<String>,
+    /// Checks that are overridden, by name.
+    pub force: Vec<String>,
+    /// What must be true of the image.
+    pub trust: Trust,
+    /// Only print the plan.
+    pub dry_run: bool,
+    /// Do not ask.
+    pub yes: bool,
+    /// Copy every partition here first.
+    pub backup: Option<PathBuf>,
+    /// Leave the box running afterwards.
+    pub no_reboot: bool,
+    /// Refuse rather than take the box over.
+    pub in_place: bool,
+    /// Make the hand-off ready and leave the start to init's restart line.
+    pub prepare: bool,
+    /// A busybox to keep for a console shell if the flash cannot be made good.
+    pub rescue_shell: bool,
+}
+
+/// `backup`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Where the copies go.
+    pub dir: PathBuf,
+    /// The box.
+    pub at: Where,
+    /// Only these partitions.
+    pub parts: Vec<String>,
+}
+
+/// A verb with its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Replace the firmware.
+    Apply(Apply),
+    /// Write a backup back.
+    Restore(Apply),
+    /// Say what a file is.
+    Inspect {
+        /// The path, URL or `-`.
+        image: String,
+    },
+    /// Compare flash with an image.
+    Verify(Apply),
+    /// Describe the box.
+    Devices(Where),
+    /// Copy every partition.
+    Backup(Backup),
+    /// What happened last time.
+    Status(Where),
+    /// Make a simulated box.
+    SimCreate {
+        /// A board id or the file of a profile.
+        board: String,
+        /// The directory to make.
+        dir: PathBuf,
+    },
+    /// Print a text (`--help`, `--version`).
+    Print(String),
+}
+
+/// Every value that any flag can set, before it is sorted into one verb's options.
+#[derive(Default)]
+struct Raw {
+    global: Global,
+    apply: Apply,
+    positional: Vec<String>,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// [`crate::error::Exit::Usage`] with the name of what is wrong.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)> {
+    let mut raw = Raw::default();
+    let mut verb: Option<&'static str> = None;
+    let mut parser = Parser::from_args(args);
+    while let Some(arg) = parser.next().map_err(Failure::usage)? {
+        match arg {
+            Arg::Long("help") | Arg::Short('h') => {
+                return Ok((raw.global, Verb::Print(help::text(verb))));
+            }
+            Arg::Long("version") | Arg::Short('V') => {
+                return Ok((raw.global, Verb::Print(version())));
+            }
+            Arg::Value(value) => positional(&mut verb, &mut raw, value)?,
+            Arg::Short(_) | Arg::Long(_) => {
+                let flag = find(&arg)?;
+                if !flag.serves(verb) {
+                    return Err(Failure::usage(format_args!(
+                        "--{} is no option of {}",
+                        flag.long,
+                        verb.unwrap_or("flasher")
+                    )));
+                }
+                let value = match flag.value {
+                    Some(_) => Some(parser.value().map_err(Failure::usage)?),
+                    None => None,
+                };
+                set(&mut raw, flag.long, value)?;
+            }
+        }
+    }
+    let Some(verb) = verb else {
+        return Err(Failure::usage("no verb given"));
+    };
+    let global = raw.global.clone();
+    Ok((global, finish(verb, raw)?))
+}
+
+/// The first free word is the verb, and `help VERB` works as people type it.
+fn positional(verb: &mut Option<&'static str>, raw: &mut Raw, value: OsString) -> Result<()> {
+    let word = text(value)?;
+    if verb.is_some() {
+        raw.positional.push(word);
+        return Ok(());
+    }
+    let known = VERBS.iter().find(|known| known.name == word);
+    *verb = Some(
+        known
+            .ok_or_else(|| Failure::usage(format_args!("there is no verb {word:?}")))?
+            .name,
+    );
+    Ok(())
+}
+
+fn find(arg: &Arg<'_>) -> Result<&'static Flag> {
+    FLAGS
+        .iter()
+        .find(|flag| match arg {
+            Arg::Long(name) => flag.long == *name || flag.alias == Some(name),
+            Arg::Short(name) => flag.shorts.contains(*name),
+            Arg::Value(_) => false,
+        })
+        .ok_or_else(|| Failure::usage(lexopt_name(arg)))
+}
+
+fn lexopt_name(arg: &Arg<'_>) -> String {
+    match arg {
+        Arg::Long(name) => format!("there is no option --{name}"),
+        Arg::Short(name) => format!("there is no option -{name}"),
+        Arg::Value(value) => format!("unexpected {value:?}"),
+    }
+}
+
+fn text(value: OsString) -> Result<String> {
+    value.string().map_err(|_| Failure::usage("an argument is no UTF-8"))
+}
+
+/// A comma list; empty members are a typing error that must not pass for "no partition".
+fn list(flag: &str, value: String) -> Result<Vec<String>> {
+    let words: Vec<String> = value.split(',').map(str::to_owned).collect();
+    match words.iter().any(String::is_empty) {
+        true => Err(Failure::usage(format_args!("--{flag} has an empty name"))),
+        false => Ok(words),
+    }
+}
+
+fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
+    let apply = &mut raw.apply;
+    let value = value.map(text).transpose()?.unwrap_or_default();
+    match flag {
+        "quiet" => raw.global.verbosity = Verbosity::Quiet,
+        "verbose" => raw.global.verbosity = Verbosity::Verbose,
+        "format" => {
+            raw.global.format = match value.as_str() {
+                "text" => Format::Text,
+                "json" => Format::Json,
+                other => {
+                    return Err(Failure::usage(format_args!("--format is text or json, not {other:?}")));
+                }
+            }
+        }
+        "dry-run" => apply.dry_run = true,
+        "yes" => apply.yes = true,
+        "part" => apply.parts.extend(list(flag, value)?),
+        "force" => apply.force.extend(list(flag, value)?),
+        "backup" => apply.backup = Some(value.into()),
+        "no-reboot" => apply.no_reboot = true,
+        "in-place" => apply.in_place = true,
+        "prepare" => apply.prepare = true,
+        "rescue-shell" => apply.rescue_shell = true,
+        "key" => apply.trust.key = Some(value.into()),
+        "sha256" => apply.trust.sha256 = Some(sha256(&value)?),
+        "sim" => apply.at.sim = Some(value.into()),
+        "board" => apply.at.board = Some(value),
+        other => {
+            return Err(Failure::new(
+                crate::error::Exit::Bug,
+                "bug",
+                format_args!("--{other} is in the table and nowhere else"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn sha256(value: &str) -> Result<String> {
+    let right = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match right {
+        true => Ok(value.to_ascii_lowercase()),
+        false => Err(Failure::usage("--sha256 takes 64 hexadecimal digits")),
+    }
+}
+
+fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
+    let Raw {
+        mut apply, positional, ..
+    } = raw;
+    let wanted = table::verb(verb).operands;
+    if positional.len() != wanted.len() {
+        return Err(Failure::usage(format_args!(
+            "{verb} takes {}, but {} given",
+            match wanted.is_empty() {
+                true => "no operand".to_owned(),
+                false => wanted.join(" "),
+            },
+            match positional.len() {
+                0 => "nothing was".to_owned(),
+                1 => "1 was".to_owned(),
+                n => format!("{n} were"),
+            }
+        )));
+    }
+    let mut operands = positional.into_iter();
+    let mut operand = || operands.next().unwrap_or_default();
+    Ok(match verb {
+        "apply" | "plan" => {
+            apply.image = operand();
+            apply.dry_run |= verb == "plan";
+            if apply.prepare && apply.in_place {
+                return Err(Failure::usage("--prepare and --in-place exclude each other"));
+            }
+            Verb::Apply(apply)
+        }
+        "restore" => {
+            apply.image = operand();
+            Verb::Restore(apply)
+        }
+        "verify" => {
+            apply.image = operand();
+            Verb::Verify(apply)
+        }
+        "inspect" => Verb::Inspect { image: operand() },
+        "devices" => Verb::Devices(apply.at),
+        "status" => Verb::Status(apply.at),
+        "backup" => Verb::Backup(Backup {
+            dir: operand().into(),
+            at: apply.at,
+            parts: apply.parts,
+        }),
+        "sim" => {
+            let what = operand();
+            if what != "create" {
+                return Err(Failure::usage(format_args!("sim knows create, not {what:?}")));
+            }
+            Verb::SimCreate {
+                board: operand(),
+                dir: operand().into(),
+            }
+        }
+        _ => Verb::Print(help::text(None)),
+    })
+}
+
+fn version() -> String {
+    concat!("flasher ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::error::Exit;
+
+    fn run(line: &str) -> Result<(Global, Verb)> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn every_flag_of_the_table_is_understood() {
+        for flag in FLAGS {
+            let verb = flag.verbs.first().copied().unwrap_or("apply");
+            let operands = table::verb(verb).operands.join(" ");
+            let value = match flag.long {
+                "format" => "json".into(),
+                "sha256" => "0".repeat(64),
+                _ => "x".to_owned(),
+            };
+            let mut names = vec![format!("--{}", flag.long)];
+            names.extend(flag.alias.map(|alias| format!("--{alias}")));
+            names.extend(flag.shorts.chars().map(|short| format!("-{short}")));
+            for name in names {
+                let value = flag.value.map(|_| value.as_str()).unwrap_or_default();
+                let operands = operands.replace("create", "create");
+                let line = format!("{verb} {name} {value} {operands}");
+                assert!(run(&line).is_ok(), "{line}: {:?}", run(&line).err());
+            }
+        }
+    }
+
+    #[test]
+    fn plan_is_apply_that_touches_nothing() {
+        let of = |line| match run(line).unwrap().1 {
+            Verb::Apply(apply) => apply,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(of("plan x"), of("apply -n x"));
+        assert_eq!(of("apply --test x"), of("apply -T x"));
+        assert_eq!(of("apply --part a,b --part=c x").parts, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_wrong_line_is_a_usage_error_and_never_a_guess() {
+        for line in [
+            "",
+            "aply x",
+            "apply",
+            "apply a b",
+            "apply --part a,,b x",
+            "apply --sha256 12 x",
+            "apply --nope x",
+            "devices --part a",
+            "sim make a b",
+            "--format xml devices",
+        ] {
+            assert_eq!(run(line).unwrap_err().exit, Exit::Usage, "{line}");
+        }
+    }
+}

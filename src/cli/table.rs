@@ -1,0 +1,240 @@
+//! The verbs and flags, described once.
+
+#![forbid(unsafe_code)]
+
+/// A verb.
+pub struct VerbRow {
+    /// The word on the command line.
+    pub name: &'static str,
+    /// What follows it.
+    pub operands: &'static [&'static str],
+    /// One line for the list of verbs.
+    pub summary: &'static str,
+    /// What its own help page adds.
+    pub text: &'static str,
+}
+
+/// A flag.
+pub struct Flag {
+    /// `--long`.
+    pub long: &'static str,
+    /// Another long name.
+    pub alias: Option<&'static str>,
+    /// Every short letter.
+    pub shorts: &'static str,
+    /// The name of its value, if it takes one.
+    pub value: Option<&'static str>,
+    /// The verbs that take it; empty for all.
+    pub verbs: &'static [&'static str],
+    /// What it does.
+    pub help: &'static str,
+}
+
+impl Flag {
+    /// Whether the flag may stand behind this verb; before the verb only global flags may.
+    pub fn serves(&self, verb: Option<&str>) -> bool {
+        self.verbs.is_empty() || verb.is_some_and(|verb| self.verbs.contains(&verb))
+    }
+}
+
+/// The verb of that name; the table's first one for a name that is not there, which the parser excludes.
+pub fn verb(name: &str) -> &'static VerbRow {
+    VERBS.iter().find(|verb| verb.name == name).unwrap_or(&VERBS[0])
+}
+
+/// Every verb, in the order in which a newcomer meets them.
+pub const VERBS: &[VerbRow] = &[
+    VerbRow {
+        name: "apply",
+        operands: &["IMAGE"],
+        summary: "replace the firmware with IMAGE (a path, - for standard input, or an http:// URL)",
+        text: "Checks the whole plan before anything is touched. If nothing uses the partitions they are\n\
+               written in place; otherwise the box is taken over: this program becomes process 1 in a root\n\
+               of its own in RAM, proves that nothing depends on the flash any more, writes, verifies and\n\
+               reboots. The ssh session that called it ends with a last line and exit code 0.",
+    },
+    VerbRow {
+        name: "plan",
+        operands: &["IMAGE"],
+        summary: "print the checks and the writes that apply would do; touches nothing",
+        text: "The same as apply --dry-run.",
+    },
+    VerbRow {
+        name: "inspect",
+        operands: &["IMAGE"],
+        summary: "what a file is: format, parts, sizes, checksums, for which boards",
+        text: "",
+    },
+    VerbRow {
+        name: "verify",
+        operands: &["IMAGE"],
+        summary: "compare the flash with IMAGE: exit code 0 same, 1 different",
+        text: "",
+    },
+    VerbRow {
+        name: "devices",
+        operands: &[],
+        summary: "the board, its partitions and who uses them, init, RAM, and the route apply would take",
+        text: "",
+    },
+    VerbRow {
+        name: "backup",
+        operands: &["DIR"],
+        summary: "copy every partition to DIR/mtdN.NAME.bin, with SHA256SUMS",
+        text: "Bad blocks of NAND are left out, so a copy may be shorter than its partition.",
+    },
+    VerbRow {
+        name: "restore",
+        operands: &["DIR"],
+        summary: "write a backup back, through the same plan and checks as apply",
+        text: "Partitions that are read-only or protected are left alone unless --part names them.",
+    },
+    VerbRow {
+        name: "status",
+        operands: &[],
+        summary: "what the last update did",
+        text: "",
+    },
+    VerbRow {
+        name: "sim",
+        operands: &["create", "BOARD", "DIR"],
+        summary: "make a simulated box in DIR; every verb works on it with --sim DIR",
+        text: "DIR/flash.bin is the blank chip in physical order, DIR/board.json its description.",
+    },
+];
+
+const APPLY: &[&str] = &["apply", "plan", "restore"];
+const WRITES: &[&str] = &["apply", "plan", "restore", "verify", "backup"];
+const BOXES: &[&str] = &["apply", "plan", "restore", "verify", "devices", "backup", "status"];
+
+/// Every flag. `--help` and `--version` are the parser's own.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        long: "dry-run",
+        alias: Some("test"),
+        shorts: "nT",
+        value: None,
+        verbs: APPLY,
+        help: "print the plan and touch nothing",
+    },
+    Flag {
+        long: "yes",
+        alias: None,
+        shorts: "y",
+        value: None,
+        verbs: APPLY,
+        help: "do not ask; needed when standard input is no terminal",
+    },
+    Flag {
+        long: "part",
+        alias: None,
+        shorts: "p",
+        value: Some("NAME[,NAME…]"),
+        verbs: WRITES,
+        help: "write a raw image over these partitions in this order (names as in /proc/mtd, or mtdN)",
+    },
+    Flag {
+        long: "force",
+        alias: None,
+        shorts: "",
+        value: Some("CHECK[,CHECK…]"),
+        verbs: APPLY,
+        help: "override these checks by name; plan says which can be",
+    },
+    Flag {
+        long: "backup",
+        alias: None,
+        shorts: "",
+        value: Some("DIR"),
+        verbs: APPLY,
+        help: "copy every partition to DIR first, as backup does",
+    },
+    Flag {
+        long: "no-reboot",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: APPLY,
+        help: "leave the box running after an update in place",
+    },
+    Flag {
+        long: "in-place",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: APPLY,
+        help: "refuse rather than take the box over",
+    },
+    Flag {
+        long: "prepare",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: APPLY,
+        help: "make everything ready and leave the start to init's restart line (kill -QUIT 1)",
+    },
+    Flag {
+        long: "rescue-shell",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: APPLY,
+        help: "keep busybox in RAM for a console shell, should the flash not be made good",
+    },
+    Flag {
+        long: "key",
+        alias: None,
+        shorts: "",
+        value: Some("FILE"),
+        verbs: &["apply", "plan", "verify"],
+        help: "require a signature by this public key (minisign, signify or usign; IMAGE.minisig or IMAGE.sig)",
+    },
+    Flag {
+        long: "sha256",
+        alias: None,
+        shorts: "",
+        value: Some("HEX"),
+        verbs: &["apply", "plan", "verify"],
+        help: "require this checksum of the image",
+    },
+    Flag {
+        long: "board",
+        alias: None,
+        shorts: "",
+        value: Some("ID|FILE"),
+        verbs: BOXES,
+        help: "what this box is, instead of recognising it",
+    },
+    Flag {
+        long: "sim",
+        alias: None,
+        shorts: "",
+        value: Some("DIR"),
+        verbs: BOXES,
+        help: "work on the simulated box in DIR",
+    },
+    Flag {
+        long: "quiet",
+        alias: None,
+        shorts: "q",
+        value: None,
+        verbs: &[],
+        help: "only errors and the result",
+    },
+    Flag {
+        long: "verbose",
+        alias: None,
+        shorts: "v",
+        value: None,
+        verbs: &[],
+        help: "every step",
+    },
+    Flag {
+        long: "format",
+        alias: None,
+        shorts: "",
+        value: Some("text|json"),
+        verbs: &[],
+        help: "json: one object, or for apply one event a line with the result last",
+    },
+];

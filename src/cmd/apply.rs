@@ -1,0 +1,549 @@
+//! `apply IMAGE`, `plan IMAGE` and `restore DIR`: everything before the first erase is decided here.
+
+#![forbid(unsafe_code)]
+
+use super::at_work;
+use super::handoff::{self, Job};
+use crate::board::{Board, Proof, Seat};
+use crate::cli::{self, Trust};
+use crate::error::{Context, Exit, Failure, Harm, Result};
+use crate::flash::{self, Tally};
+use crate::image::backup::Backup;
+use crate::image::source::Source;
+use crate::image::{self, Image, store::Store};
+use crate::lock::Lock;
+use crate::plan::{Plan, Request, Route, Write};
+use crate::preflight::{self, OVERHEAD, Question};
+use crate::record::{self, Record};
+use crate::report::{Outcome, Reporter};
+use crate::units::Size;
+use stages::RamRoot;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write as _};
+use std::path::Path;
+
+/// What the operand names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// An image.
+    Image,
+    /// The directory of a backup.
+    Backup,
+}
+
+/// How an `apply` ends well.
+struct End {
+    code: &'static str,
+    harm: Harm,
+    tally: Tally,
+}
+
+impl End {
+    fn untouched(code: &'static str) -> End {
+        End {
+            code,
+            harm: Harm::Untouched,
+            tally: Tally::default(),
+        }
+    }
+}
+
+/// How it ends otherwise.
+struct Broken {
+    failure: Failure,
+    tally: Tally,
+}
+
+impl std::convert::From<Failure> for Broken {
+    fn from(failure: Failure) -> Broken {
+        Broken {
+            failure,
+            tally: Tally::default(),
+        }
+    }
+}
+
+/// Runs the verb and reports its outcome.
+///
+/// # Errors
+/// What was reported.
+pub fn run(options: cli::Apply, from: From, reporter: &mut Reporter) -> Result<Exit> {
+    if options.dry_run {
+        return dry_run(&options, from, reporter);
+    }
+    reporter.events = true;
+    let result = attempt(&options, from, reporter);
+    let outcome = match &result {
+        Ok(end) => Outcome {
+            ok: true,
+            exit: Exit::Done,
+            harm: end.harm,
+            code: end.code.into(),
+            tally: end.tally,
+        },
+        Err(broken) => {
+            reporter.failure(&broken.failure);
+            Outcome {
+                ok: false,
+                exit: broken.failure.exit,
+                harm: broken.failure.harm,
+                code: broken.failure.code.into(),
+                tally: broken.tally,
+            }
+        }
+    };
+    reporter.outcome(&outcome);
+    match result {
+        Ok(_) => Ok(Exit::Done),
+        Err(broken) => Err(broken.failure),
+    }
+}
+
+/// Prints the plan. The exit code is that of the refusal `apply` would end with.
+fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<Exit> {
+    let plan = (|| {
+        let board = begin(options)?;
+        let looked = Looked::at(options, from)?;
+        let available = match board.is_sim() {
+            true => None,
+            false => stages::memory::available(),
+        };
+        looked.plan(&board, options, available, &mut |writes| {
+            survey(&board, writes, &looked.store, reporter)
+        })
+    })();
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(failure) => {
+            reporter.failure(&failure);
+            return Err(failure);
+        }
+    };
+    match reporter.json() {
+        true => reporter.object(&plan),
+        false => reporter.plan(&plan),
+    }
+    match preflight::refusal(&plan) {
+        None => Ok(Exit::Done),
+        Some(refusal) => {
+            if !reporter.json() {
+                reporter.failure(&refusal);
+            }
+            Err(refusal)
+        }
+    }
+}
+
+/// What every run needs before it looks at an image.
+fn begin(options: &cli::Apply) -> Result<Board> {
+    preflight::forceable(&options.force)?;
+    preflight::root(options.at.sim.is_some())?;
+    let board = Board::discover(&options.at)?;
+    preflight::usable(&board)?;
+    Ok(board)
+}
+
+fn attempt(options: &cli::Apply, from: From, reporter: &mut Reporter) -> std::result::Result<End, Broken> {
+    let terminal = io::stdin().is_terminal() && options.image != "-";
+    if !options.yes && !terminal {
+        return Err(Failure::usage("standard input is no terminal, so nobody can be asked")
+            .hint("add --yes")
+            .into());
+    }
+    let board = begin(options)?;
+    match &board.seat {
+        Seat::Sim(sim) => {
+            let lock = Lock::of_sim(&sim.dir)?;
+            let looked = Looked::into_memory(options, from)?;
+            let plan = decide(&board, &looked, options, None, reporter)?;
+            match plan {
+                None => Ok(End::untouched("nothing-to-do")),
+                Some(plan) => write_now(&board, &plan, &looked.store, &Proof::Sim(lock), reporter),
+            }
+        }
+        Seat::Linux => on_this_box(&board, options, from, reporter),
+    }
+}
+
+fn on_this_box(
+    board: &Board,
+    options: &cli::Apply,
+    from: From,
+    reporter: &mut Reporter,
+) -> std::result::Result<End, Broken> {
+    let _lock = Lock::of_this_box()?;
+    let available = stages::memory::available();
+    let root = RamRoot::create().map_err(Failure::system)?;
+    let looked = Looked::into_ram_root(options, from, root.path(), available, reporter)?;
+    let Some(plan) = decide(board, &looked, options, available, reporter)? else {
+        return Ok(End::untouched("nothing-to-do"));
+    };
+    match plan.route {
+        Route::InPlace => {
+            let end = in_place(board, &plan, &looked.store, reporter)?;
+            drop((looked, root));
+            if !options.no_reboot {
+                reporter.stage("rebooting into the new firmware");
+                stages::power::reboot_in_place();
+            }
+            Ok(end)
+        }
+        Route::Staged => Ok(staged(board, plan, options, root, reporter)?),
+    }
+}
+
+/// Plan, verdict, consent, backup. `None` when there is nothing to do.
+fn decide(
+    board: &Board,
+    looked: &Looked,
+    options: &cli::Apply,
+    available: Option<u64>,
+    reporter: &mut Reporter,
+) -> Result<Option<Plan>> {
+    let plan = looked.plan(board, options, available, &mut |writes| {
+        survey(board, writes, &looked.store, reporter)
+    })?;
+    reporter.plan(&plan);
+    if let Some(refusal) = preflight::refusal(&plan) {
+        return Err(refusal);
+    }
+    if plan.nothing_to_do() {
+        reporter.stage("the flash is as the image wants it: nothing to do");
+        return Ok(None);
+    }
+    if !options.yes {
+        ask(&plan)?;
+    }
+    if let Some(dir) = &options.backup {
+        let all: Vec<_> = board.partitions.iter().collect();
+        super::backup::copy(board, &all, dir, reporter)?;
+        reporter.stage(format_args!("backup: {}", dir.display()));
+    }
+    Ok(Some(plan))
+}
+
+fn ask(plan: &Plan) -> Result<()> {
+    let names: Vec<_> = plan.writes.iter().map(|write| write.partition.as_str()).collect();
+    let mut out = io::stdout();
+    let _ = write!(out, "Write {}? [y/N] ", names.join(", "));
+    let _ = out.flush();
+    let mut answer = String::new();
+    let _ = io::stdin().read_line(&mut answer);
+    match ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Refused, "declined", "not confirmed")),
+    }
+}
+
+fn in_place(board: &Board, plan: &Plan, store: &Store, reporter: &mut Reporter) -> std::result::Result<End, Broken> {
+    stages::signals::ignore_hangups();
+    if let Err(error) = stages::memory::protect() {
+        reporter.warning(format_args!("memory could not be locked: {error}"));
+    }
+    let proof = stages::prove_unheld_in_place(&targets(board, plan)).map_err(|holders| held(&holders))?;
+    write_now(board, plan, store, &Proof::Unheld(proof), reporter)
+}
+
+/// The partitions that will be written, the record's among them.
+pub(super) fn targets(board: &Board, plan: &Plan) -> Vec<stages::MtdTarget> {
+    let record = record::partition(board).map(|partition| partition.mtd);
+    let mut targets = board.targets(
+        board
+            .partitions
+            .iter()
+            .filter(|partition| plan.writes.iter().any(|write| write.mtd == partition.mtd)),
+    );
+    // A record's partition that is in use is not written, and no reason against the update.
+    let record = board.targets(
+        board
+            .partitions
+            .iter()
+            .filter(|partition| record == Some(partition.mtd)),
+    );
+    if stages::holders(&record).is_ok_and(|holders| holders.is_empty()) {
+        targets.extend(record);
+    }
+    targets
+}
+
+/// What is said when the proof fails.
+pub(super) fn held(holders: &[stages::Holder]) -> Failure {
+    let names: Vec<_> = holders.iter().map(ToString::to_string).collect();
+    Failure::new(
+        Exit::Busy,
+        "held",
+        format_args!("the flash is in use: {}", names.join("; ")),
+    )
+    .hint("end that use and try again")
+}
+
+/// Writes, and keeps the record of how it ended.
+pub(super) fn write_now_raw(
+    board: &Board,
+    plan: &Plan,
+    store: &Store,
+    proof: &Proof,
+    reporter: &mut Reporter,
+) -> std::result::Result<Tally, flash::Stopped> {
+    let result = at_work::execute(board, &plan.writes, store, proof, reporter);
+    let (end, harm, code, tally) = match &result {
+        Ok(verified) => (Ok(()), Harm::Written, "written", verified.tally),
+        Err(stopped) => (
+            Err(&stopped.failure),
+            stopped.failure.harm,
+            stopped.failure.code,
+            stopped.tally,
+        ),
+    };
+    let record = Record::now(&end, harm, code, &plan.image.sha256, tally);
+    if let Err(failure) = record::save(board, &record, Some(proof)) {
+        reporter.warning(format_args!("the outcome could not be kept: {failure}"));
+    }
+    result.map(|verified| verified.tally)
+}
+
+fn write_now(
+    board: &Board,
+    plan: &Plan,
+    store: &Store,
+    proof: &Proof,
+    reporter: &mut Reporter,
+) -> std::result::Result<End, Broken> {
+    match write_now_raw(board, plan, store, proof, reporter) {
+        Ok(tally) => {
+            reporter.stage(format_args!(
+                "written and verified: {} erase blocks erased, {} unchanged, {} retried",
+                tally.erased, tally.unchanged, tally.retried
+            ));
+            Ok(End {
+                code: "written",
+                harm: Harm::Written,
+                tally,
+            })
+        }
+        Err(stopped) => Err(Broken {
+            failure: stopped.failure,
+            tally: stopped.tally,
+        }),
+    }
+}
+
+/// Hands the plan to PID 1.
+fn staged(board: &Board, plan: Plan, options: &cli::Apply, root: RamRoot, reporter: &mut Reporter) -> Result<End> {
+    let nodes: Vec<_> = board
+        .partitions
+        .iter()
+        .flat_map(|partition| stages::DeviceNode::mtd(partition.mtd))
+        .collect();
+    let shell = match options.rescue_shell {
+        true => Some(find_busybox()?),
+        false => None,
+    };
+    let job = Job {
+        plan,
+        board: options.at.board.clone(),
+    };
+    let populated = root
+        .populate(&stages::Populate {
+            handoff: &job.pack()?,
+            device_nodes: &nodes,
+            rescue_shell: shell.as_deref().map(Path::new),
+        })
+        .map_err(Failure::system)?;
+    if options.prepare {
+        stages::prepare(populated).map_err(Failure::system)?;
+        reporter.stage("prepared: kill -QUIT 1 starts it, if init's restart line is flasher");
+        return Ok(End::untouched("prepared"));
+    }
+    stages::take_over(populated, &mut |event| reporter.stage(event))
+        .map_err(|error| Failure::system(error).hint("the box runs on as before; flasher devices says what it is"))?;
+    reporter.stage(
+        "handed over: this connection ends now; the box writes its flash, verifies it and reboots by itself; \
+         afterwards: flasher status",
+    );
+    Ok(End::untouched("handed-over"))
+}
+
+fn find_busybox() -> Result<String> {
+    ["/bin/busybox", "/sbin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find(|path| Path::new(path).is_file())
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Refused,
+                "rescue-shell",
+                "there is no busybox to keep for a rescue shell",
+            )
+            .hint("leave --rescue-shell out")
+        })
+}
+
+/// Fills in what is right already.
+///
+/// # Errors
+/// Flash that cannot be read.
+pub(super) fn survey(board: &Board, writes: &mut [Write], store: &Store, reporter: &mut Reporter) -> Result<()> {
+    let total = writes.iter().map(|write| write.length).sum();
+    flash::survey(
+        writes,
+        store,
+        |write| {
+            let partition = board.partition(&format!("mtd{}", write.mtd)).map_err(Failure::system)?;
+            board.open(partition)
+        },
+        |done| reporter.progress("comparing", done, total),
+    )
+}
+
+/// An image that is at hand.
+pub(super) struct Looked {
+    name: String,
+    image: Image,
+    pub(super) store: Store,
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    Failure::new(Exit::ImageUnreadable, "image-unreadable", error)
+}
+
+impl Looked {
+    /// Only to be looked at: a file stays where it is.
+    pub(super) fn at(options: &cli::Apply, from: From) -> Result<Looked> {
+        if from == From::Backup {
+            return Looked::into_memory(options, from);
+        }
+        let (store, sha256) = Source::open(&options.image)?.in_place()?;
+        Looked::finish(options, store, sha256)
+    }
+
+    /// To be written to a simulated box.
+    fn into_memory(options: &cli::Apply, from: From) -> Result<Looked> {
+        if from == From::Backup {
+            let mut bytes = Vec::new();
+            let image = Backup::open(Path::new(&options.image))?.copy(&mut bytes, &mut |_| ())?;
+            return Ok(Looked {
+                name: options.image.clone(),
+                image,
+                store: Store::Memory(bytes),
+            });
+        }
+        let (store, sha256) = Source::open(&options.image)?.into_memory()?;
+        Looked::finish(options, store, sha256)
+    }
+
+    /// To be written to this box: the one copy that is hashed, checked, and written (law 3).
+    fn into_ram_root(
+        options: &cli::Apply,
+        from: From,
+        root: &Path,
+        available: Option<u64>,
+        reporter: &mut Reporter,
+    ) -> Result<Looked> {
+        let path = handoff::image_path(root);
+        let mut file = File::create_new(&path).context(path.display())?;
+        let mut sink = Budget {
+            file: &mut file,
+            written: 0,
+        };
+        if from == From::Backup {
+            let backup = Backup::open(Path::new(&options.image))?;
+            let length = backup.length()?;
+            room_for(length, available)?;
+            let image = backup.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
+            return Ok(Looked {
+                name: options.image.clone(),
+                image,
+                store: Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?,
+            });
+        }
+        let source = Source::open(&options.image)?;
+        let length = source.length();
+        room_for(length.unwrap_or_default(), available)?;
+        let (_, sha256) = source.copy(&mut sink, &mut |done| {
+            reporter.progress("reading", done, length.unwrap_or(done.saturating_add(1)));
+        })?;
+        let store = Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?;
+        Looked::finish(options, store, sha256)
+    }
+
+    fn finish(options: &cli::Apply, store: Store, sha256: String) -> Result<Looked> {
+        let image = image::inspect(&store, sha256).map_err(unreadable)?;
+        Ok(Looked {
+            name: options.image.clone(),
+            image,
+            store,
+        })
+    }
+
+    /// The plan for it.
+    pub(super) fn plan(
+        &self,
+        board: &Board,
+        options: &cli::Apply,
+        available: Option<u64>,
+        survey: &mut dyn FnMut(&mut [Write]) -> Result<()>,
+    ) -> Result<Plan> {
+        let trust: &Trust = &options.trust;
+        let question = Question {
+            name: &self.name,
+            request: Request {
+                parts: options.parts.clone(),
+                force: options.force.clone(),
+            },
+            trust,
+            in_place: options.in_place,
+            available,
+        };
+        preflight::assemble(board, &self.image, &self.store, &question, survey)
+    }
+}
+
+/// Refuses before RAM is filled in vain.
+fn room_for(length: u64, available: Option<u64>) -> Result<()> {
+    match available {
+        Some(available) if available < length + OVERHEAD => Err(no_room(length, available)),
+        _ => Ok(()),
+    }
+}
+
+fn no_room(length: u64, available: u64) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "ram",
+        format_args!(
+            "refused by check ram: the update needs {} of RAM (image and {}), {} are available",
+            Size(length + OVERHEAD),
+            Size(OVERHEAD),
+            Size(available)
+        ),
+    )
+    .hint("stop services that use much memory, remove files from /tmp, or reboot and try again at once")
+}
+
+/// A sink that stops before the out-of-memory killer starts: pages of a tmpfs belong to no process, so it
+/// would kill the wrong ones (pain 6 in FACTS).
+struct Budget<'a> {
+    file: &'a mut File,
+    written: u64,
+}
+
+impl io::Write for Budget<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        const STRIDE: u64 = 1 << 20;
+        let crossed = self.written / STRIDE != (self.written + bytes.len() as u64) / STRIDE;
+        if crossed && stages::memory::available().is_some_and(|available| available < OVERHEAD) {
+            return Err(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                format!("less than {} are left", Size(OVERHEAD)),
+            ));
+        }
+        let written = self.file.write(bytes)?;
+        self.written += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

@@ -1,0 +1,45 @@
+//! What stage one leaves for PID 1 beside the image: the plan, and how the rest is to be done.
+
+#![forbid(unsafe_code)]
+
+use crate::error::{Context, Failure, Result};
+use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Where the image is in the RAM root.
+pub const IMAGE: &str = "image";
+
+/// The job of PID 1.
+#[derive(Serialize, Deserialize)]
+pub struct Job {
+    /// What is to be written; nothing is decided anew.
+    pub plan: Plan,
+    /// `--board`, when the box was not recognised by itself.
+    pub board: Option<String>,
+}
+
+impl Job {
+    /// As it goes into the hand-off.
+    ///
+    /// # Errors
+    /// None that is known; serde could not make JSON of it.
+    pub fn pack(&self) -> Result<stages::HandOff> {
+        let payload = serde_json::to_value(self).context("hand-off")?;
+        Ok(stages::HandOff::new(payload))
+    }
+
+    /// As it came through the hand-off.
+    ///
+    /// # Errors
+    /// A hand-off of another version of flasher.
+    pub fn unpack(handoff: &stages::HandOff) -> Result<Job> {
+        serde_json::from_value(handoff.payload.clone())
+            .map_err(|error| Failure::system(format_args!("the hand-off is not ours: {error}")))
+    }
+}
+
+/// The image in a RAM root.
+pub fn image_path(root: &Path) -> std::path::PathBuf {
+    root.join(IMAGE)
+}

@@ -1,0 +1,102 @@
+//! `inspect IMAGE`: what the file is.
+
+#![forbid(unsafe_code)]
+
+use crate::board::profile::{self, Profile};
+use crate::error::{Exit, Failure, Result};
+use crate::image::{self, Image, Part, source::Source};
+use crate::report::Reporter;
+use crate::units::Size;
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct PartReport<'a> {
+    #[serde(flatten)]
+    part: &'a Part,
+    ok: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'a str,
+    size: u64,
+    sha256: &'a str,
+    parts: Vec<PartReport<'a>>,
+    boards: Vec<String>,
+}
+
+/// Prints what an image is; exit code 65 if a part of it is damaged.
+///
+/// # Errors
+/// An image that cannot be read.
+pub fn run(name: &str, reporter: &mut Reporter) -> Result<Exit> {
+    let (store, sha256) = Source::open(name)?.in_place()?;
+    let image = image::inspect(&store, sha256)
+        .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?;
+    let boards = boards(&image)?;
+    let report = Report {
+        format: &image.format,
+        size: image.size,
+        sha256: &image.sha256,
+        parts: image
+            .parts
+            .iter()
+            .map(|part| PartReport { part, ok: part.ok() })
+            .collect(),
+        boards,
+    };
+    match reporter.json() {
+        true => reporter.object(&report),
+        false => text(name, &report, reporter),
+    }
+    match image.parts.iter().all(Part::ok) {
+        true => Ok(Exit::Done),
+        false => Ok(Exit::ImageBad),
+    }
+}
+
+/// The built-in boards that know where this image goes.
+fn boards(image: &Image) -> Result<Vec<String>> {
+    let mut boards = Vec::new();
+    for id in profile::ids() {
+        let profile = Profile::find(id)?;
+        let content = image.parts.first().and_then(|part| part.content.as_ref());
+        let foreign = content.is_some_and(|c| profile.cpu.is_some_and(|cpu| c.foreign_to(cpu).is_some()));
+        if !foreign && profile.accepts.iter().any(|accepts| accepts.takes(image)) {
+            boards.push(id.to_owned());
+        }
+    }
+    Ok(boards)
+}
+
+fn text(name: &str, report: &Report<'_>, reporter: &mut Reporter) {
+    reporter.line(&format!(
+        "{name}: {}, {}\nsha256 {}",
+        report.format,
+        Size(report.size),
+        report.sha256
+    ));
+    for PartReport { part, ok } in &report.parts {
+        let mut line = format!(
+            "  0x{:07x} {:>10}  {}",
+            part.offset,
+            Size(part.size).to_string(),
+            part.name
+        );
+        if let Some(content) = &part.content {
+            line.push_str(&format!(": {} {}", content.format.as_str(), content.title));
+            if let Some(arch) = content.arch {
+                line.push_str(&format!(" for {}", arch.as_str()));
+            }
+            match &content.problem {
+                Some(problem) => line.push_str(&format!(": DAMAGED: {problem}")),
+                None if *ok => line.push_str(", checked"),
+                None => (),
+            }
+        }
+        reporter.line(line.trim_end());
+    }
+    if !report.boards.is_empty() {
+        reporter.line(&format!("boards: {}", report.boards.join(", ")));
+    }
+}

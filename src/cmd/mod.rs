@@ -1,0 +1,44 @@
+//! The verbs, a file each.
+
+#![forbid(unsafe_code)]
+
+pub mod apply;
+mod at_work;
+pub mod backup;
+pub mod devices;
+mod handoff;
+pub mod inspect;
+pub mod pid_one;
+pub mod sim;
+pub mod status;
+pub mod verify;
+
+use crate::cli::Verb;
+use crate::error::{Exit, Result};
+use crate::report::Reporter;
+
+/// Runs a verb. Everything that is to be said has been said when it returns.
+///
+/// # Errors
+/// The failure that was reported, for its exit code.
+pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
+    let result = match verb {
+        // These two have an outcome of their own to report.
+        Verb::Apply(options) => return apply::run(options, apply::From::Image, reporter),
+        Verb::Restore(options) => return apply::run(options, apply::From::Backup, reporter),
+        Verb::Inspect { image } => inspect::run(&image, reporter),
+        Verb::Verify(options) => verify::run(&options, reporter),
+        Verb::Devices(at) => devices::run(&at, reporter),
+        Verb::Backup(options) => backup::run(&options, reporter),
+        Verb::Status(at) => status::run(&at, reporter),
+        Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
+        Verb::Print(text) => {
+            reporter.line(&text);
+            Ok(Exit::Done)
+        }
+    };
+    if let Err(failure) = &result {
+        reporter.failure(failure);
+    }
+    result
+}

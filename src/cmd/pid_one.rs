@@ -1,0 +1,152 @@
+//! The rest of `apply`, as PID 1: nothing of the old system is left but the kernel.
+//!
+//! Every path ends in a reboot into a firmware that is whole, or in the rescue.
+
+#![forbid(unsafe_code)]
+
+use super::apply;
+use super::handoff::{Job, image_path};
+use crate::board::{Board, Proof};
+use crate::cli::{Global, Where};
+use crate::error::{Exit, Failure, Harm, Result};
+use crate::flash::Tally;
+use crate::image::store::Store;
+use crate::record::{self, Record};
+use crate::report::Reporter;
+use crate::units::{Size, hex};
+use sha2::{Digest, Sha256};
+use stages::{Detached, PidOne};
+use std::fs::File;
+use std::path::Path;
+
+/// Tries of the whole update, each of which goes on where the one before stopped.
+const ATTEMPTS: u32 = 3;
+
+/// Does the job and never returns.
+pub fn run(pid_one: PidOne) -> ! {
+    let mut reporter = Reporter::new(&Global::default());
+    match finish(pid_one, &mut reporter) {
+        Ok(()) => {
+            reporter.stage("rebooting into the new firmware");
+            stages::power::reboot()
+        }
+        Err(failure) if failure.harm == Harm::Untouched => {
+            reporter.failure(&failure);
+            reporter.stage("rebooting into the old firmware");
+            stages::power::reboot()
+        }
+        Err(failure) => {
+            reporter.failure(&failure);
+            stages::rescue::run(&failure.to_string())
+        }
+    }
+}
+
+fn finish(pid_one: PidOne, reporter: &mut Reporter) -> Result<()> {
+    let job = Job::unpack(pid_one.handoff())?;
+    let detached = match pid_one.detach(&mut |event| reporter.stage(event)) {
+        Ok(detached) => detached,
+        Err(error) => {
+            let (_pid_one, error) = *error;
+            let failure = Failure::new(Exit::Busy, "held", error);
+            return Err(untouched(&job, failure, reporter));
+        }
+    };
+    match ready(&job, &detached) {
+        Ok((board, store, proof)) => write(&job, &board, &store, &proof, reporter),
+        Err(failure) => Err(untouched(&job, failure, reporter)),
+    }
+}
+
+/// What must be true before the first erase.
+fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
+    let board = Board::discover(&Where {
+        sim: None,
+        board: job.board.clone(),
+    })?;
+    // The bytes that were checked are the bytes that are written (law 3): nobody was at them meanwhile.
+    let path = image_path(Path::new("/"));
+    let store = File::open(&path)
+        .and_then(Store::file)
+        .map_err(|error| Failure::system(format_args!("{}: {error}", path.display())))?;
+    let mut hash = Sha256::new();
+    store
+        .scan(0..store.len(), |chunk| hash.update(chunk))
+        .map_err(Failure::system)?;
+    if hex(&hash.finalize()) != job.plan.image.sha256 {
+        return Err(Failure::new(
+            Exit::ImageBad,
+            "image-changed",
+            "the image in RAM is not the one that was checked",
+        ));
+    }
+    let proof = detached
+        .prove_unheld(&apply::targets(&board, &job.plan))
+        .map_err(|holders| apply::held(&holders))?;
+    Ok((board, store, Proof::Unheld(proof)))
+}
+
+fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<()> {
+    reporter.stage("nothing holds the flash any more: writing");
+    let mut attempt = 1;
+    loop {
+        stages::set_flash_touched(true);
+        match apply::write_now_raw(board, &job.plan, store, proof, reporter) {
+            Ok(tally) => {
+                stages::set_flash_touched(false);
+                summary(&tally, store, reporter);
+                return Ok(());
+            }
+            Err(stopped) if stopped.failure.harm == Harm::Untouched => {
+                stages::set_flash_touched(false);
+                return Err(stopped.failure);
+            }
+            Err(stopped) if attempt == ATTEMPTS => return Err(stopped.failure),
+            Err(stopped) => reporter.warning(format_args!("{}; once more", stopped.failure)),
+        }
+        attempt += 1;
+    }
+}
+
+fn summary(tally: &Tally, store: &Store, reporter: &mut Reporter) {
+    reporter.stage(format_args!(
+        "written and verified: {} erase blocks erased, {} unchanged, {} retried",
+        tally.erased, tally.unchanged, tally.retried
+    ));
+    if let Some(peak) = stages::memory::peak() {
+        // The image lies in the RAM root and is read in chunks, so none of it counts as ours.
+        reporter.stage(format_args!(
+            "memory: {} at the most ({} bytes), beside the image of {}",
+            Size(peak.high_water),
+            peak.high_water,
+            Size(store.len())
+        ));
+    }
+}
+
+/// Keeps the record of an end that left the flash alone.
+fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
+    let record = Record::now(
+        &Err(&failure),
+        Harm::Untouched,
+        failure.code,
+        &job.plan.image.sha256,
+        Tally::default(),
+    );
+    let place = Where {
+        sim: None,
+        board: job.board.clone(),
+    };
+    let kept = Board::discover(&place).and_then(|board| {
+        // The partition of the record may be free although the planned ones are not.
+        let proof = record::partition(&board)
+            .map(|partition| board.targets([partition]))
+            .and_then(|targets| stages::prove_unheld_in_place(&targets).ok())
+            .map(Proof::Unheld);
+        record::save(&board, &record, proof.as_ref())
+    });
+    if let Err(error) = kept {
+        reporter.warning(format_args!("the outcome could not be kept: {error}"));
+    }
+    failure
+}

@@ -1,0 +1,27 @@
+//! `sim create BOARD DIR`.
+
+#![forbid(unsafe_code)]
+
+use crate::board::sim;
+use crate::error::{Exit, Result};
+use crate::report::Reporter;
+use crate::units::Size;
+use std::path::Path;
+
+/// Makes a simulated box.
+///
+/// # Errors
+/// Those of [`sim::create`].
+pub fn run(board: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> {
+    let profile = sim::create(board, dir)?;
+    match reporter.json() {
+        true => reporter.object(&profile),
+        false => reporter.line(&format!(
+            "{}: a blank {} with {} of flash\nnext: flasher devices --sim {0}",
+            dir.display(),
+            profile.name,
+            Size(profile.chip.size)
+        )),
+    }
+    Ok(Exit::Done)
+}

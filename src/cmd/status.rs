@@ -1,0 +1,36 @@
+//! `status`: what the last update did.
+
+#![forbid(unsafe_code)]
+
+use crate::board::Board;
+use crate::cli::Where;
+use crate::error::{Exit, Result};
+use crate::record;
+use crate::report::Reporter;
+
+/// Prints the last outcome.
+///
+/// # Errors
+/// A box that cannot be read.
+pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
+    let record = record::load(&Board::discover(at)?)?;
+    if reporter.json() {
+        reporter.object(&record);
+        return Ok(Exit::Done);
+    }
+    let mut line = format!("{}: flash {}, {}", record.result, record.harm.as_str(), record.code);
+    if let Some(finished) = &record.finished {
+        line.push_str(&format!(", {finished}"));
+    }
+    if let Some(sha256) = &record.image_sha256 {
+        line.push_str(&format!(
+            "\nimage sha256 {sha256}\nerase blocks: {} erased, {} unchanged, {} retried",
+            record.tally.erased, record.tally.unchanged, record.tally.retried
+        ));
+    }
+    if !record.text.is_empty() {
+        line.push_str(&format!("\n{}", record.text));
+    }
+    reporter.line(&line);
+    Ok(Exit::Done)
+}

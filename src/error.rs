@@ -1,0 +1,188 @@
+//! What can go wrong, in the three things a user must be told: what failed and why, the state of the
+//! flash, and the next command to type (DESIGN.md §5).
+
+#![forbid(unsafe_code)]
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How a run ends for whoever called it. The numbers are a contract (DESIGN.md §5) and follow
+/// `sysexits.h` where it has a word for the case; 255 is left to ssh, which uses it for its own failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done = 0,
+    /// `verify` found the flash different from the image.
+    Different = 1,
+    /// The command line is wrong.
+    Usage = 64,
+    /// The image is bad.
+    ImageBad = 65,
+    /// The image cannot be read.
+    ImageUnreadable = 66,
+    /// The board or the device is not supported.
+    Unsupported = 69,
+    /// A bug of ours.
+    Bug = 70,
+    /// The system failed us before anything was written.
+    System = 71,
+    /// The flash failed after the first erase.
+    Flash = 74,
+    /// Somebody else is at it: try later.
+    Busy = 75,
+    /// Not root.
+    NotRoot = 77,
+    /// Refused by preflight.
+    Refused = 78,
+}
+
+impl From<Exit> for u8 {
+    fn from(exit: Exit) -> u8 {
+        exit as u8
+    }
+}
+
+impl TryFrom<u8> for Exit {
+    type Error = String;
+    fn try_from(value: u8) -> std::result::Result<Self, String> {
+        use Exit::*;
+        [
+            Done,
+            Different,
+            Usage,
+            ImageBad,
+            ImageUnreadable,
+            Unsupported,
+            Bug,
+            System,
+            Flash,
+            Busy,
+            NotRoot,
+            Refused,
+        ]
+        .into_iter()
+        .find(|exit| *exit as u8 == value)
+        .ok_or_else(|| format!("{value} is no exit code of flasher"))
+    }
+}
+
+/// What an end left behind on the flash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Harm {
+    /// Nothing was erased or programmed.
+    #[default]
+    Untouched,
+    /// Some planned blocks were changed and the rest was not, or could not be verified.
+    Partly,
+    /// Everything planned was written and verified.
+    Written,
+}
+
+impl Harm {
+    /// The word used in events, records and messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Harm::Untouched => "untouched",
+            Harm::Partly => "partly",
+            Harm::Written => "written",
+        }
+    }
+
+    /// The state of the flash as a phrase for people.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Harm::Untouched => "untouched",
+            Harm::Partly => "partly written: do not reboot before it is put right",
+            Harm::Written => "written and verified",
+        }
+    }
+}
+
+/// A failure on its way to the user.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// One stable word for programs: `size`, `not-root`, `image-changed`, …
+    pub code: &'static str,
+    /// What failed and why; lower case, no full stop.
+    pub what: String,
+    /// The state of the flash.
+    pub harm: Harm,
+    /// What to do next, kept apart from the error itself.
+    pub hint: Option<String>,
+}
+
+/// The result of everything that can fail towards the user.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// A failure that left the flash untouched.
+    pub fn new(exit: Exit, code: &'static str, what: impl fmt::Display) -> Failure {
+        Failure {
+            exit,
+            code,
+            what: what.to_string(),
+            harm: Harm::Untouched,
+            hint: None,
+        }
+    }
+
+    /// The command line is wrong.
+    pub fn usage(what: impl fmt::Display) -> Failure {
+        Failure::new(Exit::Usage, "usage", what).hint("flasher --help")
+    }
+
+    /// The system failed us; the flash is untouched.
+    pub fn system(what: impl fmt::Display) -> Failure {
+        Failure::new(Exit::System, "system", what)
+    }
+
+    /// Adds what to do next.
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says that the flash is not untouched any more.
+    pub fn harm(mut self, harm: Harm) -> Failure {
+        self.harm = harm;
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// Adds what was being done to an error that does not know it.
+pub trait Context<T> {
+    /// Turns the error into a [`Failure`] of the system kind: `what: error`.
+    fn context(self, what: impl fmt::Display) -> Result<T>;
+}
+
+impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
+    fn context(self, what: impl fmt::Display) -> Result<T> {
+        self.map_err(|error| Failure::system(format_args!("{what}: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_survive_the_hand_off() {
+        for code in 0..=255u8 {
+            if let Ok(exit) = Exit::try_from(code) {
+                assert_eq!(u8::from(exit), code);
+            }
+        }
+        assert!(Exit::try_from(255).is_err(), "ssh uses 255 for its own failures");
+    }
+}

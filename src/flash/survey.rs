@@ -1,0 +1,35 @@
+//! Reads the flash before anything is decided: which blocks are right already.
+
+#![forbid(unsafe_code)]
+
+use super::block::Scratch;
+use crate::error::{Failure, Result};
+use crate::image::store::Store;
+use crate::plan::Write;
+use mtd_rs::Flash;
+
+/// Fills in [`Write::unchanged`]. Nothing is written, and nothing of this is believed when writing.
+///
+/// # Errors
+/// Flash that cannot be opened or read.
+pub fn survey(
+    writes: &mut [Write],
+    image: &Store,
+    mut open: impl FnMut(&Write) -> Result<Box<dyn Flash>>,
+    mut progress: impl FnMut(u64),
+) -> Result<()> {
+    let mut scratch = Scratch::new(0);
+    let mut done = 0;
+    for write in writes {
+        let mut flash = open(write)?;
+        let geometry = flash.geometry().clone();
+        let mut unchanged = 0;
+        for step in write.blocks(&geometry) {
+            unchanged += u64::from(scratch.same(&mut *flash, &step, image).map_err(Failure::system)?);
+            done += step.image.end - step.image.start;
+            progress(done);
+        }
+        write.unchanged = Some(unchanged);
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! A directory that `backup` made, read as an image with a part for each partition.
+
+#![forbid(unsafe_code)]
+
+use super::{Image, Part};
+use crate::error::{Exit, Failure, Result};
+use crate::units::hex;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The list of checksums, as `sha256sum` writes and reads it.
+pub const SUMS: &str = "SHA256SUMS";
+
+/// The file name of a partition's copy. A slash in a partition's name would lead elsewhere.
+pub fn file_name(mtd: u32, name: &str) -> String {
+    let name: String = name
+        .chars()
+        .map(|c| if c == '/' || c.is_control() { '_' } else { c })
+        .collect();
+    format!("mtd{mtd}.{name}.bin")
+}
+
+struct Member {
+    mtd: u32,
+    partition: String,
+    path: PathBuf,
+    sha256: String,
+}
+
+/// The copies in a directory, in the order of their numbers.
+pub struct Backup {
+    members: Vec<Member>,
+}
+
+fn bad(dir: &Path, what: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        Exit::ImageBad,
+        "backup",
+        format_args!("backup {}: {what}", dir.display()),
+    )
+    .hint("flasher backup DIR makes a backup that can be restored")
+}
+
+impl Backup {
+    /// Reads which copies there are. Only those that are listed with a checksum count.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`] without a list, [`Exit::ImageBad`] for a list that makes no sense.
+    pub fn open(dir: &Path) -> Result<Backup> {
+        let sums = dir.join(SUMS);
+        let text = fs::read_to_string(&sums).map_err(|error| {
+            Failure::new(
+                Exit::ImageUnreadable,
+                "image-unreadable",
+                format_args!("{}: {error}", sums.display()),
+            )
+            .hint("flasher backup DIR makes a backup that can be restored")
+        })?;
+        let mut members = Vec::new();
+        for line in text.lines() {
+            let (sha256, name) = line
+                .split_once("  ")
+                .ok_or_else(|| bad(dir, format_args!("{SUMS} has a line without checksum and name")))?;
+            let Some((mtd, partition)) = parse_name(name) else {
+                continue;
+            };
+            members.push(Member {
+                mtd,
+                partition: partition.to_owned(),
+                path: dir.join(name),
+                sha256: sha256.to_ascii_lowercase(),
+            });
+        }
+        members.sort_by_key(|member| member.mtd);
+        match members.is_empty() {
+            true => Err(bad(dir, format_args!("{SUMS} lists no partition"))),
+            false => Ok(Backup { members }),
+        }
+    }
+
+    /// Bytes of all copies.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`].
+    pub fn length(&self) -> Result<u64> {
+        self.members
+            .iter()
+            .map(|member| fs::metadata(&member.path).map(|metadata| metadata.len()))
+            .sum::<std::io::Result<u64>>()
+            .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))
+    }
+
+    /// Copies everything into `sink`, one behind the other, each checked against its checksum.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`] or, for a copy that is not what was listed, [`Exit::ImageBad`].
+    pub fn copy(self, sink: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<Image> {
+        let mut all = Sha256::new();
+        let mut parts = Vec::new();
+        let mut at = 0;
+        let mut buffer = vec![0; 64 << 10];
+        for member in self.members {
+            let name = member.path.display().to_string();
+            let unreadable = |error: std::io::Error| {
+                Failure::new(
+                    Exit::ImageUnreadable,
+                    "image-unreadable",
+                    format_args!("{name}: {error}"),
+                )
+            };
+            let mut file = File::open(&member.path).map_err(unreadable)?;
+            let mut own = Sha256::new();
+            let offset = at;
+            loop {
+                let got = file.read(&mut buffer).map_err(unreadable)?;
+                if got == 0 {
+                    break;
+                }
+                own.update(&buffer[..got]);
+                all.update(&buffer[..got]);
+                sink.write_all(&buffer[..got]).map_err(|error| {
+                    Failure::system(format_args!("{name}: no room for it in RAM: {error}"))
+                        .hint("restore fewer partitions at a time with --part")
+                })?;
+                at += got as u64;
+                progress(at);
+            }
+            if hex(&own.finalize()) != member.sha256 {
+                return Err(Failure::new(
+                    Exit::ImageBad,
+                    "backup",
+                    format_args!("{name} is not what {SUMS} lists"),
+                )
+                .hint("use another backup"));
+            }
+            parts.push(Part {
+                name: member.partition,
+                offset,
+                size: at - offset,
+                content: None,
+            });
+        }
+        Ok(Image {
+            format: "backup".into(),
+            size: at,
+            sha256: hex(&all.finalize()),
+            parts,
+        })
+    }
+}
+
+/// `mtd4.U-Boot Config.bin` → 4, `U-Boot Config`.
+fn parse_name(name: &str) -> Option<(u32, &str)> {
+    if name.contains('/') {
+        return None;
+    }
+    let (number, rest) = name.strip_prefix("mtd")?.split_once('.')?;
+    Some((number.parse().ok()?, rest.strip_suffix(".bin")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_their_partitions_and_nowhere_else() {
+        assert_eq!(parse_name(&file_name(4, "U-Boot Config")), Some((4, "U-Boot Config")));
+        assert_eq!(file_name(1, "../etc"), "mtd1..._etc.bin");
+        assert_eq!(parse_name("mtd1.../../etc/passwd.bin"), None);
+        assert_eq!(parse_name("SHA256SUMS"), None);
+    }
+}

@@ -1,0 +1,68 @@
+//! SquashFS: the superblock says how long the file system is (`fs/squashfs/squashfs_fs.h`).
+
+#![forbid(unsafe_code)]
+
+use super::content::{Content, ContentFormat, Role};
+use super::store::Store;
+use crate::board::profile::Order;
+use crate::units::Fields;
+use std::io;
+use std::ops::Range;
+
+/// Recognises SquashFS 4, which is little-endian everywhere, and 1 to 3, which have the byte order of
+/// the box and are what the kernels of older boxes mount.
+pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
+    let mut head = [0; 96];
+    if !store.read_head(range, &mut head)? {
+        return Ok(None);
+    }
+    let big = match &head[..4] {
+        b"hsqs" => false,
+        b"sqsh" => true,
+        _ => return Ok(None),
+    };
+    let u16_at = |at: usize| {
+        let pair = [head[at], head[at + 1]];
+        match big {
+            true => u16::from_be_bytes(pair),
+            false => u16::from_le_bytes(pair),
+        }
+    };
+    let u64_at = |at: usize| {
+        let little = Fields(&head).le64(at).unwrap_or_default();
+        match big {
+            true => little.swap_bytes(),
+            false => little,
+        }
+    };
+    let (major, minor) = (u16_at(28), u16_at(30));
+    let length = match major {
+        4 => u64_at(40),
+        // Packed superblock of version 3: bytes_used is at 63; before that 32 bit at 8.
+        3 => u64_at(63),
+        _ => match big {
+            true => Fields(&head).be32(8),
+            false => Fields(&head).le32(8),
+        }
+        .unwrap_or_default()
+        .into(),
+    };
+    let problem = match (major, big) {
+        (1..=3, _) | (4, false) if length >= head.len() as u64 => None,
+        _ => Some(format!(
+            "the squashfs superblock makes no sense (version {major}.{minor})"
+        )),
+    };
+    Ok(Some(Content {
+        format: ContentFormat::Squashfs,
+        role: Role::Filesystem,
+        length,
+        arch: None,
+        order: (major < 4).then_some(match big {
+            true => Order::Big,
+            false => Order::Little,
+        }),
+        title: format!("version {major}.{minor}"),
+        problem,
+    }))
+}

@@ -1,0 +1,81 @@
+//! The bytes of an image, wherever they are kept: once, and only to be read.
+
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+/// Where the bytes are.
+pub enum Store {
+    /// In our own memory.
+    Memory(Vec<u8>),
+    /// In a file: in the RAM root when the image is to be written, elsewhere when it is only looked at.
+    File(File, u64),
+}
+
+impl Store {
+    /// All of a file.
+    ///
+    /// # Errors
+    /// Those of asking for its size.
+    pub fn file(file: File) -> io::Result<Store> {
+        let size = file.metadata()?.len();
+        Ok(Store::File(file, size))
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> u64 {
+        match self {
+            Store::Memory(bytes) => bytes.len() as u64,
+            Store::File(_, size) => *size,
+        }
+    }
+
+    /// Fills the buffer from this offset.
+    ///
+    /// # Errors
+    /// Reading past the end is [`io::ErrorKind::UnexpectedEof`].
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match self {
+            Store::File(file, _) => file.read_exact_at(buffer, offset),
+            Store::Memory(bytes) => {
+                let part = usize::try_from(offset)
+                    .ok()
+                    .and_then(|start| bytes.get(start..start.checked_add(buffer.len())?))
+                    .ok_or(io::ErrorKind::UnexpectedEof)?;
+                buffer.copy_from_slice(part);
+                Ok(())
+            }
+        }
+    }
+
+    /// Fills the buffer from the start of the range; false when the range is shorter.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read_head(&self, range: &Range<u64>, buffer: &mut [u8]) -> io::Result<bool> {
+        if range.end - range.start < buffer.len() as u64 {
+            return Ok(false);
+        }
+        self.read_exact_at(range.start, buffer)?;
+        Ok(true)
+    }
+
+    /// Hands every byte of the range to `each`, a chunk at a time.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn scan(&self, range: Range<u64>, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut buffer = [0; 16 << 10];
+        let mut at = range.start;
+        while at < range.end {
+            let take = buffer.len().min((range.end - at) as usize);
+            self.read_exact_at(at, &mut buffer[..take])?;
+            each(&buffer[..take]);
+            at += take as u64;
+        }
+        Ok(())
+    }
+}

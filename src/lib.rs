@@ -1,0 +1,17 @@
+//! Replaces the firmware of a small Linux box from inside the running system.
+//!
+//! The parts: [`board`] says what the box is, [`image`] what the file is, [`plan`] which bytes go where,
+//! [`preflight`] whether that may be, [`flash`] does it. [`cmd`] has a file for each verb.
+
+pub mod board;
+pub mod cli;
+pub mod cmd;
+pub mod error;
+pub mod flash;
+pub mod image;
+pub mod lock;
+pub mod plan;
+pub mod preflight;
+pub mod record;
+pub mod report;
+pub mod units;

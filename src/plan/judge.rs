@@ -1,0 +1,127 @@
+//! Whether the planned writes are right for this box, one named check after the other.
+
+#![forbid(unsafe_code)]
+
+use super::{Check, Write};
+use crate::board::{Board, Partition};
+use crate::error::Exit;
+use crate::image::content::{Content, Role};
+use crate::units::Grouped;
+
+/// Judges the writes. `contents` is what the image's bytes are at the start of each of them.
+pub fn judge(board: &Board, writes: &mut [Write], contents: &[Option<Content>]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (write, content) in writes.iter_mut().zip(contents) {
+        let Ok(partition) = board.partition(&format!("mtd{}", write.mtd)) else {
+            continue;
+        };
+        checks.extend(partition_checks(partition));
+        if let Some(content) = content {
+            // The boot loader checks these two before it starts them.
+            write.boot = matches!(content.role, Role::Kernel | Role::Ramdisk);
+            checks.extend(content_checks(board, partition, content));
+        }
+    }
+    checks.extend(overlaps(board, writes));
+    checks
+}
+
+fn partition_checks(partition: &Partition) -> Vec<Check> {
+    let label = partition.label();
+    let mut checks = Vec::new();
+    checks.push(match partition.writable {
+        true => Check::pass("writable", format!("{label} can be written")),
+        false => Check::fail(
+            "writable",
+            format!("{label} is read-only: the kernel lets nobody write it"),
+            "only another kernel or device tree can open it",
+        ),
+    });
+    checks.push(match partition.is_aligned() {
+        true => Check::pass("aligned", format!("{label} begins and ends with erase blocks")),
+        false => Check::fail(
+            "aligned",
+            format!(
+                "{label} does not begin or end with an erase block of {} bytes: a neighbour would be erased with it",
+                Grouped(partition.geometry.erase_size.into())
+            ),
+            "the partition table has to be mended first",
+        ),
+    });
+    if let Some(keep) = partition.keep {
+        checks.push(
+            Check::fail(
+                keep.check(),
+                format!("{label} holds {}", keep.explain()),
+                format!("leave it out, or after a backup --force={}", keep.check()),
+            )
+            .forceable(),
+        );
+    }
+    if !partition.bad.is_empty() {
+        checks.push(Check::warn(
+            "bad-blocks",
+            format!("{label} has {} bad blocks, which are passed over", partition.bad.len()),
+        ));
+    }
+    checks
+}
+
+fn content_checks(board: &Board, partition: &Partition, content: &Content) -> Vec<Check> {
+    let label = partition.label();
+    let name = content.format.as_str();
+    let mut checks = Vec::new();
+    checks.push(match &content.problem {
+        None => Check::pass(
+            "content",
+            format!("{label} gets a {name} {}", content.title).trim_end().to_owned(),
+        ),
+        Some(problem) => Check::fail(
+            "content",
+            format!("what {label} would get is damaged: {problem}"),
+            "get the image again; --force=content if you know better",
+        )
+        .forceable()
+        .exit(Exit::ImageBad),
+    });
+    let room = partition.capacity();
+    if content.length > room && content.problem.is_none() {
+        checks.push(Check::fail(
+            "size",
+            format!(
+                "the {name} for {label} has {} bytes and the partition {}: {} bytes too many",
+                Grouped(content.length),
+                Grouped(room),
+                Grouped(content.length - room)
+            ),
+            "use a smaller one",
+        ));
+    }
+    if let Some(foreign) = board.cpu().and_then(|cpu| content.foreign_to(cpu)) {
+        checks.push(
+            Check::fail(
+                "cpu",
+                format!("{label}: {foreign}"),
+                "get the image for this box; --force=cpu if you know better",
+            )
+            .forceable(),
+        );
+    }
+    checks
+}
+
+/// No byte of the chip may be planned twice.
+fn overlaps(board: &Board, writes: &[Write]) -> Option<Check> {
+    let find = |write: &Write| board.partitions.iter().find(|p| p.mtd == write.mtd);
+    writes.iter().enumerate().find_map(|(index, write)| {
+        let one = find(write)?;
+        let other = writes[..index].iter().filter_map(find).find(|other| {
+            other.mtd == one.mtd || other.chip_offset.is_some() && one.chip_offset.is_some() && one.overlaps(other)
+        })?;
+        Some(Check::fail(
+            "overlap",
+            format!("{} and {} share bytes of the chip", other.label(), one.label()),
+            "name only one of them",
+        ))
+    })
+}

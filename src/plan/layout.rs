@@ -1,0 +1,201 @@
+//! Which bytes of the image go into which partition.
+
+#![forbid(unsafe_code)]
+
+use super::{Check, Request, Write};
+use crate::board::{Board, Partition};
+use crate::error::Exit;
+use crate::image::Image;
+use crate::image::backup::file_name;
+use crate::units::{Grouped, Size};
+use std::ops::Range;
+
+/// Lays the image out over the box. Where that is not possible there are no writes and a check says why.
+pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Write>, Check> {
+    let accepted = accepted(board, image);
+    if request.parts.is_empty() {
+        let Some(parts) = accepted else {
+            return Err(no_place(board, image));
+        };
+        return slices(board, parts, |_, partition| partition.keep.is_none());
+    }
+    let named = named(board, request)?;
+    // Of an image whose parts are known, --part chooses; any other is poured over the partitions in order.
+    let known = accepted.filter(|parts| {
+        parts.len() > 1
+            && named
+                .iter()
+                .all(|partition| parts.iter().any(|(name, _)| *name == partition.name))
+    });
+    match known {
+        Some(parts) => slices(board, parts, |name, _| named.iter().any(|p| p.name == name)),
+        None => pour(&named, image),
+    }
+}
+
+type Slices<'a> = Vec<(&'a str, Range<u64>)>;
+
+/// The parts of an image that this board knows where to put.
+fn accepted<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
+    if image.format == "backup" {
+        return Some(backed_up(board, image));
+    }
+    let accepts = board.profile.accepts.iter().find(|accepts| accepts.takes(image))?;
+    match accepts.parts.as_slice() {
+        [only] => Some(vec![(only.as_str(), 0..image.size)]),
+        _ => image
+            .parts
+            .iter()
+            .map(|part| {
+                accepts
+                    .parts
+                    .contains(&part.name)
+                    .then(|| (part.name.as_str(), part.range()))
+            })
+            .collect(),
+    }
+}
+
+/// A backup names its partitions itself. It has windows onto the same bytes too, of which the largest will do,
+/// and partitions that nobody can write.
+fn backed_up<'a>(board: &Board, image: &'a Image) -> Slices<'a> {
+    let find = |name: &str| {
+        board
+            .partitions
+            .iter()
+            .find(|p| file_name(p.mtd, &p.name) == file_name(p.mtd, name))
+    };
+    let covered = |one: &Partition| {
+        image.parts.iter().filter_map(|part| find(&part.name)).any(|other| {
+            other.mtd != one.mtd
+                && one.chip_offset.is_some()
+                && other.overlaps(one)
+                && other.geometry.size > one.geometry.size
+        })
+    };
+    image
+        .parts
+        .iter()
+        .filter(|part| find(&part.name).is_none_or(|partition| partition.writable && !covered(partition)))
+        .map(|part| (part.name.as_str(), part.range()))
+        .collect()
+}
+
+fn no_place(board: &Board, image: &Image) -> Check {
+    let id = &board.profile.id;
+    let writable = |p: &&Partition| p.writable && p.keep.is_none();
+    let names: Vec<_> = board
+        .partitions
+        .iter()
+        .filter(writable)
+        .map(|p| p.name.as_str())
+        .collect();
+    match image.format.as_str() {
+        "qnap-recovery" => Check::fail(
+            "board",
+            format!(
+                "this is a QNAP recovery image of {}, for another board than {id}",
+                Size(image.size)
+            ),
+            "get the image for this box; --part writes it as it is",
+        )
+        .exit(Exit::Unsupported),
+        format => Check::fail(
+            "partition",
+            format!("nothing says where a {format} image goes on {id}"),
+            format!("say where with --part; this box has {}", names.join(", ")),
+        ),
+    }
+}
+
+fn named<'a>(board: &'a Board, request: &Request) -> Result<Vec<&'a Partition>, Check> {
+    let mut named: Vec<&Partition> = Vec::new();
+    for name in &request.parts {
+        let partition = board
+            .partition(name)
+            .map_err(|what| Check::fail("partition", what, "flasher devices lists the partitions"))?;
+        if named.iter().any(|other| other.mtd == partition.mtd) {
+            return Err(Check::fail(
+                "partition",
+                format!("{} is named twice", partition.label()),
+                "name each partition once",
+            ));
+        }
+        named.push(partition);
+    }
+    Ok(named)
+}
+
+/// Parts whose partitions are known; `wanted` leaves some of them alone.
+fn slices(board: &Board, parts: Slices<'_>, wanted: impl Fn(&str, &Partition) -> bool) -> Result<Vec<Write>, Check> {
+    let mut writes = Vec::new();
+    for (name, range) in parts {
+        let partition = board
+            .partition(name)
+            .map_err(|what| Check::fail("partition", what, "flasher devices lists the partitions"))?;
+        if wanted(name, partition) {
+            writes.push(write(partition, range)?);
+        }
+    }
+    Ok(writes)
+}
+
+/// A raw image over partitions in the given order, each but the last filled to its end.
+fn pour(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
+    let room: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
+    if image.size > room {
+        let names: Vec<_> = partitions.iter().map(|p| p.name.as_str()).collect();
+        return Err(too_long(&names.join(", "), image.size, room));
+    }
+    let mut at = 0;
+    let mut writes = Vec::new();
+    for partition in partitions {
+        let take = partition.capacity().min(image.size - at);
+        if take == 0 {
+            return Err(Check::fail(
+                "size",
+                format!("the image ends before {} begins", partition.label()),
+                "leave that partition out of --part",
+            ));
+        }
+        writes.push(write(partition, at..at + take)?);
+        at += take;
+    }
+    Ok(writes)
+}
+
+fn too_long(names: &str, size: u64, room: u64) -> Check {
+    Check::fail(
+        "size",
+        format!(
+            "{} bytes do not fit {names}, which holds {}: {} bytes too many",
+            Grouped(size),
+            Grouped(room),
+            Grouped(size - room)
+        ),
+        "use a smaller image, or name every partition it covers with --part",
+    )
+}
+
+fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
+    let length = range.end - range.start;
+    let room = partition.capacity();
+    if length > room {
+        return Err(too_long(&partition.label(), length, room));
+    }
+    let mut write = Write {
+        partition: partition.name.clone(),
+        mtd: partition.mtd,
+        offset: 0,
+        length,
+        erase_blocks: 0,
+        unchanged: None,
+        source: range.start,
+        boot: false,
+        bad: partition.bad.clone(),
+        size: partition.geometry.size,
+        erase_size: partition.geometry.erase_size,
+    };
+    write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
+    Ok(write)
+}

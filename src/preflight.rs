@@ -1,0 +1,301 @@
+//! Everything that is known before the start, put together into one plan with one verdict (law 1).
+
+#![forbid(unsafe_code)]
+
+use crate::board::{Board, Partition};
+use crate::cli::Trust;
+use crate::error::{Exit, Failure, Result};
+use crate::image::signature::Key;
+use crate::image::{Image, content, store::Store};
+use crate::plan::{self, Check, ImageSummary, Plan, Ram, Request, Route, Status, Write};
+use crate::record;
+use crate::units::{Grouped, Size};
+
+/// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
+pub const OVERHEAD: u64 = 2 << 20;
+
+/// The checks that `--force` can override. Everything else never yields.
+const FORCEABLE: [&str; 4] = ["content", "cpu", "bootloader", "settings"];
+
+/// What the verdict depends on beside board and image.
+pub struct Question<'a> {
+    /// What the user calls the image.
+    pub name: &'a str,
+    /// `--part` and `--force`.
+    pub request: Request,
+    /// `--key` and `--sha256`.
+    pub trust: &'a Trust,
+    /// `--in-place`.
+    pub in_place: bool,
+    /// What RAM could be had before the image was staged, in bytes.
+    pub available: Option<u64>,
+}
+
+/// Names that `--force` does not know.
+///
+/// # Errors
+/// [`Exit::Usage`] for a name that no check has, [`Exit::Refused`] for a check that never yields.
+pub fn forceable(names: &[String]) -> Result<()> {
+    match names.iter().find(|name| !FORCEABLE.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(Failure::usage(format_args!("--force={name} overrides nothing"))
+            .hint(format!("the checks that can be overridden: {}", FORCEABLE.join(", ")))),
+    }
+}
+
+/// What makes a box one that flasher can work on at all; without these there is no plan.
+///
+/// # Errors
+/// [`Exit::NotRoot`], or [`Exit::Unsupported`] for a box without MTD.
+pub fn usable(board: &Board) -> Result<()> {
+    if board.partitions.is_empty() {
+        return Err(Failure::new(
+            Exit::Unsupported,
+            "no-mtd",
+            "this system has no MTD flash: there is neither /proc/mtd nor /sys/class/mtd with partitions in it",
+        )
+        .hint("on a workstation try a simulated box: flasher sim create qnap-ts219 box"));
+    }
+    Ok(())
+}
+
+/// Asks for root on a real box.
+///
+/// # Errors
+/// [`Exit::NotRoot`].
+pub fn root(sim: bool) -> Result<()> {
+    match sim || nix::unistd::geteuid().is_root() {
+        true => Ok(()),
+        false => Err(
+            Failure::new(Exit::NotRoot, "not-root", "only root may read and write the flash")
+                .hint("log in as root, or use sudo"),
+        ),
+    }
+}
+
+/// Puts the plan together; nothing is touched. `survey` is asked to fill in what is right already, and
+/// only for writes that may be executed.
+///
+/// # Errors
+/// Only a system that does not answer; what is wrong with image or box is a check that failed.
+pub fn assemble(
+    board: &Board,
+    image: &Image,
+    store: &Store,
+    question: &Question<'_>,
+    survey: &mut dyn FnMut(&mut [Write]) -> Result<()>,
+) -> Result<Plan> {
+    let mut checks = Vec::new();
+    checks.extend(board.remark.as_ref().map(|remark| Check::warn("board", remark)));
+    checks.extend(trust(question, image, store));
+    let mut writes = match plan::layout(board, image, &question.request) {
+        Ok(writes) => writes,
+        Err(check) => {
+            checks.push(check);
+            Vec::new()
+        }
+    };
+    if writes.is_empty() && checks.iter().all(|check| check.status != Status::Fail) {
+        checks.push(Check::fail(
+            "partition",
+            "none of the image's parts may be written",
+            "name them with --part",
+        ));
+    }
+    let contents = writes
+        .iter()
+        .map(|write| look(image, store, write))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?;
+    checks.extend(plan::judge(board, &mut writes, &contents));
+    checks.push(place_of_record(board, &writes));
+
+    let held = holders(board, &writes)?;
+    let route = match held.is_empty() {
+        true => Route::InPlace,
+        false => Route::Staged,
+    };
+    checks.extend(route_checks(route, &held, question));
+    let ram = Ram {
+        needed: image.size + OVERHEAD,
+        available: question.available.unwrap_or(u64::MAX),
+    };
+    checks.push(memory(ram));
+
+    for check in &mut checks {
+        let forced = question.request.force.contains(&check.name) && check.forceable;
+        if check.status == Status::Fail && forced {
+            check.status = Status::Warn;
+            check.text.push_str(" (forced)");
+        }
+    }
+    let valid = checks.iter().all(|check| check.status != Status::Fail);
+    if valid {
+        survey(&mut writes)?;
+    }
+    Ok(Plan {
+        valid,
+        route,
+        board: board.profile.id.clone(),
+        image: ImageSummary {
+            format: image.format.clone(),
+            size: image.size,
+            sha256: image.sha256.clone(),
+        },
+        checks,
+        writes,
+        ram,
+    })
+}
+
+/// What the bytes of a write are. A raw image is looked at beyond the write's end, so that something too
+/// long for its partition is called that and not damaged.
+fn look(image: &Image, store: &Store, write: &Write) -> std::io::Result<Option<content::Content>> {
+    let end = match image.parts.len() {
+        1 => image.size,
+        _ => write.source + write.length,
+    };
+    content::look(store, write.source..end)
+}
+
+fn trust(question: &Question<'_>, image: &Image, store: &Store) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Some(wanted) = &question.trust.sha256 {
+        checks.push(match *wanted == image.sha256 {
+            true => Check::pass("sha256", "the image has the checksum that was asked for"),
+            false => Check::fail(
+                "sha256",
+                format!("the image has the checksum {}, not {wanted}", image.sha256),
+                "copy the image again",
+            )
+            .exit(Exit::ImageBad),
+        });
+    }
+    if let Some(path) = &question.trust.key {
+        let verdict = Key::read(path).and_then(|key| key.verify(question.name, store));
+        checks.push(match verdict {
+            Ok(signature) => Check::pass("signature", format!("{signature} is right")),
+            Err(failure) => Check::fail("signature", failure.what, failure.hint.unwrap_or_default()).exit(failure.exit),
+        });
+    }
+    checks
+}
+
+fn place_of_record(board: &Board, writes: &[Write]) -> Check {
+    let overwritten = |partition: &Partition| writes.iter().any(|write| write.mtd == partition.mtd);
+    match record::partition(board) {
+        _ if board.is_sim() => Check::pass("record", "the outcome is kept in status.json"),
+        Some(partition) if !overwritten(partition) => {
+            Check::pass("record", format!("the outcome is kept in {}", partition.label()))
+        }
+        _ if std::path::Path::new("/dev/pmsg0").exists() => {
+            Check::pass("record", "the outcome is kept in memory that survives a reboot")
+        }
+        _ => Check::warn(
+            "record",
+            "nothing on this box keeps the outcome over a reboot: no partition named flasher, no ramoops",
+        ),
+    }
+}
+
+/// Everything in use that the writes would pull the ground from.
+fn holders(board: &Board, writes: &[Write]) -> Result<Vec<stages::Holder>> {
+    if board.is_sim() || writes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets = board.targets(
+        board
+            .partitions
+            .iter()
+            .filter(|partition| writes.iter().any(|write| write.mtd == partition.mtd)),
+    );
+    stages::holders(&targets).map_err(|error| {
+        Failure::system(format_args!("what uses the flash cannot be seen: {error}"))
+            .hint("mount /proc: mount -t proc proc /proc")
+    })
+}
+
+fn route_checks(route: Route, held: &[stages::Holder], question: &Question<'_>) -> Vec<Check> {
+    if route == Route::InPlace {
+        return vec![Check::pass("holders", "nothing uses these partitions")];
+    }
+    let names: Vec<_> = held.iter().map(ToString::to_string).collect();
+    let names = names.join("; ");
+    let mut checks = vec![match question.in_place {
+        false => Check::pass("holders", format!("in use: {names}")),
+        true => Check::fail(
+            "holders",
+            format!("in use, so nothing can be written in place: {names}"),
+            "end that use, or leave --in-place out and let the box be taken over",
+        ),
+    }];
+    if !question.in_place {
+        checks.push(match stages::takeover_route() {
+            Ok(()) => Check::pass("init", format!("{} can be taken over", stages::init::detect())),
+            Err(refusal) => Check::fail("init", refusal.to_string(), refusal.remedy()),
+        });
+    }
+    checks
+}
+
+fn memory(ram: Ram) -> Check {
+    match ram.available >= ram.needed {
+        true => Check::pass(
+            "ram",
+            match ram.available {
+                u64::MAX => format!("{} needed", Size(ram.needed)),
+                available => format!("{} needed, {} available", Size(ram.needed), Size(available)),
+            },
+        ),
+        false => Check::fail(
+            "ram",
+            format!(
+                "the update needs {} bytes of RAM (image and {}), {} are available: {} too few",
+                Grouped(ram.needed),
+                Size(OVERHEAD),
+                Grouped(ram.available),
+                Grouped(ram.needed - ram.available)
+            ),
+            "stop services that use much memory, remove files from /tmp, or reboot and try again at once",
+        ),
+    }
+}
+
+/// The failure of a plan that may not be executed: its first check that failed.
+pub fn refusal(plan: &Plan) -> Option<Failure> {
+    let check = plan.checks.iter().find(|check| check.status == Status::Fail)?;
+    let failure = Failure::new(
+        check.exit.unwrap_or(Exit::Refused),
+        code(&check.name),
+        format_args!("refused by check {}: {}", check.name, check.text),
+    );
+    Some(match &check.remedy {
+        Some(remedy) => failure.hint(remedy.clone()),
+        None => failure,
+    })
+}
+
+/// The check's name as the code of the result; names are few and fixed.
+fn code(name: &str) -> &'static str {
+    const CODES: [&str; 15] = [
+        "aligned",
+        "bad-blocks",
+        "board",
+        "bootloader",
+        "content",
+        "cpu",
+        "holders",
+        "init",
+        "overlap",
+        "partition",
+        "ram",
+        "settings",
+        "sha256",
+        "signature",
+        "size",
+    ];
+    CODES
+        .into_iter()
+        .find(|code| *code == name)
+        .unwrap_or(if name == "writable" { "writable" } else { "refused" })
+}

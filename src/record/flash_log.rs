@@ -1,0 +1,148 @@
+//! A log of records in the first erase block of a partition of its own. Appending costs no erase until
+//! the block is full, and a record that was cut off by a power cut is passed over.
+
+#![forbid(unsafe_code)]
+
+use crate::board::{Board, Partition, Proof};
+use crate::error::{Failure, Result};
+use crate::image::uimage::CRC32;
+use crate::units::Fields;
+use mtd_rs::Flash;
+
+const MAGIC: &[u8; 4] = b"flsR";
+/// Magic, length, CRC-32 of the text.
+const HEADER: usize = 12;
+/// Bytes of a slot on flash with smaller pages.
+const SLOT: u32 = 2048;
+
+fn slot_size(partition: &Partition) -> u64 {
+    SLOT.max(partition.geometry.write_size).into()
+}
+
+/// The first good block of the record's partition.
+fn block(board: &Board) -> Option<(&Partition, std::ops::Range<u64>)> {
+    let partition = super::partition(board)?;
+    let block = partition.good_blocks().next()?;
+    Some((partition, block))
+}
+
+/// Appends the record; `false` where there is no partition for it or no proof that it is free.
+pub fn save(board: &Board, text: &str, proof: Option<&Proof>) -> Result<bool> {
+    let (Some((partition, block)), Some(proof)) = (block(board), proof) else {
+        return Ok(false);
+    };
+    let mut flash = board.open_writable(partition, proof)?;
+    let size = slot_size(partition);
+    if HEADER + text.len() > size as usize {
+        return Err(Failure::system("the record is too long for its slot"));
+    }
+    let mut slot = vec![0xff; size as usize];
+    slot[..4].copy_from_slice(MAGIC);
+    slot[4..8].copy_from_slice(&(text.len() as u32).to_be_bytes());
+    slot[8..HEADER].copy_from_slice(&CRC32.checksum(text.as_bytes()).to_be_bytes());
+    slot[HEADER..HEADER + text.len()].copy_from_slice(text.as_bytes());
+
+    flash.unlock(block.clone()).map_err(Failure::system)?;
+    let at = match blank_slot(&mut *flash, &block, size)? {
+        Some(at) => at,
+        None => {
+            flash.erase(block.start).map_err(Failure::system)?;
+            block.start
+        }
+    };
+    flash.program(at, &slot).map_err(Failure::system)?;
+    Ok(true)
+}
+
+fn slots(block: &std::ops::Range<u64>, size: u64) -> impl DoubleEndedIterator<Item = u64> {
+    let start = block.start;
+    (0..(block.end - block.start) / size).map(move |index| start + index * size)
+}
+
+/// The first slot behind everything that was ever programmed: NAND takes pages in ascending order only.
+fn blank_slot(flash: &mut dyn Flash, block: &std::ops::Range<u64>, size: u64) -> Result<Option<u64>> {
+    let mut buffer = vec![0; size as usize];
+    let mut blank = None;
+    for at in slots(block, size).rev() {
+        flash.read(at, &mut buffer).map_err(Failure::system)?;
+        match buffer.iter().all(|byte| *byte == 0xff) {
+            true => blank = Some(at),
+            false => break,
+        }
+    }
+    Ok(blank)
+}
+
+/// The newest record that is whole.
+pub fn load(board: &Board) -> Option<String> {
+    let (partition, block) = block(board)?;
+    let mut flash = board.open(partition).ok()?;
+    let size = slot_size(partition);
+    let mut buffer = vec![0; size as usize];
+    for at in slots(&block, size).rev() {
+        flash.read(at, &mut buffer).ok()?;
+        if let Some(text) = read_slot(&buffer) {
+            return Some(text);
+        }
+    }
+    None
+}
+
+fn read_slot(slot: &[u8]) -> Option<String> {
+    let length = Fields(slot.strip_prefix(MAGIC)?).be32(0)? as usize;
+    let text = slot.get(HEADER..HEADER.checked_add(length)?)?;
+    let right = Fields(slot).be32(8) == Some(CRC32.checksum(text));
+    right.then(|| String::from_utf8(text.to_vec()).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::profile::Profile;
+    use crate::cli::Where;
+    use crate::lock::Lock;
+
+    /// A simulated box whose last partition is called `flasher`.
+    fn board(dir: &std::path::Path) -> Board {
+        let mut profile = Profile::find("generic").unwrap();
+        profile.partitions[4].name = "flasher".into();
+        let file = dir.join("profile.json");
+        std::fs::write(&file, serde_json::to_string(&profile).unwrap()).unwrap();
+        let sim = dir.join("box");
+        crate::board::sim::create(file.to_str().unwrap(), &sim).unwrap();
+        Board::discover(&Where {
+            sim: Some(sim),
+            board: None,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_newest_whole_record_is_found_also_after_the_block_was_full() {
+        let dir = tempfile::tempdir().unwrap();
+        let board = board(dir.path());
+        let proof = Proof::Sim(Lock::of_sim(&dir.path().join("box")).unwrap());
+        assert_eq!(load(&board), None);
+        for number in 0..80 {
+            let text = format!("record {number}");
+            assert!(save(&board, &text, Some(&proof)).unwrap());
+            assert_eq!(load(&board), Some(text));
+        }
+        assert!(!save(&board, "unproved", None).unwrap());
+    }
+
+    #[test]
+    fn a_record_that_was_cut_off_is_passed_over() {
+        let mut slot = vec![0xff; 64];
+        slot[..4].copy_from_slice(MAGIC);
+        slot[4..8].copy_from_slice(&5u32.to_be_bytes());
+        slot[8..12].copy_from_slice(&CRC32.checksum(b"whole").to_be_bytes());
+        slot[12..17].copy_from_slice(b"whole");
+        assert_eq!(read_slot(&slot).unwrap(), "whole");
+        slot[16] = 0xff;
+        assert_eq!(read_slot(&slot), None);
+        slot[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(read_slot(&slot), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! What the last update did, kept where it survives the reboot (law 8).
+
+#![forbid(unsafe_code)]
+
+mod flash_log;
+mod pstore;
+mod time;
+
+use crate::board::{Board, Partition, Proof, Seat};
+use crate::error::{Context, Failure, Harm, Result};
+use crate::flash::Tally;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The outcome of an update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// `ok` or `failed`; `none` when nothing is known.
+    pub result: String,
+    /// What was left behind.
+    pub harm: Harm,
+    /// One word for programs: `written`, `nothing-to-do`, `flash`, `held`, …
+    pub code: String,
+    /// The image.
+    pub image_sha256: Option<String>,
+    /// When, in UTC, as far as the box knew.
+    pub finished: Option<String>,
+    /// What happened, in words.
+    #[serde(default)]
+    pub text: String,
+    /// Erase blocks.
+    #[serde(default)]
+    pub tally: Tally,
+}
+
+impl Record {
+    /// What is said where nothing is known.
+    pub fn none() -> Record {
+        Record {
+            result: "none".into(),
+            harm: Harm::Untouched,
+            code: "none".into(),
+            image_sha256: None,
+            finished: None,
+            text: "no update is on record".into(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// An end that was just reached.
+    pub fn now(end: &std::result::Result<(), &Failure>, harm: Harm, code: &str, sha256: &str, tally: Tally) -> Record {
+        Record {
+            result: if end.is_ok() { "ok" } else { "failed" }.into(),
+            harm,
+            code: code.into(),
+            image_sha256: Some(sha256.into()),
+            finished: Some(time::utc_now()),
+            text: match end {
+                Ok(()) => String::new(),
+                Err(failure) => failure.what.clone(),
+            },
+            tally,
+        }
+    }
+}
+
+/// The partition that keeps the record on this box: the profile's, or one that is named `flasher`.
+pub fn partition(board: &Board) -> Option<&Partition> {
+    let name = board.profile.record.as_deref().unwrap_or("flasher");
+    board
+        .partitions
+        .iter()
+        .find(|partition| partition.name == name && partition.writable)
+}
+
+/// Until the next boot, for ends after which the box stays up. The first that can be written is used.
+const VOLATILE: [&str; 3] = ["/run/flasher.status", "/var/run/flasher.status", "/tmp/flasher.status"];
+
+fn sim_path(dir: &Path) -> PathBuf {
+    dir.join("status.json")
+}
+
+/// Keeps the record, in every place that this box has.
+///
+/// # Errors
+/// When it could be kept nowhere; that is worth a warning and changes nothing about the outcome.
+pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()> {
+    let text = serde_json::to_string(record).map_err(Failure::system)?;
+    if let Seat::Sim(sim) = &board.seat {
+        return fs::write(sim_path(&sim.dir), text).context("status.json");
+    }
+    let kept = [
+        flash_log::save(board, &text, proof),
+        pstore::save(&text),
+        volatile(&text),
+    ];
+    match kept.iter().any(|kept| matches!(kept, Ok(true))) {
+        true => Ok(()),
+        false => kept
+            .into_iter()
+            .find_map(std::result::Result::err)
+            .map_or_else(|| Err(Failure::system("nothing here keeps a record")), Err),
+    }
+}
+
+fn volatile(text: &str) -> Result<bool> {
+    Ok(VOLATILE
+        .iter()
+        .any(|path| fs::remove_file(path).is_ok() | write_new(path, text)))
+}
+
+/// Creates the file anew: in `/tmp` an existing one could be a link of anybody's.
+fn write_new(path: &str, text: &str) -> bool {
+    fs::File::create_new(path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
+        .is_ok()
+}
+
+/// The last outcome: of this boot if there is one, else what survived the last reboot.
+///
+/// # Errors
+/// A simulated box whose record is no record.
+pub fn load(board: &Board) -> Result<Record> {
+    if let Seat::Sim(sim) = &board.seat {
+        return match fs::read_to_string(sim_path(&sim.dir)) {
+            Ok(text) => serde_json::from_str(&text).context("status.json"),
+            Err(_) => Ok(Record::none()),
+        };
+    }
+    let volatile = VOLATILE.iter().find_map(|path| fs::read_to_string(path).ok());
+    Ok([volatile, flash_log::load(board), pstore::load()]
+        .into_iter()
+        .flatten()
+        .find_map(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_else(Record::none))
+}

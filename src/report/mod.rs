@@ -1,0 +1,249 @@
+//! Everything that is said: events from the engine and the stages, drawn as text or as JSON lines.
+//!
+//! Output never fails towards the caller: a closed pipe or a dead console is ignored (law 7).
+
+#![forbid(unsafe_code)]
+
+mod progress;
+
+use crate::cli::{Format, Global, Verbosity};
+use crate::error::{Exit, Failure, Harm};
+use crate::flash::Tally;
+use crate::plan::{Check, Plan, Status};
+use crate::units::Size;
+use progress::Meter;
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+/// The end of an `apply`, as the last event and as the last line.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// Whether all went well.
+    pub ok: bool,
+    /// The exit code.
+    pub exit: Exit,
+    /// What is left behind.
+    pub harm: Harm,
+    /// One word for programs.
+    pub code: String,
+    /// Erase blocks.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Event<'a> {
+    Stage {
+        text: &'a str,
+    },
+    Check(&'a Check),
+    Progress {
+        phase: &'a str,
+        done: u64,
+        total: u64,
+        percent: u64,
+    },
+    Warning {
+        text: &'a str,
+    },
+    Error {
+        text: &'a str,
+        code: &'a str,
+        flash: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<&'a str>,
+    },
+    Result(&'a Outcome),
+}
+
+/// Draws.
+pub struct Reporter {
+    format: Format,
+    verbosity: Verbosity,
+    meter: Meter,
+    /// Whether events go out as they happen; other verbs answer with one object.
+    pub events: bool,
+}
+
+impl Reporter {
+    /// A reporter on standard output and standard error.
+    pub fn new(global: &Global) -> Reporter {
+        Reporter {
+            format: global.format,
+            verbosity: global.verbosity,
+            meter: Meter::new(global.format == Format::Text && io::stdout().is_terminal()),
+            events: false,
+        }
+    }
+
+    /// Whether objects are wanted instead of text.
+    pub fn json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Something that was done.
+    pub fn stage(&mut self, text: impl Display) {
+        let text = text.to_string();
+        match self.format {
+            Format::Json => self.event(&Event::Stage { text: &text }),
+            Format::Text if self.verbosity >= Verbosity::Normal => self.line(&text),
+            Format::Text => (),
+        }
+    }
+
+    /// Something that was done, for `-v`.
+    pub fn detail(&mut self, text: impl Display) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.stage(text);
+        }
+    }
+
+    /// Something that a person should look at.
+    pub fn warning(&mut self, text: impl Display) {
+        let text = text.to_string();
+        match self.format {
+            Format::Json if self.events => self.event(&Event::Warning { text: &text }),
+            _ => self.complain(&format!("warning: {text}")),
+        }
+    }
+
+    /// How far something is. Draws at each new 5 % and at least once a minute, or a bar on a terminal.
+    pub fn progress(&mut self, phase: &str, done: u64, total: u64) {
+        let wanted = match self.format {
+            Format::Text => self.verbosity >= Verbosity::Normal,
+            Format::Json => self.events,
+        };
+        if !wanted {
+            return;
+        }
+        let Some(percent) = self.meter.due(phase, done, total) else {
+            return;
+        };
+        if self.format == Format::Json {
+            let phase = &phase;
+            return self.event(&Event::Progress {
+                phase,
+                done,
+                total,
+                percent,
+            });
+        }
+        let text = self.meter.text(phase, percent, done, total);
+        match self.meter.bar {
+            true => say(&mut io::stdout(), &format!("\r\x1b[K{text}")),
+            false => say(&mut io::stdout(), &format!("{text}\n")),
+        }
+    }
+
+    /// The checks of a plan, and its writes.
+    pub fn plan(&mut self, plan: &Plan) {
+        if self.json() {
+            return plan.checks.iter().for_each(|check| self.event(&Event::Check(check)));
+        }
+        if self.verbosity >= Verbosity::Normal {
+            self.line(&plan_text(plan, self.verbosity));
+        }
+    }
+
+    /// A whole object as the answer of a verb.
+    pub fn object(&mut self, object: &impl Serialize) {
+        match serde_json::to_string(object) {
+            Ok(text) => self.line(&text),
+            Err(error) => self.warning(format_args!("no JSON of this: {error}")),
+        }
+    }
+
+    /// A line as it is.
+    pub fn line(&mut self, text: &str) {
+        self.meter.end(&mut io::stdout());
+        say(&mut io::stdout(), &format!("{text}\n"));
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        self.object(event);
+    }
+
+    fn complain(&mut self, text: &str) {
+        self.meter.end(&mut io::stdout());
+        say(&mut io::stderr(), &format!("flasher: {text}\n"));
+    }
+
+    /// What failed, the state of the flash, and what to do next.
+    pub fn failure(&mut self, failure: &Failure) {
+        if self.json() {
+            return self.event(&Event::Error {
+                text: &failure.what,
+                code: failure.code,
+                flash: failure.harm.as_str(),
+                next: failure.hint.as_deref(),
+            });
+        }
+        self.complain(&failure.what);
+        say(&mut io::stderr(), &format!("  flash: {}\n", failure.harm.explain()));
+        if let Some(hint) = &failure.hint {
+            say(&mut io::stderr(), &format!("  next:  {hint}\n"));
+        }
+    }
+
+    /// The last event of an `apply`.
+    pub fn outcome(&mut self, outcome: &Outcome) {
+        if self.json() {
+            self.event(&Event::Result(outcome));
+        }
+    }
+}
+
+/// Writes and does not care: there may be nobody left who listens.
+fn say(to: &mut dyn Write, text: &str) {
+    let _ = to.write_all(text.as_bytes());
+    let _ = to.flush();
+}
+
+impl PartialOrd for Verbosity {
+    fn partial_cmp(&self, other: &Verbosity) -> Option<std::cmp::Ordering> {
+        (*self as u8).partial_cmp(&(*other as u8))
+    }
+}
+
+/// A plan for people.
+fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
+    let mut lines = vec![format!(
+        "image: {} · {} · sha256 {}",
+        plan.image.format,
+        Size(plan.image.size),
+        plan.image.sha256
+    )];
+    lines.push(format!("board: {} · route: {}", plan.board, plan.route.as_str()));
+    for write in &plan.writes {
+        let unchanged = match write.unchanged {
+            Some(unchanged) => format!(", {unchanged} of them right already"),
+            None => String::new(),
+        };
+        lines.push(format!(
+            "write: {} to mtd{} {:?}, {} erase blocks{unchanged}",
+            Size(write.length),
+            write.mtd,
+            write.partition,
+            write.erase_blocks
+        ));
+    }
+    for check in &plan.checks {
+        let word = match check.status {
+            Status::Pass if verbosity < Verbosity::Verbose => continue,
+            Status::Pass => "pass",
+            Status::Warn => "warn",
+            Status::Fail => "FAIL",
+        };
+        lines.push(format!("check: {word} {}: {}", check.name, check.text));
+    }
+    lines.push(
+        match plan.valid {
+            true => "verdict: ready",
+            false => "verdict: refused",
+        }
+        .to_owned(),
+    );
+    lines.join("\n")
+}

@@ -1,0 +1,111 @@
+//! When progress is drawn, and how.
+
+#![forbid(unsafe_code)]
+
+use crate::units::Size;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// Without a terminal a line is due at each new step of so many percent …
+const STEP: u64 = 5;
+/// … and whenever nothing was said for so long.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// How long comparing or copying goes on without a word.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Remembers what was drawn last.
+pub struct Meter {
+    /// Whether a bar is drawn over and over on one line.
+    pub bar: bool,
+    phase: String,
+    percent: Option<u64>,
+    begun: Instant,
+    drawn: Instant,
+    open: bool,
+}
+
+impl Meter {
+    /// Nothing drawn yet.
+    pub fn new(bar: bool) -> Meter {
+        Meter {
+            bar,
+            phase: String::new(),
+            percent: None,
+            begun: Instant::now(),
+            drawn: Instant::now(),
+            open: false,
+        }
+    }
+
+    /// The percentage to draw now, if anything is due. 100 only at the very end.
+    pub fn due(&mut self, phase: &str, done: u64, total: u64) -> Option<u64> {
+        if self.phase != phase {
+            self.phase = phase.to_owned();
+            self.percent = None;
+            self.begun = Instant::now();
+        }
+        let percent = match total {
+            0 => 0,
+            total if done >= total => 100,
+            total => (done.saturating_mul(100) / total).min(99),
+        };
+        let step = if self.bar { 1 } else { STEP };
+        // What is over in a moment is not worth twenty lines, unless it changes the flash.
+        let changes = ["writing", "verifying"].contains(&phase);
+        if !changes && !self.bar && self.begun.elapsed() < PATIENCE {
+            return None;
+        }
+        let new = self.percent.is_none_or(|last| percent / step != last / step);
+        if !new && self.drawn.elapsed() < HEARTBEAT {
+            return None;
+        }
+        self.percent = Some(percent);
+        self.drawn = Instant::now();
+        self.open = self.bar;
+        Some(percent)
+    }
+
+    /// `writing 45 %, 7.1 MiB of 16 MiB, 12 s left`.
+    pub fn text(&self, phase: &str, percent: u64, done: u64, total: u64) -> String {
+        let elapsed = self.begun.elapsed().as_secs();
+        let left = match done {
+            0 => String::new(),
+            _ if elapsed < 2 || done >= total => String::new(),
+            done => {
+                let seconds = (total - done).saturating_mul(elapsed) / done;
+                format!(", {seconds} s left")
+            }
+        };
+        let bar = match self.bar {
+            true => {
+                let filled = (percent / 5) as usize;
+                format!("[{}{}] ", "#".repeat(filled), "-".repeat(20 - filled))
+            }
+            false => String::new(),
+        };
+        format!("{phase} {bar}{percent} %, {} of {}{left}", Size(done), Size(total))
+    }
+
+    /// Ends the line that the bar is on.
+    pub fn end(&mut self, out: &mut dyn Write) {
+        if std::mem::take(&mut self.open) {
+            let _ = out.write_all(b"\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_is_said_at_the_very_end_only_and_steps_are_five() {
+        let mut meter = Meter::new(false);
+        let said: Vec<u64> = (0..=1000).filter_map(|done| meter.due("writing", done, 1000)).collect();
+        assert_eq!(said.first(), Some(&0));
+        assert_eq!(said.last(), Some(&100));
+        assert_eq!(said.len(), 21);
+        assert_eq!(meter.due("writing", 999_999, 1_000_000), Some(99));
+    }
+}

@@ -1,0 +1,334 @@
+//! Stage three: the old root is unmounted, and proved gone.
+//!
+//! Never lazily: a lazy unmount hides a file system that is still in use, and one random read of a rewritten
+//! root brings the box down (seed 004).
+#![forbid(unsafe_code)]
+
+use crate::event::StageEvent;
+use crate::handoff::HandOff;
+use crate::holders::{Holder, foreign_mounts, loops, parse_swaps, scan_processes};
+use crate::kill;
+use crate::mounts::{Mount, mounts, unmount};
+use crate::pidone::PidOne;
+use crate::pivot::OLD_ROOT;
+use crate::process::confined;
+use crate::sys;
+use std::fmt;
+use std::fs::{self, File};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// For SIGTERM to be enough. Init gave everybody a second already.
+const GENTLE: Duration = Duration::from_millis(500);
+/// For SIGKILL to be enough, each time.
+const FORCED: Duration = Duration::from_secs(3);
+/// For the whole unmount. Then the old firmware is rebooted.
+const DEADLINE: Duration = Duration::from_secs(30);
+const PROC: &str = "/proc";
+
+/// PID 1 in RAM, the old root is gone.
+#[derive(Debug)]
+pub struct Detached {
+    handoff: HandOff,
+}
+
+impl Detached {
+    /// The record of stage one.
+    #[must_use]
+    pub fn handoff(&self) -> &HandOff {
+        &self.handoff
+    }
+}
+
+/// Why the old root could not be unmounted. The flash is untouched.
+#[derive(Clone, Debug)]
+pub struct DetachError {
+    /// The mount points that stayed, deepest first; empty when the proof failed after the unmounts.
+    pub stuck: Vec<String>,
+    /// Who keeps them. May be empty: then the kernel does (an NFS export, a driver) or a process that we cannot see.
+    pub holders: Vec<Holder>,
+    /// What failed, in words.
+    pub text: String,
+}
+
+impl fmt::Display for DetachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        if self.holders.is_empty() {
+            return f.write_str(
+                "; no process that we can see holds it, so the kernel does, or a process outside of our sight",
+            );
+        }
+        f.write_str("; held by ")?;
+        for (i, holder) in self.holders.iter().enumerate() {
+            write!(f, "{}{holder}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DetachError {}
+
+impl PidOne {
+    /// Ends every other process, switches swap off, frees loop devices, unmounts everything below `/oldroot` deepest first
+    /// and then the old root, and proves that no mount namespace has it any more.
+    ///
+    /// # Errors
+    /// After 30 s at most, what stayed and who holds it. Nothing has been written: reboot into the old firmware.
+    pub fn detach(mut self, on_event: &mut dyn FnMut(StageEvent)) -> Result<Detached, Box<(PidOne, DetachError)>> {
+        for event in self.take_notes() {
+            on_event(event);
+        }
+        match self.unmount_old_root(on_event) {
+            Ok(()) => {
+                on_event(StageEvent::OldRootGone {
+                    after_ms: self.since.elapsed().as_millis().try_into().unwrap_or(u32::MAX),
+                });
+                Ok(Detached {
+                    handoff: self.handoff().clone(),
+                })
+            }
+            Err(error) => Err(Box::new((self, error))),
+        }
+    }
+
+    fn unmount_old_root(&self, on_event: &mut dyn FnMut(StageEvent)) -> Result<(), DetachError> {
+        kill::everybody(GENTLE, FORCED, on_event);
+        swaps_off(on_event);
+        let before = table()?;
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        let mut reported = Vec::new();
+        loop {
+            let stuck = unmount_round(on_event)?;
+            if stuck.is_empty() {
+                break;
+            }
+            free_loops(on_event);
+            let holders = busy(&stuck, &mut reported, on_event);
+            if start.elapsed() >= DEADLINE {
+                let text = format!("{} cannot be unmounted", names(&stuck).join(", "));
+                return Err(DetachError {
+                    stuck: names(&stuck),
+                    holders,
+                    text,
+                });
+            }
+            kill::everybody(GENTLE, FORCED, &mut |event| {
+                // Those that do not die have been named once.
+                if matches!(event, StageEvent::Ending { .. }) && pause <= GENTLE {
+                    on_event(event);
+                }
+            });
+            sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+        prove_gone(&before)
+    }
+}
+
+fn table() -> Result<Vec<Mount>, DetachError> {
+    mounts().map_err(|e| DetachError {
+        stuck: Vec::new(),
+        holders: Vec::new(),
+        text: format!("/proc/self/mountinfo cannot be read: {e}"),
+    })
+}
+
+fn under_old_root(table: &[Mount]) -> Vec<Mount> {
+    table
+        .iter()
+        .filter(|mount| mount.mountpoint.starts_with(OLD_ROOT))
+        .cloned()
+        .collect()
+}
+
+/// Unmounts leaves of the mount tree until none is left or none gives way. Answers the rest, deepest first.
+fn unmount_round(on_event: &mut dyn FnMut(StageEvent)) -> Result<Vec<Mount>, DetachError> {
+    loop {
+        let rest = under_old_root(&table()?);
+        let mut progress = false;
+        for mount in rest
+            .iter()
+            .filter(|mount| !rest.iter().any(|other| other.parent == mount.id))
+        {
+            if unmount(&mount.mountpoint).is_ok() {
+                progress = true;
+                on_event(StageEvent::Unmounted {
+                    mountpoint: mount.mountpoint.display().to_string(),
+                });
+            }
+        }
+        if !progress {
+            let mut rest = rest;
+            rest.sort_by_key(|mount| std::cmp::Reverse(mount.mountpoint.components().count()));
+            return Ok(rest);
+        }
+    }
+}
+
+fn names(mounts: &[Mount]) -> Vec<String> {
+    mounts
+        .iter()
+        .map(|mount| mount.mountpoint.display().to_string())
+        .collect()
+}
+
+/// Finds who uses what did not give way, and says so when it is news.
+fn busy(stuck: &[Mount], reported: &mut Vec<String>, on_event: &mut dyn FnMut(StageEvent)) -> Vec<Holder> {
+    let mut all = Vec::new();
+    for mount in stuck {
+        // By device, because a path means nothing in another root; by path for file systems whose files show other
+        // device numbers than their mount (btrfs). A virtual file system may have been carried over and be ours.
+        let kinds = scan_processes(Path::new(PROC), &|file| {
+            file.node.is_none() && file.on == mount.device || file.path.starts_with(&mount.mountpoint)
+        });
+        let holders: Vec<Holder> = kinds.into_iter().map(|what| Holder { what }).collect();
+        let mountpoint = mount.mountpoint.display().to_string();
+        if !holders.is_empty() && !reported.contains(&mountpoint) {
+            reported.push(mountpoint.clone());
+            on_event(StageEvent::Busy {
+                mountpoint,
+                holders: holders.iter().map(Holder::to_string).collect(),
+            });
+        }
+        for holder in holders {
+            if !all.contains(&holder) {
+                all.push(holder);
+            }
+        }
+    }
+    all
+}
+
+/// All swap goes: a swap area on the old root keeps it busy, and one on flash may be a target. In a container the
+/// swap is the host's.
+fn swaps_off(on_event: &mut dyn FnMut(StageEvent)) {
+    if confined() {
+        return;
+    }
+    let text = fs::read_to_string("/proc/swaps").unwrap_or_default();
+    for device in parse_swaps(&text) {
+        // A swap file is listed by the path it had before the pivot, or by the one it has now.
+        let moved = Path::new(OLD_ROOT).join(device.trim_start_matches('/'));
+        if sys::swapoff(Path::new(&device)).is_ok() || sys::swapoff(&moved).is_ok() {
+            on_event(StageEvent::SwapOff { device });
+        } else {
+            on_event(StageEvent::note(format!(
+                "stage three: swap {device} could not be switched off"
+            )));
+        }
+    }
+}
+
+/// Frees the loop devices whose backing file lies on the old root.
+fn free_loops(on_event: &mut dyn FnMut(StageEvent)) {
+    for (device, _) in loops(Path::new("/sys"))
+        .into_iter()
+        .filter(|(_, file)| Path::new(file).starts_with(OLD_ROOT))
+    {
+        if File::open(&device).and_then(|file| sys::loop_clr_fd(&file)).is_ok() {
+            on_event(StageEvent::LoopFreed { device });
+        }
+    }
+}
+
+/// The unmounts succeeded in our own namespace. Another one may still have the file systems mounted, so every table that can
+/// be read is looked through for them. What is carried over (`/dev`) has the same device as before and is allowed.
+fn prove_gone(before: &[Mount]) -> Result<(), DetachError> {
+    let now = table()?;
+    let error = |stuck: Vec<String>, holders, text: String| Err(DetachError { stuck, holders, text });
+    let rest = under_old_root(&now);
+    if !rest.is_empty() {
+        return error(
+            names(&rest),
+            Vec::new(),
+            "something was mounted below the old root again".to_owned(),
+        );
+    }
+    let gone: Vec<(u32, u32)> = under_old_root(before)
+        .iter()
+        .map(|mount| mount.device)
+        .filter(|device| !now.iter().any(|mount| mount.device == *device))
+        .collect();
+    let holders: Vec<Holder> = foreign_mounts(Path::new(PROC), &now, &|mount| gone.contains(&mount.device))
+        .into_iter()
+        .map(|what| Holder { what })
+        .chain(
+            scan_processes(Path::new(PROC), &|file| file.node.is_none() && gone.contains(&file.on))
+                .into_iter()
+                .map(|what| Holder { what }),
+        )
+        .collect();
+    if !holders.is_empty() {
+        return error(
+            Vec::new(),
+            holders,
+            "the old root lives on outside of our mount namespace".to_owned(),
+        );
+    }
+    match fs::read_dir(OLD_ROOT).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => error(
+            Vec::new(),
+            Vec::new(),
+            format!("{OLD_ROOT} is not empty after the unmount"),
+        ),
+        Err(e) => error(
+            Vec::new(),
+            Vec::new(),
+            format!("{OLD_ROOT} cannot be read after the unmount: {e}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::holders::HolderKind;
+
+    fn mount(id: u32, parent: u32, mountpoint: &str) -> Mount {
+        Mount {
+            id,
+            parent,
+            device: (0, id),
+            mountpoint: mountpoint.into(),
+            fs: "tmpfs".into(),
+            source: "x".into(),
+        }
+    }
+
+    #[test]
+    fn only_what_lies_below_the_old_root_is_touched() {
+        let table = [
+            mount(1, 0, "/"),
+            mount(2, 1, "/oldroot"),
+            mount(3, 2, "/oldroot/mnt"),
+            mount(4, 1, "/oldroot2"),
+            mount(5, 1, "/dev"),
+        ];
+        assert_eq!(names(&under_old_root(&table)), ["/oldroot", "/oldroot/mnt"]);
+    }
+
+    #[test]
+    fn the_error_says_when_nobody_can_be_named() {
+        let mut error = DetachError {
+            stuck: vec!["/oldroot".into()],
+            holders: Vec::new(),
+            text: "/oldroot cannot be unmounted".into(),
+        };
+        assert!(error.to_string().contains("the kernel does"));
+        error.holders.push(Holder {
+            what: HolderKind::Cwd {
+                pid: 7,
+                comm: "sh".into(),
+                path: "/oldroot/tmp".into(),
+            },
+        });
+        assert_eq!(
+            error.to_string(),
+            "/oldroot cannot be unmounted; held by process 7 (sh), whose working directory is /oldroot/tmp"
+        );
+    }
+}

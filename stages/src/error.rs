@@ -1,0 +1,93 @@
+//! The error of stage one: what failed, on what, why, and whether the running system is as it was.
+#![forbid(unsafe_code)]
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What every fallible step of stage one returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The reasons a caller may want to tell apart, for instance to choose an exit code or a hint.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A system call failed.
+    System,
+    /// No directory was found on which a tmpfs could be mounted.
+    NoPlace,
+    /// A RAM root of an earlier run is mounted and in use.
+    AlreadyMounted,
+    /// `pivot_root` cannot work here: the root is the initramfs, or a chroot (pivot_root(2), EINVAL).
+    CannotPivot,
+    /// Init did not re-read its inittab in the time given.
+    InitSilent,
+    /// The hand-off record is damaged or of another version.
+    HandOff,
+    /// The caller runs threads, so that a fork without exec is not safe.
+    Threads,
+    /// The stage-one process ended without a word (killed from outside).
+    StageOneDied,
+}
+
+/// A failed step of stage one.
+///
+/// Before it is returned, everything stage one did has been undone; what could not be undone is listed in
+/// [`Error::left_behind`].
+#[derive(Serialize, Deserialize, Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    what: String,
+    left_behind: Vec<String>,
+}
+
+impl Error {
+    /// An error of the given kind; `what` is lower case, without a full stop, and names file or device.
+    pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            what: what.into(),
+            left_behind: Vec::new(),
+        }
+    }
+
+    /// Adds what could not be undone.
+    pub(crate) fn leaving(mut self, left: Vec<String>) -> Self {
+        self.left_behind.extend(left);
+        self
+    }
+
+    /// The reason by which callers tell errors apart.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What the undoing could not put back; empty when the running system is as it was.
+    #[must_use]
+    pub fn left_behind(&self) -> &[String] {
+        &self.left_behind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        for left in &self.left_behind {
+            write!(f, "; not undone: {left}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Turns a failed system call into an [`Error`] that says what was being done.
+pub(crate) trait Context<T> {
+    /// `what` is only put together when there is an error.
+    fn context(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|cause| Error::new(ErrorKind::System, format!("{}: {cause}", what())))
+    }
+}

@@ -1,0 +1,229 @@
+//! Which init runs as PID 1.
+#![forbid(unsafe_code)]
+
+use crate::process::command_line;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+
+/// An init, as far as the way to take it over depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// busybox init, with its version where the program text tells. The one with a takeover route.
+    BusyBox {
+        /// Such as `1.35.0`.
+        version: Option<String>,
+    },
+    /// System V init.
+    Sysvinit,
+    /// systemd.
+    Systemd,
+    /// OpenWrt's procd.
+    Procd,
+    /// runit.
+    Runit,
+    /// s6-svscan.
+    S6,
+    /// OpenRC's own init.
+    OpenrcInit,
+    /// This program.
+    Flasher,
+    /// Anything else, such as a shell; its path or name.
+    Unknown(String),
+}
+
+impl fmt::Display for Init {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BusyBox { version: Some(version) } => write!(f, "busybox {version}"),
+            Self::BusyBox { version: None } => f.write_str("busybox"),
+            Self::Sysvinit => f.write_str("sysvinit"),
+            Self::Systemd => f.write_str("systemd"),
+            Self::Procd => f.write_str("procd"),
+            Self::Runit => f.write_str("runit"),
+            Self::S6 => f.write_str("s6"),
+            Self::OpenrcInit => f.write_str("openrc-init"),
+            Self::Flasher => f.write_str("flasher"),
+            Self::Unknown(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What is known of PID 1 from outside.
+struct Signs<'a> {
+    /// The target of `/proc/1/exe`.
+    exe: &'a str,
+    comm: &'a str,
+    command_line: &'a str,
+    /// What the program text holds.
+    text: Text,
+}
+
+#[derive(Default, PartialEq, Eq, Debug)]
+struct Text {
+    busybox: Option<String>,
+    sysvinit: bool,
+}
+
+/// Looks at PID 1. Reads its program once, so it is not for a loop.
+#[must_use]
+pub fn detect() -> Init {
+    let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
+    let own = identity("/proc/self/exe");
+    if own.is_some() && own == identity("/proc/1/exe") {
+        return Init::Flasher;
+    }
+    let exe = fs::read_link("/proc/1/exe")
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
+    let comm = fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    let text = File::open("/proc/1/exe").map(search).unwrap_or_default();
+    recognise(&Signs {
+        exe: exe.trim_end_matches(" (deleted)"),
+        comm: comm.trim(),
+        command_line: &command_line(1),
+        text,
+    })
+}
+
+fn recognise(signs: &Signs<'_>) -> Init {
+    let file = signs.exe.rsplit('/').next().unwrap_or_default();
+    match file {
+        "systemd" => return Init::Systemd,
+        "procd" => return Init::Procd,
+        "runit" | "runit-init" => return Init::Runit,
+        "s6-svscan" => return Init::S6,
+        "openrc-init" => return Init::OpenrcInit,
+        _ => {}
+    }
+    if file == "busybox" || signs.text.busybox.is_some() {
+        // busybox as PID 1 may also be a shell, of an initramfs for instance, which knows no restart line.
+        let called = signs
+            .command_line
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default();
+        let is_init = |name: &str| matches!(name, "init" | "linuxrc");
+        let applet = signs.command_line.split(' ').nth(1).unwrap_or_default();
+        if is_init(called) || is_init(signs.comm) || called == "busybox" && is_init(applet) {
+            return Init::BusyBox {
+                version: signs.text.busybox.clone(),
+            };
+        }
+        return Init::Unknown(format!(
+            "busybox {}",
+            if called.is_empty() { signs.comm } else { called }
+        ));
+    }
+    if signs.text.sysvinit {
+        return Init::Sysvinit;
+    }
+    Init::Unknown(if signs.exe.is_empty() { signs.comm } else { signs.exe }.to_owned())
+}
+
+/// Searches a program for the version text of busybox (`BusyBox v1.35.0 (…)`) and for what sysvinit prints
+/// (`INIT: version`), in pieces that overlap, because a box has no RAM to spare.
+fn search(mut program: impl Read) -> Text {
+    const KEEP: usize = 64;
+    let mut window = Vec::with_capacity(KEEP + (16 << 10));
+    let mut piece = vec![0; 16 << 10];
+    let mut found = Text::default();
+    while let Ok(n @ 1..) = program.read(&mut piece) {
+        window.extend_from_slice(&piece[..n]);
+        if found.busybox.is_none() {
+            found.busybox = version_after(&window, b"BusyBox v");
+        }
+        found.sysvinit |= position(&window, b"INIT: version").is_some() || position(&window, b"sysvinit").is_some();
+        window.drain(..window.len().saturating_sub(KEEP));
+    }
+    found
+}
+
+fn position(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|window| window == word)
+}
+
+/// The digits and dots behind `word`, when something else follows them: otherwise the window may have cut them.
+fn version_after(text: &[u8], word: &[u8]) -> Option<String> {
+    let rest = &text[position(text, word)? + word.len()..];
+    let end = rest.iter().position(|&byte| !(byte.is_ascii_digit() || byte == b'.'))?;
+    (end > 0).then(|| String::from_utf8_lossy(&rest[..end]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn see(exe: &str, comm: &str, command_line: &str, busybox: Option<&str>) -> Init {
+        recognise(&Signs {
+            exe,
+            comm,
+            command_line,
+            text: Text {
+                busybox: busybox.map(str::to_owned),
+                sysvinit: false,
+            },
+        })
+    }
+
+    #[test]
+    fn busybox_is_init_under_every_name_and_only_then() {
+        let init = Init::BusyBox {
+            version: Some("1.24.2".into()),
+        };
+        assert_eq!(see("/bin/busybox", "init", "init", Some("1.24.2")), init);
+        assert_eq!(see("/sbin/init", "init", "/sbin/init", Some("1.24.2")), init);
+        assert_eq!(see("/bin/busybox", "linuxrc", "/linuxrc rw", Some("1.24.2")), init);
+        assert_eq!(
+            see("/bin/busybox", "busybox", "/bin/busybox init", Some("1.24.2")),
+            init
+        );
+        assert_eq!(
+            see("/bin/busybox", "sh", "sh /init", Some("1.24.2")),
+            Init::Unknown("busybox sh".into())
+        );
+    }
+
+    #[test]
+    fn others_are_known_by_their_file() {
+        assert_eq!(
+            see("/usr/lib/systemd/systemd", "systemd", "/sbin/init", None),
+            Init::Systemd
+        );
+        assert_eq!(see("/sbin/procd", "procd", "/sbin/procd", None), Init::Procd);
+        assert_eq!(see("/bin/s6-svscan", "s6-svscan", "s6-svscan", None), Init::S6);
+        assert_eq!(
+            see("/bin/bash", "bash", "bash", None),
+            Init::Unknown("/bin/bash".into())
+        );
+        assert_eq!(see("", "init", "", None), Init::Unknown("init".into()));
+    }
+
+    #[test]
+    fn the_version_is_found_across_pieces() {
+        struct Dribble(Vec<u8>);
+        impl Read for Dribble {
+            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+                let n = self.0.len().min(3).min(into.len());
+                into[..n].copy_from_slice(&self.0[..n]);
+                self.0.drain(..n);
+                Ok(n)
+            }
+        }
+        let mut program = vec![0u8; 500];
+        program.extend_from_slice(b"BusyBox v1.35.0 (Debian 1:1.35.0-4)\0more");
+        assert_eq!(search(Dribble(program)).busybox.as_deref(), Some("1.35.0"));
+        assert_eq!(
+            search(Dribble(b"x INIT: version %s booting".to_vec())),
+            Text {
+                busybox: None,
+                sysvinit: true
+            }
+        );
+        assert_eq!(search(Dribble(b"BusyBox v".to_vec())), Text::default());
+    }
+}

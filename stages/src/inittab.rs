@@ -1,0 +1,127 @@
+//! Rewrites busybox init's inittab. Pure: bytes in, bytes out.
+//!
+//! A line is `id:runlevels:action:process` (busybox `init/init.c`, `parse_inittab`). What is kept and what goes:
+//!
+//! - `respawn`, `askfirst`, `once` and `wait` stay. Init built with FEATURE_KILL_REMOVED ends the process of every line
+//!   that vanishes, which may be the very ssh server our caller sits in (seed 004: "the init may kill our
+//!   updater"). None of the kept `once` and `wait` lines runs again on SIGHUP: `reload_inittab` matches them with the
+//!   old entries, and only RESPAWN and ASKFIRST are run from the main loop.
+//! - `restart` goes, because only the first one counts and it must be ours.
+//! - `shutdown` goes: init runs those actions after SIGQUIT and waits for them, and an `umount -a -r` would make our
+//!   tmpfs read-only and take `/proc` away (FACTS.md §1).
+//! - `sysinit` goes: it is never run again. `ctrlaltdel` goes: its command is not in the RAM root.
+//! - what is no valid line goes: init would only complain about it.
+#![forbid(unsafe_code)]
+
+/// Our restart line. One path without arguments: up to 1.9 init executes the text as it is (FACTS.md §1). `console`
+/// makes init open `/dev/console` of the new root instead of keeping descriptors that hold the old one.
+pub const RESTART: &str = "console::restart:/flasher";
+
+/// The line whose process proves that init has re-read the file.
+pub const MARKER: &str = "::respawn:/flasher init-marker";
+
+/// The inittab for the RAM root, from the one in use (`None` where init runs on its built-in default).
+///
+/// Our lines come first: early init reads with `fgets` into 256 bytes, so the tail of a longer line is a line of its
+/// own to it, and might look like a restart line.
+#[must_use]
+pub fn rewrite(old: Option<&[u8]>) -> Vec<u8> {
+    let mut new = Vec::new();
+    for line in [RESTART, MARKER] {
+        new.extend_from_slice(line.as_bytes());
+        new.push(b'\n');
+    }
+    for line in old.unwrap_or_default().split(|&byte| byte == b'\n') {
+        if keep(line) {
+            // Verbatim, blanks and all: init matches old and new entries by the text of their command.
+            new.extend_from_slice(line);
+            new.push(b'\n');
+        }
+    }
+    new
+}
+
+fn keep(line: &[u8]) -> bool {
+    // A NUL ends the line for init's C strings, and what lies behind it is not seen.
+    if line.contains(&0) || line.trim_ascii_start().starts_with(b"#") {
+        return false;
+    }
+    let mut fields = line.splitn(4, |&byte| byte == b':');
+    let (Some(_id), Some(_runlevels), Some(action), Some(process)) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
+        return false;
+    };
+    let action = action.trim_ascii();
+    let process = process.trim_ascii();
+    !process.is_empty() && [&b"respawn"[..], b"askfirst", b"once", b"wait"].contains(&action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(old: &str) -> String {
+        String::from_utf8(rewrite(Some(old.as_bytes()))).expect("text")
+    }
+
+    const OURS: &str = "console::restart:/flasher\n::respawn:/flasher init-marker\n";
+
+    /// The example of busybox 1.35 (`examples/inittab`), shortened.
+    #[test]
+    fn the_busybox_example_keeps_services_and_loses_restart_and_shutdown() {
+        let old = "# a comment\n::sysinit:/etc/init.d/rcS\n::askfirst:-/bin/sh\ntty2::askfirst:-/bin/sh\n\
+                   ::respawn:/sbin/syslogd -n\n::restart:/sbin/init\n::ctrlaltdel:/sbin/reboot\n\
+                   ::shutdown:/bin/umount -a -r\n::shutdown:/sbin/swapoff -a\n";
+        assert_eq!(
+            text(old),
+            format!("{OURS}::askfirst:-/bin/sh\ntty2::askfirst:-/bin/sh\n::respawn:/sbin/syslogd -n\n")
+        );
+    }
+
+    #[test]
+    fn without_an_inittab_there_are_our_two_lines() {
+        assert_eq!(rewrite(None), OURS.as_bytes());
+        assert_eq!(rewrite(Some(b"")), OURS.as_bytes());
+    }
+
+    #[test]
+    fn colons_in_a_command_odd_ids_and_a_missing_last_newline_survive() {
+        assert_eq!(
+            text("ttyS0:12345:respawn:/sbin/getty -L ttyS0 115200 vt100 # a:b\n/dev/tts/0::once:x:y"),
+            format!("{OURS}ttyS0:12345:respawn:/sbin/getty -L ttyS0 115200 vt100 # a:b\n/dev/tts/0::once:x:y\n")
+        );
+    }
+
+    #[test]
+    fn broken_lines_are_dropped() {
+        for broken in [
+            "respawn",
+            "a:b:respawn",
+            "::respawn:",
+            "::respawn:  ",
+            "::initdefault:3",
+            "  # ::respawn:/x",
+            "id:3:off:/x",
+        ] {
+            assert_eq!(text(broken), OURS, "{broken}");
+        }
+        assert_eq!(rewrite(Some(b"::respawn:/a\0::restart:/b\n")), OURS.as_bytes());
+    }
+
+    #[test]
+    fn a_long_line_is_kept_byte_for_byte_and_bytes_that_are_no_text_do_not_matter() {
+        let mut long = b"::respawn:/bin/x ".to_vec();
+        long.extend(std::iter::repeat_n(0xe9, 5000));
+        let new = rewrite(Some(&long));
+        assert!(new.windows(long.len()).any(|window| window == long));
+        assert!(new.starts_with(OURS.as_bytes()));
+    }
+
+    #[test]
+    fn rewriting_twice_gives_one_restart_line() {
+        let twice = rewrite(Some(&rewrite(Some(b"::restart:/sbin/init\n"))));
+        let lines = String::from_utf8(twice).expect("text");
+        assert_eq!(lines.matches(":restart:").count(), 1);
+    }
+}

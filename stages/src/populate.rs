@@ -1,0 +1,163 @@
+//! Puts into the RAM root what PID 1 needs: this binary, device nodes, inittab, the hand-off.
+#![forbid(unsafe_code)]
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::handoff::HandOff;
+use crate::inittab;
+use crate::ramroot::RamRoot;
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+/// A node to make under `/dev` of the RAM root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// Its name, without `/dev/`.
+    pub name: String,
+    /// Whether it is a block device.
+    pub block: bool,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+impl DeviceNode {
+    /// The two character nodes of `mtdN`: `mtdN` and the read-only `mtdNro` (major 90, minors 2N and 2N+1).
+    #[must_use]
+    pub fn mtd(index: u32) -> [Self; 2] {
+        let node = |name, minor| Self {
+            name,
+            block: false,
+            major: crate::mtd::CHAR_MAJOR,
+            minor,
+        };
+        [
+            node(format!("mtd{index}"), 2 * index),
+            node(format!("mtd{index}ro"), 2 * index + 1),
+        ]
+    }
+}
+
+/// What the caller puts into the RAM root.
+#[derive(Clone, Copy, Debug)]
+pub struct Populate<'a> {
+    /// The record for PID 1.
+    pub handoff: &'a HandOff,
+    /// Nodes beside the standard ones, such as [`DeviceNode::mtd`] of each target. They matter on boxes whose
+    /// `/dev` is on flash and cannot be carried over.
+    pub device_nodes: &'a [DeviceNode],
+    /// A static busybox for the rescue shell.
+    pub rescue_shell: Option<&'a Path>,
+}
+
+/// A RAM root with all that PID 1 needs in it.
+#[derive(Debug)]
+pub struct Populated {
+    root: RamRoot,
+}
+
+impl Populated {
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    pub(crate) fn into_root(self) -> RamRoot {
+        self.root
+    }
+}
+
+/// Name, major, minor of the character nodes every system needs (`Documentation/admin-guide/devices.txt`). std aborts
+/// without `/dev/null`, and old kernels give random bytes by `/dev/urandom` alone (STYLE.md, traps).
+const STANDARD: [(&str, u32, u32); 9] = [
+    ("console", 5, 1),
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("kmsg", 1, 11),
+    ("tty", 5, 0),
+    ("ttyS0", 4, 64),
+    ("watchdog", 10, 130),
+];
+
+const DIRECTORIES: [&str; 8] = ["bin", "dev", "etc", "oldroot", "proc", "sbin", "sys", "tmp"];
+
+impl RamRoot {
+    /// Fills it. On an error it is unmounted again.
+    ///
+    /// # Errors
+    /// The file or node that could not be made, and why; usually ENOSPC or EPERM.
+    pub fn populate(self, content: &Populate<'_>) -> Result<Populated> {
+        let root = self.path();
+        for name in DIRECTORIES {
+            let path = root.join(name);
+            fs::create_dir_all(&path).context(|| format!("make {}", path.display()))?;
+        }
+        install(Path::new("/proc/self/exe"), &root.join("flasher"))?;
+        // Up to 1.18 init may run its old restart action, `/sbin/init`, whatever the new inittab says (LAB.md, 2).
+        link(&root.join("flasher"), &root.join("sbin/init"))?;
+        for (name, major, minor) in STANDARD {
+            node(
+                root,
+                &DeviceNode {
+                    name: name.to_owned(),
+                    block: false,
+                    major,
+                    minor,
+                },
+            )?;
+        }
+        for wanted in content.device_nodes {
+            node(root, wanted)?;
+        }
+        write(&root.join("etc/inittab"), &inittab::rewrite(old_inittab()?.as_deref()))?;
+        if let Some(busybox) = content.rescue_shell {
+            install(busybox, &root.join("bin/busybox"))?;
+            symlink("busybox", root.join("bin/sh")).context(|| "link bin/sh".to_owned())?;
+        }
+        content.handoff.store(root)?;
+        Ok(Populated { root: self })
+    }
+}
+
+/// The inittab in use. That there is none is no error: init has a default.
+fn old_inittab() -> Result<Option<Vec<u8>>> {
+    match fs::read("/etc/inittab") {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::new(ErrorKind::System, format!("read /etc/inittab: {e}"))),
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    fs::write(path, content).context(|| format!("write {}", path.display()))
+}
+
+fn install(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).context(|| format!("copy {} to {}", from.display(), to.display()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).context(|| format!("make {} executable", to.display()))
+}
+
+/// A hard link, so that it is one binary in RAM and has one inode: PID 1 knows itself by it.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    fs::hard_link(from, to).context(|| format!("link {} to {}", from.display(), to.display()))
+}
+
+fn node(root: &Path, wanted: &DeviceNode) -> Result<()> {
+    let path = root.join("dev").join(wanted.name.trim_start_matches('/'));
+    let kind = if wanted.block { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
+    let device = makedev(u64::from(wanted.major), u64::from(wanted.minor));
+    match mknod(&path, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _) {
+        // The caller may list a standard node again.
+        Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+        Err(e) => Err(Error::new(
+            ErrorKind::System,
+            format!("make device node {}: {e}", path.display()),
+        )),
+    }
+}

@@ -1,0 +1,89 @@
+//! Reboots, and does not believe that a reboot works at the first try (FACTS.md §11, pain 19).
+#![forbid(unsafe_code)]
+
+use crate::init::{self, Init};
+use crate::process::confined;
+use crate::say::say;
+use crate::watchdog;
+use nix::sys::reboot::{RebootMode, reboot as kernel_reboot};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, sync};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, sleep};
+use std::time::Duration;
+
+/// A sync that takes longer meets a device that does not answer.
+const SYNC_LIMIT: Duration = Duration::from_secs(10);
+/// A reboot(2) that takes longer hangs in a driver's notifier.
+const REBOOT_LIMIT: Duration = Duration::from_secs(20);
+/// What an ordinary shutdown by init may take.
+const INIT_LIMIT: Duration = Duration::from_secs(60);
+const STACK: usize = 64 << 10;
+
+/// Reboots the machine: sync, reboot(2), then sysrq, then the watchdog, and then it says that the power must be cut,
+/// once a minute, for ever. For PID 1, or where init no longer counts.
+pub fn reboot() -> ! {
+    say("rebooting");
+    sync_bounded();
+    // reboot(2) may hang in the kernel and never return, so the other ways wait in a thread of their own.
+    let _ = Builder::new().stack_size(STACK).spawn(|| {
+        sleep(REBOOT_LIMIT);
+        other_ways()
+    });
+    // It returns only when it has failed.
+    let Err(e) = kernel_reboot(RebootMode::RB_AUTOBOOT);
+    say(&format!("reboot failed: {e}"));
+    other_ways()
+}
+
+fn sync_bounded() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let thread = Builder::new().stack_size(STACK).spawn(|| {
+        sync();
+        DONE.store(true, Ordering::Relaxed);
+    });
+    let step = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    while thread.is_ok() && !DONE.load(Ordering::Relaxed) && waited < SYNC_LIMIT {
+        sleep(step);
+        waited += step;
+    }
+}
+
+fn other_ways() -> ! {
+    // In a container sysrq is the host's.
+    if !confined() {
+        say("trying sysrq");
+        let _ = std::fs::write("/proc/sys/kernel/sysrq", "1");
+        let _ = std::fs::write("/proc/sysrq-trigger", "b");
+        sleep(Duration::from_secs(5));
+    }
+    if watchdog::let_it_bite() {
+        say("waiting for the watchdog");
+    }
+    loop {
+        sleep(INIT_LIMIT);
+        say("the box does not reboot: cut its power and switch it on again");
+    }
+}
+
+/// Reboots from an ordinary process, in the way of the init that runs: its `reboot` command, then SIGTERM to busybox
+/// init, then after a minute reboot(2) itself.
+pub fn reboot_in_place() -> ! {
+    let asked = ["/sbin/reboot", "/bin/reboot", "/usr/sbin/reboot"]
+        .iter()
+        .any(|command| {
+            Command::new(command)
+                .stdin(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        });
+    if !asked && matches!(init::detect(), Init::BusyBox { .. }) {
+        // FACTS.md §1: TERM is "reboot" to busybox init.
+        let _ = kill(Pid::from_raw(1), Signal::SIGTERM);
+    }
+    sleep(INIT_LIMIT);
+    say("init did not reboot within a minute");
+    reboot()
+}

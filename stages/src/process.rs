@@ -1,0 +1,135 @@
+//! Processes as `/proc` shows them.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) ppid: u32,
+    pub(crate) comm: String,
+    /// The state letter of proc(5); `D` is uninterruptible sleep, `Z` a zombie.
+    pub(crate) state: char,
+    /// Kernel threads hold nothing of the old root and cannot be killed.
+    pub(crate) kernel: bool,
+}
+
+impl Process {
+    /// Zombies have let go of everything already.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.kernel && !matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.pid, self.comm)?;
+        if self.state == 'D' {
+            f.write_str(" in uninterruptible sleep")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Every process under `proc`. One that ends while we look is left out.
+pub(crate) fn processes(proc: &Path) -> Vec<Process> {
+    pids(proc).into_iter().filter_map(|pid| process(proc, pid)).collect()
+}
+
+/// The numbers under `proc`, ascending.
+pub(crate) fn pids(proc: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(proc) else {
+        return Vec::new();
+    };
+    let mut pids: Vec<u32> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// One process, or `None` when it is gone.
+pub(crate) fn process(proc: &Path, pid: u32) -> Option<Process> {
+    parse_stat(&String::from_utf8_lossy(
+        &fs::read(proc.join(pid.to_string()).join("stat")).ok()?,
+    ))
+}
+
+/// `pid (comm) state ppid pgrp session tty tpgid flags`: the name may hold blanks and brackets, so the last bracket counts.
+fn parse_stat(stat: &str) -> Option<Process> {
+    /// `include/linux/sched.h`, since 2.6.27.
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    let (pid, rest) = stat.split_once(" (")?;
+    let (comm, rest) = rest.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?.chars().next()?;
+    let ppid = fields.next()?.parse().ok()?;
+    let flags: u32 = fields.nth(4)?.parse().ok()?;
+    Some(Process {
+        pid: pid.parse().ok()?,
+        ppid,
+        comm: comm.to_owned(),
+        state,
+        kernel: flags & PF_KTHREAD != 0,
+    })
+}
+
+/// The command line of a process, its words separated by blanks.
+pub(crate) fn command_line(pid: u32) -> String {
+    let text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&text).replace('\0', " ").trim_end().to_owned()
+}
+
+/// Whether this process has one thread, so that it may fork without exec.
+pub(crate) fn single_threaded() -> bool {
+    fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
+}
+
+/// Whether we live in a pid namespace of our own: a container, or a test.
+///
+/// There the devices, swaps and the power of the machine are not ours to touch. Kernels without namespaces (before
+/// 3.8 no such link) count as unconfined. The number is PROC_PID_INIT_INO of `include/linux/proc_ns.h`.
+pub(crate) fn confined() -> bool {
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() != "pid:[4026531836]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_blanks_is_read() {
+        let p = parse_stat("42 (a) b (c) D 1 42 42 0 -1 4194560 0 0").expect("parses");
+        assert_eq!(
+            (p.pid, p.ppid, p.comm.as_str(), p.state, p.kernel),
+            (42, 1, "a) b (c", 'D', false)
+        );
+        assert_eq!(p.to_string(), "42 (a) b (c) in uninterruptible sleep");
+    }
+
+    #[test]
+    fn kernel_threads_are_known_by_their_flag() {
+        assert!(
+            parse_stat("2 (kthreadd) S 0 0 0 0 -1 2129984 0")
+                .expect("parses")
+                .kernel
+        );
+        assert!(parse_stat("").is_none());
+        assert!(parse_stat("1 (x").is_none());
+    }
+
+    #[test]
+    fn the_own_process_is_found() {
+        let me = std::process::id();
+        assert!(
+            processes(Path::new("/proc"))
+                .iter()
+                .any(|p| p.pid == me && p.is_alive())
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! Signals that must not stop a write.
+#![forbid(unsafe_code)]
+
+use crate::sys::{self, Disposition};
+use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+
+/// What a dying session, an operator or init's first round of killing sends.
+const SESSION: [i32; 9] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGPIPE,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGXCPU,
+];
+
+/// Terminal stops, and what the kernel and power daemons send to init.
+const TERMINAL: [i32; 5] = [
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGWINCH,
+    libc::SIGPWR,
+];
+
+/// Ignores every signal that a lost session or a terminal may send. For work on the running system, too: call it before the
+/// first erase (`SIGHUP` killed `flashcp` between erase and write; FACTS.md, pain 1).
+pub fn ignore_hangups() {
+    for number in SESSION.into_iter().chain(TERMINAL) {
+        sys::signal(number, Disposition::Ignore);
+    }
+}
+
+/// Leaves the session of the caller, so that its end cannot reach us. Harmless for a leader of a process group: the kernel
+/// refuses, and the ignored signals do the rest.
+pub fn own_session() {
+    let _ = nix::unistd::setsid();
+}
+
+/// PID 1 ignores all that the old init acted upon, and lets the kernel reap its children.
+///
+/// With SIGCHLD ignored, waiting for a child answers ECHILD after it has ended (wait(2)).
+pub(crate) fn ignore_as_pid_one() {
+    ignore_hangups();
+    sys::signal(libc::SIGCHLD, Disposition::Ignore);
+    unblock();
+}
+
+/// Everything at its default and nothing blocked: what a program that we execute may expect.
+pub(crate) fn defaults() {
+    for number in 1..32 {
+        sys::signal(number, Disposition::Default);
+    }
+    unblock();
+}
+
+/// Busybox init since 1.32 runs with signals blocked.
+fn unblock() {
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}

@@ -1,0 +1,155 @@
+//! The kernel calls for which neither std nor nix has a safe face. Each is wrapped under its own name.
+
+use nix::libc;
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+nix::ioctl_read!(wdioc_keepalive, b'W', 5, libc::c_int);
+nix::ioctl_readwrite!(wdioc_settimeout, b'W', 6, libc::c_int);
+nix::ioctl_read!(wdioc_gettimeout, b'W', 7, libc::c_int);
+
+/// `LOOP_CLR_FD` of `include/uapi/linux/loop.h`; it has no encoded size, so it is the same on every CPU.
+const LOOP_CLR_FD: libc::c_ulong = 0x4c01;
+
+/// Which side of a fork we are on.
+pub(crate) enum Forked {
+    /// The parent, with the child's pid.
+    Parent(u32),
+    /// The child, which must end with [`exit_now`].
+    Child,
+}
+
+/// fork(2) without exec.
+///
+/// The caller has made sure that no other thread runs: only then are all locks (the allocator's first of all)
+/// free in the child, and any Rust code may run there.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: the process has one thread, which callers prove with `process::single_threaded`.
+    match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Parent { child } => Ok(Forked::Parent(child.as_raw().unsigned_abs())),
+        nix::unistd::ForkResult::Child => Ok(Forked::Child),
+    }
+}
+
+/// `_exit(2)`: no destructor and no buffer of the parent's runs in a forked child.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: `_exit` has no precondition.
+    unsafe { libc::_exit(code) }
+}
+
+/// What becomes of a signal.
+#[derive(Clone, Copy)]
+pub(crate) enum Disposition {
+    /// It does nothing, also after an exec.
+    Ignore,
+    /// The kernel's default.
+    Default,
+}
+
+/// signal(2) for dispositions that run no code.
+pub(crate) fn signal(number: i32, disposition: Disposition) {
+    let handler = match disposition {
+        Disposition::Ignore => libc::SIG_IGN,
+        Disposition::Default => libc::SIG_DFL,
+    };
+    // SAFETY: neither SIG_IGN nor SIG_DFL runs code of ours. A refusal (SIGKILL) changes nothing.
+    unsafe {
+        libc::signal(number, handler);
+    }
+}
+
+/// dup2(2) of `file` onto descriptors 0, 1 and 2.
+pub(crate) fn become_stdio(file: &File) -> io::Result<()> {
+    for target in 0..3 {
+        // SAFETY: std keeps no owned object for 0, 1 and 2; replacing what they point to is what dup2 is for.
+        if unsafe { libc::dup2(file.as_raw_fd(), target) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Marks every descriptor from 3 on as close-on-exec.
+pub(crate) fn close_the_rest_on_exec() {
+    for fd in 3..1024 {
+        // SAFETY: FD_CLOEXEC on a descriptor that is not open is EBADF and changes nothing.
+        unsafe {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
+}
+
+/// Lets a command start with default signals and its standard input as controlling terminal, which a shell needs for
+/// job control.
+pub(crate) fn on_a_terminal_of_its_own(command: &mut Command) -> &mut Command {
+    let prepare = || {
+        crate::signals::defaults();
+        let _ = nix::unistd::setsid();
+        // SAFETY: the argument is a plain integer; a refusal changes nothing.
+        unsafe {
+            libc::ioctl(0, libc::TIOCSCTTY as _, 0);
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes system calls only; it takes no lock and allocates nothing.
+    unsafe { command.pre_exec(prepare) }
+}
+
+/// prctl(PR_SET_NAME): the name of this process in `/proc/PID/comm` (15 bytes count).
+pub(crate) fn set_name(name: &std::ffi::CStr) {
+    // SAFETY: the kernel reads at most 16 bytes from a string that ends with a NUL.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, name.as_ptr() as libc::c_ulong, 0, 0, 0);
+    }
+}
+
+/// swapoff(2).
+pub(crate) fn swapoff(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: `path` is a string that ends with a NUL and lives through the call.
+    if unsafe { libc::swapoff(path.as_ptr()) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// `LOOP_CLR_FD` on an open loop device.
+pub(crate) fn loop_clr_fd(device: &File) -> io::Result<()> {
+    // SAFETY: the request takes no argument and `device` is open.
+    if unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _, 0) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// `WDIOC_KEEPALIVE`.
+pub(crate) fn watchdog_keepalive(dog: &File) -> io::Result<()> {
+    let mut unused = 0;
+    // SAFETY: the request writes at most one c_int to a valid place.
+    unsafe { wdioc_keepalive(dog.as_raw_fd(), &mut unused) }?;
+    Ok(())
+}
+
+/// `WDIOC_GETTIMEOUT`, in seconds.
+pub(crate) fn watchdog_timeout(dog: &File) -> io::Result<u32> {
+    let mut seconds = 0;
+    // SAFETY: the request writes one c_int to a valid place.
+    unsafe { wdioc_gettimeout(dog.as_raw_fd(), &mut seconds) }?;
+    Ok(u32::try_from(seconds).unwrap_or(0))
+}
+
+/// `WDIOC_SETTIMEOUT`; answers what the driver made of the wish, in seconds.
+pub(crate) fn watchdog_set_timeout(dog: &File, seconds: u32) -> io::Result<u32> {
+    let mut value = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the request reads and writes one c_int at a valid place.
+    unsafe { wdioc_settimeout(dog.as_raw_fd(), &mut value) }?;
+    Ok(u32::try_from(value).unwrap_or(0))
+}

@@ -1,0 +1,225 @@
+//! Stage one as a whole: a process of its own does the work, so that nothing that happens to the caller's session can
+//! stop it half way.
+//!
+//! The caller (`flasher apply` in an ssh session) forks a child with a session of its own, draws the child's
+//! events, and returns; its session gets a last line and an exit code. The child waits for that before it tells
+//! init to hand over, because the hand-over ends every process, sshd too.
+#![forbid(unsafe_code)]
+
+use crate::arm::Armed;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::event::StageEvent;
+use crate::memory;
+use crate::mounts::{mounts, root_is_ram_root};
+use crate::pivot::Pivoted;
+use crate::populate::Populated;
+use crate::process::single_threaded;
+use crate::ramroot::RamRoot;
+use crate::signals;
+use crate::sys::{self, Forked};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pipe};
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// How long stage one waits for others.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For init to re-read its inittab.
+    pub arm: Duration,
+    /// For the caller to exit after [`take_over`] has returned.
+    pub caller_exit: Duration,
+    /// After the caller has gone, for its sshd to pass on the last output and the exit code.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    /// 30 s, 5 s, 1 s.
+    fn default() -> Self {
+        Self {
+            arm: Duration::from_secs(30),
+            caller_exit: Duration::from_secs(5),
+            grace: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What the child writes to its pipe, one JSON value a line.
+#[derive(Serialize, Deserialize)]
+enum Report {
+    Event(StageEvent),
+    Failed(Error),
+    Done,
+}
+
+/// Takes the system over with the default [`Limits`].
+///
+/// Returns in the caller only, once init is armed: print the last line and exit 0 within five seconds; then
+/// init ends every process and starts the RAM root's `/flasher` as PID 1. If the caller or its session dies at any moment,
+/// the takeover goes on.
+///
+/// # Errors
+/// The failed step. The system is as it was, except for [`Error::left_behind`], and the RAM root is gone.
+/// [`ErrorKind::Threads`] when the process has more than one thread: fork without exec is only sound with one.
+pub fn take_over(root: Populated, on_event: &mut dyn FnMut(StageEvent)) -> Result<()> {
+    take_over_with(root, Limits::default(), on_event)
+}
+
+/// [`take_over`] with limits of the caller's choice.
+///
+/// # Errors
+/// As [`take_over`].
+pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(StageEvent)) -> Result<()> {
+    if !single_threaded() {
+        return Err(Error::new(
+            ErrorKind::Threads,
+            "stage one must be started while no other thread runs",
+        ));
+    }
+    let (reader, writer) = pipe().context(|| "make a pipe".to_owned())?;
+    match sys::fork().context(|| "fork stage one".to_owned())? {
+        Forked::Child => {
+            drop(reader);
+            child(root, writer, limits)
+        }
+        Forked::Parent(pid) => {
+            drop(writer);
+            let root = root.into_root();
+            let mountpoint = root.path().to_owned();
+            root.pass_on();
+            on_event(StageEvent::Detaching { pid });
+            parent(pid, reader, &mountpoint, on_event)
+        }
+    }
+}
+
+fn parent(pid: u32, reader: OwnedFd, mountpoint: &Path, on_event: &mut dyn FnMut(StageEvent)) -> Result<()> {
+    let lines = BufReader::new(File::from(reader))
+        .split(b'\n')
+        .map_while(std::result::Result::ok);
+    for report in lines.filter_map(|line| serde_json::from_slice(&line).ok()) {
+        match report {
+            Report::Event(event) => on_event(event),
+            Report::Done => return Ok(()),
+            Report::Failed(error) => {
+                reap(pid);
+                return Err(error);
+            }
+        }
+    }
+    // The child was killed. What it left is put back from here; our own root went along with the pivot.
+    reap(pid);
+    let error = Error::new(ErrorKind::StageOneDied, "the stage-one process was killed");
+    let table = mounts().unwrap_or_default();
+    let left = if root_is_ram_root() {
+        Pivoted::adopt(mountpoint, &table).undo()
+    } else if crate::mounts::is_mountpoint(&table, mountpoint) {
+        RamRoot::adopt(mountpoint).remove()
+    } else {
+        Vec::new()
+    };
+    Err(error.leaving(left))
+}
+
+fn reap(pid: u32) {
+    // Only ECHILD can come of it, when the caller ignores SIGCHLD.
+    let _ = waitpid(Pid::from_raw(pid.cast_signed()), None);
+}
+
+/// Everything from here on runs in the child, which never returns into the caller's code.
+fn child(root: Populated, writer: OwnedFd, limits: Limits) -> ! {
+    detach_from_caller();
+    let mut reporter = Reporter {
+        pipe: File::from(writer),
+    };
+    // A full pipe, because the caller's terminal is stopped, must not stop us.
+    let nonblocking = fcntl(reporter.pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+    if let Err(e) = memory::protect() {
+        reporter.event(StageEvent::note(format!(
+            "stage one: memory is not fully protected, {e}"
+        )));
+    }
+    let armed = nonblocking
+        .context(|| "set up the pipe".to_owned())
+        .and_then(|_| stage_one(root, limits, &mut reporter));
+    match armed {
+        Ok(armed) => {
+            reporter.last(&Report::Done);
+            reporter.wait_for_caller(limits);
+            armed.fire()
+        }
+        Err(error) => {
+            if error.left_behind().is_empty() {
+                reporter.event(StageEvent::Undone);
+            }
+            reporter.last(&Report::Failed(error));
+            sys::exit_now(1)
+        }
+    }
+}
+
+fn stage_one(root: Populated, limits: Limits, reporter: &mut Reporter) -> Result<Armed> {
+    let pivoted = root.pivot()?;
+    reporter.event(StageEvent::Pivoted { moved: pivoted.moved() });
+    let armed = pivoted.arm(limits.arm, &mut |event| reporter.event(event))?;
+    reporter.event(StageEvent::HandingOver);
+    Ok(armed)
+}
+
+/// A session of its own, no terminal, no signal that a dying session sends.
+fn detach_from_caller() {
+    signals::ignore_hangups();
+    // Fails only for a process group leader, which a fresh child is not.
+    let _ = nix::unistd::setsid();
+    if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
+        let _ = sys::become_stdio(&null);
+    }
+}
+
+struct Reporter {
+    pipe: File,
+}
+
+impl Reporter {
+    /// A line is shorter than PIPE_BUF, so it is written whole or not at all (pipe(7)). A lost line is only a lost line.
+    fn send(&mut self, report: &Report) -> bool {
+        let Ok(mut line) = serde_json::to_vec(report) else {
+            return true;
+        };
+        line.push(b'\n');
+        !self
+            .pipe
+            .write_all(&line)
+            .is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    fn event(&mut self, event: StageEvent) {
+        self.send(&Report::Event(event));
+    }
+
+    /// The result is worth waiting for, but not for ever.
+    fn last(&mut self, report: &Report) {
+        for _ in 0..50 {
+            if self.send(report) {
+                return;
+            }
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until the caller has closed its end by exiting, and a little longer for its sshd.
+    fn wait_for_caller(&self, limits: Limits) {
+        let mut fds = [PollFd::new(self.pipe.as_fd(), PollFlags::empty())];
+        let timeout = PollTimeout::try_from(limits.caller_exit).unwrap_or(PollTimeout::MAX);
+        // POLLERR on the writing end says that nobody reads any more (poll(2)); it comes without being asked for.
+        let _ = poll(&mut fds, timeout);
+        sleep(limits.grace);
+    }
+}

@@ -1,0 +1,278 @@
+//! A small box in namespaces: real busybox init as PID 1 on a root file system of its own, which stands for the flash.
+//!
+//! Needs root, util-linux and Debian's `busybox-static`; it says so where one is missing, because a story that is
+//! skipped in silence proves nothing. In a pid namespace reboot(2) ends the namespace's init by SIGHUP (pid_namespaces(7)), so a reboot can be seen.
+
+use std::fs;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The inittab of a box with a service, a login shell, and shutdown lines that would hurt us.
+pub const INITTAB: &str = "::sysinit:/bin/true\n\
+    ::respawn:/bin/sh /etc/service\n\
+    # a comment\n\
+    ::restart:/sbin/init\n\
+    ::ctrlaltdel:/bin/reboot\n\
+    ::shutdown:/bin/umount -a -r\n\
+    ::shutdown:/bin/swapoff -a\n";
+
+pub struct LittleBox {
+    pub name: String,
+    dir: PathBuf,
+    unshare: Child,
+    pub init: u32,
+    events: UnixDatagram,
+}
+
+/// The example, linked statically as the product is: the RAM root has no libraries.
+fn example() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = std::env::current_exe()
+            .expect("known")
+            .ancestors()
+            .nth(3)
+            .expect("target/debug/deps/x")
+            .join("stages-static");
+        let status = Command::new(env!("CARGO"))
+            .args([
+                "rustc",
+                "--quiet",
+                "--package",
+                "stages",
+                "--example",
+                "box",
+                "--target-dir",
+            ])
+            .arg(&target)
+            .args(["--", "-Ctarget-feature=+crt-static"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the example cannot be built");
+        target.join("debug/examples/box")
+    })
+}
+
+/// Debian's static busybox, installed when it is missing.
+fn busybox() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let found = || {
+            ["/bin/busybox", "/usr/bin/busybox"]
+                .into_iter()
+                .map(PathBuf::from)
+                .find(|path| path.exists())
+        };
+        found().unwrap_or_else(|| {
+            let _ = Command::new("apt-get")
+                .args(["install", "-y", "--no-install-recommends", "busybox-static"])
+                .output();
+            found().expect("these stories need busybox: apt-get install busybox-static")
+        })
+    })
+}
+
+impl LittleBox {
+    pub fn start() -> Self {
+        Self::with_inittab(Some(INITTAB))
+    }
+
+    /// `None` starts it without the file.
+    pub fn with_inittab(inittab: Option<&str>) -> Self {
+        Self::build(inittab, true)
+    }
+
+    /// `dev_is_mounted` false puts the device nodes on the root file system itself, as old boxes have them.
+    pub fn build(inittab: Option<&str>, dev_is_mounted: bool) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "stages-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let events = SocketAddr::from_abstract_name(&name)
+            .and_then(|address| UnixDatagram::bind_addr(&address))
+            .expect("bound");
+        events.set_read_timeout(Some(Duration::from_millis(200))).expect("set");
+        let dir = std::env::temp_dir().join(&name);
+        fs::create_dir_all(&dir).expect("made");
+        let inittab = inittab.map_or(String::new(), |text| {
+            format!("printf '%s' '{}' >etc/inittab", text.replace('\'', "'\\''"))
+        });
+        let dev = if dev_is_mounted {
+            "mount -t tmpfs -o mode=755 dev dev"
+        } else {
+            "true"
+        };
+        // Init's descriptors lie on the old root on purpose: that is what stage two is for (LAB.md, 4).
+        let script = format!(
+            "set -e; mount -t tmpfs -o mode=755 thebox {dir}; cd {dir}; cp {example} box; \
+             mkdir bin sbin etc dev proc sys tmp run mnt mnt/data old; cp {busybox} bin/busybox; \
+             for a in sh init true reboot umount swapoff sleep cat mount; do ln -s busybox bin/$a; done; ln -s ../bin/busybox sbin/init; \
+             {inittab}; echo 'while :; do echo $$ >/tmp/service; sleep 1; done' >etc/service; \
+             {dev}; mknod dev/null c 1 3; mknod dev/zero c 1 5; mknod dev/urandom c 1 9; mkfifo dev/console; mkfifo etc/console; \
+             mount -t proc proc proc; mount -t sysfs sysfs sys; mount -t tmpfs run run; mount -t tmpfs data mnt/data; mkdir mnt/data/deep; \
+             mount -t tmpfs deep mnt/data/deep; pivot_root . old; cd /; /bin/busybox umount -l /old; \
+             exec /sbin/init <>/etc/console >/etc/console 2>&1",
+            dir = dir.display(),
+            example = example().display(),
+            busybox = busybox().display(),
+        );
+        let unshare = Command::new("unshare")
+            .args(["--mount", "--pid", "--fork", "sh", "-c", &script])
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("these stories need root and unshare of util-linux");
+        let mut this = Self {
+            name,
+            dir,
+            unshare,
+            init: 0,
+            events,
+        };
+        this.wait_until("init is up", |this| {
+            let children = format!("/proc/{0}/task/{0}/children", this.unshare.id());
+            this.init = fs::read_to_string(children)
+                .ok()
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(0);
+            assert!(this.is_up(), "the box did not start");
+            this.comm() == "init" && this.service().is_some()
+        });
+        this
+    }
+
+    fn comm(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/comm", self.init))
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    }
+
+    /// The pid that the service wrote, as seen in the box. A box without inittab has none.
+    pub fn service(&self) -> Option<String> {
+        if !self.root().join("etc/inittab").exists() {
+            return Some(String::new());
+        }
+        fs::read_to_string(self.root().join("tmp/service"))
+            .ok()
+            .filter(|text| text.ends_with('\n'))
+    }
+
+    /// The box's root as it is now, from outside.
+    pub fn root(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.init))
+    }
+
+    /// What is mounted where, without the numbers that change.
+    pub fn mounts(&self) -> Vec<String> {
+        let table = fs::read_to_string(format!("/proc/{}/mountinfo", self.init)).unwrap_or_default();
+        let mut mounts: Vec<String> = table
+            .lines()
+            .filter_map(|line| {
+                let (left, right) = line.split_once(" - ")?;
+                Some(format!("{} {}", left.split(' ').nth(4)?, right))
+            })
+            .collect();
+        mounts.sort();
+        mounts
+    }
+
+    /// A command in the box's namespaces. `before` goes in front of nsenter, for strace.
+    pub fn command(&self, before: &[&str], words: &[&str]) -> Command {
+        let pid = self.init.to_string();
+        let all: Vec<&str> = before
+            .iter()
+            .copied()
+            .chain(["nsenter", "-t", &pid, "-m", "-p", "-r", "-w"])
+            .chain(words.iter().copied())
+            .collect();
+        let mut command = Command::new(all[0]);
+        command
+            .args(&all[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub fn run(&self, before: &[&str], words: &[&str]) -> Output {
+        self.command(before, words).output().expect("runs")
+    }
+
+    pub fn apply(&self, options: &[&str]) -> Output {
+        self.run(&[], &[&["/box", "apply", &self.name], options].concat())
+    }
+
+    /// The next reports up to the one that contains `text`, which is the last of them.
+    pub fn until(&self, text: &str) -> Vec<String> {
+        let start = Instant::now();
+        let mut seen = Vec::new();
+        let mut buffer = vec![0; 64 << 10];
+        while start.elapsed() < Duration::from_secs(60) {
+            if let Ok(n) = self.events.recv(&mut buffer) {
+                seen.push(String::from_utf8_lossy(&buffer[..n]).into_owned());
+                if seen.last().is_some_and(|last| last.contains(text)) {
+                    return seen;
+                }
+            }
+        }
+        panic!("no report of {text:?}; there were:\n{}", seen.join("\n"));
+    }
+
+    /// Waits for the box to reboot.
+    pub fn reboots(&mut self) {
+        self.wait_until("the box reboots", |this| match this.unshare.try_wait() {
+            Ok(Some(status)) => {
+                assert_eq!(status.signal(), Some(1), "the box ended otherwise: {status}");
+                true
+            }
+            _ => false,
+        });
+    }
+
+    pub fn is_up(&mut self) -> bool {
+        matches!(self.unshare.try_wait(), Ok(None))
+    }
+
+    /// Services go on: the one that is killed comes back from the old root.
+    pub fn service_is_respawned(&mut self) {
+        let before = self.service().expect("was there");
+        fs::remove_file(self.root().join("tmp/service")).expect("removed");
+        self.run(&[], &["/bin/busybox", "kill", before.trim()]);
+        self.wait_until("the service comes back", |this| {
+            this.service().is_some_and(|now| now != before)
+        });
+    }
+
+    pub fn wait_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let start = Instant::now();
+        while !done(self) {
+            assert!(start.elapsed() < Duration::from_secs(40), "{what}: it did not happen");
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for LittleBox {
+    fn drop(&mut self) {
+        if matches!(self.unshare.try_wait(), Ok(None)) {
+            let _ = Command::new("kill")
+                .args(["-KILL", &self.init.to_string(), &self.unshare.id().to_string()])
+                .status();
+            let _ = self.unshare.wait();
+        }
+        let _ = fs::remove_dir(&self.dir);
+    }
+}

@@ -1,0 +1,295 @@
+//! Stories of the takeover, with the real init of busybox.
+
+mod common;
+
+use common::LittleBox;
+use std::time::Duration;
+
+/// Everything the box reported, in the order of the list and with others between.
+fn in_order(seen: &[String], wanted: &[&str]) {
+    let mut rest = seen.iter();
+    for text in wanted {
+        assert!(
+            rest.any(|line| line.contains(text)),
+            "{text:?} is missing or late in:\n{}",
+            seen.join("\n")
+        );
+    }
+}
+
+#[test]
+fn s01_init_hands_over_and_the_old_root_is_proved_gone() {
+    let mut the_box = LittleBox::start();
+    let output = the_box.apply(&[]);
+    assert!(output.status.success(), "{output:?}");
+    let seen = the_box.until("peak:");
+    println!("{}", seen.join("\n"));
+    in_order(
+        &seen,
+        &[
+            "stage one: goes on as process",
+            "stage one: the RAM root is / now, /proc /sys /dev carried over",
+            "asked to re-read",
+            "init re-read its inittab after",
+            "hands over now",
+            "caller: last line",
+            "pid one: up",
+            "stage two: flasher is PID 1",
+            "/oldroot/mnt/data/deep unmounted",
+            "/oldroot/mnt/data unmounted",
+            "/oldroot unmounted",
+            "proved gone",
+            "work done, proof given: true",
+        ],
+    );
+    let mounts = seen.iter().find(|line| line.starts_with("mounts:")).expect("reported");
+    assert!(!mounts.contains("thebox") && !mounts.contains("oldroot"), "{mounts}");
+    assert!(
+        seen.iter()
+            .any(|line| line.starts_with("open: /dev/console /dev/console /dev/console")),
+        "{seen:?}"
+    );
+    the_box.reboots();
+}
+
+#[test]
+fn s02_device_nodes_on_the_old_root_do_not_matter() {
+    let mut the_box = LittleBox::build(Some(common::INITTAB), false);
+    assert!(the_box.apply(&[]).status.success());
+    in_order(
+        &the_box.until("work done, proof given: true"),
+        &["/proc /sys carried over", "/oldroot unmounted"],
+    );
+    the_box.reboots();
+}
+
+#[test]
+fn s03_a_box_without_an_inittab_is_taken_over_too() {
+    let mut the_box = LittleBox::with_inittab(None);
+    assert!(the_box.apply(&[]).status.success());
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}
+
+#[test]
+fn s04_the_caller_is_killed_and_the_takeover_goes_on() {
+    let mut the_box = LittleBox::start();
+    // Slow enough to be met between the first event and the last.
+    let mut caller = the_box
+        .command(&[], &["/box", "apply", &the_box.name, "slow_ms=400"])
+        .spawn()
+        .expect("runs");
+    the_box.until("RAM root is /");
+    the_box.run(&[], &["/flasher", "nothing"]);
+    let pid = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", caller.id())).expect("read");
+    // nsenter forks: the child is the caller proper. Both go, as with a session that is torn down.
+    for pid in pid.split_whitespace().chain([caller.id().to_string().as_str()]) {
+        let _ = std::process::Command::new("kill").args(["-KILL", pid]).status();
+    }
+    let _ = caller.wait();
+    let seen = the_box.until("work done, proof given: true");
+    assert!(!seen.iter().any(|line| line.contains("last line")), "{seen:?}");
+    the_box.reboots();
+}
+
+#[test]
+fn s05_a_process_that_holds_the_old_root_is_named_and_killed() {
+    let mut the_box = LittleBox::start();
+    assert!(the_box.apply(&["pause_ms=1500"]).status.success());
+    the_box.until("pid one: up");
+    // After init has killed everybody, so that stage three meets it.
+    let script =
+        "trap '' TERM; cd /oldroot/mnt; exec 5</oldroot/etc/service; while :; do /oldroot/bin/busybox sleep 1; done";
+    let mut holder = the_box
+        .command(&[], &["/oldroot/bin/busybox", "sh", "-c", script])
+        .spawn()
+        .expect("runs");
+    let seen = the_box.until("work done, proof given: true");
+    in_order(
+        &seen,
+        &[
+            "stage three: ending",
+            "(busybox)",
+            "stage three: killing",
+            "proved gone",
+        ],
+    );
+    let _ = holder.wait();
+    the_box.reboots();
+}
+
+#[test]
+fn s06_a_holder_that_does_not_die_is_named_and_there_is_no_proof() {
+    let mut the_box = LittleBox::start();
+    assert!(the_box.apply(&["pause_ms=1500"]).status.success());
+    the_box.until("pid one: up");
+    let freezer = Freezer::new(&the_box.name);
+    let mut holder = the_box.command(
+        &[],
+        &[
+            "/oldroot/bin/busybox",
+            "sh",
+            "-c",
+            "cd /oldroot/mnt; while :; do /oldroot/bin/busybox sleep 60; done",
+        ],
+    );
+    let mut holder = holder.spawn().expect("runs");
+    std::thread::sleep(Duration::from_millis(300));
+    freezer.freeze(holder.id());
+    let seen = the_box.until("work done");
+    println!("{}", seen.join("\n"));
+    in_order(
+        &seen,
+        &[
+            "cannot be killed",
+            "/oldroot is in use by process",
+            "no work done: /oldroot cannot be unmounted; held by process",
+            "whose working directory is /oldroot/mnt",
+        ],
+    );
+    assert!(!seen.iter().any(|line| line.contains("proof given")));
+    drop(freezer);
+    let _ = holder.wait();
+    the_box.reboots();
+}
+
+#[test]
+fn s07_a_holder_out_of_sight_keeps_the_proof_away() {
+    let mut the_box = LittleBox::start();
+    assert!(the_box.apply(&["pause_ms=1500"]).status.success());
+    the_box.until("pid one: up");
+    // In the mount namespace, but not in the pid namespace: the box's /proc does not show it.
+    let pid = the_box.init.to_string();
+    let mut holder = std::process::Command::new("nsenter")
+        .args(["-t", &pid, "-m", "-r", "/oldroot/bin/busybox", "sleep", "300"])
+        .spawn()
+        .expect("runs");
+    let seen = the_box.until("work done");
+    in_order(
+        &seen,
+        &["no work done: /oldroot cannot be unmounted; no process that we can see holds it"],
+    );
+    holder.kill().expect("killed");
+    let _ = holder.wait();
+    the_box.reboots();
+}
+
+#[test]
+fn s08_init_that_does_not_listen_is_left_as_it_was() {
+    // Before its wait action has ended, this busybox keeps SIGHUP pending.
+    let inittab = format!("::respawn:/bin/sh /etc/service\n{}", common::INITTAB);
+    let mut the_box = LittleBox::with_inittab(Some(&inittab));
+    let before = the_box.mounts();
+    // A stopped init answers to nothing; SIGSTOP from outside of its namespace does that.
+    let init = the_box.init.to_string();
+    let signal = |name: &str| {
+        assert!(
+            std::process::Command::new("kill")
+                .args([name, &init])
+                .status()
+                .expect("runs")
+                .success()
+        )
+    };
+    signal("-STOP");
+    let output = the_box.apply(&["arm_s=4"]);
+    signal("-CONT");
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("InitSilent: init did not re-read its inittab within 4 s"),
+        "{output:?}"
+    );
+    in_order(
+        &the_box.until("everything is as it was"),
+        &["attempt 2", "putting everything back"],
+    );
+    assert_eq!(the_box.mounts(), before);
+    assert!(!the_box.root().join("run/flasher").exists());
+    the_box.service_is_respawned();
+    assert!(the_box.is_up());
+    // And it can be taken over after all.
+    assert!(the_box.apply(&[]).status.success());
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}
+
+#[test]
+fn s09_a_restart_line_finds_a_prepared_root() {
+    let inittab = common::INITTAB.replace("::restart:/sbin/init", "::restart:/box");
+    let mut the_box = LittleBox::with_inittab(Some(&inittab));
+    let output = the_box.run(&[], &["/box", "prepare", &the_box.name]);
+    assert!(output.status.success(), "{output:?}");
+    the_box.until("prepared, held by");
+    the_box.run(&[], &["/bin/busybox", "kill", "-QUIT", "1"]);
+    let seen = the_box.until("work done");
+    in_order(&seen, &["pid one: up", "/oldroot unmounted", "proof given: true"]);
+    the_box.reboots();
+}
+
+#[test]
+fn s10_pid_one_with_nothing_to_do_boots_on() {
+    let inittab = common::INITTAB.replace("::restart:/sbin/init", "::restart:/box");
+    let mut the_box = LittleBox::with_inittab(Some(&inittab));
+    std::fs::remove_file(the_box.root().join("tmp/service")).expect("removed");
+    the_box.run(&[], &["/bin/busybox", "kill", "-QUIT", "1"]);
+    // Its shutdown lines have made the root read-only, so the service cannot write; that init runs it is enough.
+    the_box.wait_until("init is back and runs the service", |this| {
+        let list = this.run(
+            &[],
+            &[
+                "/bin/busybox",
+                "sh",
+                "-c",
+                "mount -t proc proc /proc 2>/dev/null; cat /proc/[0-9]*/cmdline",
+            ],
+        );
+        String::from_utf8_lossy(&list.stdout).contains("/etc/service")
+    });
+    assert!(the_box.is_up());
+}
+
+#[test]
+fn s11_a_panic_of_pid_one_reboots_while_the_flash_is_whole() {
+    let mut the_box = LittleBox::start();
+    assert!(the_box.apply(&["panic=1"]).status.success());
+    the_box.until("pid one: up");
+    the_box.reboots();
+}
+
+/// A cgroup (v1) whose processes not even SIGKILL ends until they are thawed.
+struct Freezer {
+    dir: std::path::PathBuf,
+}
+
+impl Freezer {
+    fn new(name: &str) -> Self {
+        let dir = std::path::Path::new("/sys/fs/cgroup/freezer").join(name);
+        std::fs::create_dir(&dir).expect(
+            "this story needs the cgroup v1 freezer: mount -t cgroup -o freezer freezer /sys/fs/cgroup/freezer",
+        );
+        Self { dir }
+    }
+
+    /// Freezes a process and its children.
+    fn freeze(&self, pid: u32) {
+        let mut all = vec![pid.to_string()];
+        while let Some(next) = all.pop() {
+            let children = std::fs::read_to_string(format!("/proc/{next}/task/{next}/children")).unwrap_or_default();
+            all.extend(children.split_whitespace().map(str::to_owned));
+            std::fs::write(self.dir.join("cgroup.procs"), &next).expect("moved");
+        }
+        std::fs::write(self.dir.join("freezer.state"), "FROZEN").expect("frozen");
+    }
+}
+
+impl Drop for Freezer {
+    fn drop(&mut self) {
+        let _ = std::fs::write(self.dir.join("freezer.state"), "THAWED");
+        for _ in 0..50 {
+            if std::fs::remove_dir(&self.dir).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}

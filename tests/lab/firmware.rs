@@ -1,0 +1,219 @@
+//! Firmware for the boxes: packed from what `tests/lab/build` made, and put into flash files and images.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::kind::Kind;
+use super::tools::{command, read, repository, run, scratch, text, write};
+
+/// A firmware to be packed. Its letter is what it says about itself on the console.
+pub struct Firmware {
+    kind: Kind,
+    letter: char,
+    restart: &'static str,
+    programs: Vec<(&'static str, PathBuf)>,
+}
+
+/// A packed firmware.
+pub struct Parts {
+    pub kind: Kind,
+    /// A uImage, for the partition `kernel`.
+    pub kernel: Vec<u8>,
+    /// A squashfs, for the partition `rootfs`.
+    pub rootfs: Vec<u8>,
+}
+
+impl Firmware {
+    pub fn new(kind: Kind, letter: char) -> Self {
+        Firmware {
+            kind,
+            letter,
+            restart: "/sbin/init",
+            programs: Vec::new(),
+        }
+    }
+
+    /// Puts a program of the workstation into the firmware.
+    pub fn program(mut self, path: &'static str, from: PathBuf) -> Self {
+        self.programs.push((path, from));
+        self
+    }
+
+    /// What init becomes on SIGQUIT, in place of itself.
+    pub fn restart(mut self, program: &'static str) -> Self {
+        self.restart = program;
+        self
+    }
+
+    pub fn pack(&self) -> Parts {
+        let made = made(self.kind);
+        let dir = scratch();
+        Parts {
+            kind: self.kind,
+            kernel: self.pack_kernel(&made.join("kernel"), dir.path()),
+            rootfs: self.pack_rootfs(&made.join("root"), dir.path()),
+        }
+    }
+
+    fn pack_kernel(&self, kernel: &Path, dir: &Path) -> Vec<u8> {
+        let payload = dir.join("payload");
+        let uimage = dir.join("uImage");
+        let (compression, mut content) = match self.kind {
+            // A zImage unpacks itself. Nothing reads what follows its device tree, so each letter gets an end of its own.
+            Kind::Armel => ("none", read(kernel)),
+            // lzma, as the routers have it. Another number of context bits makes other bytes throughout.
+            Kind::Mips => {
+                let options = if self.letter == 'A' {
+                    "preset=6,lc=3"
+                } else {
+                    "preset=6,lc=2"
+                };
+                let mut xz = command("xz");
+                xz.args([
+                    "--format=lzma",
+                    &format!("--lzma1={options}"),
+                    "-c",
+                    text(kernel),
+                ]);
+                ("lzma", run(&mut xz).stdout)
+            }
+        };
+        if self.kind == Kind::Armel {
+            content.extend(std::iter::repeat_n(self.letter as u8, 64 * 1024));
+        }
+        write(&payload, &content);
+        run(command("mkimage")
+            .args([
+                "-A",
+                self.kind.mkimage_arch(),
+                "-O",
+                "linux",
+                "-T",
+                "kernel",
+                "-C",
+                compression,
+            ])
+            .args([
+                "-a",
+                "0x8000",
+                "-e",
+                "0x8000",
+                "-n",
+                &format!("lab {}", self.letter),
+            ])
+            .args(["-d", text(&payload), text(&uimage)]));
+        read(&uimage)
+    }
+
+    fn pack_rootfs(&self, base: &Path, dir: &Path) -> Vec<u8> {
+        let root = dir.join("root");
+        let squashfs = dir.join("rootfs.squashfs");
+        run(command("cp").args(["-a", text(base), text(&root)]));
+        let inittab = root.join("etc/inittab");
+        let lines = String::from_utf8_lossy(&read(&inittab)).replace(
+            "::restart:/sbin/init",
+            &format!("::restart:{}", self.restart),
+        );
+        write(&inittab, lines.as_bytes());
+        write(
+            &root.join("etc/hostname"),
+            format!("box-{}\n", self.letter).as_bytes(),
+        );
+        write(
+            &root.join("etc/firmware"),
+            format!("{} 1.0-{}\n", self.letter, self.kind).as_bytes(),
+        );
+        for (path, from) in &self.programs {
+            let to = root.join(path.trim_start_matches('/'));
+            write(&to, &read(from));
+            std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755))
+                .expect("a mode on a file of ours");
+        }
+        run(command("mksquashfs")
+            .args([
+                text(&root),
+                text(&squashfs),
+                "-comp",
+                "xz",
+                "-all-root",
+                "-noappend",
+                "-no-progress",
+            ])
+            .args(["-mkfs-time", "0", "-all-time", "0"]));
+        read(&squashfs)
+    }
+}
+
+impl Parts {
+    /// The image for `--part kernel,rootfs`: the uImage, filled up to the size of its partition, then the squashfs.
+    pub fn image(&self) -> Vec<u8> {
+        let mut image = self.kernel.clone();
+        let size = self.kind.partition("kernel").size;
+        assert!(
+            image.len() <= size,
+            "the uImage has {} bytes, its partition {size}",
+            image.len()
+        );
+        image.resize(size, 0xff);
+        image.extend(&self.rootfs);
+        image
+    }
+
+    /// A whole chip with this firmware on it, and with this directory as the content of `config`.
+    pub fn flash(&self, config: &Path) -> Vec<u8> {
+        let mut flash = vec![0xff; self.kind.flash_size()];
+        for (name, content) in [
+            // Nothing runs these two; they are there to be found unchanged.
+            ("boot", b"boot loader ".repeat(2000)),
+            ("spare", b"not to be touched ".repeat(2000)),
+            ("kernel", self.kernel.clone()),
+            ("rootfs", self.rootfs.clone()),
+            ("config", jffs2(self.kind, config)),
+        ] {
+            let partition = self.kind.partition(name);
+            assert!(
+                content.len() <= partition.size,
+                "{name} of {} has {} bytes, its partition {}",
+                self.kind,
+                content.len(),
+                partition.size,
+            );
+            flash[partition.offset..partition.offset + content.len()].copy_from_slice(&content);
+        }
+        flash
+    }
+}
+
+/// The directory in which `tests/lab/build` put this kind of box. Builds it if need be.
+fn made(kind: Kind) -> &'static Path {
+    static MADE: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+    MADE[kind as usize].get_or_init(|| {
+        let output = Command::new(repository().join("tests/lab/build"))
+            .args(["--where", kind.name()])
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("tests/lab/build");
+        assert!(output.status.success(), "tests/lab/build {kind} failed");
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    })
+}
+
+fn jffs2(kind: Kind, from: &Path) -> Vec<u8> {
+    let dir = scratch();
+    let file = dir.path().join("jffs2");
+    run(command("mkfs.jffs2")
+        .arg(if kind.is_big_endian() {
+            "--big-endian"
+        } else {
+            "--little-endian"
+        })
+        .args([
+            "--squash-uids",
+            "--pad",
+            &format!("--eraseblock={}", kind.erase_size()),
+        ])
+        .args(["-r", text(from), "-o", text(&file)]));
+    read(&file)
+}

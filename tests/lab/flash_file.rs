@@ -1,0 +1,65 @@
+//! Looking at the chip from outside: which bytes an update changed, and whether it may have.
+
+use super::kind::Kind;
+
+/// Partitions that change without an update, so nothing is said about them: a mounted jffs2 is written to by its own kernel
+/// thread, and the last one holds the product's record of what it did.
+const LIVING: [&str; 2] = ["config", "flasher"];
+
+/// What a chip should hold after an update, built up from what it held before.
+pub struct Expected {
+    kind: Kind,
+    flash: Vec<u8>,
+}
+
+impl Expected {
+    /// The same bytes as before.
+    pub fn unchanged(kind: Kind, before: &[u8]) -> Self {
+        Expected {
+            kind,
+            flash: before.to_vec(),
+        }
+    }
+
+    /// `image` over these partitions, one after the other; behind its end, everything as before.
+    pub fn with_image(mut self, partitions: &[&str], image: &[u8]) -> Self {
+        let mut rest = image;
+        for name in partitions {
+            let partition = self.kind.partition(name);
+            let (here, behind) = rest.split_at(rest.len().min(partition.size));
+            self.flash[partition.offset..partition.offset + here.len()].copy_from_slice(here);
+            rest = behind;
+        }
+        assert!(rest.is_empty(), "the image is longer than {partitions:?}");
+        self
+    }
+
+    /// Panics with the place of every difference, by partition and erase block.
+    pub fn compare(&self, flash: &[u8]) {
+        assert_eq!(flash.len(), self.flash.len(), "the chip changed its size");
+        let mut differences = Vec::new();
+        for partition in self.kind.partitions() {
+            if LIVING.contains(&partition.name) {
+                continue;
+            }
+            let expected = self.flash[partition.range()].chunks(self.kind.erase_size());
+            let found = flash[partition.range()].chunks(self.kind.erase_size());
+            for (block, (expected, found)) in expected.zip(found).enumerate() {
+                if let Some(at) = expected.iter().zip(found).position(|(a, b)| a != b) {
+                    differences.push(format!(
+                        "{} at {:#x}: {:#04x} instead of {:#04x}",
+                        partition.name,
+                        block * self.kind.erase_size() + at,
+                        found[at],
+                        expected[at],
+                    ));
+                }
+            }
+        }
+        assert!(
+            differences.is_empty(),
+            "the flash is not as planned (first byte of each erase block that differs):\n{}",
+            differences.join("\n"),
+        );
+    }
+}

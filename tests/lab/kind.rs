@@ -1,0 +1,151 @@
+//! The kinds of box: what QEMU is told, and how the flash chip is divided.
+
+use std::fmt;
+
+/// A kind of box, named like the binary that runs on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// ARM926 (ARMv5TE, little-endian): QEMU's `versatilepb`, 64 MiB of NOR.
+    Armel,
+    /// MIPS32r2, big-endian: QEMU's `malta`, 4 MiB of NOR.
+    Mips,
+}
+
+/// A partition of a box's flash; offsets and sizes are in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Partition {
+    pub name: &'static str,
+    pub offset: usize,
+    pub size: usize,
+    pub read_only: bool,
+}
+
+impl Partition {
+    /// The bytes of this partition in the flash file.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.offset..self.offset + self.size
+    }
+}
+
+const KIB: usize = 1024;
+
+impl Kind {
+    /// The word used in file names and on the command line of `tests/lab/build`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Armel => "armel",
+            Kind::Mips => "mips",
+        }
+    }
+
+    /// Size of the flash chip in bytes. QEMU's boards insist on these.
+    pub fn flash_size(self) -> usize {
+        match self {
+            Kind::Armel => 64 * KIB * KIB,
+            Kind::Mips => 4 * KIB * KIB,
+        }
+    }
+
+    /// Size of an erase block in bytes.
+    pub fn erase_size(self) -> usize {
+        match self {
+            Kind::Armel => 256 * KIB,
+            Kind::Mips => 64 * KIB,
+        }
+    }
+
+    /// The partitions in physical order, without a gap. The root is always the third.
+    pub fn partitions(self) -> Vec<Partition> {
+        // Sizes in KiB; the last partition takes the rest. jffs2 wants five erase blocks at least.
+        let sizes: [(&str, usize); 5] = match self {
+            Kind::Armel => [
+                ("boot", 512),
+                ("kernel", 3584),
+                ("rootfs", 8192),
+                ("config", 2048),
+                ("flasher", 256),
+            ],
+            Kind::Mips => [
+                ("boot", 128),
+                ("kernel", 1664),
+                ("rootfs", 1792),
+                ("config", 320),
+                ("flasher", 64),
+            ],
+        };
+        let mut offset = 0;
+        let mut partitions = Vec::new();
+        for (name, kib) in sizes {
+            partitions.push(Partition {
+                name,
+                offset,
+                size: kib * KIB,
+                read_only: name == "boot",
+            });
+            offset += kib * KIB;
+        }
+        partitions.push(Partition {
+            name: "spare",
+            offset,
+            size: self.flash_size() - offset,
+            read_only: false,
+        });
+        partitions
+    }
+
+    /// The partition of this name.
+    pub fn partition(self, name: &str) -> Partition {
+        self.partitions()
+            .into_iter()
+            .find(|partition| partition.name == name)
+            .unwrap_or_else(|| panic!("{self} has no partition {name}"))
+    }
+
+    /// The kernel's command line.
+    pub fn command_line(self) -> String {
+        let (console, chip) = match self {
+            Kind::Armel => ("ttyAMA0", "34000000.flash"),
+            Kind::Mips => ("ttyS0", "1e000000.flash"),
+        };
+        let table: Vec<String> = self
+            .partitions()
+            .iter()
+            .map(|p| {
+                let ro = if p.read_only { "ro" } else { "" };
+                format!("{}k({}){ro}", p.size / KIB, p.name)
+            })
+            .collect();
+        // With `loglevel=4` the kernel's chatter stays out of the lines that tests look for.
+        format!(
+            "console={console} root=/dev/mtdblock2 rootfstype=squashfs ro panic=1 loglevel=4 mtdparts={chip}:{}",
+            table.join(",")
+        )
+    }
+
+    /// The emulator and the board.
+    pub fn qemu(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Kind::Armel => ("qemu-system-arm", &["-M", "versatilepb", "-cpu", "arm926"]),
+            Kind::Mips => ("qemu-system-mips", &["-M", "malta", "-cpu", "24Kf", "-vga", "none"]),
+        }
+    }
+
+    /// What `mkimage` calls the CPU.
+    pub fn mkimage_arch(self) -> &'static str {
+        match self {
+            Kind::Armel => "arm",
+            Kind::Mips => "mips",
+        }
+    }
+
+    /// Whether numbers in a jffs2 of this box are big-endian.
+    pub fn is_big_endian(self) -> bool {
+        self == Kind::Mips
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,26 @@
+# The kinds of box, and what each is built with.
+# shellcheck shell=bash disable=SC2034
+# (read by the other parts)
+
+# target KIND: sets `arch` (the kernel's word), `triplet` (the cross compiler's), `fragments`.
+target() {
+	case $1 in
+	armel)
+		arch=arm triplet=arm-linux-gnueabi
+		fragments=(common nor virtio versatile)
+		;;
+	mips)
+		arch=mips triplet=mips-linux-gnu
+		fragments=(common nor virtio malta big-endian)
+		;;
+	mipsel)
+		arch=mips triplet=mipsel-linux-gnu
+		fragments=(common nor virtio malta little-endian)
+		;;
+	*)
+		die "no such kind of box: $1 (armel, mips or mipsel)"
+		;;
+	esac
+	command -v "$triplet-gcc" >/dev/null ||
+		die "$triplet-gcc is missing: apt-get install gcc-$triplet and libc6-dev for it"
+}

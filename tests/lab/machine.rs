@@ -1,0 +1,309 @@
+//! A box: QEMU, its flash chip in a file, and its console.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::boot_loader;
+use super::console::Console;
+use super::firmware::Parts;
+use super::kind::Kind;
+use super::ssh::Keys;
+use super::tools::{command, patience, read, run, scratch, text, write};
+
+/// A box, which need not be switched on. All of its files are in a directory of its own and go away with it.
+pub struct Machine {
+    pub kind: Kind,
+    name: String,
+    dir: tempfile::TempDir,
+    keys: Keys,
+    ram_mib: u32,
+    console: Console,
+    qemu: Option<Child>,
+    ssh_port: u16,
+    commands: u32,
+}
+
+impl Machine {
+    /// A box with this firmware in its flash. `name` names the file its console is saved in when the test fails.
+    pub fn new(name: &str, firmware: &Parts) -> Self {
+        let dir = scratch();
+        let keys = Keys::generate(dir.path());
+        let config = dir.path().join("config");
+        keys.authorize(&config);
+        write(&dir.path().join("flash.bin"), &firmware.flash(&config));
+        Machine {
+            kind: firmware.kind,
+            name: format!("{name}-{}", firmware.kind),
+            dir,
+            keys,
+            ram_mib: 128,
+            console: Console::default(),
+            qemu: None,
+            ssh_port: 0,
+            commands: 0,
+        }
+    }
+
+    /// Changes the size of the RAM, which is 128 MiB otherwise.
+    pub fn ram_mib(mut self, mib: u32) -> Self {
+        self.ram_mib = mib;
+        self
+    }
+
+    /// Attaches a disk with these files. The box mounts it at `/mnt/data`.
+    pub fn data_disk(self, files: &[(&str, &[u8])]) -> Self {
+        let content = self.dir.path().join("data");
+        let size: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+        for (name, bytes) in files {
+            write(&content.join(name), bytes);
+        }
+        // Twice the size, for ext2's own tables and for what the box may write.
+        let kib = 4096 + size * 2 / 1024;
+        run(command("mke2fs").args([
+            "-q",
+            "-t",
+            "ext2",
+            "-d",
+            text(&content),
+            text(&self.disk()),
+            &format!("{kib}k"),
+        ]));
+        self
+    }
+
+    /// Switches the box on.
+    ///
+    /// # Errors
+    ///
+    /// What the boot loader says when it does not accept the kernel in the flash.
+    pub fn power_on(&mut self) -> Result<(), String> {
+        assert!(self.qemu.is_none(), "{} is on already", self.name);
+        let kernel = self.dir.path().join("kernel");
+        boot_loader::load(self.kind, &self.flash(), &kernel)?;
+        for _ in 0..5 {
+            self.ssh_port = free_port();
+            let mut qemu = self.spawn(&kernel);
+            // Between our choosing a port and QEMU's taking it, another may have come first.
+            std::thread::sleep(Duration::from_millis(300));
+            if matches!(qemu.try_wait(), Ok(None)) {
+                let (Some(input), Some(output)) = (qemu.stdin.take(), qemu.stdout.take()) else {
+                    panic!("QEMU was started with pipes");
+                };
+                self.console.note("power on");
+                self.console.connect(input, output);
+                self.qemu = Some(qemu);
+                return Ok(());
+            }
+        }
+        let said = String::from_utf8_lossy(&read(&self.dir.path().join("qemu.err"))).into_owned();
+        panic!("QEMU does not start: {said}");
+    }
+
+    fn spawn(&self, kernel: &Path) -> Child {
+        let (program, board) = self.kind.qemu();
+        let errors =
+            std::fs::File::create(self.dir.path().join("qemu.err")).expect("a file of ours");
+        let mut qemu = command(program);
+        qemu.args(board)
+            .args(["-m", &self.ram_mib.to_string(), "-kernel", text(kernel)])
+            .args(["-append", &self.kind.command_line()])
+            .args([
+                "-drive",
+                &format!("if=pflash,format=raw,file={}", text(&self.flash_file())),
+            ])
+            // Without it, /dev/urandom has nothing to give for minutes.
+            .args(["-device", "virtio-rng-pci"])
+            .args([
+                "-netdev",
+                &format!(
+                    "user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22",
+                    self.ssh_port
+                ),
+            ])
+            .args(["-device", "virtio-net-pci,netdev=n0,romfile="])
+            .args([
+                "-display",
+                "none",
+                "-monitor",
+                "none",
+                "-serial",
+                "stdio",
+                "-no-reboot",
+            ])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors);
+        if self.disk().exists() {
+            qemu.args([
+                "-drive",
+                &format!("if=none,id=d0,format=raw,file={}", text(&self.disk())),
+            ])
+            .args(["-device", "virtio-blk-pci,drive=d0"]);
+        }
+        qemu.spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"))
+    }
+
+    /// Switches the box on and waits until firmware `letter` has come up and its shell answers.
+    pub fn boot(&mut self, letter: char) {
+        if let Err(refusal) = self.power_on() {
+            panic!(
+                "the boot loader of {} refuses its kernel: {refusal}",
+                self.name
+            );
+        }
+        self.comes_up(letter);
+    }
+
+    /// Waits until firmware `letter` has come up and its shell answers.
+    pub fn comes_up(&mut self, letter: char) {
+        self.expect(&format!("LAB-FIRMWARE {letter} "), patience(120));
+        assert_eq!(self.run("true").0, 0);
+    }
+
+    /// Waits until firmware `letter` runs anew, by a restart of init or of the whole box.
+    pub fn comes_up_or_reboots(&mut self, letter: char) {
+        let banner = format!("LAB-FIRMWARE {letter} ");
+        match self.console.expect(&banner, patience(180)) {
+            Ok(_) => assert_eq!(self.run("true").0, 0),
+            Err(why) => {
+                assert!(!self.is_on(), "{}: {why}", self.name);
+                self.wait_exit(patience(10));
+                self.boot(letter);
+            }
+        }
+    }
+
+    /// Waits for `pattern` on the console and returns what came before it.
+    pub fn expect(&mut self, pattern: &str, timeout: Duration) -> String {
+        match self.console.expect(pattern, timeout) {
+            Ok(before) => before,
+            Err(why) => panic!("{}: {why}", self.name),
+        }
+    }
+
+    /// Types a line on the console.
+    pub fn send_line(&mut self, line: &str) {
+        if let Err(error) = self.console.send_line(line) {
+            panic!("{}: {line:?} cannot be typed: {error}", self.name);
+        }
+    }
+
+    /// Runs a command in the console's shell, and returns its exit status and what it printed.
+    pub fn run(&mut self, command: &str) -> (i32, String) {
+        self.commands += 1;
+        let mark = format!("lab-{}", self.commands);
+        // The quotes keep the echo of what is typed from looking like the answer.
+        self.send_line(&format!(
+            "echo ''{mark}'<'; {command}; echo ''{mark}'>'$?'.'"
+        ));
+        self.expect(&format!("{mark}<\r\n"), patience(60));
+        let output = self.expect(&format!("{mark}>"), patience(300));
+        let status = self.expect(".", patience(10));
+        let status = status
+            .parse()
+            .unwrap_or_else(|_| panic!("{}: no exit status: {status}", self.name));
+        (status, output)
+    }
+
+    /// Runs a command and insists on its success.
+    pub fn must(&mut self, command: &str) -> String {
+        let (status, output) = self.run(command);
+        assert_eq!(status, 0, "{}: {command}:\n{output}", self.name);
+        output
+    }
+
+    /// Waits until the box has rebooted or switched itself off; it is off then.
+    pub fn wait_exit(&mut self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        loop {
+            match self.qemu.as_mut().map(Child::try_wait) {
+                Some(Ok(None)) => assert!(
+                    Instant::now() < deadline,
+                    "{}: no reboot within {timeout:?}; the console ends with:\n{}",
+                    self.name,
+                    self.last_words(),
+                ),
+                Some(Ok(Some(_))) => break,
+                other => panic!("{}: {other:?}", self.name),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.qemu = None;
+        self.console.note("the box went down");
+    }
+
+    /// Whether the box is on.
+    pub fn is_on(&mut self) -> bool {
+        matches!(self.qemu.as_mut().map(Child::try_wait), Some(Ok(None)))
+    }
+
+    /// Pulls the plug. The flash keeps exactly what it had at that moment.
+    pub fn power_cut(&mut self) {
+        self.kill();
+        self.console.note("power cut");
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut qemu) = self.qemu.take() {
+            // SIGKILL; an error means that it had ended by itself.
+            let _ = qemu.kill();
+            let _ = qemu.wait();
+        }
+    }
+
+    /// Everything the console showed so far.
+    pub fn transcript(&self) -> String {
+        self.console.transcript()
+    }
+
+    fn last_words(&self) -> String {
+        let transcript = self.transcript();
+        let lines: Vec<&str> = transcript.lines().collect();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+
+    /// The chip's content at this moment.
+    pub fn flash(&self) -> Vec<u8> {
+        read(&self.flash_file())
+    }
+
+    /// The workstation's side of the network.
+    pub fn ssh(&self) -> super::ssh::Ssh<'_> {
+        self.keys.to_port(self.ssh_port)
+    }
+
+    fn flash_file(&self) -> PathBuf {
+        self.dir.path().join("flash.bin")
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.dir.path().join("data.img")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let file =
+                Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab/{}.console", self.name));
+            // A failing test must not turn into an abort by a second panic.
+            let saved = std::fs::create_dir_all(file.with_file_name(""))
+                .and_then(|()| std::fs::write(&file, self.transcript()));
+            match saved {
+                Ok(()) => eprintln!("the console of {} is in {}", self.name, file.display()),
+                Err(error) => eprintln!("{}: {error}", file.display()),
+            }
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port on the loopback interface")
+        .port()
+}

@@ -1,0 +1,20 @@
+//! The lab: whole boxes under QEMU, with a real kernel, real MTD and the real init of busybox.
+//!
+//! A [`Machine`] is switched on with a [`Firmware`] in its flash, is typed at like a box with a serial cable, reached by
+//! `ssh` like one without, and loses power when a test says so. What its parts are made from is built by `tests/lab/build`.
+//! All of it is emulated in software; times say nothing about real boxes.
+
+mod boot_loader;
+mod console;
+pub mod firmware;
+pub mod flash_file;
+pub mod kind;
+pub mod machine;
+mod ssh;
+mod stories;
+pub mod tools;
+
+use firmware::{Firmware, Parts};
+use flash_file::Expected;
+use kind::Kind;
+use machine::Machine;

@@ -1,0 +1,20 @@
+//! The owner has copied the program and the image to the box and types the command.
+
+use super::tools::patience;
+use super::*;
+
+on!(tell: armel = Armel, mips = Mips);
+
+fn tell(kind: Kind) {
+    let (mut machine, image) = box_with_disk("by-hand", kind);
+    let before = machine.flash();
+    machine.boot('A');
+    copy_from_disk(&mut machine);
+    machine.send_line(APPLY);
+    machine.expect(words::AS_PID_ONE, patience(120));
+    machine.expect(words::PROVED, patience(120));
+    becomes_b(&mut machine, &before, &image);
+    words::check_memory(&machine.transcript());
+    copy_from_disk(&mut machine);
+    status_tells(&mut machine, "written");
+}

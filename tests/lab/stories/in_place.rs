@@ -1,0 +1,25 @@
+//! Nothing holds the partition: it is written while the box goes on with its work.
+
+use super::*;
+
+on!(tell: armel = Armel, mips = Mips);
+
+fn tell(kind: Kind) {
+    // Not a whole number of erase blocks, so that the last one has a tail to keep.
+    let content = b"what a user keeps in a partition of his own\n".repeat(2000);
+    let product = tools::read(&tools::flasher(kind));
+    let mut machine = Machine::new("in-place", &Firmware::new(kind, 'A').pack())
+        .data_disk(&[("flasher", &product), ("spare.bin", &content)]);
+    let before = machine.flash();
+    machine.boot('A');
+    machine.must("cp /mnt/data/flasher /mnt/data/spare.bin /tmp/ && chmod +x /tmp/flasher");
+    machine.must("/tmp/flasher apply -y --no-reboot --part spare /tmp/spare.bin");
+    assert_eq!(machine.must("readlink /proc/1/exe").trim(), "/bin/busybox");
+    assert_eq!(
+        machine.must("uptime; cat /etc/firmware").lines().last(),
+        Some(&*format!("A 1.0-{kind}"))
+    );
+    Expected::unchanged(kind, &before)
+        .with_image(&["spare"], &content)
+        .compare(&machine.flash());
+}

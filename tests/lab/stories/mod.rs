@@ -1,0 +1,66 @@
+//! What users do with their boxes, and what happens then. One story a file, told on each kind of box where that says more.
+
+use super::{Expected, Firmware, Kind, Machine, Parts, tools};
+
+/// Makes a test of `$tell` on each of these kinds of box.
+macro_rules! on {
+    ($tell:ident: $($test:ident = $kind:ident),+ $(,)?) => {
+        $(
+            #[test]
+            #[ignore = "needs the lab: tests/run"]
+            fn $test() {
+                $tell(super::Kind::$kind);
+            }
+        )+
+    };
+}
+
+mod busy_root;
+mod by_hand;
+mod in_place;
+mod little_memory;
+mod over_the_network;
+mod power_cut;
+mod refusals;
+mod restart_line;
+mod words;
+
+/// The parts of the flash that the image of the stories is made for.
+const PARTITIONS: [&str; 2] = ["kernel", "rootfs"];
+
+/// The command under test, with an image already in `/tmp`.
+const APPLY: &str = "/tmp/flasher apply -y --part kernel,rootfs /tmp/image.bin";
+
+/// A box with firmware A in its flash, and the product and the image of firmware B on its data disk.
+fn box_with_disk(story: &str, kind: Kind) -> (Machine, Vec<u8>) {
+    let image = Firmware::new(kind, 'B').pack().image();
+    let product = tools::read(&tools::flasher(kind));
+    let machine = Machine::new(story, &Firmware::new(kind, 'A').pack())
+        .data_disk(&[("flasher", &product), ("image.bin", &image)]);
+    (machine, image)
+}
+
+/// Copies the files of the data disk to `/tmp`, as a user would.
+fn copy_from_disk(machine: &mut Machine) {
+    machine.must("cp /mnt/data/flasher /mnt/data/image.bin /tmp/");
+    machine.must("chmod +x /tmp/flasher");
+}
+
+/// Asserts that the box goes down, that exactly the planned bytes of its flash have changed, and that it comes back as B.
+fn becomes_b(machine: &mut Machine, before: &[u8], image: &[u8]) {
+    machine.wait_exit(tools::patience(300));
+    Expected::unchanged(machine.kind, before)
+        .with_image(&PARTITIONS, image)
+        .compare(&machine.flash());
+    machine.boot('B');
+}
+
+/// Asserts that `flasher status` of the box tells of this end of the last update.
+fn status_tells(machine: &mut Machine, harm: &str) {
+    let status = machine.must("/tmp/flasher --format json status");
+    assert_eq!(
+        words::field(&status, "harm").as_deref(),
+        Some(harm),
+        "{status}"
+    );
+}
