@@ -14,8 +14,12 @@ use crate::units::{Grouped, Size};
 /// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
 pub const OVERHEAD: u64 = 2 << 20;
 
-/// The checks that `--force` can override. Everything else never yields.
-const FORCEABLE: [&str; 4] = ["content", "cpu", "bootloader", "settings"];
+/// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
+/// the check itself.
+const CHECKS: [&str; 16] = [
+    "aligned", "bad-blocks", "board", "bootloader", "content", "cpu", "holders", "init", "overlap", "partition", "ram",
+    "settings", "sha256", "signature", "size", "writable",
+];
 
 /// What the verdict depends on beside board and image.
 pub struct Question<'a> {
@@ -31,15 +35,17 @@ pub struct Question<'a> {
     pub available: Option<u64>,
 }
 
-/// Names that `--force` does not know.
+/// Looks for names that `--force` does not know. A known check that never yields is no error here: it goes on to fail.
 ///
 /// # Errors
-/// [`Exit::Usage`] for a name that no check has, [`Exit::Refused`] for a check that never yields.
-pub fn forceable(names: &[String]) -> Result<()> {
-    match names.iter().find(|name| !FORCEABLE.contains(&name.as_str())) {
+/// [`Exit::Usage`] for a name that no check has.
+pub fn known_checks(names: &[String]) -> Result<()> {
+    match names.iter().find(|name| !CHECKS.contains(&name.as_str())) {
         None => Ok(()),
-        Some(name) => Err(Failure::usage(format_args!("--force={name} overrides nothing"))
-            .hint(format!("the checks that can be overridden: {}", FORCEABLE.join(", ")))),
+        Some(name) => {
+            Err(Failure::usage(format_args!("there is no check {name:?} to force"))
+                .hint(format!("the checks are {}", CHECKS.join(", "))))
+        }
     }
 }
 
@@ -275,27 +281,7 @@ pub fn refusal(plan: &Plan) -> Option<Failure> {
     })
 }
 
-/// The check's name as the code of the result; names are few and fixed.
+/// The check's name as the code of the result.
 fn code(name: &str) -> &'static str {
-    const CODES: [&str; 15] = [
-        "aligned",
-        "bad-blocks",
-        "board",
-        "bootloader",
-        "content",
-        "cpu",
-        "holders",
-        "init",
-        "overlap",
-        "partition",
-        "ram",
-        "settings",
-        "sha256",
-        "signature",
-        "size",
-    ];
-    CODES
-        .into_iter()
-        .find(|code| *code == name)
-        .unwrap_or(if name == "writable" { "writable" } else { "refused" })
+    CHECKS.into_iter().find(|code| *code == name).unwrap_or("refused")
 }

@@ -297,6 +297,7 @@ fn a_power_cut_during_a_program_leaves_the_first_half() {
     chip.inject(Fault::PowerCutAfter { operations: 0 });
     let mut flash = chip.whole("nor");
     assert_eq!(flash.program(0, &[0; 8]).unwrap_err().kind(), ErrorKind::PowerLost);
+    assert!(!chip.power());
     assert_eq!(chip.contents(0..8), [0, 0, 0, 0, 0xf0, 0xff, 0xff, 0xff]);
 }
 

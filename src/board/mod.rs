@@ -62,15 +62,15 @@ impl Partition {
         self.good_blocks().map(|block| block.end - block.start).sum()
     }
 
-    /// Whether both edges fall on erase blocks, of itself and of its chip.
+    /// Whether both edges fall on erase blocks, of itself and of its chip. The kernel makes such partitions read-only
+    /// (`drivers/mtd/mtdpart.c`), but only where it knows the chip's regions.
     pub fn is_aligned(&self) -> bool {
-        let geometry = &self.geometry;
-        let on_chip = match self.chip_offset {
-            // Regions of several sizes are the kernel's to check.
-            Some(offset) if geometry.regions.is_empty() => offset.is_multiple_of(geometry.erase_size.into()),
-            _ => true,
-        };
-        on_chip && geometry.is_aligned(&(0..geometry.size))
+        let Geometry { size, erase_size, ref regions, .. } = self.geometry;
+        if !regions.is_empty() {
+            return self.geometry.is_aligned(&(0..size));
+        }
+        let erase_size = u64::from(erase_size);
+        size.is_multiple_of(erase_size) && self.chip_offset.is_none_or(|offset| offset.is_multiple_of(erase_size))
     }
 
     /// Whether the two share bytes of the chip, as far as is known.

@@ -105,7 +105,7 @@ fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<
         let board = begin(options)?;
         let looked = Looked::at(options, from)?;
         let available = match board.is_sim() {
-            true => None,
+            true => Some(board.profile.ram),
             false => stages::memory::available(),
         };
         looked.plan(&board, options, available, &mut |writes| {
@@ -136,7 +136,7 @@ fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<
 
 /// What every run needs before it looks at an image.
 fn begin(options: &cli::Apply) -> Result<Board> {
-    preflight::forceable(&options.force)?;
+    preflight::known_checks(&options.force)?;
     preflight::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
     preflight::usable(&board)?;
@@ -155,7 +155,7 @@ fn attempt(options: &cli::Apply, from: From, reporter: &mut Reporter) -> std::re
         Seat::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
             let looked = Looked::into_memory(options, from)?;
-            let plan = decide(&board, &looked, options, None, reporter)?;
+            let plan = decide(&board, &looked, options, Some(board.profile.ram), reporter)?;
             match plan {
                 None => Ok(End::untouched("nothing-to-do")),
                 Some(plan) => write_now(&board, &plan, &looked.store, &Proof::Sim(lock), reporter),

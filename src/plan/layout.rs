@@ -17,19 +17,27 @@ pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Wri
         let Some(parts) = accepted else {
             return Err(no_place(board, image));
         };
-        return slices(board, parts, |_, partition| partition.keep.is_none());
+        let backup = image.format == "backup";
+        return slices(board, &parts, |partition| {
+            partition.keep.is_none() && !(backup && better_left(board, &parts, partition))
+        });
     }
     let named = named(board, request)?;
     // Of an image whose parts are known, --part chooses; any other is poured over the partitions in order.
-    let known = accepted.filter(|parts| {
-        parts.len() > 1
-            && named
-                .iter()
-                .all(|partition| parts.iter().any(|(name, _)| *name == partition.name))
-    });
-    match known {
-        Some(parts) => slices(board, parts, |name, _| named.iter().any(|p| p.name == name)),
-        None => pour(&named, image),
+    let has = |partition: &Partition, parts: &Slices<'_>| parts.iter().any(|(name, _)| *name == partition.name);
+    match accepted {
+        Some(parts) if image.format == "backup" => match named.iter().find(|partition| !has(partition, &parts)) {
+            Some(missing) => Err(Check::fail(
+                "partition",
+                format!("the backup has no copy of {}", missing.label()),
+                "leave that partition out of --part",
+            )),
+            None => slices(board, &parts, |partition| named.iter().any(|p| p.mtd == partition.mtd)),
+        },
+        Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => {
+            slices(board, &parts, |partition| named.iter().any(|p| p.mtd == partition.mtd))
+        }
+        _ => pour(&named, image),
     }
 }
 
@@ -56,29 +64,29 @@ fn accepted<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
     }
 }
 
-/// A backup names its partitions itself. It has windows onto the same bytes too, of which the largest will do,
-/// and partitions that nobody can write.
-fn backed_up<'a>(board: &Board, image: &'a Image) -> Slices<'a> {
-    let find = |name: &str| {
-        board
-            .partitions
-            .iter()
-            .find(|p| file_name(p.mtd, &p.name) == file_name(p.mtd, name))
-    };
-    let covered = |one: &Partition| {
-        image.parts.iter().filter_map(|part| find(&part.name)).any(|other| {
-            other.mtd != one.mtd
-                && one.chip_offset.is_some()
-                && other.overlaps(one)
-                && other.geometry.size > one.geometry.size
-        })
+/// A backup names its partitions itself, as far as a file name can.
+fn backed_up<'a>(board: &'a Board, image: &'a Image) -> Slices<'a> {
+    let name_here = |name: &'a str| {
+        let same = |p: &&Partition| file_name(0, &p.name) == file_name(0, name);
+        board.partitions.iter().find(same).map_or(name, |partition| &partition.name)
     };
     image
         .parts
         .iter()
-        .filter(|part| find(&part.name).is_none_or(|partition| partition.writable && !covered(partition)))
-        .map(|part| (part.name.as_str(), part.range()))
+        .map(|part| (name_here(&part.name), part.range()))
         .collect()
+}
+
+/// Of a backup, what nobody can write is left alone, and so is a window onto bytes that a larger partition of the
+/// backup has too.
+fn better_left(board: &Board, parts: &Slices<'_>, partition: &Partition) -> bool {
+    let covered = parts.iter().filter_map(|(name, _)| board.partition(name).ok()).any(|other| {
+        other.mtd != partition.mtd
+            && partition.chip_offset.is_some()
+            && other.overlaps(partition)
+            && other.geometry.size > partition.geometry.size
+    });
+    !partition.writable || covered
 }
 
 fn no_place(board: &Board, image: &Image) -> Check {
@@ -127,14 +135,14 @@ fn named<'a>(board: &'a Board, request: &Request) -> Result<Vec<&'a Partition>, 
 }
 
 /// Parts whose partitions are known; `wanted` leaves some of them alone.
-fn slices(board: &Board, parts: Slices<'_>, wanted: impl Fn(&str, &Partition) -> bool) -> Result<Vec<Write>, Check> {
+fn slices(board: &Board, parts: &Slices<'_>, wanted: impl Fn(&Partition) -> bool) -> Result<Vec<Write>, Check> {
     let mut writes = Vec::new();
     for (name, range) in parts {
         let partition = board
             .partition(name)
             .map_err(|what| Check::fail("partition", what, "flasher devices lists the partitions"))?;
-        if wanted(name, partition) {
-            writes.push(write(partition, range)?);
+        if wanted(partition) {
+            writes.push(write(partition, range.clone())?);
         }
     }
     Ok(writes)

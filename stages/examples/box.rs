@@ -105,6 +105,8 @@ fn pid_one_works(pid_one: stages::PidOne) -> ! {
 fn tell(name: &str, text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
     if let (Ok(address), Ok(socket)) = (SocketAddr::from_abstract_name(name), UnixDatagram::unbound()) {
+        // The queue is ten messages long, and a story may be busy elsewhere.
+        let _ = socket.set_write_timeout(Some(Duration::from_secs(2)));
         let _ = socket.send_to_addr(text.as_bytes(), &address);
     }
 }

@@ -94,7 +94,8 @@ impl PidOne {
     }
 
     fn unmount_old_root(&self, on_event: &mut dyn FnMut(StageEvent)) -> Result<(), DetachError> {
-        kill::everybody(GENTLE, FORCED, on_event);
+        let mut known = Vec::new();
+        kill::everybody(GENTLE, FORCED, &mut known, on_event);
         swaps_off(on_event);
         let before = table()?;
         let start = Instant::now();
@@ -115,12 +116,7 @@ impl PidOne {
                     text,
                 });
             }
-            kill::everybody(GENTLE, FORCED, &mut |event| {
-                // Those that do not die have been named once.
-                if matches!(event, StageEvent::Ending { .. }) && pause <= GENTLE {
-                    on_event(event);
-                }
-            });
+            kill::everybody(GENTLE, FORCED, &mut known, on_event);
             sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(2));
         }

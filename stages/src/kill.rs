@@ -12,21 +12,23 @@ use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// Ends everything: SIGTERM and up to `gentle` of time, then SIGKILL and up to `forced`. Answers who is still there.
+/// Ends everything: SIGTERM and up to `gentle` of time, then SIGKILL and up to `forced`.
 ///
 /// Init has ended nearly all before; those left were started since, came from outside, or do not die. With nobody
 /// left it takes no time.
-pub(crate) fn everybody(gentle: Duration, forced: Duration, on_event: &mut dyn FnMut(StageEvent)) -> Vec<Process> {
+///
+/// `known` are those that an earlier round has named; only others make news.
+pub(crate) fn everybody(gentle: Duration, forced: Duration, known: &mut Vec<u32>, on_event: &mut dyn FnMut(StageEvent)) {
     let mut alive = others();
+    let news = alive.iter().any(|process| !known.contains(&process.pid));
     for (signal, limit) in [(Signal::SIGTERM, gentle), (Signal::SIGKILL, forced)] {
         if alive.is_empty() {
-            return alive;
+            return;
         }
         let is_forced = signal == Signal::SIGKILL;
-        on_event(StageEvent::Ending {
-            forced: is_forced,
-            processes: names(&alive),
-        });
+        if news {
+            on_event(StageEvent::Ending { forced: is_forced, processes: names(&alive) });
+        }
         let start = Instant::now();
         while !alive.is_empty() && start.elapsed() < limit {
             // Again in each round: a process that forks may have put a child between two looks.
@@ -37,12 +39,10 @@ pub(crate) fn everybody(gentle: Duration, forced: Duration, on_event: &mut dyn F
             alive = others();
         }
     }
-    if !alive.is_empty() {
-        on_event(StageEvent::Unkillable {
-            processes: names(&alive),
-        });
+    if news && !alive.is_empty() {
+        on_event(StageEvent::Unkillable { processes: names(&alive) });
     }
-    alive
+    known.extend(alive.iter().map(|process| process.pid));
 }
 
 fn names(processes: &[Process]) -> Vec<String> {

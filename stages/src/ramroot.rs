@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::mounts::{find_ram_root, make_private, mount_virtual, mounts, unmount};
+use crate::mounts::{find_ram_root, make_private, mount_virtual, mounts, root_is_ram_root, unmount};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,9 @@ impl RamRoot {
     /// [`ErrorKind::AlreadyMounted`] when an earlier one is in use, [`ErrorKind::NoPlace`] with the reason for each
     /// directory, [`ErrorKind::System`] without `/proc`.
     pub fn create() -> Result<Self> {
+        if root_is_ram_root() {
+            return Err(Error::new(ErrorKind::AlreadyMounted, "this system is being taken over already: its root is a RAM root"));
+        }
         let table = mounts().context(|| "read /proc/self/mountinfo".to_owned())?;
         if let Some(old) = find_ram_root(&table) {
             // Of a run that was killed while it staged. One that is prepared for PID 1 is held, and busy.

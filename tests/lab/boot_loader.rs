@@ -15,14 +15,8 @@ pub fn load(kind: Kind, flash: &[u8], kernel: &Path) -> Result<(), String> {
     const HEADER: usize = 64;
     let partition = &flash[kind.partition("kernel").range()];
     let mut header = partition[..HEADER].to_vec();
-    let field = |at: usize| {
-        u32::from_be_bytes([
-            partition[at],
-            partition[at + 1],
-            partition[at + 2],
-            partition[at + 3],
-        ])
-    };
+    let field =
+        |at: usize| u32::from_be_bytes([partition[at], partition[at + 1], partition[at + 2], partition[at + 3]]);
     if field(0) != 0x2705_1956 {
         return Err("bad magic number".into());
     }
@@ -57,9 +51,7 @@ fn unpack(payload: &[u8]) -> Result<Vec<u8>, String> {
     let payload = payload.to_vec();
     // In a thread of its own: xz gives back a first part before it has taken the last one.
     let feeder = std::thread::spawn(move || stdin.write_all(&payload));
-    let output = xz
-        .wait_with_output()
-        .map_err(|error| format!("xz: {error}"))?;
+    let output = xz.wait_with_output().map_err(|error| format!("xz: {error}"))?;
     match feeder.join() {
         Ok(Ok(())) if output.status.success() => Ok(output.stdout),
         _ => Err("the kernel cannot be uncompressed".into()),

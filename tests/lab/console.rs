@@ -42,9 +42,7 @@ impl Console {
                 if echo {
                     let mut stdout = std::io::stdout();
                     // A reader that went away is no reason to stop the machine.
-                    let _ = stdout
-                        .write_all(&chunk[..length])
-                        .and_then(|()| stdout.flush());
+                    let _ = stdout.write_all(&chunk[..length]).and_then(|()| stdout.flush());
                 }
             }
             shared.lock().open = false;
@@ -54,8 +52,7 @@ impl Console {
 
     /// Adds a remark of the lab itself to the transcript.
     pub fn note(&mut self, remark: &str) {
-        self.shared
-            .append(format!("\r\n[lab: {remark}]\r\n").as_bytes());
+        self.shared.append(format!("\r\n[lab: {remark}]\r\n").as_bytes());
     }
 
     /// Types a line.
@@ -64,10 +61,7 @@ impl Console {
     ///
     /// When the machine is switched off.
     pub fn send_line(&mut self, line: &str) -> std::io::Result<()> {
-        let input = self
-            .input
-            .as_mut()
-            .ok_or(std::io::ErrorKind::NotConnected)?;
+        let input = self.input.as_mut().ok_or(std::io::ErrorKind::NotConnected)?;
         input.write_all(format!("{line}\n").as_bytes())?;
         input.flush()
     }
@@ -114,9 +108,7 @@ impl Console {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn append(&self, bytes: &[u8]) {
@@ -126,9 +118,7 @@ impl Shared {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 fn tail(bytes: &[u8]) -> String {

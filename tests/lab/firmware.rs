@@ -66,17 +66,12 @@ impl Firmware {
             // lzma, as the routers have it. Another number of context bits makes other bytes throughout.
             Kind::Mips => {
                 let options = if self.letter == 'A' {
-                    "preset=6,lc=3"
+                    "preset=3,lc=3"
                 } else {
-                    "preset=6,lc=2"
+                    "preset=3,lc=2"
                 };
                 let mut xz = command("xz");
-                xz.args([
-                    "--format=lzma",
-                    &format!("--lzma1={options}"),
-                    "-c",
-                    text(kernel),
-                ]);
+                xz.args(["--format=lzma", &format!("--lzma1={options}"), "-c", text(kernel)]);
                 ("lzma", run(&mut xz).stdout)
             }
         };
@@ -95,14 +90,7 @@ impl Firmware {
                 "-C",
                 compression,
             ])
-            .args([
-                "-a",
-                "0x8000",
-                "-e",
-                "0x8000",
-                "-n",
-                &format!("lab {}", self.letter),
-            ])
+            .args(["-a", "0x8000", "-e", "0x8000", "-n", &format!("lab {}", self.letter)])
             .args(["-d", text(&payload), text(&uimage)]));
         read(&uimage)
     }
@@ -112,24 +100,21 @@ impl Firmware {
         let squashfs = dir.join("rootfs.squashfs");
         run(command("cp").args(["-a", text(base), text(&root)]));
         let inittab = root.join("etc/inittab");
-        let lines = String::from_utf8_lossy(&read(&inittab)).replace(
-            "::restart:/sbin/init",
-            &format!("::restart:{}", self.restart),
-        );
+        let lines = String::from_utf8_lossy(&read(&inittab))
+            .replace("::restart:/sbin/init", &format!("::restart:{}", self.restart));
         write(&inittab, lines.as_bytes());
-        write(
-            &root.join("etc/hostname"),
-            format!("box-{}\n", self.letter).as_bytes(),
-        );
+        write(&root.join("etc/hostname"), format!("box-{}\n", self.letter).as_bytes());
         write(
             &root.join("etc/firmware"),
             format!("{} 1.0-{}\n", self.letter, self.kind).as_bytes(),
         );
+        // Something big that no two firmwares share, and of which none has the same length: whatever is packed after it
+        // moves, so that most erase blocks differ.
+        write(&root.join("bin/.bulk"), &noise(self.letter, 100 * 1024));
         for (path, from) in &self.programs {
             let to = root.join(path.trim_start_matches('/'));
             write(&to, &read(from));
-            std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755))
-                .expect("a mode on a file of ours");
+            std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755)).expect("a mode on a file of ours");
         }
         run(command("mksquashfs")
             .args([
@@ -147,6 +132,12 @@ impl Firmware {
 }
 
 impl Parts {
+    /// Firmware A or B without anything added. Packing takes a while, so all stories of a run share them.
+    pub fn plain(kind: Kind, letter: char) -> &'static Parts {
+        static PLAIN: [[OnceLock<Parts>; 2]; 2] = [const { [const { OnceLock::new() }; 2] }; 2];
+        PLAIN[kind as usize][usize::from(letter != 'A')].get_or_init(|| Firmware::new(kind, letter).pack())
+    }
+
     /// The image for `--part kernel,rootfs`: the uImage, filled up to the size of its partition, then the squashfs.
     pub fn image(&self) -> Vec<u8> {
         let mut image = self.kernel.clone();
@@ -200,6 +191,21 @@ fn made(kind: Kind) -> &'static Path {
     })
 }
 
+/// About `length` bytes that do not compress.
+fn noise(letter: char, length: usize) -> Vec<u8> {
+    let mut state = u32::from(letter);
+    let next = || {
+        // George Marsaglia's xorshift32.
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next)
+        .take(length + 997 * letter as usize)
+        .collect()
+}
+
 fn jffs2(kind: Kind, from: &Path) -> Vec<u8> {
     let dir = scratch();
     let file = dir.path().join("jffs2");
@@ -209,11 +215,7 @@ fn jffs2(kind: Kind, from: &Path) -> Vec<u8> {
         } else {
             "--little-endian"
         })
-        .args([
-            "--squash-uids",
-            "--pad",
-            &format!("--eraseblock={}", kind.erase_size()),
-        ])
+        .args(["--squash-uids", "--pad", &format!("--eraseblock={}", kind.erase_size())])
         .args(["-r", text(from), "-o", text(&file)]));
     read(&file)
 }

@@ -12,6 +12,9 @@ use super::kind::Kind;
 use super::ssh::Keys;
 use super::tools::{command, patience, read, run, scratch, text, write};
 
+/// The prompt of the box's shell, which is root's.
+const PROMPT: &str = "# ";
+
 /// A box, which need not be switched on. All of its files are in a directory of its own and go away with it.
 pub struct Machine {
     pub kind: Kind,
@@ -22,7 +25,6 @@ pub struct Machine {
     console: Console,
     qemu: Option<Child>,
     ssh_port: u16,
-    commands: u32,
 }
 
 impl Machine {
@@ -42,7 +44,6 @@ impl Machine {
             console: Console::default(),
             qemu: None,
             ssh_port: 0,
-            commands: 0,
         }
     }
 
@@ -103,8 +104,7 @@ impl Machine {
 
     fn spawn(&self, kernel: &Path) -> Child {
         let (program, board) = self.kind.qemu();
-        let errors =
-            std::fs::File::create(self.dir.path().join("qemu.err")).expect("a file of ours");
+        let errors = std::fs::File::create(self.dir.path().join("qemu.err")).expect("a file of ours");
         let mut qemu = command(program);
         qemu.args(board)
             .args(["-m", &self.ram_mib.to_string(), "-kernel", text(kernel)])
@@ -117,21 +117,10 @@ impl Machine {
             .args(["-device", "virtio-rng-pci"])
             .args([
                 "-netdev",
-                &format!(
-                    "user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22",
-                    self.ssh_port
-                ),
+                &format!("user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22", self.ssh_port),
             ])
             .args(["-device", "virtio-net-pci,netdev=n0,romfile="])
-            .args([
-                "-display",
-                "none",
-                "-monitor",
-                "none",
-                "-serial",
-                "stdio",
-                "-no-reboot",
-            ])
+            .args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors);
@@ -142,17 +131,13 @@ impl Machine {
             ])
             .args(["-device", "virtio-blk-pci,drive=d0"]);
         }
-        qemu.spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}"))
+        qemu.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
     }
 
     /// Switches the box on and waits until firmware `letter` has come up and its shell answers.
     pub fn boot(&mut self, letter: char) {
         if let Err(refusal) = self.power_on() {
-            panic!(
-                "the boot loader of {} refuses its kernel: {refusal}",
-                self.name
-            );
+            panic!("the boot loader of {} refuses its kernel: {refusal}", self.name);
         }
         self.comes_up(letter);
     }
@@ -160,14 +145,16 @@ impl Machine {
     /// Waits until firmware `letter` has come up and its shell answers.
     pub fn comes_up(&mut self, letter: char) {
         self.expect(&format!("LAB-FIRMWARE {letter} "), patience(120));
-        assert_eq!(self.run("true").0, 0);
+        self.expect(PROMPT, patience(60));
     }
 
     /// Waits until firmware `letter` runs anew, by a restart of init or of the whole box.
     pub fn comes_up_or_reboots(&mut self, letter: char) {
         let banner = format!("LAB-FIRMWARE {letter} ");
         match self.console.expect(&banner, patience(180)) {
-            Ok(_) => assert_eq!(self.run("true").0, 0),
+            Ok(_) => {
+                self.expect(PROMPT, patience(60));
+            }
             Err(why) => {
                 assert!(!self.is_on(), "{}: {why}", self.name);
                 self.wait_exit(patience(10));
@@ -193,18 +180,16 @@ impl Machine {
 
     /// Runs a command in the console's shell, and returns its exit status and what it printed.
     pub fn run(&mut self, command: &str) -> (i32, String) {
-        self.commands += 1;
-        let mark = format!("lab-{}", self.commands);
-        // The quotes keep the echo of what is typed from looking like the answer.
-        self.send_line(&format!(
-            "echo ''{mark}'<'; {command}; echo ''{mark}'>'$?'.'"
-        ));
-        self.expect(&format!("{mark}<\r\n"), patience(60));
-        let output = self.expect(&format!("{mark}>"), patience(300));
-        let status = self.expect(".", patience(10));
+        self.send_line(&format!("{command}; echo lab:$?."));
+        // First comes the echo of what was typed.
+        self.expect("lab:$?.\r\n", patience(60));
+        let output = self.expect("lab:", patience(300));
+        let status = self.expect(".\r\n", patience(10));
         let status = status
             .parse()
             .unwrap_or_else(|_| panic!("{}: no exit status: {status}", self.name));
+        // What is typed before the prompt is there gets mixed with it.
+        self.expect(PROMPT, patience(60));
         (status, output)
     }
 
@@ -288,8 +273,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            let file =
-                Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab/{}.console", self.name));
+            let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab/{}.console", self.name));
             // A failing test must not turn into an abort by a second panic.
             let saved = std::fs::create_dir_all(file.with_file_name(""))
                 .and_then(|()| std::fs::write(&file, self.transcript()));

@@ -6,13 +6,13 @@
 
 mod boot_loader;
 mod console;
-pub mod firmware;
-pub mod flash_file;
-pub mod kind;
-pub mod machine;
+mod firmware;
+mod flash_file;
+mod kind;
+mod machine;
 mod ssh;
 mod stories;
-pub mod tools;
+mod tools;
 
 use firmware::{Firmware, Parts};
 use flash_file::Expected;

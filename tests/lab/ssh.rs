@@ -16,17 +16,7 @@ impl Keys {
     /// Makes a key pair in `dir`.
     pub fn generate(dir: &Path) -> Self {
         let secret = dir.join("key");
-        run(command("ssh-keygen").args([
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-C",
-            "lab",
-            "-f",
-            text(&secret),
-        ]));
+        run(command("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", text(&secret)]));
         Keys { secret }
     }
 
@@ -40,8 +30,7 @@ impl Keys {
             (config.join("ssh"), 0o700),
             (file, 0o600),
         ] {
-            std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
-                .expect("a mode on a file of ours");
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("a mode on a file of ours");
         }
     }
 

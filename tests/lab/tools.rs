@@ -71,10 +71,6 @@ pub fn text(path: &Path) -> &str {
 /// The cross-built product for this kind of box: what users copy to theirs.
 pub fn flasher(kind: super::Kind) -> PathBuf {
     let path = repository().join(format!("dist/flasher-{kind}"));
-    assert!(
-        path.exists(),
-        "{} is missing: run cross/build {kind}",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: run cross/build {kind}", path.display());
     path
 }

@@ -129,16 +129,12 @@ impl Attributes<'_> {
     }
 }
 
-/// The MTD device that this one lies in: its directory in `/sys/devices` is then a child of the other's
-/// (`add_mtd_device` in drivers/mtd/mtdcore.c sets `dev.parent`).
+/// The MTD device that this one lies in: its directory in `/sys/devices` is then directly below the other's
+/// (`add_mtd_device` in drivers/mtd/mtdcore.c sets `dev.parent`, and `get_device_parent` in
+/// drivers/base/core.c puts no directory of the class between devices of one class).
 fn parent_of(directory: &Path) -> Option<u32> {
     let real = fs::canonicalize(directory).ok()?;
-    let mut above = real.parent()?;
-    // The class puts a directory `mtd` of its own below devices of other classes.
-    if above.file_name()? == "mtd" {
-        above = above.parent()?;
-    }
-    index_of(above.file_name()?.to_str()?)
+    index_of(real.parent()?.file_name()?.to_str()?)
 }
 
 /// Major and minor number from the attribute `dev`.

@@ -191,3 +191,26 @@ fn use_up(times: &mut u32) -> bool {
     }
     *times > 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_ever_is_never_used_up() {
+        let mut times = u32::MAX;
+        assert!(use_up(&mut times));
+        assert_eq!(times, u32::MAX);
+        let mut times = 2;
+        assert!(use_up(&mut times));
+        assert!(!use_up(&mut times));
+    }
+
+    #[test]
+    fn a_fault_that_shows_no_times_never_shows() {
+        let mut faults = Faults::default();
+        faults.add(Fault::EraseFails { block: 0, times: 0 });
+        assert!(!faults.erase_fails(0));
+        assert!(faults.is_empty());
+    }
+}

@@ -8,8 +8,8 @@ fn tell(kind: Kind) {
     // Not a whole number of erase blocks, so that the last one has a tail to keep.
     let content = b"what a user keeps in a partition of his own\n".repeat(2000);
     let product = tools::read(&tools::flasher(kind));
-    let mut machine = Machine::new("in-place", &Firmware::new(kind, 'A').pack())
-        .data_disk(&[("flasher", &product), ("spare.bin", &content)]);
+    let mut machine =
+        Machine::new("in-place", Parts::plain(kind, 'A')).data_disk(&[("flasher", &product), ("spare.bin", &content)]);
     let before = machine.flash();
     machine.boot('A');
     machine.must("cp /mnt/data/flasher /mnt/data/spare.bin /tmp/ && chmod +x /tmp/flasher");

@@ -33,10 +33,10 @@ const APPLY: &str = "/tmp/flasher apply -y --part kernel,rootfs /tmp/image.bin";
 
 /// A box with firmware A in its flash, and the product and the image of firmware B on its data disk.
 fn box_with_disk(story: &str, kind: Kind) -> (Machine, Vec<u8>) {
-    let image = Firmware::new(kind, 'B').pack().image();
+    let image = Parts::plain(kind, 'B').image();
     let product = tools::read(&tools::flasher(kind));
-    let machine = Machine::new(story, &Firmware::new(kind, 'A').pack())
-        .data_disk(&[("flasher", &product), ("image.bin", &image)]);
+    let machine =
+        Machine::new(story, Parts::plain(kind, 'A')).data_disk(&[("flasher", &product), ("image.bin", &image)]);
     (machine, image)
 }
 
@@ -58,9 +58,5 @@ fn becomes_b(machine: &mut Machine, before: &[u8], image: &[u8]) {
 /// Asserts that `flasher status` of the box tells of this end of the last update.
 fn status_tells(machine: &mut Machine, harm: &str) {
     let status = machine.must("/tmp/flasher --format json status");
-    assert_eq!(
-        words::field(&status, "harm").as_deref(),
-        Some(harm),
-        "{status}"
-    );
+    assert_eq!(words::field(&status, "harm").as_deref(), Some(harm), "{status}");
 }

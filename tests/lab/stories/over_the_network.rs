@@ -19,10 +19,7 @@ fn tell(kind: Kind) {
         String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(output.status.code(), Some(0), "{said}");
-    let last = said
-        .lines()
-        .rfind(|line| !line.trim().is_empty())
-        .unwrap_or_default();
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     assert!(last.contains(words::HANDED_OVER), "last line: {last:?}");
     becomes_b(&mut machine, &before, &image);
 }
@@ -30,11 +27,7 @@ fn tell(kind: Kind) {
 /// The connection breaks as soon as the update has begun; the update does not.
 fn tell_cut(kind: Kind) {
     let (mut machine, before, image) = ready("cut-connection", kind);
-    let mut ssh = machine
-        .ssh()
-        .command(&format!("{APPLY} 2>&1"))
-        .spawn()
-        .expect("ssh");
+    let mut ssh = machine.ssh().command(&format!("{APPLY} 2>&1")).spawn().expect("ssh");
     let output = ssh.stdout.take().expect("its output");
     let first = BufReader::new(output).lines().next();
     // SIGKILL: the client says no good-bye.
@@ -46,8 +39,8 @@ fn tell_cut(kind: Kind) {
 
 /// A box that runs A, with the program and the image of B copied to it.
 fn ready(story: &str, kind: Kind) -> (Machine, Vec<u8>, Vec<u8>) {
-    let image = Firmware::new(kind, 'B').pack().image();
-    let mut machine = Machine::new(story, &Firmware::new(kind, 'A').pack());
+    let image = Parts::plain(kind, 'B').image();
+    let mut machine = Machine::new(story, Parts::plain(kind, 'A'));
     let before = machine.flash();
     machine.boot('A');
     machine.ssh().wait();

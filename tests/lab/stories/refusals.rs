@@ -11,21 +11,9 @@ fn tell(kind: Kind) {
     copy_from_disk(&mut machine);
     for (case, command, exit) in [
         ("not root", format!("setuidgid nobody {APPLY}"), 77),
-        (
-            "no such partition",
-            APPLY.replace("kernel,rootfs", "nosuch"),
-            78,
-        ),
-        (
-            "image too long",
-            APPLY.replace("kernel,rootfs", "kernel"),
-            78,
-        ),
-        (
-            "read-only partition",
-            APPLY.replace("kernel,rootfs", "boot"),
-            78,
-        ),
+        ("no such partition", APPLY.replace("kernel,rootfs", "nosuch"), 78),
+        ("image too long", APPLY.replace("kernel,rootfs", "kernel"), 78),
+        ("read-only partition", APPLY.replace("kernel,rootfs", "boot"), 78),
     ] {
         let (status, output) = machine.run(&command);
         assert_eq!(status, exit, "{case}: {output}");
@@ -34,7 +22,7 @@ fn tell(kind: Kind) {
     machine.must("mkfifo /tmp/never; sleep 1000 >/tmp/never & { /tmp/flasher apply -y --part kernel,rootfs - </tmp/never & }; sleep 5");
     let (status, output) = machine.run(APPLY);
     assert_eq!(status, 75, "second flasher: {output}");
-    machine.must("kill %1 || killall sleep");
+    machine.must("killall sleep; wait");
     Expected::unchanged(kind, &before).compare(&machine.flash());
     assert_eq!(machine.must("readlink /proc/1/exe").trim(), "/bin/busybox");
 }

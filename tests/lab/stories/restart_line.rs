@@ -14,9 +14,8 @@ fn firmware(kind: Kind) -> Parts {
 }
 
 fn tell(kind: Kind) {
-    let image = Firmware::new(kind, 'B').pack().image();
-    let mut machine =
-        Machine::new("restart-line", &firmware(kind)).data_disk(&[("image.bin", &image)]);
+    let image = Parts::plain(kind, 'B').image();
+    let mut machine = Machine::new("restart-line", &firmware(kind)).data_disk(&[("image.bin", &image)]);
     let before = machine.flash();
     machine.boot('A');
     machine.must("cp /mnt/data/image.bin /tmp/");

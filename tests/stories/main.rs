@@ -1,0 +1,16 @@
+//! Numbered stories: what flasher promises, each told once on a box that is simulated, or, in `lab`, emulated.
+//!
+//! `cargo test` tells the simulated ones; `tests/run` builds what the lab needs and tells them all.
+
+mod simbox;
+
+mod s01_apply;
+mod s02_refusals;
+mod s03_images;
+mod s04_engine;
+mod s05_faults;
+mod s06_backup;
+mod s07_contract;
+mod s08_trust;
+mod s09_sources;
+mod s10_boards;

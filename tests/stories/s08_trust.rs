@@ -1,0 +1,98 @@
+//! Checksums and signatures, made by the real minisign and signify.
+
+use crate::simbox::{SimBox, bytes, tool};
+use std::process::{Command, Stdio};
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_wrong_checksum() {
+    let sim = SimBox::new("generic");
+    let path = sim.file("image", &bytes(MIB, 1));
+    let sum = String::from_utf8(tool("sha256sum", &[&path]).stdout).unwrap();
+    let sum = &sum[..64];
+    let wrong = sum.replace(&sum[..1], if &sum[..1] == "0" { "1" } else { "0" });
+    let before = sim.flash();
+    let run = sim.apply(&["--part", "kernel", "--sha256", &wrong, &path]).exits(65);
+    assert_eq!(run.json()["code"], "sha256");
+    assert!(sim.flash() == before);
+    sim.apply(&["--part", "kernel", "--sha256", &sum.to_uppercase(), &path]).exits(0);
+}
+
+/// Makes a key pair and signs `image`; answers the public key's path.
+type Sign = fn(&SimBox, &str) -> String;
+
+fn minisign(sim: &SimBox, image: &str) -> String {
+    let key = sim.dir.path().join("mini");
+    let (public, secret) = (format!("{}.pub", key.display()), format!("{}.key", key.display()));
+    tool("minisign", &["-G", "-f", "-W", "-p", &public, "-s", &secret]);
+    // -t: a trusted comment, which is signed too.
+    tool("minisign", &["-S", "-s", &secret, "-m", image, "-x", &format!("{image}.minisig"), "-t", "for the box"]);
+    public
+}
+
+fn signify(sim: &SimBox, image: &str) -> String {
+    let key = sim.dir.path().join("signify");
+    let (public, secret) = (format!("{}.pub", key.display()), format!("{}.sec", key.display()));
+    for old in [&public, &secret] {
+        let _ = std::fs::remove_file(old);
+    }
+    tool("signify-openbsd", &["-G", "-n", "-p", &public, "-s", &secret]);
+    tool("signify-openbsd", &["-S", "-s", &secret, "-m", image, "-x", &format!("{image}.sig")]);
+    public
+}
+
+#[test]
+fn signatures_of_the_real_tools() {
+    let tools: [(Sign, &str); 2] = [(minisign, "minisig"), (signify, "sig")];
+    for (sign, suffix) in tools {
+        let sim = SimBox::new("generic");
+        let path = sim.file("image", &bytes(MIB, 2));
+        let key = sign(&sim, &path);
+        let before = sim.flash();
+        let refused = |path: &str| {
+            let run = sim.apply(&["--part", "kernel", "--key", &key, path]).exits(65);
+            assert_eq!(run.json()["code"], "signature", "{run:?}");
+            assert!(sim.flash() == before);
+        };
+        // No signature, another image's signature, a signature by another key.
+        let unsigned = sim.file("unsigned", &bytes(MIB, 3));
+        refused(&unsigned);
+        std::fs::copy(format!("{path}.{suffix}"), format!("{unsigned}.{suffix}")).unwrap();
+        refused(&unsigned);
+        sign(&sim, &unsigned);
+        let other = sim.file("other.pub", &std::fs::read(&key).unwrap());
+        sign(&sim, &path);
+        std::fs::copy(&key, &other).unwrap();
+        sign(&sim, &unsigned);
+        let run = sim.apply(&["--part", "kernel", "--key", &other, &unsigned]).exits(65);
+        assert!(run.out.contains("another key"), "{run:?}");
+
+        sim.apply(&["--part", "kernel", "--key", &other, &path]).exits(0);
+    }
+}
+
+#[test]
+fn a_key_that_is_none() {
+    let sim = SimBox::new("generic");
+    let path = sim.file("image", &bytes(MIB, 4));
+    let key = sim.file("key", b"untrusted comment: none\nAAAA\n");
+    for key in [key.as_str(), "/nonexistent"] {
+        sim.apply(&["--part", "kernel", "--key", key, &path]).exits(64);
+    }
+}
+
+/// An image on standard input has no signature file beside it.
+#[test]
+fn standard_input_cannot_be_signed() {
+    let sim = SimBox::new("generic");
+    let path = sim.file("image", &bytes(MIB, 5));
+    let key = signify(&sim, &path);
+    let status = Command::new(env!("CARGO_BIN_EXE_flasher"))
+        .args(["apply", "-y", "--sim", sim.path().to_str().unwrap(), "--part", "kernel", "--key", &key, "-"])
+        .stdin(std::fs::File::open(&path).unwrap())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(65));
+}
