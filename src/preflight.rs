@@ -17,8 +17,22 @@ pub const OVERHEAD: u64 = 2 << 20;
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
 const CHECKS: [&str; 16] = [
-    "aligned", "bad-blocks", "board", "bootloader", "content", "cpu", "holders", "init", "overlap", "partition", "ram",
-    "settings", "sha256", "signature", "size", "writable",
+    "aligned",
+    "bad-blocks",
+    "board",
+    "bootloader",
+    "content",
+    "cpu",
+    "holders",
+    "init",
+    "overlap",
+    "partition",
+    "ram",
+    "settings",
+    "sha256",
+    "signature",
+    "size",
+    "writable",
 ];
 
 /// What the verdict depends on beside board and image.
@@ -42,10 +56,8 @@ pub struct Question<'a> {
 pub fn known_checks(names: &[String]) -> Result<()> {
     match names.iter().find(|name| !CHECKS.contains(&name.as_str())) {
         None => Ok(()),
-        Some(name) => {
-            Err(Failure::usage(format_args!("there is no check {name:?} to force"))
-                .hint(format!("the checks are {}", CHECKS.join(", "))))
-        }
+        Some(name) => Err(Failure::usage(format_args!("there is no check {name:?} to force"))
+            .hint(format!("the checks are {}", CHECKS.join(", ")))),
     }
 }
 

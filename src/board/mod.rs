@@ -65,7 +65,12 @@ impl Partition {
     /// Whether both edges fall on erase blocks, of itself and of its chip. The kernel makes such partitions read-only
     /// (`drivers/mtd/mtdpart.c`), but only where it knows the chip's regions.
     pub fn is_aligned(&self) -> bool {
-        let Geometry { size, erase_size, ref regions, .. } = self.geometry;
+        let Geometry {
+            size,
+            erase_size,
+            ref regions,
+            ..
+        } = self.geometry;
         if !regions.is_empty() {
             return self.geometry.is_aligned(&(0..size));
         }

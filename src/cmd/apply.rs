@@ -240,18 +240,18 @@ fn in_place(board: &Board, plan: &Plan, store: &Store, reporter: &mut Reporter) 
     if let Err(error) = stages::memory::protect() {
         reporter.warning(format_args!("memory could not be locked: {error}"));
     }
-    let proof = stages::prove_unheld_in_place(&targets(board, plan)).map_err(|holders| held(&holders))?;
+    let proof = stages::prove_unheld_in_place(&targets(board, &plan.writes)).map_err(|holders| held(&holders))?;
     write_now(board, plan, store, &Proof::Unheld(proof), reporter)
 }
 
 /// The partitions that will be written, the record's among them.
-pub(super) fn targets(board: &Board, plan: &Plan) -> Vec<stages::MtdTarget> {
+pub(super) fn targets(board: &Board, writes: &[Write]) -> Vec<stages::MtdTarget> {
     let record = record::partition(board).map(|partition| partition.mtd);
     let mut targets = board.targets(
         board
             .partitions
             .iter()
-            .filter(|partition| plan.writes.iter().any(|write| write.mtd == partition.mtd)),
+            .filter(|partition| writes.iter().any(|write| write.mtd == partition.mtd)),
     );
     // A record's partition that is in use is not written, and no reason against the update.
     let record = board.targets(
@@ -278,14 +278,15 @@ pub(super) fn held(holders: &[stages::Holder]) -> Failure {
 }
 
 /// Writes, and keeps the record of how it ended.
-pub(super) fn write_now_raw(
+pub(super) fn write_recorded(
     board: &Board,
-    plan: &Plan,
+    writes: &[Write],
+    sha256: &str,
     store: &Store,
     proof: &Proof,
     reporter: &mut Reporter,
 ) -> std::result::Result<Tally, flash::Stopped> {
-    let result = at_work::execute(board, &plan.writes, store, proof, reporter);
+    let result = at_work::execute(board, writes, store, proof, reporter);
     let (end, harm, code, tally) = match &result {
         Ok(verified) => (Ok(()), Harm::Written, "written", verified.tally),
         Err(stopped) => (
@@ -295,7 +296,7 @@ pub(super) fn write_now_raw(
             stopped.tally,
         ),
     };
-    let record = Record::now(&end, harm, code, &plan.image.sha256, tally);
+    let record = Record::now(&end, harm, code, sha256, tally);
     if let Err(failure) = record::save(board, &record, Some(proof)) {
         reporter.warning(format_args!("the outcome could not be kept: {failure}"));
     }
@@ -309,7 +310,7 @@ fn write_now(
     proof: &Proof,
     reporter: &mut Reporter,
 ) -> std::result::Result<End, Broken> {
-    match write_now_raw(board, plan, store, proof, reporter) {
+    match write_recorded(board, &plan.writes, &plan.image.sha256, store, proof, reporter) {
         Ok(tally) => {
             reporter.stage(format_args!(
                 "written and verified: {} erase blocks erased, {} unchanged, {} retried",
@@ -340,7 +341,8 @@ fn staged(board: &Board, plan: Plan, options: &cli::Apply, root: RamRoot, report
         false => None,
     };
     let job = Job {
-        plan,
+        writes: plan.writes,
+        sha256: plan.image.sha256,
         board: options.at.board.clone(),
     };
     let populated = root

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Context, Failure, Result};
-use crate::plan::Plan;
+use crate::plan::Write;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -14,7 +14,9 @@ pub const IMAGE: &str = "image";
 #[derive(Serialize, Deserialize)]
 pub struct Job {
     /// What is to be written; nothing is decided anew.
-    pub plan: Plan,
+    pub writes: Vec<Write>,
+    /// The image's checksum.
+    pub sha256: String,
     /// `--board`, when the box was not recognised by itself.
     pub board: Option<String>,
 }

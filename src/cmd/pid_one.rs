@@ -73,7 +73,7 @@ fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
     store
         .scan(0..store.len(), |chunk| hash.update(chunk))
         .map_err(Failure::system)?;
-    if hex(&hash.finalize()) != job.plan.image.sha256 {
+    if hex(&hash.finalize()) != job.sha256 {
         return Err(Failure::new(
             Exit::ImageBad,
             "image-changed",
@@ -81,7 +81,7 @@ fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
         ));
     }
     let proof = detached
-        .prove_unheld(&apply::targets(&board, &job.plan))
+        .prove_unheld(&apply::targets(&board, &job.writes))
         .map_err(|holders| apply::held(&holders))?;
     Ok((board, store, Proof::Unheld(proof)))
 }
@@ -91,7 +91,7 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
     let mut attempt = 1;
     loop {
         stages::set_flash_touched(true);
-        match apply::write_now_raw(board, &job.plan, store, proof, reporter) {
+        match apply::write_recorded(board, &job.writes, &job.sha256, store, proof, reporter) {
             Ok(tally) => {
                 stages::set_flash_touched(false);
                 summary(&tally, store, reporter);
@@ -130,7 +130,7 @@ fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
         &Err(&failure),
         Harm::Untouched,
         failure.code,
-        &job.plan.image.sha256,
+        &job.sha256,
         Tally::default(),
     );
     let place = Where {

@@ -13,7 +13,7 @@ use std::io;
 use std::ops::Range;
 
 /// What was found at the head of a run of bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Content {
     /// The format that was recognised.
     pub format: ContentFormat,
@@ -22,20 +22,20 @@ pub struct Content {
     /// Bytes that it says it needs, header included.
     pub length: u64,
     /// The processor it is for, where it says so.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub arch: Option<Arch>,
     /// The byte order of the processor it is for, where it depends on it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     /// A name or version that it carries.
     pub title: String,
     /// What is wrong with it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
 /// The formats that are recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ContentFormat {
     /// U-Boot's legacy image.

@@ -16,13 +16,13 @@ pub mod store;
 pub mod uimage;
 
 use content::Content;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::io;
 use std::ops::Range;
 use store::Store;
 
 /// An image that is at hand, whole.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Image {
     /// The word for its kind: `uimage`, `squashfs`, `qnap-recovery`, …, `raw` when it is none of them.
     pub format: String,
@@ -35,7 +35,7 @@ pub struct Image {
 }
 
 /// A piece of an image that belongs into one partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// The partition it is meant for where the format says so, else what it is.
     pub name: String,
@@ -44,7 +44,7 @@ pub struct Part {
     /// Its length in bytes.
     pub size: u64,
     /// What its first bytes say it is.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
 }
 

@@ -68,7 +68,11 @@ fn accepted<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
 fn backed_up<'a>(board: &'a Board, image: &'a Image) -> Slices<'a> {
     let name_here = |name: &'a str| {
         let same = |p: &&Partition| file_name(0, &p.name) == file_name(0, name);
-        board.partitions.iter().find(same).map_or(name, |partition| &partition.name)
+        board
+            .partitions
+            .iter()
+            .find(same)
+            .map_or(name, |partition| &partition.name)
     };
     image
         .parts
@@ -80,12 +84,15 @@ fn backed_up<'a>(board: &'a Board, image: &'a Image) -> Slices<'a> {
 /// Of a backup, what nobody can write is left alone, and so is a window onto bytes that a larger partition of the
 /// backup has too.
 fn better_left(board: &Board, parts: &Slices<'_>, partition: &Partition) -> bool {
-    let covered = parts.iter().filter_map(|(name, _)| board.partition(name).ok()).any(|other| {
-        other.mtd != partition.mtd
-            && partition.chip_offset.is_some()
-            && other.overlaps(partition)
-            && other.geometry.size > partition.geometry.size
-    });
+    let covered = parts
+        .iter()
+        .filter_map(|(name, _)| board.partition(name).ok())
+        .any(|other| {
+            other.mtd != partition.mtd
+                && partition.chip_offset.is_some()
+                && other.overlaps(partition)
+                && other.geometry.size > partition.geometry.size
+        });
     !partition.writable || covered
 }
 

@@ -17,7 +17,7 @@ pub use judge::judge;
 pub use layout::layout;
 
 /// How the flash will be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Route {
     /// Nothing uses the partitions: they are written while the system runs.
@@ -46,7 +46,7 @@ pub struct Request {
 }
 
 /// What a check found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// As it should be.
@@ -58,7 +58,7 @@ pub enum Status {
 }
 
 /// A check of preflight.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Its name, also for `--force`.
     pub name: String,
@@ -173,7 +173,7 @@ impl Write {
 }
 
 /// What RAM the update needs and what there is, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ram {
     /// The image as it was delivered and what the update needs beside it.
     pub needed: u64,
@@ -182,7 +182,7 @@ pub struct Ram {
 }
 
 /// What the image is, in the plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImageSummary {
     /// The word of `inspect`.
     pub format: String,
@@ -193,7 +193,7 @@ pub struct ImageSummary {
 }
 
 /// The whole plan with the verdict of its checks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Whether it may be executed.
     pub valid: bool,

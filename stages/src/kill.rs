@@ -18,7 +18,12 @@ const POLL: Duration = Duration::from_millis(20);
 /// left it takes no time.
 ///
 /// `known` are those that an earlier round has named; only others make news.
-pub(crate) fn everybody(gentle: Duration, forced: Duration, known: &mut Vec<u32>, on_event: &mut dyn FnMut(StageEvent)) {
+pub(crate) fn everybody(
+    gentle: Duration,
+    forced: Duration,
+    known: &mut Vec<u32>,
+    on_event: &mut dyn FnMut(StageEvent),
+) {
     let mut alive = others();
     let news = alive.iter().any(|process| !known.contains(&process.pid));
     for (signal, limit) in [(Signal::SIGTERM, gentle), (Signal::SIGKILL, forced)] {
@@ -27,7 +32,10 @@ pub(crate) fn everybody(gentle: Duration, forced: Duration, known: &mut Vec<u32>
         }
         let is_forced = signal == Signal::SIGKILL;
         if news {
-            on_event(StageEvent::Ending { forced: is_forced, processes: names(&alive) });
+            on_event(StageEvent::Ending {
+                forced: is_forced,
+                processes: names(&alive),
+            });
         }
         let start = Instant::now();
         while !alive.is_empty() && start.elapsed() < limit {
@@ -40,7 +48,9 @@ pub(crate) fn everybody(gentle: Duration, forced: Duration, known: &mut Vec<u32>
         }
     }
     if news && !alive.is_empty() {
-        on_event(StageEvent::Unkillable { processes: names(&alive) });
+        on_event(StageEvent::Unkillable {
+            processes: names(&alive),
+        });
     }
     known.extend(alive.iter().map(|process| process.pid));
 }

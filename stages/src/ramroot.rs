@@ -39,7 +39,10 @@ impl RamRoot {
     /// directory, [`ErrorKind::System`] without `/proc`.
     pub fn create() -> Result<Self> {
         if root_is_ram_root() {
-            return Err(Error::new(ErrorKind::AlreadyMounted, "this system is being taken over already: its root is a RAM root"));
+            return Err(Error::new(
+                ErrorKind::AlreadyMounted,
+                "this system is being taken over already: its root is a RAM root",
+            ));
         }
         let table = mounts().context(|| "read /proc/self/mountinfo".to_owned())?;
         if let Some(old) = find_ram_root(&table) {

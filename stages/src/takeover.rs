@@ -189,26 +189,22 @@ struct Reporter {
 
 impl Reporter {
     /// A line is shorter than PIPE_BUF, so it is written whole or not at all (pipe(7)). A lost line is only a lost line.
-    fn send(&mut self, report: &Report) -> bool {
-        let Ok(mut line) = serde_json::to_vec(report) else {
-            return true;
-        };
+    fn send(&mut self, report: &Report) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(report)?;
         line.push(b'\n');
-        !self
-            .pipe
-            .write_all(&line)
-            .is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+        self.pipe.write_all(&line)
     }
 
     fn event(&mut self, event: StageEvent) {
-        self.send(&Report::Event(event));
+        let _ = self.send(&Report::Event(event));
     }
 
-    /// The result is worth waiting for, but not for ever.
+    /// The result is worth waiting for, but not for ever, and not when the caller has gone.
     fn last(&mut self, report: &Report) {
         for _ in 0..50 {
-            if self.send(report) {
-                return;
+            match self.send(report) {
+                Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {}
+                _ => return,
             }
             sleep(Duration::from_millis(100));
         }

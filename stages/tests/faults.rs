@@ -6,16 +6,16 @@ mod common;
 
 use common::LittleBox;
 
+/// Calls that nsenter makes too (chdir, clone) are left out: it would meet the error first.
+///
 /// The call, the error, and up to which N it is tried. A run in which the injection no longer meets anything takes over.
-const CALLS: [(&str, &str, u32); 9] = [
+const CALLS: [(&str, &str, u32); 7] = [
     ("pivot_root", "EINVAL", 2),
     ("mount", "EIO", 6),
     ("mknodat,mknod", "EPERM", 12),
     ("kill", "EPERM", 2),
     ("mkdir,mkdirat", "ENOSPC", 10),
     ("link,linkat", "EIO", 2),
-    ("chdir", "EIO", 2),
-    ("clone,clone3,fork", "EAGAIN", 2),
     ("write", "ENOSPC", 12),
 ];
 
@@ -30,9 +30,18 @@ fn every_failed_call_before_the_hand_over_is_undone() {
             // strace tells of the injection on its standard error, which `-o` leaves to the box program.
             let log = std::env::temp_dir().join(format!("{}.strace", the_box.name));
             let log_path = log.display().to_string();
-            let before_nsenter = ["strace", "-f", "-qq", "-o", &log_path, "-e", &format!("trace={calls}"), "-e", &inject];
+            let before_nsenter = [
+                "strace",
+                "-f",
+                "-qq",
+                "-o",
+                &log_path,
+                "-e",
+                &format!("trace={calls}"),
+                "-e",
+                &inject,
+            ];
             let name = the_box.name.clone();
-            // nsenter's own calls must not count: strace starts behind it, through the box's own root.
             the_box.forget_reports();
             let output = the_box.run(&before_nsenter, &["/box", "apply", &name, "arm_s=8"]);
             let met = std::fs::read_to_string(&log).is_ok_and(|text| text.contains("(INJECTED)"));
@@ -51,10 +60,15 @@ fn every_failed_call_before_the_hand_over_is_undone() {
                 undone += 1;
                 println!("undone: {}", String::from_utf8_lossy(&output.stderr).trim());
                 assert!(met, "it failed by itself: {case}");
-                assert!(!String::from_utf8_lossy(&output.stderr).contains("not undone"), "{case}");
+                assert!(
+                    !String::from_utf8_lossy(&output.stderr).contains("not undone"),
+                    "{case}"
+                );
                 the_box.wait_until(&format!("the mounts are as before after {case}"), |this| {
                     let now = this.mounts();
-                    if now != before { println!("{now:#?}"); }
+                    if now != before {
+                        println!("{now:#?}");
+                    }
                     now == before
                 });
                 assert!(!the_box.root().join("run/flasher").exists(), "{case}");

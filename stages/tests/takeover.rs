@@ -81,7 +81,10 @@ fn s04_the_caller_is_killed_and_the_takeover_goes_on() {
         .expect("runs");
     the_box.until("RAM root is /");
     let second = the_box.run(&[], &["/flasher", "apply", &the_box.name]);
-    assert!(String::from_utf8_lossy(&second.stderr).contains("being taken over already"), "{second:?}");
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("being taken over already"),
+        "{second:?}"
+    );
     let pid = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", caller.id())).expect("read");
     // nsenter forks: the child is the caller proper. Both go, as with a session that is torn down.
     for pid in pid.split_whitespace().chain([caller.id().to_string().as_str()]) {
@@ -106,14 +109,7 @@ fn s05_a_process_that_holds_the_old_root_is_named_and_killed() {
         .spawn()
         .expect("runs");
     let seen = the_box.until("work done, proof given: true");
-    in_order(
-        &seen,
-        &[
-            "stage three: ending",
-            "stage three: killing",
-            "proved gone",
-        ],
-    );
+    in_order(&seen, &["stage three: ending", "stage three: killing", "proved gone"]);
     let _ = holder.wait();
     the_box.reboots();
 }
@@ -257,6 +253,45 @@ fn s11_a_panic_of_pid_one_reboots_while_the_flash_is_whole() {
     assert!(the_box.apply(&["panic=1"]).status.success());
     the_box.until("pid one: up");
     the_box.reboots();
+}
+
+#[test]
+fn s12_stage_one_is_killed_and_the_caller_puts_everything_back() {
+    let mut the_box = LittleBox::start();
+    let before = the_box.mounts();
+    let init = the_box.init.to_string();
+    let signal = |name: &str| {
+        assert!(
+            std::process::Command::new("kill")
+                .args([name, &init])
+                .status()
+                .expect("runs")
+                .success()
+        );
+    };
+    signal("-STOP");
+    let caller = the_box
+        .command(&[], &["/box", "apply", &the_box.name])
+        .spawn()
+        .expect("runs");
+    let seen = the_box.until("asked to re-read");
+    let pid = seen[0]
+        .trim_start_matches("stage one: goes on as process ")
+        .split(',')
+        .next()
+        .expect("a number")
+        .to_owned();
+    the_box.run(&[], &["/oldroot/bin/busybox", "kill", "-KILL", &pid]);
+    let output = caller.wait_with_output().expect("ends");
+    signal("-CONT");
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).starts_with("StageOneDied"),
+        "{output:?}"
+    );
+    assert_eq!(the_box.mounts(), before, "{output:?}");
+    the_box.service_is_respawned();
+    assert!(the_box.is_up());
 }
 
 /// A cgroup (v1) whose processes not even SIGKILL ends until they are thawed.

@@ -3,6 +3,9 @@
 //! A [`Machine`] is switched on with a [`Firmware`] in its flash, is typed at like a box with a serial cable, reached by
 //! `ssh` like one without, and loses power when a test says so. What its parts are made from is built by `tests/lab/build`.
 //! All of it is emulated in software; times say nothing about real boxes.
+//!
+//! `FLASHER_LAB_PATIENCE=3` waits three times as long for everything, `FLASHER_LAB_ECHO=1` shows the consoles as they go
+//! (with `--nocapture`). When a story fails, the box's console is saved and its place printed.
 
 mod boot_loader;
 mod console;

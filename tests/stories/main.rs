@@ -2,6 +2,8 @@
 //!
 //! `cargo test` tells the simulated ones; `tests/run` builds what the lab needs and tells them all.
 
+#[path = "../lab/mod.rs"]
+mod lab;
 mod simbox;
 
 mod s01_apply;

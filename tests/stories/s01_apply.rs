@@ -55,7 +55,11 @@ fn nand_bad_blocks_are_passed_over() {
     sim.apply(&["--part", "boot", &path]).exits(0);
     let after = sim.flash();
     assert_eq!(after[..16384], image[..16384]);
-    assert_eq!(after[16384..3 * 16384], before[16384..3 * 16384], "bad blocks are left alone");
+    assert_eq!(
+        after[16384..3 * 16384],
+        before[16384..3 * 16384],
+        "bad blocks are left alone"
+    );
     assert_eq!(after[3 * 16384..5 * 16384], image[16384..]);
     sim.run("verify", &["--part", "boot", &path]).exits(0);
 }
@@ -65,8 +69,14 @@ fn the_plan_touches_nothing_and_is_what_apply_does() {
     let sim = SimBox::new("generic");
     let path = sim.file("image", &bytes(MIB, 6));
     let before = sim.flash();
-    let plan = sim.run("plan", &["--format", "json", "--part", "kernel", &path]).exits(0).json();
-    let dry = sim.run("apply", &["-n", "--format", "json", "--part", "kernel", &path]).exits(0).json();
+    let plan = sim
+        .run("plan", &["--format", "json", "--part", "kernel", &path])
+        .exits(0)
+        .json();
+    let dry = sim
+        .run("apply", &["-n", "--format", "json", "--part", "kernel", &path])
+        .exits(0)
+        .json();
     assert_eq!(plan, dry);
     assert_eq!(sim.flash(), before);
     assert_eq!(plan["valid"], true);
@@ -96,7 +106,9 @@ fn an_image_that_names_its_partition_needs_no_part() {
     let image = image.to_str().unwrap();
     crate::simbox::tool(
         "mkimage",
-        &["-A", "arm", "-O", "linux", "-T", "kernel", "-C", "none", "-n", "test", "-d", &kernel, image],
+        &[
+            "-A", "arm", "-O", "linux", "-T", "kernel", "-C", "none", "-n", "test", "-d", &kernel, image,
+        ],
     );
     let before = sim.flash();
     sim.apply(&[image]).exits(0);

@@ -15,8 +15,14 @@ fn refused(sim: &SimBox, exit: i32, code: &str, args: &[&str]) -> Run {
     assert_eq!(result["event"], "result");
     assert_eq!((&result["harm"], &result["ok"]), (&"untouched".into(), &false.into()));
     assert_eq!(result["code"], code, "{run:?}");
-    let error = events.iter().find(|event| event["event"] == "error").expect("an error event");
-    assert!(error["next"].as_str().is_some_and(|next| !next.is_empty()), "no remedy: {run:?}");
+    let error = events
+        .iter()
+        .find(|event| event["event"] == "error")
+        .expect("an error event");
+    assert!(
+        error["next"].as_str().is_some_and(|next| !next.is_empty()),
+        "no remedy: {run:?}"
+    );
     assert!(sim.flash() == before, "the flash was touched");
     // The plan says the same without being asked to do it.
     let mut plan = args.to_vec();
@@ -49,7 +55,12 @@ fn a_misaligned_partition() {
 fn a_read_only_partition_even_when_forced() {
     let sim = SimBox::new("qnap-ts219");
     let path = sim.file("image", &bytes(1000, 3));
-    refused(&sim, 78, "writable", &["--part", "U-Boot", "--force", "bootloader", &path]);
+    refused(
+        &sim,
+        78,
+        "writable",
+        &["--part", "U-Boot", "--force", "bootloader", &path],
+    );
 }
 
 #[test]
@@ -57,8 +68,14 @@ fn a_partition_that_is_kept_unless_its_check_is_forced_by_name() {
     let sim = SimBox::new("qnap-ts219");
     let path = sim.file("image", &bytes(1000, 4));
     refused(&sim, 78, "settings", &["--part", "U-Boot Config", &path]);
-    refused(&sim, 78, "settings", &["--part", "U-Boot Config", "--force", "bootloader", &path]);
-    sim.apply(&["--part", "U-Boot Config", "--force", "settings", &path]).exits(0);
+    refused(
+        &sim,
+        78,
+        "settings",
+        &["--part", "U-Boot Config", "--force", "bootloader", &path],
+    );
+    sim.apply(&["--part", "U-Boot Config", "--force", "settings", &path])
+        .exits(0);
 }
 
 #[test]
@@ -111,7 +128,19 @@ fn an_image_of_another_board() {
     let kernel = sim.dir.path().join("uImage");
     crate::simbox::tool(
         "mkimage",
-        &["-A", "arm", "-O", "linux", "-T", "kernel", "-C", "none", "-d", &payload, kernel.to_str().unwrap()],
+        &[
+            "-A",
+            "arm",
+            "-O",
+            "linux",
+            "-T",
+            "kernel",
+            "-C",
+            "none",
+            "-d",
+            &payload,
+            kernel.to_str().unwrap(),
+        ],
     );
     let mut image = std::fs::read(kernel).unwrap();
     image.resize(7 * MIB, 0xff);
@@ -128,7 +157,8 @@ fn an_unknown_board() {
     assert!(run.err.contains("qnap-ts219"), "the known ones are listed: {run:?}");
     let sim = SimBox::new("generic");
     let path = sim.file("image", &bytes(1000, 10));
-    sim.apply(&["--board", "qnap-ts219", "--part", "kernel", &path]).exits(69);
+    sim.apply(&["--board", "qnap-ts219", "--part", "kernel", &path])
+        .exits(69);
 }
 
 #[test]
@@ -154,7 +184,10 @@ fn a_second_flasher() {
     first.kill().unwrap();
     first.wait().unwrap();
     let run = run.exits(75);
-    assert!(run.out.contains(&format!("process {}", first.id())), "who holds it is said: {run:?}");
+    assert!(
+        run.out.contains(&format!("process {}", first.id())),
+        "who holds it is said: {run:?}"
+    );
     sim.apply(&["--part", "kernel", &image]).exits(0);
 }
 
@@ -195,7 +228,10 @@ fn not_root() {
 /// On the machine of the tests, which has no flash.
 #[test]
 fn no_mtd_at_all() {
-    assert!(!std::path::Path::new("/proc/mtd").exists(), "this machine has MTD: run the tests elsewhere");
+    assert!(
+        !std::path::Path::new("/proc/mtd").exists(),
+        "this machine has MTD: run the tests elsewhere"
+    );
     let sim = SimBox::new("generic");
     let path = sim.file("image", &bytes(1000, 13));
     let run = flasher(&["apply", "-y", "--part", "kernel", &path]).exits(69);

@@ -10,7 +10,9 @@ const MIB: usize = 1 << 20;
 fn uimage(sim: &SimBox, arch: &str, payload: &[u8]) -> Vec<u8> {
     let payload = sim.file("payload", payload);
     let path = sim.dir.path().join("uImage");
-    let arguments = ["-A", arch, "-O", "linux", "-T", "kernel", "-C", "none", "-n", "Linux", "-d", &payload];
+    let arguments = [
+        "-A", arch, "-O", "linux", "-T", "kernel", "-C", "none", "-n", "Linux", "-d", &payload,
+    ];
     tool("mkimage", &[&arguments[..], &[path.to_str().unwrap()]].concat());
     read(&path)
 }
@@ -20,7 +22,11 @@ fn tree(sim: &SimBox) -> PathBuf {
     let root = sim.dir.path().join("tree");
     fs::create_dir_all(root.join("etc")).unwrap();
     for number in 0..20 {
-        fs::write(root.join(format!("etc/file{number}")), bytes(3000 + number, number as u64)).unwrap();
+        fs::write(
+            root.join(format!("etc/file{number}")),
+            bytes(3000 + number, number as u64),
+        )
+        .unwrap();
     }
     root
 }
@@ -92,9 +98,15 @@ fn file_systems_are_recognised_and_refused_when_cut_off() {
     let root = tree(&sim);
     let root = root.to_str().unwrap();
     let image = |name: &str| sim.dir.path().join(name).to_str().unwrap().to_owned();
-    tool("mksquashfs", &[root, &image("squashfs"), "-noappend", "-quiet", "-nopad"]);
+    tool(
+        "mksquashfs",
+        &[root, &image("squashfs"), "-noappend", "-quiet", "-nopad"],
+    );
     tool("mkfs.cramfs", &[root, &image("cramfs")]);
-    tool("mkfs.jffs2", &["-l", "-e", "0x20000", "-r", root, "-o", &image("jffs2")]);
+    tool(
+        "mkfs.jffs2",
+        &["-l", "-e", "0x20000", "-r", root, "-o", &image("jffs2")],
+    );
     for format in ["squashfs", "cramfs", "jffs2"] {
         let path = image(format);
         let report = flasher(&["inspect", "--format", "json", &path]).exits(0).json();
@@ -102,7 +114,11 @@ fn file_systems_are_recognised_and_refused_when_cut_off() {
         let content = read(path.as_ref());
         let length = report["parts"][0]["content"]["length"].as_u64().unwrap() as usize;
         // mkfs.jffs2 fills up the last word.
-        assert_eq!(length.next_multiple_of(4), content.len().next_multiple_of(4), "{format}");
+        assert_eq!(
+            length.next_multiple_of(4),
+            content.len().next_multiple_of(4),
+            "{format}"
+        );
         never_reaches_the_flash(&sim, 65, "RootFS1", &content[..content.len() - 100]);
         sim.apply(&["--part", "RootFS1", &path]).exits(0);
     }
@@ -115,7 +131,10 @@ fn file_systems_of_the_other_byte_order() {
     let root = root.to_str().unwrap();
     let image = |name: &str| sim.dir.path().join(name).to_str().unwrap().to_owned();
     tool("mkfs.cramfs", &["-N", "big", root, &image("cramfs")]);
-    tool("mkfs.jffs2", &["-b", "-e", "0x20000", "-r", root, "-o", &image("jffs2")]);
+    tool(
+        "mkfs.jffs2",
+        &["-b", "-e", "0x20000", "-r", root, "-o", &image("jffs2")],
+    );
     for format in ["cramfs", "jffs2"] {
         let content = read(image(format).as_ref());
         never_reaches_the_flash(&sim, 78, "RootFS1", &content);
@@ -147,7 +166,18 @@ fn an_image_cut_anywhere_never_panics() {
     let sim = SimBox::new("qnap-ts109");
     let root = tree(&sim);
     let path = sim.dir.path().join("jffs2");
-    tool("mkfs.jffs2", &["-l", "-e", "0x20000", "-r", root.to_str().unwrap(), "-o", path.to_str().unwrap()]);
+    tool(
+        "mkfs.jffs2",
+        &[
+            "-l",
+            "-e",
+            "0x20000",
+            "-r",
+            root.to_str().unwrap(),
+            "-o",
+            path.to_str().unwrap(),
+        ],
+    );
     let whole = [uimage(&sim, "arm", &bytes(20_000, 4)), read(&path)];
     for image in whole {
         for length in (1..image.len()).step_by(4096).chain([1, 3, 4, 12, 63, 64, 65, 96]) {
@@ -178,15 +208,37 @@ fn an_image_that_changes_while_it_is_read() {
     });
     // Slowed down, so that the writer has its turn between the first read and the last.
     let output = Command::new("strace")
-        .args(["-f", "-o", "/dev/null", "-e", "trace=read", "-e", "inject=read:delay_exit=20000", "--"])
+        .args([
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=read",
+            "-e",
+            "inject=read:delay_exit=20000",
+            "--",
+        ])
         .arg(env!("CARGO_BIN_EXE_flasher"))
-        .args(["apply", "-y", "--format", "json", "--sim", sim.path().to_str().unwrap(), "--part", "rootfs", &path])
+        .args([
+            "apply",
+            "-y",
+            "--format",
+            "json",
+            "--sim",
+            sim.path().to_str().unwrap(),
+            "--part",
+            "rootfs",
+            &path,
+        ])
         .output()
         .expect("strace: tests/install base installs it");
     let run = Run::from(output);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     writer.join().unwrap();
     let run = run.exits(66);
-    assert!(["image-changed", "image-cut-off"].contains(&run.json()["code"].as_str().unwrap()), "{run:?}");
+    assert!(
+        ["image-changed", "image-cut-off"].contains(&run.json()["code"].as_str().unwrap()),
+        "{run:?}"
+    );
     assert!(sim.flash() == before);
 }

@@ -126,11 +126,16 @@ fn progress_counts_every_byte_once_in_each_phase() {
     let chip = nor(MIB);
     let length = MIB - 777;
     let mut last = [0, 0];
-    let _ = run(&chip, &write_of(length, MIB, true), &Store::Memory(bytes(length as usize, 8)), &mut |progress| {
-        let done = &mut last[usize::from(progress.phase == flash::Phase::Verify)];
-        assert!(progress.done > *done && progress.done <= progress.total);
-        *done = progress.done;
-    })
+    let _ = run(
+        &chip,
+        &write_of(length, MIB, true),
+        &Store::Memory(bytes(length as usize, 8)),
+        &mut |progress| {
+            let done = &mut last[usize::from(progress.phase == flash::Phase::Verify)];
+            assert!(progress.done > *done && progress.done <= progress.total);
+            *done = progress.done;
+        },
+    )
     .unwrap();
     assert_eq!(last, [length, length]);
 }

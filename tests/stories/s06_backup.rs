@@ -19,7 +19,13 @@ fn a_backup_holds_every_partition_and_its_sums_are_those_of_sha256sum() {
     assert_eq!(copy("mtd1.Kernel.bin"), chip[2 * MIB..4 * MIB]);
     assert_eq!(copy("mtd2.RootFS1.bin"), chip[4 * MIB..13 * MIB]);
     assert_eq!(copy("mtd3.RootFS2.bin"), chip[13 * MIB..]);
-    tool("sh", &["-c", &format!("cd '{}' && sha256sum --strict -c SHA256SUMS", dir.display())]);
+    tool(
+        "sh",
+        &[
+            "-c",
+            &format!("cd '{}' && sha256sum --strict -c SHA256SUMS", dir.display()),
+        ],
+    );
 }
 
 #[test]
@@ -35,9 +41,14 @@ fn restore_brings_a_box_back_except_what_is_kept() {
     sim.run("restore", &["-y", dir]).exits(0);
     let after = sim.flash();
     assert_eq!(after[2 * MIB..], good[2 * MIB..]);
-    assert_eq!(after[..2 * MIB], spoilt[..2 * MIB], "boot loader and settings are left alone");
+    assert_eq!(
+        after[..2 * MIB],
+        spoilt[..2 * MIB],
+        "boot loader and settings are left alone"
+    );
 
-    sim.run("restore", &["-y", "--part", "NAS Config", "--force", "settings", dir]).exits(0);
+    sim.run("restore", &["-y", "--part", "NAS Config", "--force", "settings", dir])
+        .exits(0);
     let after = sim.flash();
     assert_eq!(after[0xc0000..], good[0xc0000..]);
     assert_eq!(after[..0xc0000], spoilt[..0xc0000]);
@@ -91,7 +102,8 @@ fn apply_can_make_the_backup_first() {
     sim.fill(&old);
     let dir = sim.dir.path().join("backup");
     let image = sim.file("image", &bytes(MIB, 8));
-    sim.apply(&["--part", "kernel", "--backup", dir.to_str().unwrap(), &image]).exits(0);
+    sim.apply(&["--part", "kernel", "--backup", dir.to_str().unwrap(), &image])
+        .exits(0);
     assert_eq!(fs::read(dir.join("mtd2.kernel.bin")).unwrap(), old[0x50000..0x350000]);
 }
 
@@ -100,6 +112,7 @@ fn a_backup_that_cannot_be_written_stops_the_update() {
     let sim = SimBox::new("generic");
     let before = sim.flash();
     let image = sim.file("image", &bytes(MIB, 9));
-    sim.apply(&["--part", "kernel", "--backup", "/dev/null/backup", &image]).exits(71);
+    sim.apply(&["--part", "kernel", "--backup", "/dev/null/backup", &image])
+        .exits(71);
     assert!(sim.flash() == before);
 }

@@ -28,7 +28,10 @@ fn plan() {
         has(&plan, &["valid", "route", "board", "image", "checks", "writes", "ram"]);
         has(&plan["image"], &["format", "size", "sha256"]);
         has(&plan["ram"], &["needed", "available"]);
-        has(&plan["writes"][0], &["partition", "mtd", "offset", "length", "erase_blocks", "unchanged"]);
+        has(
+            &plan["writes"][0],
+            &["partition", "mtd", "offset", "length", "erase_blocks", "unchanged"],
+        );
         for check in plan["checks"].as_array().unwrap() {
             has(check, &["name", "status", "forceable", "text"]);
             assert!(["pass", "warn", "fail"].contains(&check["status"].as_str().unwrap()));
@@ -54,10 +57,25 @@ fn inspect_devices_verify_status() {
     for partition in partitions {
         has(
             partition,
-            &["mtd", "name", "type", "size", "erase_size", "write_size", "bad_blocks", "writable", "used_by"],
+            &[
+                "mtd",
+                "name",
+                "type",
+                "size",
+                "erase_size",
+                "write_size",
+                "bad_blocks",
+                "writable",
+                "used_by",
+            ],
         );
     }
-    let verify = |code| object(sim.run("verify", &["--format", "json", "--part", "Kernel", &path]).exits(code));
+    let verify = |code| {
+        object(
+            sim.run("verify", &["--format", "json", "--part", "Kernel", &path])
+                .exits(code),
+        )
+    };
     verify(1);
     sim.apply(&["--part", "Kernel", &path]).exits(0);
     verify(0);
@@ -78,7 +96,10 @@ fn apply_ends_with_its_result_whatever_happens() {
     for args in runs {
         let run = sim.apply(args);
         let result = run.json();
-        has(&result, &["event", "ok", "exit", "harm", "code", "erased", "unchanged", "retried"]);
+        has(
+            &result,
+            &["event", "ok", "exit", "harm", "code", "erased", "unchanged", "retried"],
+        );
         assert_eq!(result["exit"], run.exit);
         assert_eq!(result["ok"], run.exit == 0);
         for event in run.events() {
@@ -101,9 +122,14 @@ fn errors_say_what_failed_the_state_of_the_flash_and_what_to_do() {
 fn help_and_version() {
     for args in [&["--help"][..], &["-h"], &["apply", "--help"]] {
         let run = flasher(args).exits(0);
-        assert!(run.out.contains("Usage: flasher") && run.out.contains("Exit codes"), "{run:?}");
+        assert!(
+            run.out.contains("Usage: flasher") && run.out.contains("Exit codes"),
+            "{run:?}"
+        );
     }
-    for verb in ["apply", "plan", "inspect", "verify", "devices", "backup", "restore", "status", "sim"] {
+    for verb in [
+        "apply", "plan", "inspect", "verify", "devices", "backup", "restore", "status", "sim",
+    ] {
         assert!(flasher(&["--help"]).out.contains(&format!("\n  {verb}")), "{verb}");
         flasher(&[verb, "--help"]).exits(0);
     }
@@ -112,7 +138,13 @@ fn help_and_version() {
 
 #[test]
 fn a_wrong_command() {
-    for args in [&[][..], &["aply", "x"], &["apply"], &["apply", "--nope", "x"], &["sim", "make", "a", "b"]] {
+    for args in [
+        &[][..],
+        &["aply", "x"],
+        &["apply"],
+        &["apply", "--nope", "x"],
+        &["sim", "make", "a", "b"],
+    ] {
         let run = flasher(args).exits(64);
         assert!(run.err.contains("flasher --help"), "{run:?}");
     }
@@ -128,7 +160,10 @@ fn a_closed_pipe_changes_nothing() {
         env!("CARGO_BIN_EXE_flasher"),
         sim.path().display()
     );
-    let output = std::process::Command::new("bash").args(["-c", &command]).output().unwrap();
+    let output = std::process::Command::new("bash")
+        .args(["-c", &command])
+        .output()
+        .unwrap();
     Run::from(output).exits(0);
     sim.run("verify", &["--part", "kernel", &path]).exits(0);
 }
@@ -156,7 +191,15 @@ fn signals_do_not_stop_it_half_way() {
     for signal in ["HUP", "INT", "TERM", "QUIT"] {
         sim.fill(&bytes(16 * MIB, 8));
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_flasher"))
-            .args(["apply", "-y", "--sim", sim.path().to_str().unwrap(), "--part", "rootfs", &path])
+            .args([
+                "apply",
+                "-y",
+                "--sim",
+                sim.path().to_str().unwrap(),
+                "--part",
+                "rootfs",
+                &path,
+            ])
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();

@@ -16,7 +16,8 @@ fn a_wrong_checksum() {
     let run = sim.apply(&["--part", "kernel", "--sha256", &wrong, &path]).exits(65);
     assert_eq!(run.json()["code"], "sha256");
     assert!(sim.flash() == before);
-    sim.apply(&["--part", "kernel", "--sha256", &sum.to_uppercase(), &path]).exits(0);
+    sim.apply(&["--part", "kernel", "--sha256", &sum.to_uppercase(), &path])
+        .exits(0);
 }
 
 /// Makes a key pair and signs `image`; answers the public key's path.
@@ -27,7 +28,20 @@ fn minisign(sim: &SimBox, image: &str) -> String {
     let (public, secret) = (format!("{}.pub", key.display()), format!("{}.key", key.display()));
     tool("minisign", &["-G", "-f", "-W", "-p", &public, "-s", &secret]);
     // -t: a trusted comment, which is signed too.
-    tool("minisign", &["-S", "-s", &secret, "-m", image, "-x", &format!("{image}.minisig"), "-t", "for the box"]);
+    tool(
+        "minisign",
+        &[
+            "-S",
+            "-s",
+            &secret,
+            "-m",
+            image,
+            "-x",
+            &format!("{image}.minisig"),
+            "-t",
+            "for the box",
+        ],
+    );
     public
 }
 
@@ -38,7 +52,10 @@ fn signify(sim: &SimBox, image: &str) -> String {
         let _ = std::fs::remove_file(old);
     }
     tool("signify-openbsd", &["-G", "-n", "-p", &public, "-s", &secret]);
-    tool("signify-openbsd", &["-S", "-s", &secret, "-m", image, "-x", &format!("{image}.sig")]);
+    tool(
+        "signify-openbsd",
+        &["-S", "-s", &secret, "-m", image, "-x", &format!("{image}.sig")],
+    );
     public
 }
 
@@ -89,7 +106,17 @@ fn standard_input_cannot_be_signed() {
     let path = sim.file("image", &bytes(MIB, 5));
     let key = signify(&sim, &path);
     let status = Command::new(env!("CARGO_BIN_EXE_flasher"))
-        .args(["apply", "-y", "--sim", sim.path().to_str().unwrap(), "--part", "kernel", "--key", &key, "-"])
+        .args([
+            "apply",
+            "-y",
+            "--sim",
+            sim.path().to_str().unwrap(),
+            "--part",
+            "kernel",
+            "--key",
+            &key,
+            "-",
+        ])
         .stdin(std::fs::File::open(&path).unwrap())
         .stderr(Stdio::null())
         .status()

@@ -26,7 +26,15 @@ fn standard_input() {
     let image = bytes(MIB, 1);
     let path = sim.file("image", &image);
     let output = Command::new(env!("CARGO_BIN_EXE_flasher"))
-        .args(["apply", "-y", "--sim", sim.path().to_str().unwrap(), "--part", "kernel", "-"])
+        .args([
+            "apply",
+            "-y",
+            "--sim",
+            sim.path().to_str().unwrap(),
+            "--part",
+            "kernel",
+            "-",
+        ])
         .stdin(std::fs::File::open(path).unwrap())
         .output()
         .unwrap();

@@ -32,7 +32,11 @@ const DS213J: [Row; 6] = [
 
 #[test]
 fn partitions_are_where_the_real_boxes_have_them() {
-    for (board, rows) in [("qnap-ts109", TS109), ("qnap-ts219", TS219), ("synology-ds213j", DS213J)] {
+    for (board, rows) in [
+        ("qnap-ts109", TS109),
+        ("qnap-ts219", TS219),
+        ("synology-ds213j", DS213J),
+    ] {
         let sim = SimBox::new(board);
         let devices = sim.run("devices", &["--format", "json"]).exits(0).json();
         assert_eq!(devices["board"], board);
@@ -42,10 +46,17 @@ fn partitions_are_where_the_real_boxes_have_them() {
         sim.run("backup", &[dir.to_str().unwrap()]).exits(0);
         for (index, (name, mtd, offset, size)) in rows.into_iter().enumerate() {
             let partition = &devices["partitions"][index];
-            assert_eq!((&partition["name"], &partition["mtd"]), (&name.into(), &mtd.into()), "{board}");
+            assert_eq!(
+                (&partition["name"], &partition["mtd"]),
+                (&name.into(), &mtd.into()),
+                "{board}"
+            );
             assert_eq!(partition["size"], size, "{board} {name}");
             let copy = std::fs::read(dir.join(format!("mtd{mtd}.{name}.bin"))).unwrap();
-            assert!(copy == chip[offset as usize..(offset + size) as usize], "{board} {name}");
+            assert!(
+                copy == chip[offset as usize..(offset + size) as usize],
+                "{board} {name}"
+            );
         }
     }
 }
@@ -77,8 +88,13 @@ fn a_profile_of_the_users_own() {
     let profile = base.path().join("board.json");
     let dir = base.dir.path().join("mine");
     flasher(&["sim", "create", profile.to_str().unwrap(), dir.to_str().unwrap()]).exits(0);
-    let devices = flasher(&["devices", "--format", "json", "--sim", dir.to_str().unwrap()]).exits(0).json();
-    assert_eq!((&devices["board"], &devices["partitions"][3]["name"]), (&"my-router".into(), &"system".into()));
+    let devices = flasher(&["devices", "--format", "json", "--sim", dir.to_str().unwrap()])
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&devices["board"], &devices["partitions"][3]["name"]),
+        (&"my-router".into(), &"system".into())
+    );
     std::fs::write(&profile, "{\"id\": \"broken\"}").unwrap();
     flasher(&["sim", "create", profile.to_str().unwrap(), "/nonexistent/x"]).exits(64);
 }

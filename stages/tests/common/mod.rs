@@ -211,6 +211,7 @@ impl LittleBox {
         self.command(before, words).output().expect("runs")
     }
 
+    #[allow(dead_code, reason = "not every story file needs it")]
     pub fn apply(&self, options: &[&str]) -> Output {
         self.run(&[], &[&["/box", "apply", &self.name], options].concat())
     }
