@@ -366,7 +366,6 @@ mod tests {
             names.extend(flag.shorts.chars().map(|short| format!("-{short}")));
             for name in names {
                 let value = flag.value.map(|_| value.as_str()).unwrap_or_default();
-                let operands = operands.replace("create", "create");
                 let line = format!("{verb} {name} {value} {operands}");
                 assert!(run(&line).is_ok(), "{line}: {:?}", run(&line).err());
             }

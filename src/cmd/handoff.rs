@@ -27,7 +27,7 @@ impl Job {
     /// # Errors
     /// None that is known; serde could not make JSON of it.
     pub fn pack(&self) -> Result<stages::HandOff> {
-        let payload = serde_json::to_value(self).context("hand-off")?;
+        let payload = serde_json::to_string(self).context("hand-off")?;
         Ok(stages::HandOff::new(payload))
     }
 
@@ -36,7 +36,7 @@ impl Job {
     /// # Errors
     /// A hand-off of another version of flasher.
     pub fn unpack(handoff: &stages::HandOff) -> Result<Job> {
-        serde_json::from_value(handoff.payload.clone())
+        serde_json::from_str(&handoff.payload)
             .map_err(|error| Failure::system(format_args!("the hand-off is not ours: {error}")))
     }
 }

@@ -122,7 +122,7 @@ impl Key {
             .and_then(|bytes| Signature::from_slice(&bytes).ok())
             .ok_or(wrong)?;
         let mut signed = signature.to_vec();
-        signed.extend_from_slice(comment["trusted comment: ".len()..].as_bytes());
+        signed.extend_from_slice(&comment.as_bytes()["trusted comment: ".len()..]);
         self.key.verify(&signed, &global).map_err(|_| wrong)
     }
 }

@@ -56,7 +56,7 @@ impl Source {
         if metadata.is_dir() {
             return Err(unreadable(&"it is a directory"));
         }
-        let length = metadata.is_file().then(|| metadata.len());
+        let length = metadata.is_file().then_some(metadata.len());
         Ok(Source {
             name: image.into(),
             reader: Reader::File(file, metadata),

@@ -26,6 +26,10 @@ impl Store {
     }
 
     /// Bytes.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty image is refused before there is a store"
+    )]
     pub fn len(&self) -> u64 {
         match self {
             Store::Memory(bytes) => bytes.len() as u64,

@@ -42,7 +42,7 @@ fn apply(words: &[String]) -> stages::Result<()> {
     let number = |key: &str| option(key).and_then(|text| text.parse().ok());
     let root = RamRoot::create()?;
     let payload = serde_json::json!({ "name": name, "pause_ms": number("pause_ms"), "panic": number("panic") });
-    let handoff = HandOff::new(payload);
+    let handoff = HandOff::new(payload.to_string());
     let nodes = DeviceNode::mtd(0);
     let shell = option("shell");
     let root = root.populate(&Populate {
@@ -69,7 +69,7 @@ fn apply(words: &[String]) -> stages::Result<()> {
 }
 
 fn pid_one_works(pid_one: stages::PidOne) -> ! {
-    let payload = pid_one.handoff().payload.clone();
+    let payload: serde_json::Value = serde_json::from_str(&pid_one.handoff().payload).unwrap_or_default();
     let name = payload["name"].as_str().unwrap_or_default().to_owned();
     tell(&name, "pid one: up");
     if !payload["panic"].is_null() {

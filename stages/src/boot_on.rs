@@ -3,10 +3,9 @@
 
 use crate::say::say;
 use crate::signals;
+use crate::sys;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ pub fn boot_on(reason: &str) -> ! {
     loop {
         for (path, name) in INITS.into_iter().filter(|(path, _)| !is_this_program(path)) {
             // Only a failure comes back.
-            let _ = Command::new(path).arg0(name).exec();
+            let _ = sys::Program::new(path, name, &[]).map(|program| program.exec());
         }
         say("no init was found to boot on with");
         sleep(Duration::from_secs(60));

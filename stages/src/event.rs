@@ -1,12 +1,10 @@
 //! What the stages report while they work. The engine emits events, the caller draws them.
 #![forbid(unsafe_code)]
 
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One thing that happened. `Display` gives one line in plain words.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StageEvent {
     /// Stage one runs in a process of its own from here on.
     Detaching {

@@ -18,8 +18,8 @@ const LONGEST: u64 = 4 << 20;
 pub struct HandOff {
     /// The version of this format, [`HandOff::VERSION`]. Any other is refused.
     pub version: u32,
-    /// The caller's plan and options. Opaque to this crate.
-    pub payload: serde_json::Value,
+    /// The caller's plan and options, in a form of its own: to this crate it is a text.
+    pub payload: String,
     /// The watchdog device that was running when stage one began, and must be fed by PID 1.
     ///
     /// `None` leaves every watchdog alone: opening one starts it (FACTS.md §11), and one that was not running
@@ -33,7 +33,7 @@ impl HandOff {
 
     /// A record of the current version that names the watchdog in use, when there is one.
     #[must_use]
-    pub fn new(payload: serde_json::Value) -> Self {
+    pub fn new(payload: String) -> Self {
         Self {
             version: Self::VERSION,
             payload,
@@ -86,7 +86,7 @@ mod tests {
     fn what_was_written_is_read() {
         let record = HandOff {
             version: 1,
-            payload: serde_json::json!({"parts": [1, 2]}),
+            payload: r#"{"parts": [1, 2]}"#.into(),
             watchdog: Some("/dev/watchdog".into()),
         };
         let text = serde_json::to_vec(&record).expect("serializes");

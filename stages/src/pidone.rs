@@ -13,9 +13,7 @@ use crate::watchdog;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 /// Says to the re-executed program that the console is the RAM root's.
@@ -133,10 +131,9 @@ fn open_console() {
 
 /// Executes the RAM root's own copy of this program; returns only the error.
 pub(crate) fn exec_flasher(stage: Option<&str>) -> io::Error {
-    let mut command = Command::new("/flasher");
-    command.env_clear().env("PATH", "/sbin:/bin");
-    if let Some(stage) = stage {
-        command.env(stage, "3");
+    let stage = stage.map(|stage| format!("{stage}=3"));
+    match sys::Program::new("/flasher", "/flasher", stage.as_slice()) {
+        Ok(program) => program.exec(),
+        Err(error) => error,
     }
-    command.exec()
 }

@@ -4,11 +4,12 @@
 use crate::init::{self, Init};
 use crate::process::confined;
 use crate::say::say;
+use crate::sys;
 use crate::watchdog;
 use nix::sys::reboot::{RebootMode, reboot as kernel_reboot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, sync};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, sleep};
 use std::time::Duration;
@@ -73,11 +74,11 @@ fn other_ways() -> ! {
 pub fn reboot_in_place() -> ! {
     let asked = ["/sbin/reboot", "/bin/reboot", "/usr/sbin/reboot"]
         .iter()
-        .any(|command| {
-            Command::new(command)
-                .stdin(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success())
+        .filter(|path| Path::new(path).exists())
+        .any(|path| {
+            sys::Program::new(path, "reboot", &[])
+                .and_then(|program| program.run(None))
+                .unwrap_or(false)
         });
     if !asked && matches!(init::detect(), Init::BusyBox { .. }) {
         // FACTS.md §1: TERM is "reboot" to busybox init.

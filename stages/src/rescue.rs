@@ -5,9 +5,7 @@ use crate::say::say;
 use crate::sys;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 use std::thread::{Builder, sleep};
 use std::time::Duration;
 
@@ -48,13 +46,7 @@ fn shells() {
 
 fn shell() -> io::Result<()> {
     let console = OpenOptions::new().read(true).write(true).open("/dev/console")?;
-    let mut command = Command::new(SHELL);
-    command.arg0("-sh").env_clear().env("PATH", "/sbin:/bin");
-    command
-        .stdin(console.try_clone()?)
-        .stdout(console.try_clone()?)
-        .stderr(console);
-    // SIGCHLD is ignored, so this ends with ECHILD when the shell has ended (wait(2)).
-    let _ = sys::on_a_terminal_of_its_own(&mut command).spawn()?.wait();
+    // SIGCHLD is ignored, so this ends when the shell has ended (wait(2)), without its exit code.
+    sys::Program::new(SHELL, "-sh", &[])?.run(Some(&console))?;
     Ok(())
 }

@@ -54,7 +54,8 @@ impl Default for Limits {
 /// What the child writes to its pipe, one JSON value a line.
 #[derive(Serialize, Deserialize)]
 enum Report {
-    Event(StageEvent),
+    /// As text: the caller only prints it, and reading every kind of event back would cost 26 kB.
+    Event(String),
     Failed(Error),
     Done,
 }
@@ -106,7 +107,7 @@ fn parent(pid: u32, reader: OwnedFd, mountpoint: &Path, on_event: &mut dyn FnMut
         .map_while(std::result::Result::ok);
     for report in lines.filter_map(|line| serde_json::from_slice(&line).ok()) {
         match report {
-            Report::Event(event) => on_event(event),
+            Report::Event(text) => on_event(StageEvent::note(text)),
             Report::Done => return Ok(()),
             Report::Failed(error) => {
                 reap(pid);
@@ -196,7 +197,7 @@ impl Reporter {
     }
 
     fn event(&mut self, event: StageEvent) {
-        let _ = self.send(&Report::Event(event));
+        let _ = self.send(&Report::Event(event.to_string()));
     }
 
     /// The result is worth waiting for, but not for ever, and not when the caller has gone.

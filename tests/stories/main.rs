@@ -2,6 +2,8 @@
 //!
 //! `cargo test` tells the simulated ones; `tests/run` builds what the lab needs and tells them all.
 
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+
 #[path = "../lab/mod.rs"]
 mod lab;
 mod simbox;
