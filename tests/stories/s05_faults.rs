@@ -24,7 +24,7 @@ fn what_fails_once_is_tried_again_and_counted() {
     ] {
         let chip = nor(SIZE);
         chip.load(0, &bytes(SIZE as usize, 1));
-        chip.inject(fault.clone());
+        chip.inject(fault);
         let new = bytes(SIZE as usize, 2);
         let verified = run(
             &chip,
@@ -66,7 +66,7 @@ fn what_fails_for_good_names_the_place_and_is_partly_written() {
     ] {
         let chip = nor(SIZE);
         chip.load(0, &bytes(SIZE as usize, 3));
-        chip.inject(fault.clone());
+        chip.inject(fault);
         let image = Store::Memory(bytes(SIZE as usize, 4));
         let stopped = run(&chip, &write_of(SIZE, SIZE, false), &image, &mut |_| ()).unwrap_err();
         let failure = stopped.failure;
