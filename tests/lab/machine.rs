@@ -22,6 +22,10 @@ pub struct Machine {
     dir: tempfile::TempDir,
     keys: Keys,
     ram_mib: u32,
+    append: String,
+    devices: Vec<&'static str>,
+    /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
+    flash_speed: u32,
     console: Console,
     qemu: Option<Child>,
     ssh_port: u16,
@@ -41,6 +45,9 @@ impl Machine {
             dir,
             keys,
             ram_mib: 128,
+            append: String::new(),
+            devices: Vec::new(),
+            flash_speed: 0,
             console: Console::default(),
             qemu: None,
             ssh_port: 0,
@@ -50,6 +57,24 @@ impl Machine {
     /// Changes the size of the RAM, which is 128 MiB otherwise.
     pub fn ram_mib(mut self, mib: u32) -> Self {
         self.ram_mib = mib;
+        self
+    }
+
+    /// Adds to the kernel's command line.
+    pub fn append(mut self, words: &str) -> Self {
+        self.append = words.to_owned();
+        self
+    }
+
+    /// Plugs a device of QEMU in.
+    pub fn device(mut self, device: &'static str) -> Self {
+        self.devices.push(device);
+        self
+    }
+
+    /// Makes the flash as slow as this, in bytes a second; an erase counts like writing the block.
+    pub fn flash_speed(mut self, speed: u32) -> Self {
+        self.flash_speed = speed;
         self
     }
 
@@ -108,10 +133,14 @@ impl Machine {
         let mut qemu = command(program);
         qemu.args(board)
             .args(["-m", &self.ram_mib.to_string(), "-kernel", text(kernel)])
-            .args(["-append", &self.kind.command_line()])
+            .args(["-append", &format!("{} {}", self.kind.command_line(), self.append)])
             .args([
                 "-drive",
-                &format!("if=pflash,format=raw,file={}", text(&self.flash_file())),
+                &format!(
+                    "if=pflash,format=raw,throttling.bps-write={},file={}",
+                    self.flash_speed,
+                    text(&self.flash_file())
+                ),
             ])
             // Without it, /dev/urandom has nothing to give for minutes.
             .args(["-device", "virtio-rng-pci"])
@@ -124,6 +153,9 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors);
+        for device in &self.devices {
+            qemu.args(["-device", device]);
+        }
         if self.disk().exists() {
             qemu.args([
                 "-drive",
@@ -140,6 +172,15 @@ impl Machine {
             panic!("the boot loader of {} refuses its kernel: {refusal}", self.name);
         }
         self.comes_up(letter);
+    }
+
+    /// Switches a box on whose init is a shell (`append("init=/bin/sh")`), and does what the real init would do first.
+    pub fn boot_to_shell(&mut self) {
+        if let Err(refusal) = self.power_on() {
+            panic!("the boot loader of {} refuses its kernel: {refusal}", self.name);
+        }
+        self.expect(PROMPT, patience(120));
+        self.must("/etc/init.d/rcS");
     }
 
     /// Waits until firmware `letter` has come up and its shell answers.

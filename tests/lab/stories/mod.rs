@@ -17,12 +17,15 @@ macro_rules! on {
 
 mod busy_root;
 mod by_hand;
+mod foreign_init;
 mod in_place;
 mod little_memory;
 mod over_the_network;
 mod power_cut;
 mod refusals;
 mod restart_line;
+mod tampered;
+mod watchdog;
 mod words;
 
 /// The parts of the flash that the image of the stories is made for.

@@ -12,6 +12,12 @@ pub const UNKILLABLE: &str = "stage three: cannot be killed";
 /// On the console, when PID 1 is the product but nothing was prepared for it.
 pub const NOTHING_PREPARED: &str = "started as PID 1 with nothing to do";
 
+/// On the console, when the image in RAM is not the one that was checked.
+pub const NOT_AS_CHECKED: &str = "is not the one that was checked";
+
+/// On the console, when the watchdog has a new owner.
+pub const FED: &str = "stage two: feeding the watchdog";
+
 /// In the caller's session, the last line before init ends the session.
 pub const HANDED_OVER: &str = "handed over: this connection ends now";
 
