@@ -8,6 +8,7 @@ mod table;
 
 use crate::error::{Failure, Result};
 use lexopt::{Arg, Parser, ValueExt};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
 pub use table::VERBS;
@@ -62,6 +63,24 @@ pub struct Trust {
     pub sha256: Option<String>,
 }
 
+/// How faults of the flash are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Keep the old content in RAM while there is room, and put it back when the new one cannot be written.
+    pub rollback: bool,
+    /// Mark NAND blocks bad that fail for good, and use the next.
+    pub mark_bad: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Keep {
+        Keep {
+            rollback: true,
+            mark_bad: false,
+        }
+    }
+}
+
 /// `apply` and `plan`, and `restore` through them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Apply {
@@ -89,6 +108,8 @@ pub struct Apply {
     pub prepare: bool,
     /// A busybox to keep for a console shell if the flash cannot be made good.
     pub rescue_shell: bool,
+    /// How faults are met.
+    pub keep: Keep,
 }
 
 /// `backup`.
@@ -254,6 +275,8 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "in-place" => apply.in_place = true,
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
+        "no-rollback" => apply.keep.rollback = false,
+        "mark-bad" => apply.keep.mark_bad = true,
         "key" => apply.trust.key = Some(value.into()),
         "sha256" => apply.trust.sha256 = Some(sha256(&value)?),
         "sim" => apply.at.sim = Some(value.into()),

@@ -182,6 +182,22 @@ pub const FLAGS: &[Flag] = &[
         help: "keep busybox in RAM for a console shell, should the flash not be made good",
     },
     Flag {
+        long: "no-rollback",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: APPLY,
+        help: "do not keep the old content in RAM to put it back if the new one cannot be written",
+    },
+    Flag {
+        long: "mark-bad",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: APPLY,
+        help: "NAND: mark blocks bad that cannot be erased or programmed, and use the next good one",
+    },
+    Flag {
         long: "key",
         alias: None,
         shorts: "",

@@ -2,19 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use super::at_work;
+use super::at_work::Work;
 use super::handoff::{self, Job};
 use crate::board::{Board, Proof, Seat};
-use crate::cli::{self, Trust};
+use crate::cli::{self, Keep, Trust};
 use crate::error::{Context, Exit, Failure, Harm, Result};
-use crate::flash::{self, Tally};
+use crate::flash::{self, Policy, Stopped, Tally, Verified};
 use crate::image::backup::Backup;
 use crate::image::source::Source;
 use crate::image::{self, Image, store::Store};
 use crate::lock::Lock;
 use crate::plan::{Plan, Request, Route, Write};
 use crate::preflight::{self, OVERHEAD, Question};
-use crate::record::{self, Record};
+use crate::record;
 use crate::report::{Outcome, Reporter};
 use crate::units::Size;
 use stages::RamRoot;
@@ -158,7 +158,14 @@ fn attempt(options: &cli::Apply, from: From, reporter: &mut Reporter) -> std::re
             let plan = decide(&board, &looked, options, Some(board.profile.ram), reporter)?;
             match plan {
                 None => Ok(End::untouched("nothing-to-do")),
-                Some(plan) => write_now(&board, &plan, &looked.store, &Proof::Sim(lock), reporter),
+                Some(plan) => write_now(
+                    &board,
+                    &plan,
+                    &looked.store,
+                    policy(options.keep),
+                    &Proof::Sim(lock),
+                    reporter,
+                ),
             }
         }
         Seat::Linux => on_this_box(&board, options, from, reporter),
@@ -180,7 +187,7 @@ fn on_this_box(
     };
     match plan.route {
         Route::InPlace => {
-            let end = in_place(board, &plan, &looked.store, reporter)?;
+            let end = in_place(board, &plan, &looked.store, policy(options.keep), reporter)?;
             drop((looked, root));
             if !options.no_reboot {
                 reporter.stage("rebooting into the new firmware");
@@ -235,13 +242,19 @@ fn ask(plan: &Plan) -> Result<()> {
     }
 }
 
-fn in_place(board: &Board, plan: &Plan, store: &Store, reporter: &mut Reporter) -> std::result::Result<End, Broken> {
+fn in_place(
+    board: &Board,
+    plan: &Plan,
+    store: &Store,
+    policy: Policy,
+    reporter: &mut Reporter,
+) -> std::result::Result<End, Broken> {
     stages::signals::ignore_hangups();
     if let Err(error) = stages::memory::protect() {
         reporter.warning(format_args!("memory could not be locked: {error}"));
     }
     let proof = stages::prove_unheld_in_place(&targets(board, &plan.writes)).map_err(|holders| held(&holders))?;
-    write_now(board, plan, store, &Proof::Unheld(proof), reporter)
+    write_now(board, plan, store, policy, &Proof::Unheld(proof), reporter)
 }
 
 /// The partitions that will be written, the record's among them.
@@ -277,41 +290,25 @@ pub(super) fn held(holders: &[stages::Holder]) -> Failure {
     .hint("end that use and try again")
 }
 
-/// Writes, and keeps the record of how it ended.
-pub(super) fn write_recorded(
-    board: &Board,
-    writes: &[Write],
-    sha256: &str,
-    store: &Store,
-    proof: &Proof,
-    reporter: &mut Reporter,
-) -> std::result::Result<Tally, flash::Stopped> {
-    let result = at_work::execute(board, writes, store, proof, reporter);
-    let (end, harm, code, tally) = match &result {
-        Ok(verified) => (Ok(()), Harm::Written, "written", verified.tally),
-        Err(stopped) => (
-            Err(&stopped.failure),
-            stopped.failure.harm,
-            stopped.failure.code,
-            stopped.tally,
-        ),
-    };
-    let record = Record::now(&end, harm, code, sha256, tally);
-    if let Err(failure) = record::save(board, &record, Some(proof)) {
-        reporter.warning(format_args!("the outcome could not be kept: {failure}"));
-    }
-    result.map(|verified| verified.tally)
-}
-
 fn write_now(
     board: &Board,
     plan: &Plan,
     store: &Store,
+    policy: Policy,
     proof: &Proof,
     reporter: &mut Reporter,
 ) -> std::result::Result<End, Broken> {
-    match write_recorded(board, &plan.writes, &plan.image.sha256, store, proof, reporter) {
-        Ok(tally) => {
+    going_on(board, &plan.image.sha256, reporter);
+    let work = Work {
+        board,
+        writes: &plan.writes,
+        sha256: &plan.image.sha256,
+        store,
+        policy,
+        proof,
+    };
+    match work.run(reporter) {
+        Ok(Verified { tally, .. }) => {
             reporter.stage(format_args!(
                 "written and verified: {} erase blocks erased, {} unchanged, {} retried",
                 tally.erased, tally.unchanged, tally.retried
@@ -322,10 +319,37 @@ fn write_now(
                 tally,
             })
         }
-        Err(stopped) => Err(Broken {
-            failure: stopped.failure,
-            tally: stopped.tally,
-        }),
+        Err(Stopped { failure, tally }) => Err(Broken { failure, tally }),
+    }
+}
+
+/// Says that this run goes on where another stopped. What is right already is found by comparing, not by believing it.
+pub(super) fn going_on(board: &Board, sha256: &str, reporter: &mut Reporter) {
+    let last = record::load(board).ok().filter(|last| last.harm == Harm::Partly);
+    if let Some(last) = last {
+        let same = last.image_sha256.as_deref() == Some(sha256);
+        reporter.stage(format_args!(
+            "the last update, {}, was interrupted{}",
+            last.finished.as_deref().unwrap_or("some time ago"),
+            if same {
+                ": this one goes on where it stopped"
+            } else {
+                "; this one is of another image"
+            }
+        ));
+    }
+}
+
+/// What RAM may take of the old content, so that it can be put back: all but a reserve.
+pub(super) fn policy(options: Keep) -> Policy {
+    let available = stages::memory::available().unwrap_or_default();
+    let keep_old = match options.rollback {
+        true => available.saturating_sub(2 * OVERHEAD),
+        false => 0,
+    };
+    Policy {
+        keep_old,
+        mark_bad: options.mark_bad,
     }
 }
 
@@ -344,6 +368,7 @@ fn staged(board: &Board, plan: Plan, options: &cli::Apply, root: RamRoot, report
         writes: plan.writes,
         sha256: plan.image.sha256,
         board: options.at.board.clone(),
+        keep: options.keep,
     };
     let populated = root
         .populate(&stages::Populate {

@@ -4,10 +4,11 @@
 #![forbid(unsafe_code)]
 
 use crate::board::{Board, Proof};
-use crate::error::{Exit, Failure, Result};
-use crate::flash::{self, Phase, Progress, Stopped, Target, Verified};
+use crate::error::{Exit, Failure, Harm, Result};
+use crate::flash::{self, Phase, Policy, Progress, Stopped, Tally, Target, Verified};
 use crate::image::store::Store;
 use crate::plan::Write;
+use crate::record::{self, Record};
 use crate::report::Reporter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::sync::Arc;
@@ -27,38 +28,85 @@ fn deafen() -> Result<Arc<AtomicBool>> {
     Ok(asked)
 }
 
-/// Executes the writes.
-///
-/// # Errors
-/// How far it came, and why not further.
-pub fn execute(
-    board: &Board,
-    writes: &[Write],
-    store: &Store,
-    proof: &Proof,
-    reporter: &mut Reporter,
-) -> std::result::Result<Verified, Stopped> {
-    let untouched = |failure| Stopped {
-        failure,
-        tally: flash::Tally::default(),
-    };
-    let asked = deafen().map_err(untouched)?;
-    let targets = open(board, writes, proof).map_err(untouched)?;
-    let mut observer = |progress: Progress| {
-        if asked.swap(false, Ordering::Relaxed) {
-            reporter.warning("asked to stop, but half-written flash does not boot: going on");
+/// Everything that is needed to change the flash.
+pub struct Work<'a> {
+    /// The box.
+    pub board: &'a Board,
+    /// What is planned.
+    pub writes: &'a [Write],
+    /// The checksum of the image, for the record.
+    pub sha256: &'a str,
+    /// The image.
+    pub store: &'a Store,
+    /// How faults are met.
+    pub policy: Policy,
+    /// That nobody else is at the flash.
+    pub proof: &'a Proof,
+}
+
+impl Work<'_> {
+    /// Writes, verifies, and keeps the record of how it ended. While it runs the record says that it does, so that a
+    /// power cut leaves a true one.
+    ///
+    /// # Errors
+    /// How far it came, and why not further.
+    pub fn run(&self, reporter: &mut Reporter) -> std::result::Result<Verified, Stopped> {
+        let interrupted = Failure::new(Exit::Flash, "interrupted", "the update was interrupted").harm(Harm::Partly);
+        self.record(
+            &Err(&interrupted),
+            Harm::Partly,
+            "interrupted",
+            Tally::default(),
+            reporter,
+        );
+        let result = self.write(reporter);
+        match &result {
+            Ok(verified) => self.record(&Ok(()), Harm::Written, "written", verified.tally, reporter),
+            Err(Stopped { failure, tally }) => {
+                self.record(&Err(failure), failure.harm, failure.code, *tally, reporter);
+            }
         }
-        let phase = match progress.phase {
-            Phase::Write => "writing",
-            Phase::Verify => "verifying",
+        result
+    }
+
+    fn record(
+        &self,
+        end: &std::result::Result<(), &Failure>,
+        harm: Harm,
+        code: &str,
+        tally: Tally,
+        reporter: &mut Reporter,
+    ) {
+        let record = Record::now(end, harm, code, self.sha256, tally);
+        if let Err(failure) = record::save(self.board, &record, Some(self.proof)) {
+            reporter.warning(format_args!("the outcome could not be kept: {failure}"));
+        }
+    }
+
+    fn write(&self, reporter: &mut Reporter) -> std::result::Result<Verified, Stopped> {
+        let untouched = |failure| Stopped {
+            failure,
+            tally: Tally::default(),
         };
-        reporter.progress(phase, progress.done, progress.total);
-    };
-    flash::write(targets, store, &mut observer)?.verify(store, &mut observer)
+        let asked = deafen().map_err(untouched)?;
+        let targets = open(self.board, self.writes, self.proof).map_err(untouched)?;
+        let mut observer = |progress: Progress| {
+            if asked.swap(false, Ordering::Relaxed) {
+                reporter.warning("asked to stop, but half-written flash does not boot: going on");
+            }
+            let phase = match progress.phase {
+                Phase::Write => "writing",
+                Phase::Verify => "verifying",
+                Phase::RollBack => "putting back",
+            };
+            reporter.progress(phase, progress.done, progress.total);
+        };
+        flash::write(targets, self.store, self.policy, &mut observer)?.verify(self.store, &mut observer)
+    }
 }
 
 /// Opens every partition before the first one is written, each found again by number, name and geometry.
-fn open<'a>(board: &Board, writes: &'a [Write], proof: &Proof) -> Result<Vec<Target<'a>>> {
+fn open(board: &Board, writes: &[Write], proof: &Proof) -> Result<Vec<Target>> {
     writes
         .iter()
         .map(|write| {
@@ -80,7 +128,7 @@ fn open<'a>(board: &Board, writes: &'a [Write], proof: &Proof) -> Result<Vec<Tar
                     )
                 })?;
             Ok(Target {
-                write,
+                write: write.clone(),
                 flash: board.open_writable(partition, proof)?,
             })
         })

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::cli::Keep;
 use crate::error::{Context, Failure, Result};
 use crate::plan::Write;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub struct Job {
     pub sha256: String,
     /// `--board`, when the box was not recognised by itself.
     pub board: Option<String>,
+    /// `--no-rollback` and `--mark-bad`.
+    pub keep: Keep,
 }
 
 impl Job {

@@ -5,11 +5,12 @@
 #![forbid(unsafe_code)]
 
 use super::apply;
+use super::at_work::Work;
 use super::handoff::{Job, image_path};
 use crate::board::{Board, Proof};
 use crate::cli::{Global, Where};
 use crate::error::{Exit, Failure, Harm, Result};
-use crate::flash::Tally;
+use crate::flash::{Tally, Verified};
 use crate::image::store::Store;
 use crate::record::{self, Record};
 use crate::report::Reporter;
@@ -88,13 +89,23 @@ fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
 
 fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<()> {
     reporter.stage("nothing holds the flash any more: writing");
+    apply::going_on(board, &job.sha256, reporter);
+    let policy = apply::policy(job.keep);
+    let work = Work {
+        board,
+        writes: &job.writes,
+        sha256: &job.sha256,
+        store,
+        policy,
+        proof,
+    };
     let mut attempt = 1;
     loop {
         stages::set_flash_touched(true);
-        match apply::write_recorded(board, &job.writes, &job.sha256, store, proof, reporter) {
-            Ok(tally) => {
+        match work.run(reporter) {
+            Ok(Verified { tally, kept }) => {
                 stages::set_flash_touched(false);
-                summary(&tally, store, reporter);
+                summary(&tally, kept, store, reporter);
                 return Ok(());
             }
             Err(stopped) if stopped.failure.harm == Harm::Untouched => {
@@ -108,18 +119,19 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
     }
 }
 
-fn summary(tally: &Tally, store: &Store, reporter: &mut Reporter) {
+fn summary(tally: &Tally, kept: u64, store: &Store, reporter: &mut Reporter) {
     reporter.stage(format_args!(
         "written and verified: {} erase blocks erased, {} unchanged, {} retried",
         tally.erased, tally.unchanged, tally.retried
     ));
     if let Some(peak) = stages::memory::peak() {
         // The image lies in the RAM root and is read in chunks, so none of it counts as ours.
+        let own = peak.high_water.saturating_sub(kept);
         reporter.stage(format_args!(
-            "memory: {} at the most ({} bytes), beside the image of {}",
-            Size(peak.high_water),
-            peak.high_water,
-            Size(store.len())
+            "memory: {} at the most ({own} bytes), beside the image of {} and {} of old content",
+            Size(own),
+            Size(store.len()),
+            Size(kept)
         ));
     }
 }

@@ -2,17 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Run, Stopped, Target};
+use super::Target;
+use super::run::Run;
 use crate::image::store::Store;
 use crate::plan::BlockStep;
 use mtd_rs::{EccStats, Flash};
+use std::ops::Range;
 
 /// Tries beyond the first. Worn blocks often take the second erase; what fails four times stays broken.
 const RETRIES: u64 = 3;
-/// Bytes compared at a time: a multiple of every page size, and small, because it is locked memory.
+/// Bytes compared at a time: a multiple of every page size of NAND, and small, because it is locked memory.
 const CHUNK: usize = 16 << 10;
 
-/// The engine's only buffers; nothing is allocated once erasing has begun.
+/// The engine's only buffers; they are there before erasing begins.
 pub(super) struct Scratch {
     /// A whole block as it is to be.
     wanted: Vec<u8>,
@@ -22,12 +24,26 @@ pub(super) struct Scratch {
     image: Vec<u8>,
 }
 
+/// What a block needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Right,
+    /// To be programmed: it is blank, or only loses bits, on flash where that is allowed.
+    OnlyClearsBits,
+    /// To be erased and programmed.
+    Erase,
+}
+
 /// Flash that may be locked at power-up (`MTD_POWERUP_LOCK`) is unlocked where the plan writes.
-pub(super) fn unlock(target: &mut Target<'_>) -> Result<(), mtd_rs::Error> {
+pub(super) fn unlock(target: &mut Target) -> Result<(), String> {
     let geometry = target.flash.geometry().clone();
     let blocks: Vec<_> = target.write.blocks(&geometry).map(|step| step.block).collect();
     match (blocks.first(), blocks.last()) {
-        (Some(first), Some(last)) => target.flash.unlock(first.start..last.end),
+        (Some(first), Some(last)) => target
+            .flash
+            .unlock(first.start..last.end)
+            .map_err(|error| error.to_string()),
         _ => Ok(()),
     }
 }
@@ -48,19 +64,15 @@ impl Scratch {
         }
     }
 
-    /// Whether the block begins with its bytes of the image. Stops reading at the first difference.
-    pub fn is_right(
+    /// Compares the block with the image chunk by chunk, until `each`, which is given wanted and found bytes, says that
+    /// enough was seen. Answers whether ECC vouches for what was read.
+    fn compare(
         &mut self,
         flash: &mut dyn Flash,
         step: &BlockStep,
         image: &Store,
-        run: &Run<'_>,
-    ) -> Result<bool, Stopped> {
-        self.same(flash, step, image).map_err(|what| run.stop(what))
-    }
-
-    /// As [`Scratch::is_right`], outside a run.
-    pub fn same(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<bool, String> {
+        mut each: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<bool, String> {
         let before = flash.ecc_stats().map_err(|e| e.to_string())?;
         let length = step.image.end - step.image.start;
         let mut at = 0;
@@ -72,8 +84,8 @@ impl Scratch {
                 .map_err(|error| format!("the image in RAM cannot be read: {error}"))?;
             let found = &mut self.found[..take];
             flash.read(step.block.start + at, found).map_err(|e| e.to_string())?;
-            if wanted != found {
-                return Ok(false);
+            if !each(wanted, found) {
+                break;
             }
             at += take as u64;
         }
@@ -81,39 +93,60 @@ impl Scratch {
         Ok(!uncorrectable(before, after))
     }
 
-    /// Makes the block right, if it is not.
-    pub fn put(
-        &mut self,
-        flash: &mut dyn Flash,
-        step: &BlockStep,
-        image: &Store,
-        run: &mut Run<'_>,
-    ) -> Result<(), Stopped> {
-        if self.is_right(flash, step, image, run)? {
-            run.tally.unchanged += 1;
-            return Ok(());
-        }
-        self.prepare(flash, step, image).map_err(|what| run.stop(what))?;
-        self.erase(flash, step, run)?;
-        self.program(flash, step, run)
+    /// Whether the block begins with its bytes of the image. Stops reading at the first difference.
+    pub fn same(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<bool, String> {
+        let mut same = true;
+        let vouched = self.compare(flash, step, image, |wanted, found| {
+            same = wanted == found;
+            same
+        })?;
+        Ok(same && vouched)
     }
 
-    /// Programs a block that [`Scratch::erase`] left blank.
-    pub fn complete(
-        &mut self,
-        flash: &mut dyn Flash,
-        step: &BlockStep,
-        image: &Store,
-        run: &mut Run<'_>,
-    ) -> Result<(), Stopped> {
-        self.prepare(flash, step, image).map_err(|what| run.stop(what))?;
-        self.program(flash, step, run)
+    /// What the block needs. Reads no further than the answer is open.
+    pub fn judge(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<Verdict, String> {
+        // A page of NAND takes no second program, even one that only clears bits.
+        let may_clear = flash.geometry().can_clear_bits() && !flash.geometry().kind.is_nand();
+        let (mut same, mut clears) = (true, may_clear);
+        let vouched = self.compare(flash, step, image, |wanted, found| {
+            if wanted != found {
+                same = false;
+                clears &= wanted
+                    .iter()
+                    .zip(found)
+                    .all(|(wanted, found)| wanted & found == *wanted);
+            }
+            same || clears
+        })?;
+        Ok(match (same && vouched, clears) {
+            (true, _) => Verdict::Right,
+            (false, true) => Verdict::OnlyClearsBits,
+            (false, false) => Verdict::Erase,
+        })
+    }
+
+    /// Whether a block of flash whose bits may be cleared at will is blank already.
+    pub fn is_blank(&mut self, flash: &mut dyn Flash, step: &BlockStep) -> Result<bool, String> {
+        if !flash.geometry().can_clear_bits() || flash.geometry().kind.is_nand() {
+            return Ok(false);
+        }
+        let mut at = step.block.start;
+        while at < step.block.end {
+            let found = &mut self.found[..CHUNK.min((step.block.end - at) as usize)];
+            flash.read(at, found).map_err(|e| e.to_string())?;
+            if found.iter().any(|byte| *byte != 0xff) {
+                return Ok(false);
+            }
+            at += found.len() as u64;
+        }
+        Ok(true)
     }
 
     /// Puts together what the block is to hold: the image, and behind its end what is there now (law 4).
-    fn prepare(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<(), String> {
+    pub fn prepare(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<(), String> {
         let size = (step.block.end - step.block.start) as usize;
         let length = (step.image.end - step.image.start) as usize;
+        self.wanted.resize(size, 0);
         image
             .read_exact_at(step.image.start, &mut self.wanted[..length])
             .map_err(|error| format!("the image in RAM cannot be read: {error}"))?;
@@ -139,50 +172,55 @@ impl Scratch {
         Ok(())
     }
 
+    /// The block is to hold this.
+    pub fn want(&mut self, content: &[u8]) {
+        self.wanted.clear();
+        self.wanted.extend_from_slice(content);
+    }
+
     /// Erases the block, with retries.
-    pub fn erase(&mut self, flash: &mut dyn Flash, step: &BlockStep, run: &mut Run<'_>) -> Result<(), Stopped> {
+    pub fn erase(&mut self, flash: &mut dyn Flash, block: u64, run: &mut Run<'_>) -> Result<(), String> {
         let mut tries = 0;
-        loop {
-            // From here on the block's content may be anything.
-            run.touched = true;
-            match flash.erase(step.block.start) {
-                Ok(()) => {
-                    run.tally.erased += u64::from(tries == 0);
-                    return Ok(());
-                }
-                Err(error) if tries == RETRIES => return Err(run.stop(error)),
-                Err(error) => log::warn!("{error}; trying again"),
+        while let Err(error) = flash.erase(block) {
+            if tries == RETRIES {
+                return Err(error.to_string());
             }
+            log::warn!("{error}; trying again");
             tries += 1;
             run.tally.retried += 1;
         }
+        run.tally.erased += 1;
+        Ok(())
     }
 
     /// Programs a blank block and reads it back; erases and tries again if that went wrong.
-    fn program(&mut self, flash: &mut dyn Flash, step: &BlockStep, run: &mut Run<'_>) -> Result<(), Stopped> {
+    pub fn program(&mut self, flash: &mut dyn Flash, block: Range<u64>, run: &mut Run<'_>) -> Result<(), String> {
         let mut tries = 0;
-        loop {
-            let what = match self.program_once(flash, step) {
-                Ok(()) => return Ok(()),
-                Err(what) => what,
-            };
+        while let Err(what) = self.program_once(flash, block.clone()) {
             if tries == RETRIES {
-                return Err(run.stop(what));
+                return Err(what);
             }
             log::warn!("{what}; trying again");
             tries += 1;
             run.tally.retried += 1;
-            flash.erase(step.block.start).map_err(|error| run.stop(error))?;
+            flash.erase(block.start).map_err(|error| error.to_string())?;
         }
+        Ok(())
     }
 
-    fn program_once(&mut self, flash: &mut dyn Flash, step: &BlockStep) -> Result<(), String> {
-        let size = (step.block.end - step.block.start) as usize;
-        let wanted = &self.wanted[..size];
-        program_pages(flash, step.block.start, wanted).map_err(|error| error.to_string())?;
+    /// Programs what was prepared, and reads it back.
+    pub fn program_once(&mut self, flash: &mut dyn Flash, block: Range<u64>) -> Result<(), String> {
+        let size = (block.end - block.start) as usize;
+        program_pages(flash, block.start, &self.wanted[..size]).map_err(|error| error.to_string())?;
+        self.read_back(flash, block)
+    }
+
+    /// Compares the block with what was prepared.
+    pub fn read_back(&mut self, flash: &mut dyn Flash, block: Range<u64>) -> Result<(), String> {
+        let size = (block.end - block.start) as usize;
         let before = flash.ecc_stats().map_err(|e| e.to_string())?;
-        for (index, wanted) in wanted.chunks(CHUNK).enumerate() {
-            let at = step.block.start + (index * CHUNK) as u64;
+        for (index, wanted) in self.wanted[..size].chunks(CHUNK).enumerate() {
+            let at = block.start + (index * CHUNK) as u64;
             let found = &mut self.found[..wanted.len()];
             flash.read(at, found).map_err(|e| e.to_string())?;
             if let Some(first) = wanted.iter().zip(&*found).position(|(a, b)| a != b) {
@@ -201,13 +239,13 @@ impl Scratch {
             true => Err(format!(
                 "{}: the block at 0x{:x} reads back with errors that ECC cannot correct",
                 flash.label(),
-                step.block.start
+                block.start
             )),
         }
     }
 }
 
-/// Programs a blank block. On NOR, runs of 0xFF are what is there already and are left out.
+/// Programs a block. On NOR, runs of 0xFF are what is there already and are left out.
 fn program_pages(flash: &mut dyn Flash, at: u64, bytes: &[u8]) -> Result<(), mtd_rs::Error> {
     if flash.geometry().kind.is_nand() {
         return flash.program(at, bytes);

@@ -7,13 +7,17 @@
 #![forbid(unsafe_code)]
 
 mod block;
+mod history;
+mod run;
 mod survey;
 
 use crate::error::{Exit, Failure, Harm};
 use crate::image::store::Store;
 use crate::plan::{BlockStep, Write};
-use block::Scratch;
+use block::{Scratch, Verdict};
+use history::History;
 use mtd_rs::Flash;
+use run::Run;
 use serde::{Deserialize, Serialize};
 
 pub use survey::survey;
@@ -36,6 +40,8 @@ pub enum Phase {
     Write,
     /// Reading everything once more.
     Verify,
+    /// Putting the old content back.
+    RollBack,
 }
 
 /// Bytes of the image dealt with so far in this phase.
@@ -50,18 +56,28 @@ pub struct Progress {
 }
 
 /// A write with the flash it goes to.
-pub struct Target<'a> {
+pub struct Target {
     /// What is planned.
-    pub write: &'a Write,
+    pub write: Write,
     /// The partition, opened for writing.
     pub flash: Box<dyn Flash>,
 }
 
+/// How faults are met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Bytes of old content that may be kept in RAM to be put back; 0 keeps none.
+    pub keep_old: u64,
+    /// Whether a NAND block that fails for good is marked bad, its content going to the next good one.
+    pub mark_bad: bool,
+}
+
 /// Everything is on the flash; each block was read back once.
 #[must_use]
-pub struct Written<'a> {
-    targets: Vec<Target<'a>>,
+pub struct Written {
+    targets: Vec<Target>,
     tally: Tally,
+    history: History,
 }
 
 /// Everything is on the flash and was read once more from beginning to end.
@@ -70,12 +86,14 @@ pub struct Written<'a> {
 pub struct Verified {
     /// What it took.
     pub tally: Tally,
+    /// Bytes of old content that were kept in RAM meanwhile.
+    pub kept: u64,
 }
 
 /// The engine gave up.
 #[derive(Debug)]
 pub struct Stopped {
-    /// Why, with device and offset.
+    /// Why, with device and offset, and what is on the flash now.
     pub failure: Failure,
     /// How far it came.
     pub tally: Tally,
@@ -84,102 +102,163 @@ pub struct Stopped {
 /// Called with the progress after each block.
 pub type Observer<'o> = &'o mut dyn FnMut(Progress);
 
-struct Run<'o> {
-    tally: Tally,
-    touched: bool,
-    done: u64,
-    total: u64,
-    observer: Observer<'o>,
-}
-
-impl Run<'_> {
-    fn stop(&self, what: impl std::fmt::Display) -> Stopped {
-        let (exit, harm) = match self.touched {
-            true => (Exit::Flash, Harm::Partly),
-            false => (Exit::System, Harm::Untouched),
-        };
-        let failure = Failure::new(exit, "flash", what).harm(harm);
-        Stopped {
-            failure: match self.touched {
-                true => failure.hint("run the same command again; it goes on where this one stopped"),
-                false => failure.hint("flasher devices"),
-            },
-            tally: self.tally,
-        }
-    }
-
-    fn advance(&mut self, phase: Phase, bytes: u64) {
-        self.done += bytes;
-        (self.observer)(Progress {
-            phase,
-            done: self.done,
-            total: self.total,
-        });
-    }
-}
-
 /// A first block that is held back until everything else is right.
 struct HeldBack {
     target: usize,
     step: BlockStep,
 }
 
-/// Erases and programs what is not right already, a block at a time, and reads each block back.
+/// Makes right what is not right already, a block at a time, and reads each block back.
 ///
 /// The order leaves the best chance (law 9): the first block of everything that a boot loader checks is
 /// erased first and programmed last, so that a box that loses power is seen as broken by its boot loader,
 /// which then offers its recovery, and is not started half written.
 ///
 /// # Errors
-/// The first block that could not be made right after all tries, with what was done so far.
-pub fn write<'a>(mut targets: Vec<Target<'a>>, image: &Store, observer: Observer<'_>) -> Result<Written<'a>, Stopped> {
-    let mut run = Run {
-        tally: Tally::default(),
-        touched: false,
-        done: 0,
-        total: targets.iter().map(|target| target.write.length).sum(),
-        observer,
-    };
+/// The first block that could not be made right after all tries. The old content is put back if all of it was
+/// kept; the failure says which of the two the flash holds.
+pub fn write(
+    mut targets: Vec<Target>,
+    image: &Store,
+    policy: Policy,
+    observer: Observer<'_>,
+) -> Result<Written, Stopped> {
+    let total = targets.iter().map(|target| target.write.length).sum();
+    let mut run = Run::new(total, observer);
     let largest = targets
         .iter()
         .map(|target| target.flash.geometry().erase_size as usize)
-        .max()
-        .unwrap_or_default();
-    let mut scratch = Scratch::new(largest);
-    for target in &mut targets {
-        block::unlock(target).map_err(|error| run.stop(error))?;
+        .max();
+    let mut scratch = Scratch::new(largest.unwrap_or_default());
+    let mut history = History::new(policy.keep_old);
+    match write_all(&mut targets, image, policy, &mut scratch, &mut history, &mut run) {
+        Ok(()) => Ok(Written {
+            targets,
+            tally: run.tally,
+            history,
+        }),
+        Err(what) => Err(history.roll_back(&mut targets, &mut scratch, run, what)),
     }
-    let held_back = invalidate(&mut targets, image, &mut scratch, &mut run)?;
+}
+
+fn write_all(
+    targets: &mut [Target],
+    image: &Store,
+    policy: Policy,
+    scratch: &mut Scratch,
+    history: &mut History,
+    run: &mut Run<'_>,
+) -> Result<(), String> {
+    for target in targets.iter_mut() {
+        block::unlock(target)?;
+    }
+    let held_back = invalidate(targets, image, scratch, history, run)?;
     for (index, target) in targets.iter_mut().enumerate() {
-        let geometry = target.flash.geometry().clone();
-        for step in target.write.blocks(&geometry) {
-            if held_back.iter().any(|held| held.target == index && held.step == step) {
-                continue;
+        let held = held_back
+            .iter()
+            .find(|held| held.target == index)
+            .map(|held| &held.step);
+        while let Err(broken) = write_one(index, target, held, image, scratch, history, run) {
+            let nand = target.flash.geometry().kind.is_nand();
+            if !policy.mark_bad || !nand || Some(broken.block) == held.map(|held| held.block.start) {
+                return Err(broken.what);
             }
-            let bytes = step.image.end - step.image.start;
-            scratch.put(&mut *target.flash, &step, image, &mut run)?;
-            run.advance(Phase::Write, bytes);
+            move_on(target, broken)?;
         }
     }
     // In reverse: of several, the one planned first, which is the kernel, becomes valid last.
     for held in held_back.iter().rev() {
         let flash = &mut *targets[held.target].flash;
-        scratch.complete(flash, &held.step, image, &mut run)?;
-        run.advance(Phase::Write, held.step.image.end - held.step.image.start);
+        scratch.prepare(flash, &held.step, image)?;
+        scratch.program(flash, held.step.block.clone(), run)?;
+        run.advance(Phase::Write, &held.step);
     }
-    Ok(Written {
-        targets,
-        tally: run.tally,
-    })
+    Ok(())
+}
+
+/// A block that failed for good.
+struct Broken {
+    block: u64,
+    what: String,
+}
+
+/// Writes one target from its beginning; what is right already costs a comparison.
+fn write_one(
+    index: usize,
+    target: &mut Target,
+    held: Option<&BlockStep>,
+    image: &Store,
+    scratch: &mut Scratch,
+    history: &mut History,
+    run: &mut Run<'_>,
+) -> Result<(), Broken> {
+    let geometry = target.flash.geometry().clone();
+    run.begin_target(index);
+    for step in target.write.blocks(&geometry) {
+        if held == Some(&step) {
+            continue;
+        }
+        let flash = &mut *target.flash;
+        let block = step.block.start;
+        put(index, flash, &step, image, scratch, history, run).map_err(|what| Broken { block, what })?;
+        run.advance(Phase::Write, &step);
+    }
+    Ok(())
+}
+
+/// Makes one block right with the least work.
+fn put(
+    index: usize,
+    flash: &mut dyn Flash,
+    step: &BlockStep,
+    image: &Store,
+    scratch: &mut Scratch,
+    history: &mut History,
+    run: &mut Run<'_>,
+) -> Result<(), String> {
+    let verdict = scratch.judge(flash, step, image)?;
+    if verdict == Verdict::Right {
+        run.unchanged();
+        return Ok(());
+    }
+    history.keep(index, flash, step)?;
+    scratch.prepare(flash, step, image)?;
+    run.touched = true;
+    if verdict == Verdict::OnlyClearsBits && scratch.program_once(flash, step.block.clone()).is_ok() {
+        return Ok(());
+    }
+    scratch.erase(flash, step.block.start, run)?;
+    scratch.program(flash, step.block.clone(), run)
+}
+
+/// Marks a block bad; what it was to hold goes to the next good one, and everything behind it moves on.
+fn move_on(target: &mut Target, broken: Broken) -> Result<(), String> {
+    log::warn!("{}; the block is marked bad", broken.what);
+    target.flash.mark_bad(broken.block).map_err(|error| error.to_string())?;
+    target.write.bad.push(broken.block);
+    let geometry = target.flash.geometry().clone();
+    let room: u64 = target
+        .write
+        .blocks(&geometry)
+        .map(|step| step.image.end - step.image.start)
+        .sum();
+    match room == target.write.length {
+        true => Ok(()),
+        false => Err(format!(
+            "{}, and no good block is left to take its content",
+            broken.what
+        )),
+    }
 }
 
 /// Erases the first blocks that make the box bootable, if they are going to change.
 fn invalidate(
-    targets: &mut [Target<'_>],
+    targets: &mut [Target],
     image: &Store,
     scratch: &mut Scratch,
+    history: &mut History,
     run: &mut Run<'_>,
-) -> Result<Vec<HeldBack>, Stopped> {
+) -> Result<Vec<HeldBack>, String> {
     let mut held_back = Vec::new();
     for (index, target) in targets.iter_mut().enumerate() {
         if !target.write.boot {
@@ -192,41 +271,68 @@ fn invalidate(
         // A block that also keeps somebody's tail cannot lie blank meanwhile: its rest would be at risk
         // for the whole run, so it is written like any other.
         let whole = step.image.end - step.image.start == step.block.end - step.block.start;
-        if whole && !scratch.is_right(&mut *target.flash, &step, image, run)? {
-            scratch.erase(&mut *target.flash, &step, run)?;
+        let flash = &mut *target.flash;
+        if whole && scratch.judge(flash, &step, image)? != Verdict::Right {
+            history.keep(index, flash, &step)?;
+            run.touched = true;
+            if !scratch.is_blank(flash, &step)? {
+                scratch.erase(flash, step.block.start, run)?;
+            }
             held_back.push(HeldBack { target: index, step });
         }
     }
     Ok(held_back)
 }
 
-impl Written<'_> {
+impl Written {
+    /// Bytes of old content that are kept in RAM.
+    pub fn kept(&self) -> u64 {
+        self.history.bytes()
+    }
+
     /// Reads everything once more and compares it with the image.
     ///
     /// # Errors
-    /// The first block that differs.
+    /// The first block that differs. The old content is put back if all of it was kept.
     pub fn verify(mut self, image: &Store, observer: Observer<'_>) -> Result<Verified, Stopped> {
-        let mut run = Run {
-            tally: self.tally,
-            touched: self.tally.erased > 0,
-            done: 0,
-            total: self.targets.iter().map(|target| target.write.length).sum(),
-            observer,
-        };
+        let total = self.targets.iter().map(|target| target.write.length).sum();
+        let mut run = Run::new(total, observer);
+        run.tally = self.tally;
+        run.touched = self.tally.unchanged < self.targets.iter().map(|target| target.write.erase_blocks).sum();
         let mut scratch = Scratch::new(0);
-        for target in &mut self.targets {
-            let geometry = target.flash.geometry().clone();
-            for step in target.write.blocks(&geometry) {
-                if !scratch.is_right(&mut *target.flash, &step, image, &run)? {
-                    return Err(run.stop(format_args!(
-                        "{}: the block at 0x{:x} was right when it was written and is not any more",
-                        target.flash.label(),
-                        step.block.start
-                    )));
-                }
-                run.advance(Phase::Verify, step.image.end - step.image.start);
-            }
+        match verify_all(&mut self.targets, image, &mut scratch, &mut run) {
+            Ok(()) => Ok(Verified {
+                tally: self.tally,
+                kept: self.history.bytes(),
+            }),
+            Err(what) => Err(self.history.roll_back(&mut self.targets, &mut scratch, run, what)),
         }
-        Ok(Verified { tally: self.tally })
+    }
+}
+
+fn verify_all(targets: &mut [Target], image: &Store, scratch: &mut Scratch, run: &mut Run<'_>) -> Result<(), String> {
+    for target in targets {
+        let geometry = target.flash.geometry().clone();
+        for step in target.write.blocks(&geometry) {
+            if !scratch.same(&mut *target.flash, &step, image)? {
+                return Err(format!(
+                    "{}: the block at 0x{:x} was right when it was written and is not any more",
+                    target.flash.label(),
+                    step.block.start
+                ));
+            }
+            run.advance(Phase::Verify, &step);
+        }
+    }
+    Ok(())
+}
+
+/// The failure of a run, by what it left on the flash.
+fn failure(touched: bool, what: impl std::fmt::Display) -> Failure {
+    match touched {
+        false => Failure::new(Exit::System, "flash", what).hint("flasher devices"),
+        true => Failure::new(Exit::Flash, "flash", what)
+            .harm(Harm::Partly)
+            .hint("run the same command again; it goes on where this one stopped"),
     }
 }

@@ -68,6 +68,7 @@ fn nand_bad_blocks_are_passed_over() {
 fn the_plan_touches_nothing_and_is_what_apply_does() {
     let sim = SimBox::new("generic");
     let path = sim.file("image", &bytes(MIB, 6));
+    sim.fill(&bytes(16 * MIB, 9));
     let before = sim.flash();
     let plan = sim
         .run("plan", &["--format", "json", "--part", "kernel", &path])

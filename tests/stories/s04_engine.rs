@@ -2,7 +2,7 @@
 
 use crate::simbox::bytes;
 use flasher::error::Harm;
-use flasher::flash::{self, Progress, Stopped, Target, Verified};
+use flasher::flash::{self, Policy, Progress, Stopped, Target, Verified};
 use flasher::image::store::Store;
 use flasher::plan::Write;
 use mtd_rs::{Flash, SimChip};
@@ -32,24 +32,41 @@ pub fn nor(size: u64) -> SimChip {
     SimChip::nor(size, BLOCK as u32).build().unwrap()
 }
 
-/// Writes and verifies, as the program does.
+/// Writes and verifies, keeping nothing of the old content.
 pub fn run(chip: &SimChip, write: &Write, image: &Store, seen: &mut dyn FnMut(Progress)) -> Result<Verified, Stopped> {
+    run_with(Policy::default(), chip, write, image, seen)
+}
+
+/// Writes and verifies, as the program does.
+pub fn run_with(
+    policy: Policy,
+    chip: &SimChip,
+    write: &Write,
+    image: &Store,
+    seen: &mut dyn FnMut(Progress),
+) -> Result<Verified, Stopped> {
     let flash: Box<dyn Flash> = Box::new(chip.whole("mtd0 \"test\""));
     let mut seen = seen;
-    flash::write(vec![Target { write, flash }], image, &mut seen)?.verify(image, &mut seen)
+    let target = Target {
+        write: write.clone(),
+        flash,
+    };
+    flash::write(vec![target], image, policy, &mut seen)?.verify(image, &mut seen)
 }
 
 #[test]
 fn a_16_mib_update_with_30_percent_changed_erases_exactly_the_changed_blocks() {
     let chip = nor(16 * MIB);
-    let old = bytes(16 * MIB as usize, 1);
+    let mut old = bytes(16 * MIB as usize, 1);
+    let changed: Vec<u64> = (0..256).filter(|block| block % 10 < 3).collect();
+    // One byte, at a place that wanders through the block, and whose bits no program can set.
+    let places = changed
+        .iter()
+        .map(|block| (block * BLOCK + block * 251 % BLOCK) as usize);
+    places.clone().for_each(|at| old[at] = 0x0f);
     chip.load(0, &old);
     let mut new = old.clone();
-    let changed: Vec<u64> = (0..256).filter(|block| block % 10 < 3).collect();
-    for block in &changed {
-        // One byte, at a place that wanders through the block.
-        new[(block * BLOCK + block * 251 % BLOCK) as usize] ^= 0x5a;
-    }
+    places.for_each(|at| new[at] = 0xf0);
     let write = write_of(16 * MIB, 16 * MIB, false);
     let verified = run(&chip, &write, &Store::Memory(new.clone()), &mut |_| ()).unwrap();
 
@@ -100,8 +117,9 @@ fn the_block_that_makes_the_box_bootable_is_blank_until_everything_else_is_right
 fn a_bootable_block_that_stays_as_it_is_is_not_erased() {
     let chip = nor(MIB);
     let mut new = bytes(MIB as usize, 6);
+    new[500_000] = 0;
     chip.load(0, &new);
-    new[500_000] ^= 1;
+    new[500_000] = 1;
     let verified = run(&chip, &write_of(MIB, MIB, true), &Store::Memory(new), &mut |_| ()).unwrap();
     assert_eq!((verified.tally.erased, chip.erases_of(0)), (1, 0));
 }
@@ -138,4 +156,60 @@ fn progress_counts_every_byte_once_in_each_phase() {
     )
     .unwrap();
     assert_eq!(last, [length, length]);
+}
+
+#[test]
+fn a_blank_block_and_one_that_only_loses_bits_are_programmed_without_an_erase() {
+    let chip = nor(8 * BLOCK);
+    let mut old = bytes(8 * BLOCK as usize, 9);
+    old[..BLOCK as usize].fill(0xff);
+    chip.load(0, &old);
+    let mut new = old.clone();
+    // Block 0 is blank, block 1 loses bits, block 2 would gain one.
+    new[..BLOCK as usize].copy_from_slice(&bytes(BLOCK as usize, 10));
+    let loses = (BLOCK..2 * BLOCK).find(|at| old[*at as usize] == 0xf0).unwrap() as usize;
+    new[loses] = 0x10;
+    let gains = (2 * BLOCK..3 * BLOCK).find(|at| old[*at as usize] == 0x10).unwrap() as usize;
+    new[gains] = 0xf0;
+    let verified = run(
+        &chip,
+        &write_of(8 * BLOCK, 8 * BLOCK, false),
+        &Store::Memory(new.clone()),
+        &mut |_| (),
+    )
+    .unwrap();
+    assert_eq!((verified.tally.erased, verified.tally.unchanged), (1, 5));
+    assert_eq!(chip.erases_of(2 * BLOCK), 1);
+    assert_eq!(chip.contents(0..8 * BLOCK), new);
+}
+
+#[test]
+fn nothing_changed_costs_one_read_for_the_comparison_and_one_for_the_verification() {
+    let chip = nor(MIB);
+    let image = bytes(MIB as usize, 11);
+    chip.load(0, &image);
+    let _ = run(&chip, &write_of(MIB, MIB, false), &Store::Memory(image), &mut |_| ()).unwrap();
+    let counters = chip.counters();
+    assert_eq!(
+        (counters.erases, counters.programs, counters.bytes_read),
+        (0, 0, 2 * MIB)
+    );
+}
+
+/// What a block costs beside its erase and program: the old content is looked at as far as needed, and read back.
+#[test]
+fn a_full_rewrite_reads_no_more_than_it_must() {
+    let chip = nor(MIB);
+    chip.load(0, &bytes(MIB as usize, 12));
+    let _ = run(
+        &chip,
+        &write_of(MIB, MIB, false),
+        &Store::Memory(bytes(MIB as usize, 13)),
+        &mut |_| (),
+    )
+    .unwrap();
+    let counters = chip.counters();
+    assert_eq!((counters.erases, counters.bytes_programmed), (16, MIB));
+    // A chunk of each block shows that it differs; then the read-back, and the last verification.
+    assert_eq!(counters.bytes_read, 16 * 16 * KIB + 2 * MIB);
 }

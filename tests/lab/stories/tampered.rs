@@ -24,5 +24,9 @@ fn tell(kind: Kind) {
     Expected::unchanged(kind, &before).compare(&machine.flash());
     machine.boot('A');
     let status = machine.must("/sbin/flasher --format json status");
-    assert_eq!(words::field(&status, "code").as_deref(), Some("image-changed"), "{status}");
+    assert_eq!(
+        words::field(&status, "code").as_deref(),
+        Some("image-changed"),
+        "{status}"
+    );
 }

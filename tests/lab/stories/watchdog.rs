@@ -28,7 +28,10 @@ fn tell(kind: Kind) {
     let begun = std::time::Instant::now();
     becomes_b(&mut machine, &before, &image);
     let took = begun.elapsed().as_secs();
-    assert!(took > 2 * TIMEOUT, "writing took {took} s: the watchdog of the old system had no time to bite");
+    assert!(
+        took > 2 * TIMEOUT,
+        "writing took {took} s: the watchdog of the old system had no time to bite"
+    );
 }
 
 fn start_owner(machine: &mut Machine) {
