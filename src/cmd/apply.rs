@@ -158,14 +158,7 @@ fn attempt(options: &cli::Apply, from: From, reporter: &mut Reporter) -> std::re
             let plan = decide(&board, &looked, options, Some(board.profile.ram), reporter)?;
             match plan {
                 None => Ok(End::untouched("nothing-to-do")),
-                Some(plan) => write_now(
-                    &board,
-                    &plan,
-                    &looked.store,
-                    policy(options.keep),
-                    &Proof::Sim(lock),
-                    reporter,
-                ),
+                Some(plan) => write_now(&board, &plan, &looked.store, options.keep, &Proof::Sim(lock), reporter),
             }
         }
         Seat::Linux => on_this_box(&board, options, from, reporter),
@@ -187,7 +180,7 @@ fn on_this_box(
     };
     match plan.route {
         Route::InPlace => {
-            let end = in_place(board, &plan, &looked.store, policy(options.keep), reporter)?;
+            let end = in_place(board, &plan, &looked.store, options.keep, reporter)?;
             drop((looked, root));
             if !options.no_reboot {
                 reporter.stage("rebooting into the new firmware");
@@ -246,7 +239,7 @@ fn in_place(
     board: &Board,
     plan: &Plan,
     store: &Store,
-    policy: Policy,
+    keep: Keep,
     reporter: &mut Reporter,
 ) -> std::result::Result<End, Broken> {
     stages::signals::ignore_hangups();
@@ -254,7 +247,7 @@ fn in_place(
         reporter.warning(format_args!("memory could not be locked: {error}"));
     }
     let proof = stages::prove_unheld_in_place(&targets(board, &plan.writes)).map_err(|holders| held(&holders))?;
-    write_now(board, plan, store, policy, &Proof::Unheld(proof), reporter)
+    write_now(board, plan, store, keep, &Proof::Unheld(proof), reporter)
 }
 
 /// The partitions that will be written, the record's among them.
@@ -294,11 +287,11 @@ fn write_now(
     board: &Board,
     plan: &Plan,
     store: &Store,
-    policy: Policy,
+    keep: Keep,
     proof: &Proof,
     reporter: &mut Reporter,
 ) -> std::result::Result<End, Broken> {
-    going_on(board, &plan.image.sha256, reporter);
+    let policy = policy(board, &plan.image.sha256, keep, reporter);
     let work = Work {
         board,
         writes: &plan.writes,
@@ -323,10 +316,11 @@ fn write_now(
     }
 }
 
-/// Says that this run goes on where another stopped. What is right already is found by comparing, not by believing it.
-pub(super) fn going_on(board: &Board, sha256: &str, reporter: &mut Reporter) {
-    let last = record::load(board).ok().filter(|last| last.harm == Harm::Partly);
-    if let Some(last) = last {
+/// Says whether this run goes on where another stopped, and how faults are met. What is right already is found by
+/// comparing, not by believing the record.
+pub(super) fn policy(board: &Board, sha256: &str, options: Keep, reporter: &mut Reporter) -> Policy {
+    let interrupted = record::load(board).ok().filter(|last| last.harm == Harm::Partly);
+    if let Some(last) = &interrupted {
         let same = last.image_sha256.as_deref() == Some(sha256);
         reporter.stage(format_args!(
             "the last update, {}, was interrupted{}",
@@ -338,13 +332,11 @@ pub(super) fn going_on(board: &Board, sha256: &str, reporter: &mut Reporter) {
             }
         ));
     }
-}
-
-/// What RAM may take of the old content, so that it can be put back: all but a reserve.
-pub(super) fn policy(options: Keep) -> Policy {
-    let available = stages::memory::available().unwrap_or_default();
-    let keep_old = match options.rollback {
-        true => available.saturating_sub(2 * OVERHEAD),
+    // What an interrupted update left is nothing to go back to.
+    let keep_old = match options.rollback && interrupted.is_none() {
+        true => stages::memory::available()
+            .unwrap_or_default()
+            .saturating_sub(2 * OVERHEAD),
         false => 0,
     };
     Policy {

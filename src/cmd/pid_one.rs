@@ -89,8 +89,7 @@ fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
 
 fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<()> {
     reporter.stage("nothing holds the flash any more: writing");
-    apply::going_on(board, &job.sha256, reporter);
-    let policy = apply::policy(job.keep);
+    let policy = apply::policy(board, &job.sha256, job.keep, reporter);
     let work = Work {
         board,
         writes: &job.writes,

@@ -113,9 +113,16 @@ fn put_back(flash: &mut dyn Flash, entry: &Entry, scratch: &mut Scratch, run: &m
     scratch.program(flash, entry.block.clone(), run)
 }
 
-/// Reads, and answers whether ECC vouches for what was read.
+/// Reads twice, and answers whether both agree and ECC vouches for them: a bit that flipped on its way from a chip without
+/// ECC would be put back as content.
 fn read_well(flash: &mut dyn Flash, at: u64, content: &mut [u8]) -> bool {
     let failed = |flash: &mut dyn Flash| flash.ecc_stats().ok().flatten().map(|stats| stats.failed);
     let before = failed(flash);
-    flash.read(at, content).is_ok() && failed(flash) == before
+    let mut again = [0; 4096];
+    let whole = flash.read(at, content).is_ok();
+    let agree = content.chunks(again.len()).enumerate().all(|(index, chunk)| {
+        let again = &mut again[..chunk.len()];
+        flash.read(at + (index * 4096) as u64, again).is_ok() && again == chunk
+    });
+    whole && agree && failed(flash) == before
 }
