@@ -177,6 +177,35 @@ impl Parts {
     }
 }
 
+/// A system that runs from a disk and uses nothing of the flash, as a boot loader's recovery does.
+pub struct Rescue {
+    pub kernel: PathBuf,
+    pub disk: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Rescue {
+    /// The programs of a firmware, with these files in its root, and a shell on the console.
+    pub fn pack(kind: Kind, files: &[(&str, &[u8])]) -> Self {
+        const INIT: &[u8] = b"#!/bin/sh\nmount -t proc proc /proc\nmount -t sysfs sysfs /sys\n\
+            mount -t tmpfs tmpfs /run\necho LAB-RESCUE\nexec /bin/sh -i\n";
+        let dir = scratch();
+        let (root, disk) = (dir.path().join("root"), dir.path().join("disk"));
+        run(command("cp").args(["-a", text(&made(kind).join("root")), text(&root)]));
+        for (name, content) in files.iter().chain([&("init", INIT)]) {
+            write(&root.join(name), content);
+            std::fs::set_permissions(root.join(name), PermissionsExt::from_mode(0o755))
+                .expect("a mode on a file of ours");
+        }
+        run(command("mke2fs").args(["-q", "-t", "ext2", "-d", text(&root), text(&disk), "32M"]));
+        Rescue {
+            kernel: made(kind).join("kernel"),
+            disk,
+            _dir: dir,
+        }
+    }
+}
+
 /// The directory in which `tests/lab/build` put this kind of box. Builds it if need be.
 fn made(kind: Kind) -> &'static Path {
     static MADE: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];

@@ -36,6 +36,30 @@ impl Expected {
 
     /// Panics with the place of every difference, by partition and erase block.
     pub fn compare(&self, flash: &[u8]) {
+        let differences: Vec<String> = self.differences(flash).into_iter().map(|(_, text)| text).collect();
+        assert!(
+            differences.is_empty(),
+            "the flash is not as planned (first byte of each erase block that differs):\n{}",
+            differences.join("\n"),
+        );
+    }
+
+    /// Whether the chip holds it.
+    pub fn holds(&self, flash: &[u8]) -> bool {
+        self.differences(flash).is_empty()
+    }
+
+    /// Panics if a partition that is not one of these has changed.
+    pub fn only_differs_in(&self, partitions: &[&str], flash: &[u8]) {
+        let elsewhere = self
+            .differences(flash)
+            .into_iter()
+            .find(|(name, _)| !partitions.contains(name));
+        assert_eq!(elsewhere, None, "a neighbour changed");
+    }
+
+    /// The partition and place of the first difference in each erase block.
+    fn differences(&self, flash: &[u8]) -> Vec<(&'static str, String)> {
         assert_eq!(flash.len(), self.flash.len(), "the chip changed its size");
         let mut differences = Vec::new();
         for partition in self.kind.partitions() {
@@ -46,20 +70,15 @@ impl Expected {
             let found = flash[partition.range()].chunks(self.kind.erase_size());
             for (block, (expected, found)) in expected.zip(found).enumerate() {
                 if let Some(at) = expected.iter().zip(found).position(|(a, b)| a != b) {
-                    differences.push(format!(
-                        "{} at {:#x}: {:#04x} instead of {:#04x}",
-                        partition.name,
-                        block * self.kind.erase_size() + at,
-                        found[at],
-                        expected[at],
-                    ));
+                    let place = block * self.kind.erase_size() + at;
+                    let text = format!(
+                        "{} at {place:#x}: {:#04x} instead of {:#04x}",
+                        partition.name, found[at], expected[at]
+                    );
+                    differences.push((partition.name, text));
                 }
             }
         }
-        assert!(
-            differences.is_empty(),
-            "the flash is not as planned (first byte of each erase block that differs):\n{}",
-            differences.join("\n"),
-        );
+        differences
     }
 }

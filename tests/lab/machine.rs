@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::boot_loader;
 use super::console::Console;
-use super::firmware::Parts;
+use super::firmware::{Parts, Rescue};
 use super::kind::Kind;
 use super::ssh::Keys;
 use super::tools::{command, patience, read, run, scratch, text, write};
@@ -108,9 +108,14 @@ impl Machine {
         assert!(self.qemu.is_none(), "{} is on already", self.name);
         let kernel = self.dir.path().join("kernel");
         boot_loader::load(self.kind, &self.flash(), &kernel)?;
+        self.start(&kernel, &self.disk());
+        Ok(())
+    }
+
+    fn start(&mut self, kernel: &Path, disk: &Path) {
         for _ in 0..5 {
             self.ssh_port = free_port();
-            let mut qemu = self.spawn(&kernel);
+            let mut qemu = self.spawn(kernel, disk);
             // Between our choosing a port and QEMU's taking it, another may have come first.
             std::thread::sleep(Duration::from_millis(300));
             if matches!(qemu.try_wait(), Ok(None)) {
@@ -120,14 +125,14 @@ impl Machine {
                 self.console.note("power on");
                 self.console.connect(input, output);
                 self.qemu = Some(qemu);
-                return Ok(());
+                return;
             }
         }
         let said = String::from_utf8_lossy(&read(&self.dir.path().join("qemu.err"))).into_owned();
         panic!("QEMU does not start: {said}");
     }
 
-    fn spawn(&self, kernel: &Path) -> Child {
+    fn spawn(&self, kernel: &Path, disk: &Path) -> Child {
         let (program, board) = self.kind.qemu();
         let errors = std::fs::File::create(self.dir.path().join("qemu.err")).expect("a file of ours");
         let mut qemu = command(program);
@@ -156,12 +161,9 @@ impl Machine {
         for device in &self.devices {
             qemu.args(["-device", device]);
         }
-        if self.disk().exists() {
-            qemu.args([
-                "-drive",
-                &format!("if=none,id=d0,format=raw,file={}", text(&self.disk())),
-            ])
-            .args(["-device", "virtio-blk-pci,drive=d0"]);
+        if disk.exists() {
+            qemu.args(["-drive", &format!("if=none,id=d0,format=raw,file={}", text(disk))])
+                .args(["-device", "virtio-blk-pci,drive=d0"]);
         }
         qemu.spawn().unwrap_or_else(|error| panic!("{program}: {error}"))
     }
@@ -172,6 +174,15 @@ impl Machine {
             panic!("the boot loader of {} refuses its kernel: {refusal}", self.name);
         }
         self.comes_up(letter);
+    }
+
+    /// Switches the box on with a kernel and a root of their own, whatever is in the flash.
+    pub fn boot_rescue(&mut self, rescue: &Rescue) {
+        // The last word for each of these counts.
+        self.append = "root=/dev/vda rootfstype=ext2 ro init=/init".into();
+        self.start(&rescue.kernel, &rescue.disk);
+        self.expect("LAB-RESCUE", patience(120));
+        self.expect(PROMPT, patience(60));
     }
 
     /// Switches a box on whose init is a shell (`append("init=/bin/sh")`), and does what the real init would do first.

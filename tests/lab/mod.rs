@@ -17,7 +17,7 @@ mod ssh;
 mod stories;
 mod tools;
 
-use firmware::{Firmware, Parts};
+use firmware::{Firmware, Parts, Rescue};
 use flash_file::Expected;
 use kind::Kind;
 use machine::Machine;

@@ -1,6 +1,6 @@
 //! What users do with their boxes, and what happens then. One story a file, told on each kind of box where that says more.
 
-use super::{Expected, Firmware, Kind, Machine, Parts, tools};
+use super::{Expected, Firmware, Kind, Machine, Parts, Rescue, tools};
 
 /// Makes a test of `$tell` on each of these kinds of box.
 macro_rules! on {
@@ -22,6 +22,7 @@ mod in_place;
 mod little_memory;
 mod over_the_network;
 mod power_cut;
+mod power_cuts_while_writing;
 mod refusals;
 mod restart_line;
 mod tampered;
