@@ -8,11 +8,13 @@ pub mod backup;
 pub mod content;
 mod cramfs;
 mod jffs2;
+pub mod pat;
 mod qnap_recovery;
 pub mod signature;
 pub mod source;
 mod squashfs;
 pub mod store;
+pub mod tar;
 pub mod uimage;
 
 use content::Content;
