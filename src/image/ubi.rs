@@ -40,7 +40,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     let mut size = None;
     for size_here in BLOCKS.map(|bits| 1u64 << bits) {
         let at = range.start + size_here;
-        if store.read_head(&(at.min(range.end)..range.end), &mut header)? && is_whole(&header, b"UBI#") {
+        if store.read_head(&(at.min(range.end)..range.end), &mut header)? && header.starts_with(b"UBI#") {
             size = Some(size_here);
             break;
         }

@@ -154,6 +154,8 @@ impl Packed {
             0 => Err(bad(format_args!("there is nothing inside the {}", codec.as_str()))),
             length => {
                 opened.packing.length = length;
+                // Its last bytes are at hand, where the metadata would be.
+                opened.state = RefCell::new(state);
                 Ok(opened)
             }
         }
