@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::bzip2::Bzip2;
 use super::gzip::Gzip;
 use super::{Cursor, WINDOW};
 use crate::image::store::Store;
@@ -64,8 +65,8 @@ impl Codec {
         store.read_exact_at(0, &mut head[..take])?;
         let window = match self {
             Codec::Gzip => Some(32 << 10),
-            // The block, four bytes a byte, and its output.
-            Codec::Bzip2 => Some(u64::from(head[3].saturating_sub(b'0')) * 500_000),
+            // A block, four bytes a byte.
+            Codec::Bzip2 => Some(u64::from(head[3].saturating_sub(b'0')) * 400_000),
             Codec::Lzma => Fields(&head).le32(1).map(u64::from),
             Codec::Xz => xz_window(&head),
             Codec::Zstd => zstd_window(&head),
@@ -90,7 +91,7 @@ impl Codec {
         Ok(match self {
             Codec::Gzip => Box::new(Gzip::new(cursor)),
             Codec::Xz => Box::new(XzReader::new_mem_limit(BufReader::new(cursor), true, LIMIT)),
-            Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(BufReader::new(cursor))),
+            Codec::Bzip2 => Box::new(Bzip2::new(cursor)),
             Codec::Lzma => Box::new(Whole {
                 decoder: LzmaReader::new_mem_limit(BufReader::new(cursor), LIMIT, None)?,
                 input: |decoder| decoder.inner_mut(),

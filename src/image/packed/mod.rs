@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bzip2;
 mod codec;
 mod gzip;
 
