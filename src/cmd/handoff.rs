@@ -4,6 +4,7 @@
 
 use crate::cli::Keep;
 use crate::error::{Context, Failure, Result};
+use crate::image::packed::Packing;
 use crate::plan::Write;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -18,6 +19,8 @@ pub struct Job {
     pub writes: Vec<Write>,
     /// The image's checksum.
     pub sha256: String,
+    /// How it is packed, if it is.
+    pub packing: Option<Packing>,
     /// `--board`, when the box was not recognised by itself.
     pub board: Option<String>,
     /// `--no-rollback` and `--mark-bad`.

@@ -20,8 +20,6 @@ pub(super) struct Scratch {
     wanted: Vec<u8>,
     /// What is on the flash, a chunk at a time.
     found: Vec<u8>,
-    /// What the image has there.
-    image: Vec<u8>,
 }
 
 /// What a block needs.
@@ -60,61 +58,65 @@ impl Scratch {
         Scratch {
             wanted: vec![0; largest],
             found: vec![0; CHUNK],
-            image: vec![0; CHUNK],
         }
     }
 
-    /// Compares the block with the image chunk by chunk, until `each`, which is given wanted and found bytes, says that
-    /// enough was seen. Answers whether ECC vouches for what was read.
+    /// Reads what the image has for the block. The image is read once and in ascending order: a packed one begins anew at
+    /// each look back.
+    fn load(&mut self, step: &BlockStep, image: &Store) -> Result<(), String> {
+        self.wanted.resize((step.block.end - step.block.start) as usize, 0);
+        let length = (step.image.end - step.image.start) as usize;
+        image
+            .read_exact_at(step.image.start, &mut self.wanted[..length])
+            .map_err(|error| format!("the image in RAM cannot be read: {error}"))
+    }
+
+    /// Compares what was loaded with the block chunk by chunk, until `each`, which is given wanted and found bytes, says
+    /// that enough was seen. Answers whether ECC vouches for what was read.
     fn compare(
         &mut self,
         flash: &mut dyn Flash,
         step: &BlockStep,
-        image: &Store,
         mut each: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<bool, String> {
         let before = flash.ecc_stats().map_err(|e| e.to_string())?;
-        let length = step.image.end - step.image.start;
-        let mut at = 0;
-        while at < length {
-            let take = CHUNK.min((length - at) as usize);
-            let wanted = &mut self.image[..take];
-            image
-                .read_exact_at(step.image.start + at, wanted)
-                .map_err(|error| format!("the image in RAM cannot be read: {error}"))?;
-            let found = &mut self.found[..take];
-            flash.read(step.block.start + at, found).map_err(|e| e.to_string())?;
+        let length = (step.image.end - step.image.start) as usize;
+        for (index, wanted) in self.wanted[..length].chunks(CHUNK).enumerate() {
+            let found = &mut self.found[..wanted.len()];
+            let at = step.block.start + (index * CHUNK) as u64;
+            flash.read(at, found).map_err(|e| e.to_string())?;
             if !each(wanted, found) {
                 break;
             }
-            at += take as u64;
         }
         let after = flash.ecc_stats().map_err(|e| e.to_string())?;
         Ok(!uncorrectable(before, after))
     }
 
-    /// Whether the block begins with its bytes of the image. Stops reading at the first difference.
+    /// Whether the block begins with its bytes of the image. Stops reading the flash at the first difference.
     pub fn same(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<bool, String> {
+        self.load(step, image)?;
         let mut same = true;
-        let vouched = self.compare(flash, step, image, |wanted, found| {
+        let vouched = self.compare(flash, step, |wanted, found| {
             same = wanted == found;
             same
         })?;
         Ok(same && vouched)
     }
 
-    /// What the block needs. Reads no further than the answer is open.
+    /// What the block needs. Reads the flash no further than the answer is open, and leaves the image's bytes loaded.
     pub fn judge(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<Verdict, String> {
+        self.load(step, image)?;
         // A page of NAND takes no second program, even one that only clears bits.
         let may_clear = flash.geometry().can_clear_bits() && !flash.geometry().kind.is_nand();
         let (mut same, mut clears) = (true, may_clear);
-        let vouched = self.compare(flash, step, image, |wanted, found| {
+        let vouched = self.compare(flash, step, |wanted, found| {
             if wanted != found {
                 same = false;
                 clears &= wanted
                     .iter()
                     .zip(found)
-                    .all(|(wanted, found)| wanted & found == *wanted);
+                    .all(|(wanted, found)| wanted & *found == *wanted);
             }
             same || clears
         })?;
@@ -142,14 +144,16 @@ impl Scratch {
         Ok(true)
     }
 
-    /// Puts together what the block is to hold: the image, and behind its end what is there now (law 4).
+    /// Puts together what the block is to hold: the image, and behind its end what is there now.
     pub fn prepare(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<(), String> {
+        self.load(step, image)?;
+        self.keep_tail(flash, step)
+    }
+
+    /// Puts behind the image's end what the block holds there now (law 4).
+    pub fn keep_tail(&mut self, flash: &mut dyn Flash, step: &BlockStep) -> Result<(), String> {
         let size = (step.block.end - step.block.start) as usize;
         let length = (step.image.end - step.image.start) as usize;
-        self.wanted.resize(size, 0);
-        image
-            .read_exact_at(step.image.start, &mut self.wanted[..length])
-            .map_err(|error| format!("the image in RAM cannot be read: {error}"))?;
         if length < size {
             // Reads begin on pages, whose edges the image's end need not know.
             let page = flash.geometry().write_size.max(1) as usize;

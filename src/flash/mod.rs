@@ -222,7 +222,7 @@ fn put(
         return Ok(());
     }
     history.keep(index, flash, step)?;
-    scratch.prepare(flash, step, image)?;
+    scratch.keep_tail(flash, step)?;
     run.touched = true;
     if verdict == Verdict::OnlyClearsBits && scratch.program_once(flash, step.block.clone()).is_ok() {
         return Ok(());

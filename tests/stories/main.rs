@@ -18,4 +18,7 @@ mod s07_contract;
 mod s08_trust;
 mod s09_sources;
 mod s10_boards;
+mod s11_containers;
+mod s12_formats;
+mod s13_hostile;
 mod s14_campaign;
