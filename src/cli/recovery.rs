@@ -124,12 +124,12 @@ pub enum Recovery {
 pub const VERBS: &[VerbRow] = &[
     VerbRow {
         name: "recovery create",
-        operands: &["FILE|DIR"],
+        operands: &["FILE"],
         summary: "make a QNAP recovery image of a backup, of this box, or of an installer",
         text: "Of this box (or --sim DIR) as it runs; with --from DIR of copies of its partitions, as backup makes\n\
                them or as files mtd0, mtd1, …; with --kernel and --initrd besides, of an installer: both are padded\n\
-               with zeros to their partitions, and the rest comes from the copies. Into a directory it is written\n\
-               under the name that the box asks for.",
+               with zeros to their partitions, and the rest comes from the copies. FILE may be a directory: the image is\n\
+               then written into it under the name that the box asks for.",
     },
     VerbRow {
         name: "recovery check",

@@ -18,3 +18,5 @@ mod s07_contract;
 mod s08_trust;
 mod s09_sources;
 mod s10_boards;
+mod s20_recovery;
+mod s21_recovery_network;
