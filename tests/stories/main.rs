@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+mod cable;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod simbox;
@@ -19,4 +20,5 @@ mod s08_trust;
 mod s09_sources;
 mod s10_boards;
 mod s20_recovery;
-mod s21_recovery_network;
+mod s21_recovery_tftp;
+mod s22_recovery_dhcp;
