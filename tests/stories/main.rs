@@ -22,3 +22,4 @@ mod s10_boards;
 mod s20_recovery;
 mod s21_recovery_tftp;
 mod s22_recovery_dhcp;
+mod s23_recovery_check;

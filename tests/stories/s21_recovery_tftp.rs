@@ -155,6 +155,12 @@ fn on_loopback(port: u16, image: &std::path::Path) -> (Server, Client) {
     (server, Client(socket))
 }
 
+/// A read request: the name, the mode, and options with their values.
+fn request(words: &str) -> Vec<u8> {
+    let words: Vec<u8> = words.bytes().map(|byte| if byte == b' ' { 0 } else { byte }).collect();
+    [b"\0\x01", &words[..], b"\0"].concat()
+}
+
 fn free_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -169,7 +175,7 @@ fn a_client_that_repeats_itself_and_loses_packets_gets_each_byte_once() {
     fs::write(&path, &image).unwrap();
     let port = free_port();
     let (server, client) = on_loopback(port, &path);
-    let request = b"\0\x01qnapimg.bin\0octet\0blksize\065464\0timeout\01\0tsize\00\0";
+    let request = &request("qnapimg.bin octet blksize 65464 timeout 1 tsize 0");
     client.send(("127.0.0.1", port), request);
     client.send(("127.0.0.1", port), request);
     let (oack, transfer) = client.next();
@@ -226,7 +232,7 @@ fn a_window_of_blocks_goes_out_at_once_and_rubbish_is_answered_by_an_error() {
     assert!(String::from_utf8_lossy(&client.next().0).contains("octet"));
     client.send(
         ("127.0.0.1", port),
-        b"\0\x01/qnapimg.bin\0OCTET\0blksize\01024\0windowsize\08\0",
+        &request("/qnapimg.bin OCTET blksize 1024 windowsize 8"),
     );
     let (oack, transfer) = client.next();
     assert_eq!(oack[..2], [0, 6]);
