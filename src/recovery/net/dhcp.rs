@@ -272,7 +272,10 @@ mod tests {
             let reply = Message::decode(&mut Decoder::new(&bytes)).unwrap();
             assert_eq!(reply.opts().msg_type(), answered);
             assert_eq!((reply.yiaddr(), reply.siaddr()), (LEASE.ip, LEASE.server));
-            assert_eq!(reply.fname_str().unwrap().unwrap(), "F_TS-219_debian");
+            assert_eq!(
+                reply.fname_str().unwrap().unwrap().trim_end_matches('\0'),
+                "F_TS-219_debian"
+            );
             assert_eq!(reply.xid(), 7);
         }
     }
