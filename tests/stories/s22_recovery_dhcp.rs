@@ -74,19 +74,24 @@ fn udhcpc_is_told_what_the_entry_of_the_page_says_and_gets_the_image() {
 
 #[test]
 fn dhclient_is_told_the_same() {
+    dhclient(&[], &[]);
+}
+
+#[test]
+fn so_it_is_on_ports_that_need_no_root() {
+    dhclient(&["--port", "6767", "--tftp-port", "6969"], &["-p", "6768"]);
+}
+
+fn dhclient(ports: &[&str], options: &[&str]) {
     let cable = Cable::new("192.168.1.2/24", None);
     cable.image(&TS219, "F_TS-219_debian");
-    let mut server = cable.serve(&[&ENTRY[..], &["F_TS-219_debian"]].concat());
+    let mut server = cable.serve(&[&ENTRY[..], ports, &["F_TS-219_debian"]].concat());
     let told = cable.path("told");
     let script = script(&cable, &format!("set >>'{}'", told.display()));
     let (lease, pid) = (cable.path("lease"), cable.path("pid"));
     let [lease, pid] = [&lease, &pid].map(|path| path.to_str().unwrap());
-    let output = cable.client(
-        "timeout",
-        &[
-            "30", "dhclient", "-1", "-sf", &script, "-lf", lease, "-pf", pid, "egiga0",
-        ],
-    );
+    let args = ["30", "dhclient", "-1", "-sf", &script, "-lf", lease, "-pf", pid];
+    let output = cable.client("timeout", &[&args[..], options, &["egiga0"]].concat());
     let number = fs::read_to_string(pid).unwrap_or_default();
     if !number.trim().is_empty() {
         let _ = Command::new("kill").arg(number.trim()).output();
