@@ -1,7 +1,8 @@
 //! Replaces the firmware of a small Linux box from inside the running system.
 //!
 //! The parts: [`board`] says what the box is, [`image`] what the file is, [`plan`] which bytes go where,
-//! [`preflight`] whether that may be, [`flash`] does it. [`cmd`] has a file for each verb.
+//! [`preflight`] whether that may be, [`flash`] does it. [`recovery`] knows what the boot loader itself can write.
+//! [`cmd`] has a file for each verb.
 
 pub mod board;
 pub mod cli;
@@ -13,5 +14,6 @@ pub mod lock;
 pub mod plan;
 pub mod preflight;
 pub mod record;
+pub mod recovery;
 pub mod report;
 pub mod units;

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::table::{self, FLAGS, Flag, VERBS};
+use super::table::{self, Flag, VerbRow};
 use std::fmt::Write;
 
 const EXIT_CODES: &str = "\
@@ -11,11 +11,12 @@ Exit codes: 0 done · 1 verify differs · 64 usage · 65 image bad · 66 image n
  78 refused by a check
 ";
 
-/// The page of one verb, or the overview.
+/// The page of one verb, the list of a group, or the overview.
 pub fn text(verb: Option<&str>) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = match verb {
+        Some(group) if table::group(group).next().is_some() => rows(&mut out, table::group(group)),
         Some(verb) => page(&mut out, verb),
         None => overview(&mut out),
     };
@@ -34,17 +35,20 @@ fn overview(out: &mut String) -> std::fmt::Result {
         "  flasher plan image.bin     what would happen\n  flasher apply image.bin    do it\n"
     )?;
     writeln!(out, "Usage: flasher [-q|-v] [--format text|json] VERB\n")?;
-    for verb in VERBS {
-        let call = format!("{} {}", verb.name, verb.operands.join(" "));
-        writeln!(out, "  {call:<22} {}", verb.summary)?;
-    }
+    rows(out, table::verbs())?;
     writeln!(out)?;
-    FLAGS
-        .iter()
+    table::flags()
         .filter(|flag| flag.verbs.is_empty())
         .try_for_each(|flag| row(out, flag))?;
     writeln!(out, "\n`flasher VERB --help` lists the options of a verb.\n")?;
     out.write_str(EXIT_CODES)
+}
+
+fn rows(out: &mut String, mut verbs: impl Iterator<Item = &'static VerbRow>) -> std::fmt::Result {
+    verbs.try_for_each(|verb| {
+        let call = format!("{} {}", verb.name, verb.operands.join(" "));
+        writeln!(out, "  {call:<22} {}", verb.summary)
+    })
 }
 
 fn page(out: &mut String, name: &str) -> std::fmt::Result {
@@ -60,8 +64,7 @@ fn page(out: &mut String, name: &str) -> std::fmt::Result {
         writeln!(out, "\n{}", verb.text)?;
     }
     writeln!(out)?;
-    FLAGS
-        .iter()
+    table::flags()
         .filter(|flag| flag.serves(Some(name)))
         .try_for_each(|flag| row(out, flag))?;
     writeln!(out)?;

@@ -4,15 +4,17 @@
 #![forbid(unsafe_code)]
 
 mod help;
+pub mod recovery;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Failure, Result};
 use lexopt::{Arg, Parser, ValueExt};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
-pub use table::VERBS;
-use table::{FLAGS, Flag};
+use table::Flag;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +152,8 @@ pub enum Verb {
         /// The directory to make.
         dir: PathBuf,
     },
+    /// What has to do with a box's recovery mode.
+    Recovery(recovery::Recovery),
     /// Print a text (`--help`, `--version`).
     Print(String),
 }
@@ -159,6 +163,7 @@ pub enum Verb {
 struct Raw {
     global: Global,
     apply: Apply,
+    recovery: recovery::Raw,
     positional: Vec<String>,
 }
 
@@ -199,29 +204,43 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)>
     let Some(verb) = verb else {
         return Err(Failure::usage("no verb given"));
     };
+    if table::group(verb).next().is_some() {
+        return Err(Failure::usage(format_args!("{verb} needs one of {}", members(verb))));
+    }
     let global = raw.global.clone();
     Ok((global, finish(verb, raw)?))
 }
 
-/// The first free word is the verb, and `help VERB` works as people type it.
+/// The first free word is the verb, or a group of verbs whose member is the next word.
 fn positional(verb: &mut Option<&'static str>, raw: &mut Raw, value: OsString) -> Result<()> {
     let word = text(value)?;
-    if verb.is_some() {
-        raw.positional.push(word);
-        return Ok(());
-    }
-    let known = VERBS.iter().find(|known| known.name == word);
-    *verb = Some(
-        known
-            .ok_or_else(|| Failure::usage(format_args!("there is no verb {word:?}")))?
-            .name,
-    );
+    *verb = Some(match *verb {
+        None => table::verbs()
+            .map(|known| known.name.split_once(' ').map_or(known.name, |(group, _)| group))
+            .find(|known| *known == word)
+            .ok_or_else(|| Failure::usage(format_args!("there is no verb {word:?}")))?,
+        Some(group) if table::group(group).next().is_some() => table::group(group)
+            .map(|known| known.name)
+            .find(|known| known.split_once(' ').is_some_and(|(_, member)| member == word))
+            .ok_or_else(|| Failure::usage(format_args!("{group} knows {}, not {word:?}", members(group))))?,
+        Some(verb) => {
+            raw.positional.push(word);
+            verb
+        }
+    });
     Ok(())
 }
 
+/// The second words of a group.
+fn members(group: &str) -> String {
+    let members: Vec<_> = table::group(group)
+        .filter_map(|verb| Some(verb.name.split_once(' ')?.1))
+        .collect();
+    members.join(", ")
+}
+
 fn find(arg: &Arg<'_>) -> Result<&'static Flag> {
-    FLAGS
-        .iter()
+    table::flags()
         .find(|flag| match arg {
             Arg::Long(name) => flag.long == *name || flag.alias == Some(name),
             Arg::Short(name) => flag.shorts.contains(*name),
@@ -254,6 +273,9 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     let apply = &mut raw.apply;
     let value = value.map(text).transpose()?.unwrap_or_default();
+    if recovery::FLAGS.iter().any(|known| known.long == flag) {
+        return raw.recovery.set(flag, value);
+    }
     match flag {
         "quiet" => raw.global.verbosity = Verbosity::Quiet,
         "verbose" => raw.global.verbosity = Verbosity::Verbose,
@@ -302,10 +324,14 @@ fn sha256(value: &str) -> Result<String> {
 
 fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
     let Raw {
-        mut apply, positional, ..
+        mut apply,
+        recovery,
+        positional,
+        ..
     } = raw;
     let wanted = table::verb(verb).operands;
-    if positional.len() != wanted.len() {
+    let least = wanted.iter().filter(|operand| !operand.starts_with('[')).count();
+    if !(least..=wanted.len()).contains(&positional.len()) {
         return Err(Failure::usage(format_args!(
             "{verb} takes {}, but {} given",
             match wanted.is_empty() {
@@ -346,81 +372,15 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             at: apply.at,
             parts: apply.parts,
         }),
-        "sim" => {
-            let what = operand();
-            if what != "create" {
-                return Err(Failure::usage(format_args!("sim knows create, not {what:?}")));
-            }
-            Verb::SimCreate {
-                board: operand(),
-                dir: operand().into(),
-            }
-        }
+        "sim create" => Verb::SimCreate {
+            board: operand(),
+            dir: operand().into(),
+        },
+        _ if verb.starts_with("recovery ") => Verb::Recovery(recovery.finish(verb, operands.next(), apply)?),
         _ => Verb::Print(help::text(None)),
     })
 }
 
 fn version() -> String {
     concat!("flasher ", env!("CARGO_PKG_VERSION")).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::error::Exit;
-
-    fn run(line: &str) -> Result<(Global, Verb)> {
-        parse(line.split_whitespace().map(OsString::from))
-    }
-
-    #[test]
-    fn every_flag_of_the_table_is_understood() {
-        for flag in FLAGS {
-            let verb = flag.verbs.first().copied().unwrap_or("apply");
-            let operands = table::verb(verb).operands.join(" ");
-            let value = match flag.long {
-                "format" => "json".into(),
-                "sha256" => "0".repeat(64),
-                _ => "x".to_owned(),
-            };
-            let mut names = vec![format!("--{}", flag.long)];
-            names.extend(flag.alias.map(|alias| format!("--{alias}")));
-            names.extend(flag.shorts.chars().map(|short| format!("-{short}")));
-            for name in names {
-                let value = flag.value.map(|_| value.as_str()).unwrap_or_default();
-                let line = format!("{verb} {name} {value} {operands}");
-                assert!(run(&line).is_ok(), "{line}: {:?}", run(&line).err());
-            }
-        }
-    }
-
-    #[test]
-    fn plan_is_apply_that_touches_nothing() {
-        let of = |line| match run(line).unwrap().1 {
-            Verb::Apply(apply) => apply,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(of("plan x"), of("apply -n x"));
-        assert_eq!(of("apply --test x"), of("apply -T x"));
-        assert_eq!(of("apply --part a,b --part=c x").parts, ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn a_wrong_line_is_a_usage_error_and_never_a_guess() {
-        for line in [
-            "",
-            "aply x",
-            "apply",
-            "apply a b",
-            "apply --part a,,b x",
-            "apply --sha256 12 x",
-            "apply --nope x",
-            "devices --part a",
-            "sim make a b",
-            "--format xml devices",
-        ] {
-            assert_eq!(run(line).unwrap_err().exit, Exit::Usage, "{line}");
-        }
-    }
 }

@@ -4,9 +4,9 @@
 
 /// A verb.
 pub struct VerbRow {
-    /// The word on the command line.
+    /// The word on the command line, or two of them: a group and what it does (`sim create`).
     pub name: &'static str,
-    /// What follows it.
+    /// What follows it; those in brackets may be left out.
     pub operands: &'static [&'static str],
     /// One line for the list of verbs.
     pub summary: &'static str,
@@ -37,13 +37,29 @@ impl Flag {
     }
 }
 
+/// Every verb: those of the box, then those of its recovery mode.
+pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
+    VERBS.iter().chain(super::recovery::VERBS)
+}
+
+/// Every flag, likewise.
+pub fn flags() -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().chain(super::recovery::FLAGS)
+}
+
 /// The verb of that name; the table's first one for a name that is not there, which the parser excludes.
 pub fn verb(name: &str) -> &'static VerbRow {
-    VERBS.iter().find(|verb| verb.name == name).unwrap_or(&VERBS[0])
+    verbs().find(|verb| verb.name == name).unwrap_or(&VERBS[0])
+}
+
+/// The verbs of a group: `recovery` has `recovery create`, `recovery check` and so on. Empty for a word that is
+/// no group.
+pub fn group(word: &str) -> impl Iterator<Item = &'static VerbRow> {
+    verbs().filter(move |verb| verb.name.split_once(' ').is_some_and(|(group, _)| group == word))
 }
 
 /// Every verb, in the order in which a newcomer meets them.
-pub const VERBS: &[VerbRow] = &[
+const VERBS: &[VerbRow] = &[
     VerbRow {
         name: "apply",
         operands: &["IMAGE"],
@@ -96,8 +112,8 @@ pub const VERBS: &[VerbRow] = &[
         text: "",
     },
     VerbRow {
-        name: "sim",
-        operands: &["create", "BOARD", "DIR"],
+        name: "sim create",
+        operands: &["BOARD", "DIR"],
         summary: "make a simulated box in DIR; every verb works on it with --sim DIR",
         text: "DIR/flash.bin is the blank chip in physical order, DIR/board.json its description.",
     },
@@ -105,10 +121,21 @@ pub const VERBS: &[VerbRow] = &[
 
 const APPLY: &[&str] = &["apply", "plan", "restore"];
 const WRITES: &[&str] = &["apply", "plan", "restore", "verify", "backup"];
-const BOXES: &[&str] = &["apply", "plan", "restore", "verify", "devices", "backup", "status"];
+const BOXES: &[&str] = &[
+    "apply",
+    "plan",
+    "restore",
+    "verify",
+    "devices",
+    "backup",
+    "status",
+    "recovery create",
+    "recovery name",
+];
+const FORCEABLE: &[&str] = &["apply", "plan", "restore", "recovery create", "recovery serve"];
 
 /// Every flag. `--help` and `--version` are the parser's own.
-pub const FLAGS: &[Flag] = &[
+const FLAGS: &[Flag] = &[
     Flag {
         long: "dry-run",
         alias: Some("test"),
@@ -138,7 +165,7 @@ pub const FLAGS: &[Flag] = &[
         alias: None,
         shorts: "",
         value: Some("CHECK[,CHECK…]"),
-        verbs: APPLY,
+        verbs: FORCEABLE,
         help: "override these checks by name; plan says which can be",
     },
     Flag {

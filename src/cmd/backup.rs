@@ -82,7 +82,10 @@ pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut
 }
 
 /// Writes a file under another name, and gives it its own when it is complete and on the disk.
-fn replace<T>(dir: &Path, name: &str, fill: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
+///
+/// # Errors
+/// Those of `fill` and of the file system; what was there before is then still there.
+pub fn replace<T>(dir: &Path, name: &str, fill: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
     let unfinished = dir.join(format!(".{name}.unfinished"));
     let result = File::create(&unfinished)
         .context(unfinished.display())
@@ -103,7 +106,15 @@ fn replace<T>(dir: &Path, name: &str, fill: impl FnOnce(&mut File) -> Result<T>)
 }
 
 /// Reads the good blocks and answers their SHA-256.
-fn read_out(board: &Board, partition: &Partition, file: &mut File, progress: &mut dyn FnMut(u64)) -> Result<String> {
+///
+/// # Errors
+/// Flash that cannot be read or corrected, and a file that cannot be written.
+pub fn read_out(
+    board: &Board,
+    partition: &Partition,
+    file: &mut File,
+    progress: &mut dyn FnMut(u64),
+) -> Result<String> {
     let mut flash = board.open(partition)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 16 << 10];

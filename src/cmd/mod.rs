@@ -9,6 +9,7 @@ pub mod devices;
 mod handoff;
 pub mod inspect;
 pub mod pid_one;
+pub mod recovery;
 pub mod sim;
 pub mod status;
 pub mod verify;
@@ -32,6 +33,7 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Backup(options) => backup::run(&options, reporter),
         Verb::Status(at) => status::run(&at, reporter),
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
+        Verb::Recovery(verb) => recovery::run(&verb, reporter),
         Verb::Print(text) => {
             reporter.line(&text);
             Ok(Exit::Done)

@@ -22,11 +22,16 @@ pub fn file_name(mtd: u32, name: &str) -> String {
     format!("mtd{mtd}.{name}.bin")
 }
 
-struct Member {
-    mtd: u32,
-    partition: String,
-    path: PathBuf,
-    sha256: String,
+/// The copy of one partition.
+pub struct Member {
+    /// The number of the partition.
+    pub mtd: u32,
+    /// Its name, as far as a file name can tell.
+    pub partition: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The SHA-256 that it is to have, in lower-case hexadecimal digits.
+    pub sha256: String,
 }
 
 /// The copies in a directory, in the order of their numbers.
@@ -78,6 +83,11 @@ impl Backup {
             true => Err(bad(dir, format_args!("{SUMS} lists no partition"))),
             false => Ok(Backup { members }),
         }
+    }
+
+    /// The copies, in the order of their numbers.
+    pub fn members(&self) -> &[Member] {
+        &self.members
     }
 
     /// Bytes of all copies.

@@ -51,8 +51,8 @@ impl Meter {
             total => (done.saturating_mul(100) / total).min(99),
         };
         let step = if self.bar { 1 } else { STEP };
-        // What is over in a moment is not worth twenty lines, unless it changes the flash.
-        let changes = ["writing", "verifying"].contains(&phase);
+        // What is over in a moment is not worth twenty lines, unless it changes the flash or leads to that.
+        let changes = ["writing", "verifying", "sending"].contains(&phase);
         if !changes && !self.bar && self.begun.elapsed() < PATIENCE {
             return None;
         }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+mod cable;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod simbox;
@@ -22,3 +23,7 @@ mod s11_containers;
 mod s12_formats;
 mod s13_hostile;
 mod s14_campaign;
+mod s20_recovery;
+mod s21_recovery_tftp;
+mod s22_recovery_dhcp;
+mod s23_recovery_check;

@@ -1,0 +1,72 @@
+//! What is understood, and what is not.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::error::Exit;
+
+fn run(line: &str) -> Result<(Global, Verb)> {
+    parse(line.split_whitespace().map(OsString::from))
+}
+
+#[test]
+fn every_flag_of_the_table_is_understood() {
+    for flag in table::flags() {
+        let verb = flag.verbs.first().copied().unwrap_or("apply");
+        let operands = table::verb(verb).operands.join(" ");
+        let value = match flag.long {
+            "format" => "json".into(),
+            "sha256" => "0".repeat(64),
+            "mac" => "00:50:43:3c:3b:5d".into(),
+            "ip" | "address" => "192.168.1.2".into(),
+            "port" | "tftp-port" => "6900".into(),
+            "for" => "dnsmasq".into(),
+            "kernel" => "x --initrd x --from x".into(),
+            "initrd" => "x --kernel x --from x".into(),
+            _ => "x".to_owned(),
+        };
+        let mut names = vec![format!("--{}", flag.long)];
+        names.extend(flag.alias.map(|alias| format!("--{alias}")));
+        names.extend(flag.shorts.chars().map(|short| format!("-{short}")));
+        for name in names {
+            let value = flag.value.map(|_| value.as_str()).unwrap_or_default();
+            let line = format!("{verb} {name} {value} {operands}");
+            assert!(run(&line).is_ok(), "{line}: {:?}", run(&line).err());
+        }
+    }
+}
+
+#[test]
+fn plan_is_apply_that_touches_nothing() {
+    let of = |line| match run(line).unwrap().1 {
+        Verb::Apply(apply) => apply,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(of("plan x"), of("apply -n x"));
+    assert_eq!(of("apply --test x"), of("apply -T x"));
+    assert_eq!(of("apply --part a,b --part=c x").parts, ["a", "b", "c"]);
+}
+
+#[test]
+fn a_wrong_line_is_a_usage_error_and_never_a_guess() {
+    for line in [
+        "",
+        "aply x",
+        "apply",
+        "apply a b",
+        "apply --part a,,b x",
+        "apply --sha256 12 x",
+        "apply --nope x",
+        "devices --part a",
+        "sim make a b",
+        "sim",
+        "recovery",
+        "recovery bake",
+        "recovery create",
+        "recovery name a b",
+        "recovery serve --mac 12:34 x",
+        "--format xml devices",
+    ] {
+        assert_eq!(run(line).unwrap_err().exit, Exit::Usage, "{line}");
+    }
+}

@@ -1,0 +1,274 @@
+//! `recovery create`: the partitions one behind the other, as the boot loader wants them.
+
+#![forbid(unsafe_code)]
+
+use super::copies::{Copies, Copy, at, length};
+use super::{accept, unreadable};
+use crate::board::profile::Profile;
+use crate::board::{Board, Partition};
+use crate::cli::recovery::Create;
+use crate::cmd::backup::{read_out, replace};
+use crate::error::{Context, Exit, Failure, Result};
+use crate::image::backup::SUMS;
+use crate::image::source::Source;
+use crate::preflight;
+use crate::recovery::{Layout, Mode, Slot, boards, check};
+use crate::report::Reporter;
+use crate::units::{Grouped, Size, hex};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    image: &'a Path,
+    board: &'a str,
+    size: u64,
+    sha256: &'a str,
+    names: &'a [String],
+    parts: Vec<PartReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct PartReport<'a> {
+    mtd: u32,
+    name: &'a str,
+    source: String,
+}
+
+/// Where the bytes of a slot come from.
+enum Piece<'a> {
+    Flash(&'a Partition),
+    Copy(&'a Copy),
+    /// Filled up with zeros, as `dd conv=sync` does.
+    Padded(&'a Path),
+}
+
+/// Makes the image.
+///
+/// # Errors
+/// Sources that are missing, too long or damaged, and an image that no box would start from.
+pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
+    match &options.from {
+        None => {
+            preflight::root(options.at.sim.is_some())?;
+            let board = Board::discover(&options.at)?;
+            preflight::usable(&board)?;
+            let layout = Layout::wanted(&board.profile)?;
+            let pieces = pieces(&layout, |slot| Ok(Piece::Flash(of_this_box(&board, slot)?)))?;
+            make(options, &layout, &pieces, Some(&board), reporter)
+        }
+        Some(dir) => {
+            let copies = Copies::open(dir)?;
+            let layout = match &options.at.board {
+                Some(board) => Layout::wanted(&Profile::find(board)?)?,
+                None => copies.layout()?,
+            };
+            let installer = options.installer.as_ref();
+            let pieces = pieces(&layout, |slot| match (installer, slot.partition.mtd) {
+                (Some((kernel, _)), 1) => padded(kernel, "kernel", slot),
+                (Some((_, initrd)), 2) => padded(initrd, "initial ramdisk", slot),
+                (_, mtd) => copies.get(mtd)?.of(slot).map(Piece::Copy),
+            })?;
+            make(options, &layout, &pieces, None, reporter)
+        }
+    }
+}
+
+type Pieces<'a> = Vec<(&'a Slot, Piece<'a>)>;
+
+/// All sources are looked at before the first byte is written.
+fn pieces<'a>(layout: &'a Layout, mut of: impl FnMut(&'a Slot) -> Result<Piece<'a>>) -> Result<Pieces<'a>> {
+    layout.slots.iter().map(|slot| Ok((slot, of(slot)?))).collect()
+}
+
+fn of_this_box<'a>(board: &'a Board, slot: &Slot) -> Result<&'a Partition> {
+    board
+        .partition(&slot.partition.name)
+        .ok()
+        .filter(|partition| partition.capacity() == slot.partition.size)
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Unsupported,
+                "partition",
+                format_args!("this box has no {} of {}", slot.label(), Size(slot.partition.size)),
+            )
+            .hint("flasher devices")
+        })
+}
+
+fn padded<'a>(path: &'a Path, what: &str, slot: &Slot) -> Result<Piece<'a>> {
+    let size = length(path)?;
+    let room = slot.partition.size;
+    if size > room {
+        return Err(Failure::new(
+            Exit::Refused,
+            "size",
+            format_args!(
+                "the {what} {} has {} bytes and {} holds {}: {} bytes too many",
+                path.display(),
+                Grouped(size),
+                slot.label(),
+                Grouped(room),
+                Grouped(size - room)
+            ),
+        )
+        .hint("use the installer of an older release, whose kernel is smaller"));
+    }
+    match size {
+        0 => Err(Failure::new(
+            Exit::ImageBad,
+            "image-empty",
+            format_args!("the {what} {} is empty", path.display()),
+        )),
+        _ => Ok(Piece::Padded(path)),
+    }
+}
+
+fn make(
+    options: &Create,
+    layout: &Layout,
+    pieces: &Pieces<'_>,
+    board: Option<&Board>,
+    reporter: &mut Reporter,
+) -> Result<Exit> {
+    let into_dir = options.output.is_dir();
+    let (dir, file) = match into_dir {
+        // Its right name is known when it is made.
+        true => (options.output.as_path(), "recovery"),
+        false => split(&options.output)?,
+    };
+    let total = layout.size();
+    let report = replace(dir, file, |out| {
+        let mut done = 0;
+        for (slot, piece) in pieces {
+            let mut progress = |bytes| {
+                done += bytes;
+                reporter.progress("copying", done, total);
+            };
+            match (piece, board) {
+                (Piece::Flash(partition), Some(board)) => {
+                    read_out(board, partition, out, &mut progress)?;
+                }
+                (Piece::Copy(copy), _) => append(&copy.path, slot, out, copy.sha256.as_deref())?,
+                (Piece::Padded(path), _) => append(path, slot, out, None)?,
+                (Piece::Flash(_), None) => return Err(Failure::new(Exit::Bug, "bug", "flash without a box")),
+            }
+        }
+        let path = dir.join(format!(".{file}.unfinished"));
+        let (store, sha256) = Source::open(&path.to_string_lossy())?.in_place()?;
+        let report = check::check(&store, sha256)?.map_err(unreadable)?;
+        accept("the image", &report, &options.force, reporter)?;
+        match (into_dir, report.names.as_slice()) {
+            (false, _) | (true, [_]) => Ok(report),
+            (true, _) => Err(Failure::usage(
+                "the boot loader configuration does not tell the name that this box asks for",
+            )
+            .hint("give the image a name: that of a TS-219P+ is F_TS-219P+; flasher recovery boards lists the others")),
+        }
+    })?;
+    let mut path = dir.join(file);
+    if let (true, [right]) = (into_dir, report.names.as_slice()) {
+        let named = dir.join(right);
+        fs::rename(&path, &named).context(named.display())?;
+        path = named;
+    }
+    say(&path, layout, pieces, &report, reporter);
+    Ok(Exit::Done)
+}
+
+fn split(output: &Path) -> Result<(&Path, &str)> {
+    let file = output
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| Failure::usage(format_args!("{} is no name for a file", output.display())))?;
+    let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty());
+    Ok((dir.unwrap_or(Path::new(".")), file))
+}
+
+/// Copies a file and fills its slot up with zeros; its length was looked at before and must still be the same.
+fn append(path: &Path, slot: &Slot, out: &mut File, sha256: Option<&str>) -> Result<()> {
+    let mut file = File::open(path).map_err(at(path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    let mut room = slot.partition.size;
+    loop {
+        let got = file.read(&mut buffer).map_err(at(path))?;
+        if got == 0 {
+            break;
+        }
+        room = room.checked_sub(got as u64).ok_or_else(|| {
+            Failure::new(
+                Exit::ImageUnreadable,
+                "image-changed",
+                format_args!("{} grew while it was being read", path.display()),
+            )
+        })?;
+        hash.update(&buffer[..got]);
+        out.write_all(&buffer[..got]).context("recovery image")?;
+    }
+    if sha256.is_some_and(|listed| listed != hex(&hash.finalize())) {
+        return Err(Failure::new(
+            Exit::ImageBad,
+            "backup",
+            format_args!("{} is not what {SUMS} lists", path.display()),
+        )
+        .hint("use another backup"));
+    }
+    io::copy(&mut io::repeat(0).take(room), out).context("recovery image")?;
+    Ok(())
+}
+
+fn say(path: &Path, layout: &Layout, pieces: &Pieces<'_>, report: &check::Report, reporter: &mut Reporter) {
+    let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let source = |piece: &Piece<'_>| match piece {
+        Piece::Flash(_) => "this box".to_owned(),
+        Piece::Copy(copy) => copy.path.display().to_string(),
+        Piece::Padded(path) => path.display().to_string(),
+    };
+    if reporter.json() {
+        return reporter.object(&Report {
+            image: path,
+            board: &layout.board,
+            size: report.size,
+            sha256: &report.sha256,
+            names: &report.names,
+            parts: pieces
+                .iter()
+                .map(|(slot, piece)| PartReport {
+                    mtd: slot.partition.mtd,
+                    name: &slot.partition.name,
+                    source: source(piece),
+                })
+                .collect(),
+        });
+    }
+    for (slot, piece) in pieces {
+        reporter.detail(format_args!("{} from {}", slot.label(), source(piece)));
+    }
+    reporter.line(&format!(
+        "{}: {}, a recovery image for {}\nsha256 {}",
+        path.display(),
+        Size(report.size),
+        layout.board,
+        report.sha256
+    ));
+    let right = match (layout.mode(), report.names.as_slice()) {
+        (Mode::Fixed, _) => format!("the box asks for {}", boards::FIXED),
+        (Mode::Dhcp, [one]) => format!("the box takes a name that begins with {one}"),
+        (Mode::Dhcp, _) => "the boot loader configuration does not tell the name that the box takes (that of a \
+                            TS-219P+ is F_TS-219P+): flasher recovery boards"
+            .to_owned(),
+    };
+    reporter.line(&right);
+    let fits = match layout.mode() {
+        Mode::Fixed => file == boards::FIXED,
+        Mode::Dhcp => report.names.iter().any(|name| file.starts_with(name.as_str())),
+    };
+    if !fits && !report.names.is_empty() {
+        reporter.line("flasher recovery serve gives it that name by itself; for another server rename it");
+    }
+    reporter.line(&format!("next: flasher recovery serve {}", path.display()));
+}

@@ -1,0 +1,139 @@
+//! The network side of a recovery: DHCP and TFTP for one box and one file, read-only.
+
+#![forbid(unsafe_code)]
+
+pub mod dhcp;
+pub mod tftp;
+
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use std::net::Ipv4Addr;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What happens on the network, for the one who looks on.
+#[derive(Debug)]
+pub enum Event {
+    /// Something to be shown.
+    Said(String),
+    /// Something that a person should do something about.
+    Warned(String),
+    /// How far the image is, in bytes.
+    Progress {
+        /// Acknowledged by the box.
+        done: u64,
+        /// The whole image.
+        total: u64,
+    },
+    /// Someone has the whole image.
+    Done {
+        /// Who.
+        to: Ipv4Addr,
+    },
+    /// A socket that answers no more.
+    Broken(String),
+}
+
+/// Where events go; nobody may be listening any more.
+#[derive(Clone)]
+pub struct Events(pub Sender<Event>);
+
+impl Events {
+    fn send(&self, event: Event) {
+        let _ = self.0.send(event);
+    }
+
+    fn say(&self, text: impl Into<String>) {
+        self.send(Event::Said(text.into()));
+    }
+
+    fn warn(&self, text: impl Into<String>) {
+        self.send(Event::Warned(text.into()));
+    }
+}
+
+/// The name under which the image is served. What the box says about itself corrects a guess of ours, never the
+/// user's own word.
+#[derive(Clone, Default)]
+pub struct Name(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    text: Option<String>,
+    fixed: bool,
+}
+
+impl Name {
+    /// A name, known or not; `fixed` when the user said it.
+    pub fn new(text: Option<String>, fixed: bool) -> Name {
+        Name(Arc::new(Mutex::new(State { text, fixed })))
+    }
+
+    /// The name.
+    pub fn get(&self) -> Option<String> {
+        self.state().text.clone()
+    }
+
+    /// The box says what its file name begins with. True when the name fits now.
+    pub fn must_begin(&self, with: &str) -> bool {
+        let mut state = self.state();
+        let fits = state.text.as_ref().is_some_and(|text| text.starts_with(with));
+        if !fits && !state.fixed {
+            state.text = Some(with.to_owned());
+        }
+        fits || !state.fixed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An address of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// `eth0`.
+    pub name: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its network mask.
+    pub mask: Ipv4Addr,
+    /// Whether it leads out of this machine.
+    pub loopback: bool,
+}
+
+impl Interface {
+    /// Whether the address is on the network of this interface.
+    pub fn reaches(&self, other: Ipv4Addr) -> bool {
+        self.address & self.mask == other & self.mask
+    }
+}
+
+/// Every interface that is up and has an IPv4 address; and the names of those that are up and lead out.
+///
+/// # Errors
+/// Those of `getifaddrs(3)`.
+pub fn interfaces() -> std::io::Result<(Vec<Interface>, Vec<String>)> {
+    let mut with_address = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    for found in getifaddrs()? {
+        if !found.flags.contains(InterfaceFlags::IFF_UP) {
+            continue;
+        }
+        let loopback = found.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+        if !loopback && !names.contains(&found.interface_name) {
+            names.push(found.interface_name.clone());
+        }
+        let address = found.address.as_ref().and_then(|a| Some(a.as_sockaddr_in()?.ip()));
+        let mask = found.netmask.as_ref().and_then(|a| Some(a.as_sockaddr_in()?.ip()));
+        if let (Some(address), Some(mask)) = (address, mask) {
+            with_address.push(Interface {
+                name: found.interface_name,
+                address,
+                mask,
+                loopback,
+            });
+        }
+    }
+    Ok((with_address, names))
+}

@@ -1,0 +1,172 @@
+//! The address and the file name over DHCP: real clients stand in for the boot loader.
+
+use crate::cable::{Cable, MAC, ip};
+use crate::s20_recovery::TS219;
+use crate::simbox::{flasher, read};
+use std::fs;
+use std::process::{Command, Output};
+
+/// Writes down what a DHCP client was told, and takes the address.
+fn script(cable: &Cable, text: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = cable.path("script");
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn udhcpc(cable: &Cable, options: &[&str]) -> (Output, String) {
+    let told = cable.path("told");
+    let script = script(
+        cable,
+        &format!(
+            "[ \"$1\" = bound ] || exit 0\nip addr add $ip/$mask dev $interface\nset >'{}'",
+            told.display()
+        ),
+    );
+    let args = [
+        "udhcpc", "-f", "-q", "-n", "-t", "3", "-T", "1", "-i", "egiga0", "-s", &script,
+    ];
+    let output = cable.client("busybox", &[&args[..], options].concat());
+    (output, fs::read_to_string(told).unwrap_or_default())
+}
+
+const ENTRY: [&str; 4] = ["--mac", MAC, "--ip", "192.168.1.71"];
+
+#[test]
+fn udhcpc_is_told_what_the_entry_of_the_page_says_and_gets_the_image() {
+    for options in [&[][..], &["-O", "bootfile", "-O", "tftp"]] {
+        let cable = Cable::new("192.168.1.2/24", None);
+        let image = cable.image(&TS219, "F_TS-219_debian");
+        let server = cable.serve(&[&ENTRY[..], &["F_TS-219_debian"]].concat());
+        let (output, told) = udhcpc(&cable, options);
+        assert!(output.status.success(), "{output:?}");
+        for line in [
+            "boot_file='F_TS-219_debian'",
+            "siaddr='192.168.1.2'",
+            "ip='192.168.1.71'",
+            "mask='24'",
+        ] {
+            assert!(told.contains(line), "{line}: {told}");
+        }
+        if !options.is_empty() {
+            assert!(
+                told.contains("bootfile='F_TS-219_debian'") && told.contains("tftp='192.168.1.2'"),
+                "{told}"
+            );
+        }
+        let fetch = ["tftp", "-g", "-r", "F_TS-219_debian", "-l", "got", "192.168.1.2"];
+        let output = cable.client("busybox", &fetch);
+        assert!(
+            output.status.success() && read(&cable.path("got")) == image,
+            "{output:?}"
+        );
+        let run = server.end().exits(0);
+        for said in [
+            &format!("DHCPDISCOVER from {MAC}, vendor class \"udhcp")[..],
+            "3.5 minutes",
+            "beeps twice",
+        ] {
+            assert!(run.out.contains(said), "{said}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn dhclient_is_told_the_same() {
+    dhclient(&[], &[]);
+}
+
+#[test]
+fn so_it_is_on_ports_that_need_no_root() {
+    dhclient(&["--port", "6767", "--tftp-port", "6969"], &["-p", "6768"]);
+}
+
+fn dhclient(ports: &[&str], options: &[&str]) {
+    let cable = Cable::new("192.168.1.2/24", None);
+    cable.image(&TS219, "F_TS-219_debian");
+    let mut server = cable.serve(&[&ENTRY[..], ports, &["F_TS-219_debian"]].concat());
+    let told = cable.path("told");
+    let script = script(&cable, &format!("set >>'{}'", told.display()));
+    let (lease, pid) = (cable.path("lease"), cable.path("pid"));
+    let [lease, pid] = [&lease, &pid].map(|path| path.to_str().unwrap());
+    let args = ["30", "dhclient", "-1", "-sf", &script, "-lf", lease, "-pf", pid];
+    let output = cable.client("timeout", &[&args[..], options, &["egiga0"]].concat());
+    let number = fs::read_to_string(pid).unwrap_or_default();
+    if !number.trim().is_empty() {
+        let _ = Command::new("kill").arg(number.trim()).output();
+    }
+    assert!(output.status.success(), "{output:?}");
+    server.hears("next-server 192.168.1.2");
+    let lease = fs::read_to_string(lease).unwrap();
+    for line in [
+        "fixed-address 192.168.1.71;",
+        "filename \"F_TS-219_debian\";",
+        "option dhcp-server-identifier 192.168.1.2;",
+    ] {
+        assert!(lease.contains(line), "{line}: {lease}");
+    }
+    let told = fs::read_to_string(told).unwrap();
+    assert!(told.contains("new_next_server='192.168.1.2'"), "{told}");
+}
+
+#[test]
+fn a_box_that_says_what_it_takes_is_given_that_name() {
+    let cable = Cable::new("192.168.1.2/24", None);
+    cable.image(&TS219, "my-image");
+    let mut server = cable.serve(&[&ENTRY[..], &["my-image"]].concat());
+    let (_, told) = udhcpc(&cable, &["-V", "F_TS-219P+"]);
+    assert!(told.contains("boot_file='F_TS-219P+'"), "{told}");
+    server.hears("vendor class \"F_TS-219P+\"");
+    let output = cable.client("busybox", &["tftp", "-g", "-r", "F_TS-219", "-l", "got", "192.168.1.2"]);
+    assert!(!output.status.success(), "{output:?}");
+    server.hears("must begin with its own string, such as F_TS-219");
+    let output = cable.client("curl", &["-sS", "-o", "got", "tftp://192.168.1.2/F_TS-219P+"]);
+    assert!(output.status.success(), "{output:?}");
+    server.end().exits(0);
+    // What the user says holds, and the contradiction is said.
+    ip(&format!("-n {} addr flush dev egiga0", cable.boxed));
+    let mut server = cable.serve(&[&ENTRY[..], &["--name", "F_Q703", "my-image"]].concat());
+    let (_, told) = udhcpc(&cable, &["-V", "F_TS-219P+"]);
+    assert!(told.contains("boot_file='F_Q703'"), "{told}");
+    server.hears("the box takes only names that begin with F_TS-219P+");
+}
+
+#[test]
+fn nobody_else_is_answered_and_everybody_who_asks_is_shown() {
+    let cable = Cable::new("192.168.1.2/24", None);
+    cable.image(&TS219, "F_TS-219");
+    for (args, said) in [
+        (
+            &["--mac", "00:08:9b:01:02:03", "--ip", "192.168.1.71"][..],
+            "not the box, not answered",
+        ),
+        (
+            &["--address", "192.168.1.2"],
+            "if this is the box, --mac 00:50:43:3c:3b:5d",
+        ),
+    ] {
+        let mut server = cable.serve(&[args, &["F_TS-219"]].concat());
+        let (output, told) = udhcpc(&cable, &[]);
+        assert!(!output.status.success() && told.is_empty(), "{output:?}");
+        server.hears(&format!("DHCPDISCOVER from {MAC}"));
+        server.hears(said);
+    }
+}
+
+#[test]
+fn an_image_that_is_none_and_a_network_that_is_not_there_are_refused() {
+    let cable = Cable::new("192.168.1.2/24", None);
+    let mut image = cable.image(&TS219, "F_TS-219");
+    let path = cable.path("F_TS-219");
+    let path = path.to_str().unwrap();
+    // Outside the namespace, where nobody has that network.
+    flasher(&["recovery", "serve", "--mac", MAC, "--ip", "203.0.113.9", path]).exits(71);
+    flasher(&["recovery", "serve", "--mac", MAC, path]).exits(64);
+    image[(2 << 20) + 100] ^= 1;
+    fs::write(path, &image).unwrap();
+    flasher(&["recovery", "serve", "--mac", MAC, "--ip", "203.0.113.9", path]).exits(65);
+    fs::write(path, "short").unwrap();
+    flasher(&["recovery", "serve", path]).exits(65);
+    flasher(&["recovery", "serve", "/nonexistent"]).exits(66);
+}
