@@ -494,6 +494,7 @@ impl Looked {
                 force: options.force.clone(),
             },
             trust,
+            backup: options.backup.is_some(),
             in_place: options.in_place,
             available,
         };

@@ -8,6 +8,8 @@ pub mod backup;
 pub mod content;
 mod cramfs;
 mod jffs2;
+pub mod known;
+pub mod posix_cksum;
 mod qnap_recovery;
 pub mod signature;
 pub mod source;

@@ -18,3 +18,4 @@ mod s07_contract;
 mod s08_trust;
 mod s09_sources;
 mod s10_boards;
+mod s30_bootloader;
