@@ -9,12 +9,14 @@ pub mod content;
 mod cramfs;
 mod jffs2;
 pub mod known;
+pub mod pat;
 pub mod posix_cksum;
 mod qnap_recovery;
 pub mod signature;
 pub mod source;
 mod squashfs;
 pub mod store;
+pub mod tar;
 pub mod uimage;
 
 use content::Content;
