@@ -16,6 +16,10 @@ fn main() -> ExitCode {
         Wakeup::Prepared(root) => root.enter(),
         Wakeup::NothingToDo(why) => stages::boot_on(&why),
     }
+    if cmd::updater::is_meant() {
+        let mut reporter = Reporter::new(&cli::Global::default());
+        return exit(cmd::updater::run(std::env::args_os().skip(1), &mut reporter));
+    }
     let (global, verb) = match cli::parse(std::env::args_os().skip(1)) {
         Ok(parsed) => parsed,
         Err(failure) => {

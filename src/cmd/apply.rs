@@ -9,7 +9,9 @@ use crate::cli::{self, Trust};
 use crate::error::{Context, Exit, Failure, Harm, Result};
 use crate::flash::{self, Tally};
 use crate::image::backup::Backup;
+use crate::image::pieces::Pieces;
 use crate::image::source::Source;
+use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::lock::Lock;
 use crate::plan::{Plan, Request, Route, Write};
@@ -29,6 +31,8 @@ pub enum From {
     Image,
     /// The directory of a backup.
     Backup,
+    /// The directory into which a `.pat` was unpacked.
+    Pat,
 }
 
 /// How an `apply` ends well.
@@ -154,7 +158,7 @@ fn attempt(options: &cli::Apply, from: From, reporter: &mut Reporter) -> std::re
     match &board.seat {
         Seat::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
-            let looked = Looked::into_memory(options, from)?;
+            let looked = Looked::into_memory(options, from, Some(&board))?;
             let plan = decide(&board, &looked, options, Some(board.profile.ram), reporter)?;
             match plan {
                 None => Ok(End::untouched("nothing-to-do")),
@@ -174,7 +178,7 @@ fn on_this_box(
     let _lock = Lock::of_this_box()?;
     let available = stages::memory::available();
     let root = RamRoot::create().map_err(Failure::system)?;
-    let looked = Looked::into_ram_root(options, from, root.path(), available, reporter)?;
+    let looked = Looked::into_ram_root(options, from, board, root.path(), available, reporter)?;
     let Some(plan) = decide(board, &looked, options, available, reporter)? else {
         return Ok(End::untouched("nothing-to-do"));
     };
@@ -335,6 +339,7 @@ fn staged(board: &Board, plan: Plan, options: &cli::Apply, root: RamRoot, report
         .partitions
         .iter()
         .flat_map(|partition| stages::DeviceNode::mtd(partition.mtd))
+        .chain(signal_port(board))
         .collect();
     let shell = match options.rescue_shell {
         true => Some(find_busybox()?),
@@ -364,6 +369,18 @@ fn staged(board: &Board, plan: Plan, options: &cli::Apply, root: RamRoot, report
          afterwards: flasher status",
     );
     Ok(End::untouched("handed-over"))
+}
+
+/// The serial port of LEDs and buzzer (`Documentation/admin-guide/devices.txt`: 4, 64 is ttyS0).
+fn signal_port(board: &Board) -> Option<stages::DeviceNode> {
+    let port = board.profile.signals.as_ref()?.port.as_ref()?;
+    let number: u32 = port.strip_prefix("/dev/ttyS")?.parse().ok()?;
+    Some(stages::DeviceNode {
+        name: format!("ttyS{number}"),
+        block: false,
+        major: 4,
+        minor: number.checked_add(64)?,
+    })
 }
 
 fn find_busybox() -> Result<String> {
@@ -409,21 +426,37 @@ fn unreadable(error: io::Error) -> Failure {
     Failure::new(Exit::ImageUnreadable, "image-unreadable", error)
 }
 
+/// The directory, where the operand names one. A `.pat` that is for another box is refused before anything is read.
+fn pieces(options: &cli::Apply, from: From, board: Option<&Board>) -> Result<Option<Pieces>> {
+    let dir = Path::new(&options.image);
+    Ok(match from {
+        From::Image => None,
+        From::Backup => Some(Pieces::Backup(Backup::open(dir)?)),
+        From::Pat => {
+            let pat = UnpackedPat::open(dir)?;
+            if let Some(board) = board {
+                super::updater::for_this_box(pat.unique.as_deref(), &board.profile)?;
+            }
+            Some(Pieces::Pat(pat))
+        }
+    })
+}
+
 impl Looked {
     /// Only to be looked at: a file stays where it is.
     pub(super) fn at(options: &cli::Apply, from: From) -> Result<Looked> {
-        if from == From::Backup {
-            return Looked::into_memory(options, from);
+        if from != From::Image {
+            return Looked::into_memory(options, from, None);
         }
         let (store, sha256) = Source::open(&options.image)?.in_place()?;
         Looked::finish(options, store, sha256)
     }
 
     /// To be written to a simulated box.
-    fn into_memory(options: &cli::Apply, from: From) -> Result<Looked> {
-        if from == From::Backup {
+    fn into_memory(options: &cli::Apply, from: From, board: Option<&Board>) -> Result<Looked> {
+        if let Some(pieces) = pieces(options, from, board)? {
             let mut bytes = Vec::new();
-            let image = Backup::open(Path::new(&options.image))?.copy(&mut bytes, &mut |_| ())?;
+            let image = pieces.copy(&mut bytes, &mut |_| ())?;
             return Ok(Looked {
                 name: options.image.clone(),
                 image,
@@ -438,6 +471,7 @@ impl Looked {
     fn into_ram_root(
         options: &cli::Apply,
         from: From,
+        board: &Board,
         root: &Path,
         available: Option<u64>,
         reporter: &mut Reporter,
@@ -448,11 +482,10 @@ impl Looked {
             file: &mut file,
             written: 0,
         };
-        if from == From::Backup {
-            let backup = Backup::open(Path::new(&options.image))?;
-            let length = backup.length()?;
+        if let Some(pieces) = pieces(options, from, Some(board))? {
+            let length = pieces.length()?;
             room_for(length, available)?;
-            let image = backup.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
+            let image = pieces.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
             return Ok(Looked {
                 name: options.image.clone(),
                 image,

@@ -9,6 +9,7 @@ use crate::flash::{self, Phase, Progress, Stopped, Target, Verified};
 use crate::image::store::Store;
 use crate::plan::Write;
 use crate::report::Reporter;
+use crate::report::signals::Signals;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +45,7 @@ pub fn execute(
     };
     let asked = deafen().map_err(untouched)?;
     let targets = open(board, writes, proof).map_err(untouched)?;
+    let mut signals = Signals::begin(board.profile.signals.as_ref());
     let mut observer = |progress: Progress| {
         if asked.swap(false, Ordering::Relaxed) {
             reporter.warning("asked to stop, but half-written flash does not boot: going on");
@@ -52,9 +54,13 @@ pub fn execute(
             Phase::Write => "writing",
             Phase::Verify => "verifying",
         };
+        signals.tick();
         reporter.progress(phase, progress.done, progress.total);
     };
-    flash::write(targets, store, &mut observer)?.verify(store, &mut observer)
+    let result =
+        flash::write(targets, store, &mut observer).and_then(|written| written.verify(store, &mut observer));
+    signals.end(result.is_ok());
+    result
 }
 
 /// Opens every partition before the first one is written, each found again by number, name and geometry.

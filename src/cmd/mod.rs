@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod pid_one;
 pub mod sim;
 pub mod status;
+pub mod updater;
 pub mod verify;
 
 use crate::cli::Verb;

@@ -10,6 +10,7 @@ mod cramfs;
 mod jffs2;
 pub mod known;
 pub mod pat;
+pub mod pieces;
 pub mod posix_cksum;
 mod qnap_recovery;
 pub mod signature;
@@ -18,6 +19,7 @@ mod squashfs;
 pub mod store;
 pub mod tar;
 pub mod uimage;
+pub mod unpacked_pat;
 
 use content::Content;
 use serde::Serialize;
