@@ -57,8 +57,7 @@ pub fn execute(
         signals.tick();
         reporter.progress(phase, progress.done, progress.total);
     };
-    let result =
-        flash::write(targets, store, &mut observer).and_then(|written| written.verify(store, &mut observer));
+    let result = flash::write(targets, store, &mut observer).and_then(|written| written.verify(store, &mut observer));
     signals.end(result.is_ok());
     result
 }

@@ -8,7 +8,11 @@ pub mod backup;
 pub mod devices;
 mod handoff;
 pub mod inspect;
+#[cfg(feature = "host")]
+pub mod pat;
 pub mod pid_one;
+#[cfg(feature = "host")]
+pub mod qpkg;
 pub mod sim;
 pub mod status;
 pub mod updater;
@@ -33,6 +37,10 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Backup(options) => backup::run(&options, reporter),
         Verb::Status(at) => status::run(&at, reporter),
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
+        #[cfg(feature = "host")]
+        Verb::Pat(verb) => pat::run(verb, reporter),
+        #[cfg(feature = "host")]
+        Verb::QpkgExtract { file, dir } => qpkg::extract(&file, &dir, reporter),
         Verb::Print(text) => {
             reporter.line(&text);
             Ok(Exit::Done)

@@ -71,8 +71,10 @@ fn understood(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     let args: Vec<_> = args.into_iter().collect();
     match args.as_slice() {
         [v, _] if v == "-v" => Ok(()),
-        _ => Err(Failure::usage("by the name of updater it takes -v VOLUME and nothing else")
-            .hint("start it by another name for its other verbs")),
+        _ => Err(
+            Failure::usage("by the name of updater it takes -v VOLUME and nothing else")
+                .hint("start it by another name for its other verbs"),
+        ),
     }
 }
 

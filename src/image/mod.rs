@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "host")]
+pub mod archive;
 pub mod backup;
 pub mod content;
 mod cramfs;
@@ -13,6 +15,8 @@ pub mod pat;
 pub mod pieces;
 pub mod posix_cksum;
 mod qnap_recovery;
+#[cfg(feature = "host")]
+pub mod qpkg;
 pub mod signature;
 pub mod source;
 mod squashfs;

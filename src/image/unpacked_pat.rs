@@ -75,7 +75,10 @@ impl UnpackedPat {
             return Err(bad(format_args!("{name:?} is not listed in {CHECKSUMS}")));
         }
         if let Some(line) = lines.iter().find(|line| !there.contains(&line.name)) {
-            return Err(bad(format_args!("{:?} is listed in {CHECKSUMS} and not there", line.name)));
+            return Err(bad(format_args!(
+                "{:?} is listed in {CHECKSUMS} and not there",
+                line.name
+            )));
         }
         let version = there.iter().any(|name| name == "VERSION");
         let unique = match version {
@@ -123,7 +126,10 @@ impl UnpackedPat {
             self.check(line, &mut |_| Ok(()))?;
         }
         match parts.is_empty() {
-            true => Err(bad(format_args!("there is nothing for the flash in it: no {}", FLASHED.join(", no ")))),
+            true => Err(bad(format_args!(
+                "there is nothing for the flash in it: no {}",
+                FLASHED.join(", no ")
+            ))),
             false => Ok(Image {
                 format: "synology-pat".to_owned(),
                 size: at,

@@ -88,6 +88,7 @@ fn blink(led: &Path, on: &str, off: &str) -> io::Result<()> {
 fn put(led: &Path, name: &str, value: &str) -> io::Result<()> {
     File::options()
         .write(true)
+        .truncate(true)
         .open(led.join(name))?
         .write_all(value.as_bytes())
 }
