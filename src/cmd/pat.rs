@@ -273,14 +273,17 @@ fn entry(path: &Path, profile: &Profile) -> Result<Entry> {
     })
 }
 
+/// The first of January 2009.
+const DATE: u64 = 1_230_768_000;
+
 fn write(out: &PathBuf, entries: &[Entry]) -> std::io::Result<()> {
     let mut tar = tar::Builder::new(File::create(out)?);
     for entry in entries {
         let mut header = tar::Header::new_ustar();
         header.set_size(entry.bytes.len() as u64);
         header.set_mode(entry.mode);
-        // No time of this machine: the same files give the same .pat.
-        header.set_mtime(0);
+        // No time of this machine, so that the same files give the same .pat; and none that tar calls implausible.
+        header.set_mtime(DATE);
         tar.append_data(&mut header, &entry.name, entry.bytes.as_slice())?;
     }
     tar.into_inner()?.sync_all()

@@ -53,6 +53,7 @@ impl Qpkg {
             return Err(bad("this is no QPKG: it does not begin with a script"));
         }
         let archives = match script_length(&head) {
+            Some(_) if about.is_none() => return Err(bad("the package is cut off: it has no tail")),
             Some(at) if at < end => qdk(store, at, end)?,
             Some(at) => {
                 return Err(bad(format_args!(

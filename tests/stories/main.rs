@@ -19,3 +19,7 @@ mod s08_trust;
 mod s09_sources;
 mod s10_boards;
 mod s30_bootloader;
+mod s31_pat;
+mod s32_qpkg;
+mod s33_updater;
+mod s34_signals;
