@@ -39,9 +39,6 @@ pub struct Profile {
     /// The partition whose last erase block keeps the record of the last update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
-    /// The word by which Synology's `VERSION` files name this kind of box (`unique=`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unique: Option<String>,
     /// LEDs and buzzer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals: Option<Signals>,

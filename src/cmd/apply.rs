@@ -158,7 +158,7 @@ fn attempt(options: &cli::Apply, from: From, reporter: &mut Reporter) -> std::re
     match &board.seat {
         Seat::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
-            let looked = Looked::into_memory(options, from, Some(&board))?;
+            let looked = Looked::into_memory(options, from)?;
             let plan = decide(&board, &looked, options, Some(board.profile.ram), reporter)?;
             match plan {
                 None => Ok(End::untouched("nothing-to-do")),
@@ -178,7 +178,7 @@ fn on_this_box(
     let _lock = Lock::of_this_box()?;
     let available = stages::memory::available();
     let root = RamRoot::create().map_err(Failure::system)?;
-    let looked = Looked::into_ram_root(options, from, board, root.path(), available, reporter)?;
+    let looked = Looked::into_ram_root(options, from, root.path(), available, reporter)?;
     let Some(plan) = decide(board, &looked, options, available, reporter)? else {
         return Ok(End::untouched("nothing-to-do"));
     };
@@ -426,19 +426,13 @@ fn unreadable(error: io::Error) -> Failure {
     Failure::new(Exit::ImageUnreadable, "image-unreadable", error)
 }
 
-/// The directory, where the operand names one. A `.pat` that is for another box is refused before anything is read.
-fn pieces(options: &cli::Apply, from: From, board: Option<&Board>) -> Result<Option<Pieces>> {
+/// The directory, where the operand names one.
+fn pieces(options: &cli::Apply, from: From) -> Result<Option<Pieces>> {
     let dir = Path::new(&options.image);
     Ok(match from {
         From::Image => None,
         From::Backup => Some(Pieces::Backup(Backup::open(dir)?)),
-        From::Pat => {
-            let pat = UnpackedPat::open(dir)?;
-            if let Some(board) = board {
-                super::updater::for_this_box(pat.unique.as_deref(), &board.profile)?;
-            }
-            Some(Pieces::Pat(pat))
-        }
+        From::Pat => Some(Pieces::Pat(UnpackedPat::open(dir)?)),
     })
 }
 
@@ -446,15 +440,15 @@ impl Looked {
     /// Only to be looked at: a file stays where it is.
     pub(super) fn at(options: &cli::Apply, from: From) -> Result<Looked> {
         if from != From::Image {
-            return Looked::into_memory(options, from, None);
+            return Looked::into_memory(options, from);
         }
         let (store, sha256) = Source::open(&options.image)?.in_place()?;
         Looked::finish(options, store, sha256)
     }
 
     /// To be written to a simulated box.
-    fn into_memory(options: &cli::Apply, from: From, board: Option<&Board>) -> Result<Looked> {
-        if let Some(pieces) = pieces(options, from, board)? {
+    fn into_memory(options: &cli::Apply, from: From) -> Result<Looked> {
+        if let Some(pieces) = pieces(options, from)? {
             let mut bytes = Vec::new();
             let image = pieces.copy(&mut bytes, &mut |_| ())?;
             return Ok(Looked {
@@ -471,7 +465,6 @@ impl Looked {
     fn into_ram_root(
         options: &cli::Apply,
         from: From,
-        board: &Board,
         root: &Path,
         available: Option<u64>,
         reporter: &mut Reporter,
@@ -482,7 +475,7 @@ impl Looked {
             file: &mut file,
             written: 0,
         };
-        if let Some(pieces) = pieces(options, from, Some(board))? {
+        if let Some(pieces) = pieces(options, from)? {
             let length = pieces.length()?;
             room_for(length, available)?;
             let image = pieces.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;

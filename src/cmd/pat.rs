@@ -5,7 +5,7 @@
 use crate::board::profile::{Arch, Cpu, Order, Profile};
 use crate::cli::host::{Pat as Verb, PatCreate};
 use crate::error::{Context, Exit, Failure, Result};
-use crate::image::archive;
+use crate::image::unpack;
 use crate::image::pat::{self, CHECKSUMS, Line, Pat, Sum};
 use crate::image::source::Source;
 use crate::image::store::Store;
@@ -51,11 +51,11 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
             let (store, pat) = open(&file)?;
             for member in &pat.members {
                 if let Some(problem) = pat.problem(&store, member).context(&file)? {
-                    return Err(archive::bad(format_args!("{file}: {problem}")));
+                    return Err(unpack::bad(format_args!("{file}: {problem}")));
                 }
             }
-            archive::fresh_dir(&dir)?;
-            archive::unpack(&store, &pat.members, &dir)?;
+            unpack::fresh_dir(&dir)?;
+            unpack::unpack(&store, &pat.members, &dir)?;
             report(&(store, pat), reporter)?;
             Ok(Exit::Done)
         }
@@ -63,7 +63,7 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
 }
 
 fn not_right(file: &str) -> Failure {
-    archive::bad(format_args!("{file} is not what its {CHECKSUMS} lists"))
+    unpack::bad(format_args!("{file} is not what its {CHECKSUMS} lists"))
 }
 
 /// Opens a `.pat`, plain or packed with gzip.
@@ -78,13 +78,13 @@ fn open(file: &str) -> Result<(Store, Pat)> {
         )
         .hint("let the box install it, or use a .pat of DSM 6 or older"));
     }
-    if archive::is_gzip(&store, &all).context(file)? {
-        store = archive::gunzip(&store, all)?;
+    if unpack::is_gzip(&store, &all).context(file)? {
+        store = unpack::gunzip(&store, all)?;
     }
-    let pat = Pat::open(&store, 0..store.len()).map_err(|error| archive::bad(format_args!("{file}: {error}")))?;
+    let pat = Pat::open(&store, 0..store.len()).map_err(|error| unpack::bad(format_args!("{file}: {error}")))?;
     match pat {
         Some(pat) => Ok((store, pat)),
-        None => Err(archive::bad(format_args!(
+        None => Err(unpack::bad(format_args!(
             "{file} is no .pat: no tar with a {CHECKSUMS} in it"
         ))),
     }

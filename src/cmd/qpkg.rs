@@ -3,10 +3,10 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Context, Exit, Result};
-use crate::image::qpkg::{About, Qpkg};
+use crate::image::qpkg_archives::{About, Qpkg};
 use crate::image::source::Source;
 use crate::image::store::Store;
-use crate::image::{archive, known, posix_cksum, tar};
+use crate::image::{known, posix_cksum, tar, unpack};
 use crate::report::Reporter;
 use crate::units::Size;
 use serde::Serialize;
@@ -41,8 +41,8 @@ pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> 
     let qpkg = Qpkg::open(&store)?;
     let mut archives = Vec::new();
     for (below, range) in qpkg.archives {
-        let plain = archive::gunzip(&store, range)?;
-        let members = tar::walk(&plain, 0..plain.len()).map_err(archive::bad)?;
+        let plain = unpack::gunzip(&store, range)?;
+        let members = tar::walk(&plain, 0..plain.len()).map_err(unpack::bad)?;
         archives.push((below.to_owned(), plain, members));
     }
     // Archives within an archive: only one level, and checked before anything is written.
@@ -50,19 +50,19 @@ pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> 
     for (below, plain, members) in &archives {
         for member in members {
             if let Some(stem) = member.name.strip_suffix(".tgz") {
-                let inner = archive::gunzip(plain, member.data.clone())?;
-                let members = tar::walk(&inner, 0..inner.len()).map_err(archive::bad)?;
+                let inner = unpack::gunzip(plain, member.data.clone())?;
+                let members = tar::walk(&inner, 0..inner.len()).map_err(unpack::bad)?;
                 let below = Path::new(below).join(stem).display().to_string();
                 within.push((below, inner, members));
             }
         }
     }
     archives.extend(within);
-    archive::fresh_dir(dir)?;
+    unpack::fresh_dir(dir)?;
     let mut files = Vec::new();
     for (below, plain, members) in &archives {
         let here = dir.join(below);
-        archive::unpack(plain, members, &here)?;
+        unpack::unpack(plain, members, &here)?;
         for member in members {
             let path = here.join(&member.name);
             let name = Path::new(below).join(&member.name).display().to_string();

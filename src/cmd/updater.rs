@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 use super::apply;
-use crate::board::profile::Profile;
 use crate::cli::{Apply, Where};
 use crate::error::{Context, Exit, Failure, Result};
 use crate::report::synology::Page;
@@ -75,32 +74,5 @@ fn understood(args: impl IntoIterator<Item = OsString>) -> Result<()> {
             Failure::usage("by the name of updater it takes -v VOLUME and nothing else")
                 .hint("start it by another name for its other verbs"),
         ),
-    }
-}
-
-/// Refuses a `.pat` for another kind of box, or one that does not say for which.
-///
-/// # Errors
-/// [`Exit::Unsupported`].
-pub(super) fn for_this_box(unique: Option<&str>, profile: &Profile) -> Result<()> {
-    let Some(ours) = profile.unique.as_deref() else {
-        return Err(Failure::new(
-            Exit::Unsupported,
-            "board",
-            format_args!("{} is no box that takes a .pat", profile.id),
-        )
-        .hint("flasher devices"));
-    };
-    match unique {
-        Some(unique) if unique == ours => Ok(()),
-        other => Err(Failure::new(
-            Exit::Unsupported,
-            "board",
-            format_args!(
-                "the .pat is for {}, this box is {ours}",
-                other.unwrap_or("no box that its VERSION names")
-            ),
-        )
-        .hint("get the .pat for this box")),
     }
 }

@@ -4,8 +4,6 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "host")]
-pub mod archive;
 pub mod backup;
 pub mod content;
 mod cramfs;
@@ -16,13 +14,15 @@ pub mod pieces;
 pub mod posix_cksum;
 mod qnap_recovery;
 #[cfg(feature = "host")]
-pub mod qpkg;
+pub mod qpkg_archives;
 pub mod signature;
 pub mod source;
 mod squashfs;
 pub mod store;
 pub mod tar;
 pub mod uimage;
+#[cfg(feature = "host")]
+pub mod unpack;
 pub mod unpacked_pat;
 
 use content::Content;

@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::archive::{GZIP, bad, is_gzip};
+use super::unpack::{GZIP, bad, is_gzip};
 use super::store::Store;
 use super::tar::{self, BLOCK};
 use crate::error::{Context, Exit, Failure, Result};
