@@ -7,7 +7,7 @@ use crate::board::{Board, Partition};
 use crate::cli::Trust;
 use crate::error::{Exit, Failure, Result};
 use crate::image::signature::Key;
-use crate::image::{Image, content, store::Store};
+use crate::image::{Image, Part, content, store::Store};
 use crate::plan::{self, Check, ImageSummary, Plan, Ram, Request, Route, Status, Write};
 use crate::record;
 use crate::units::{Grouped, Size};
@@ -17,7 +17,7 @@ pub const OVERHEAD: u64 = 2 << 20;
 
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
-const CHECKS: [&str; 18] = [
+const CHECKS: [&str; 20] = [
     "aligned",
     "bad-blocks",
     "board",
@@ -27,7 +27,9 @@ const CHECKS: [&str; 18] = [
     "content",
     "cpu",
     "holders",
+    "image",
     "init",
+    "metadata",
     "overlap",
     "partition",
     "ram",
@@ -110,8 +112,27 @@ pub fn assemble(
 ) -> Result<Plan> {
     let mut checks = Vec::new();
     checks.extend(board.remark.as_ref().map(|remark| Check::warn("board", remark)));
-    checks.extend(trust(question, image, store));
-    let mut writes = match plan::layout(board, image, &question.request) {
+    checks.extend(trust(question, image, store.delivered()));
+    checks.extend(image.problem.as_ref().map(|problem| {
+        Check::fail(
+            "image",
+            problem,
+            "get the image again from whoever made it; nothing overrides this check",
+        )
+        .exit(Exit::ImageBad)
+    }));
+    let dump = match image.problem {
+        Some(_) => None,
+        None => chip_dump(board, image, store)
+            .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?,
+    };
+    let image = dump.as_ref().unwrap_or(image);
+    checks.extend(plan::metadata(board, image));
+    let laid_out = match image.problem {
+        Some(_) => Ok(Vec::new()),
+        None => plan::layout(board, image, &question.request),
+    };
+    let mut writes = match laid_out {
         Ok(writes) => writes,
         Err(check) => {
             checks.push(check);
@@ -141,7 +162,7 @@ pub fn assemble(
     };
     checks.extend(route_checks(route, &held, question));
     let ram = Ram {
-        needed: image.size + OVERHEAD,
+        needed: image.size + image.unpacking() + OVERHEAD,
         available: question.available.unwrap_or(u64::MAX),
     };
     checks.push(memory(ram));
@@ -176,10 +197,38 @@ pub fn assemble(
 /// long for its partition is called that and not damaged.
 fn look(image: &Image, store: &Store, write: &Write) -> std::io::Result<Option<content::Content>> {
     let end = match image.parts.len() {
-        1 => image.size,
+        1 => image.payload,
         _ => write.source + write.length,
     };
     content::look(store, write.source..end)
+}
+
+/// A raw image with the size of the known box's chip, which has a kernel or file system where a partition begins, is
+/// taken apart as the chip is. The bytes of partitions that move from box to box belong to those around them.
+fn chip_dump(board: &Board, image: &Image, store: &Store) -> std::io::Result<Option<Image>> {
+    let profile = &board.profile;
+    let whole = profile.accepts.iter().any(|accepts| accepts.takes(image)) || image.parts.len() != 1;
+    if profile.is_generic() || whole || image.payload != profile.chip.size {
+        return Ok(None);
+    }
+    let mut known: Vec<_> = profile.partitions.iter().filter(|partition| !partition.moves).collect();
+    known.sort_by_key(|partition| partition.offset);
+    let mut parts = Vec::new();
+    for partition in known {
+        parts.push(Part {
+            name: partition.name.clone(),
+            offset: partition.offset,
+            size: partition.size,
+            content: content::look(store, partition.range())?,
+        });
+    }
+    // The boot loader alone would not show that the rest is where it belongs.
+    let plausible = parts.iter().any(|part| part.offset > 0 && part.content.is_some());
+    Ok(plausible.then(|| Image {
+        format: "chip-dump".into(),
+        parts,
+        ..image.clone()
+    }))
 }
 
 fn trust(question: &Question<'_>, image: &Image, store: &Store) -> Vec<Check> {
@@ -310,7 +359,7 @@ fn memory(ram: Ram) -> Check {
         false => Check::fail(
             "ram",
             format!(
-                "the update needs {} bytes of RAM (image and {}), {} are available: {} too few",
+                "the update needs {} bytes of RAM (image, what unpacking it takes, and {}), {} are available: {} too few",
                 Grouped(ram.needed),
                 Size(OVERHEAD),
                 Grouped(ram.available),

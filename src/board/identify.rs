@@ -59,6 +59,26 @@ impl Seen {
     }
 }
 
+/// What OpenWrt calls the box: the device tree's `compatible`, and what its own start-up scripts found.
+pub fn names(root: &Path) -> Vec<String> {
+    let mut names = Seen::read(root).compatible;
+    let named = fs::read_to_string(root.join("tmp/sysinfo/board_name")).unwrap_or_default();
+    let named = named.trim();
+    if !named.is_empty() && !names.iter().any(|name| name == named) {
+        names.push(named.to_owned());
+    }
+    names
+}
+
+/// `option compat_version '1.1'` of OpenWrt's `/etc/config/system`; 1.0 where nothing says otherwise.
+pub fn compat(root: &Path) -> String {
+    fs::read_to_string(root.join("etc/config/system"))
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("option compat_version "))
+        .map_or_else(|| "1.0".into(), |version| version.trim_matches(['\'', '"', ' ']).into())
+}
+
 /// The first partition of the profile that this box does not have with that name and size.
 pub fn missing<'a>(profile: &'a Profile, found: &[MtdInfo]) -> Option<&'a str> {
     profile

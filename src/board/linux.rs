@@ -39,7 +39,11 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         .into_iter()
         .map(|info| partition(info, &profile))
         .collect::<Result<_>>()?;
+    let mut names = identify::names(Path::new("/"));
+    names.extend(profile.openwrt.iter().cloned());
     Ok(Board {
+        names,
+        compat: identify::compat(Path::new("/")),
         profile,
         remark,
         partitions,

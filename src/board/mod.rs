@@ -112,6 +112,10 @@ pub struct Board {
     pub remark: Option<String>,
     /// In the order of their numbers.
     pub partitions: Vec<Partition>,
+    /// What OpenWrt calls this box: its device tree's `compatible`, and names of older systems.
+    pub names: Vec<String>,
+    /// The `compat_version` of OpenWrt's configuration here.
+    pub compat: String,
     /// Which one.
     pub seat: Seat,
 }

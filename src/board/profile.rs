@@ -36,6 +36,15 @@ pub struct Profile {
     /// Which images find their partitions without `--part`.
     #[serde(default)]
     pub accepts: Vec<Accepts>,
+    /// OpenWrt's names for it, as in `supported_devices`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub openwrt: Vec<String>,
+    /// OpenWrt's `compat_version` of a simulated box of this kind, if not 1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compat: Option<String>,
+    /// What `unique=` says in the `VERSION` of a Synology `.pat` for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub synology: Vec<String>,
     /// The partition whose last erase block keeps the record of the last update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
@@ -286,7 +295,7 @@ impl Accepts {
             && self
                 .role
                 .is_none_or(|role| content.is_some_and(|content| content.role == role))
-            && self.size.is_none_or(|size| size == image.size)
+            && self.size.is_none_or(|size| size == image.payload)
     }
 }
 

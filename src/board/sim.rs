@@ -118,6 +118,8 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
         })
         .collect::<Result<_>>()?;
     Ok(Board {
+        names: profile.openwrt.clone(),
+        compat: profile.compat.clone().unwrap_or_else(|| "1.0".into()),
         profile,
         remark: None,
         partitions,

@@ -4,11 +4,12 @@
 
 use super::at_work;
 use super::handoff::{self, Job};
-use crate::board::{Board, Proof, Seat};
+use crate::board::{Board, Partition, Proof, Seat};
 use crate::cli::{self, Trust};
 use crate::error::{Context, Exit, Failure, Harm, Result};
 use crate::flash::{self, Tally};
 use crate::image::backup::Backup;
+use crate::image::packed::Packing;
 use crate::image::pieces::Pieces;
 use crate::image::source::Source;
 use crate::image::unpacked_pat::UnpackedPat;
@@ -107,7 +108,7 @@ pub fn run(options: cli::Apply, from: From, reporter: &mut Reporter) -> Result<E
 fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<Exit> {
     let plan = (|| {
         let board = begin(options)?;
-        let looked = Looked::at(options, from)?;
+        let looked = Looked::at(options, &board, from)?;
         let available = match board.is_sim() {
             true => Some(board.profile.ram),
             false => stages::memory::available(),
@@ -158,7 +159,7 @@ fn attempt(options: &cli::Apply, from: From, reporter: &mut Reporter) -> std::re
     match &board.seat {
         Seat::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
-            let looked = Looked::into_memory(options, from)?;
+            let looked = Looked::into_memory(options, &board, from)?;
             let plan = decide(&board, &looked, options, Some(board.profile.ram), reporter)?;
             match plan {
                 None => Ok(End::untouched("nothing-to-do")),
@@ -178,7 +179,7 @@ fn on_this_box(
     let _lock = Lock::of_this_box()?;
     let available = stages::memory::available();
     let root = RamRoot::create().map_err(Failure::system)?;
-    let looked = Looked::into_ram_root(options, from, root.path(), available, reporter)?;
+    let looked = Looked::into_ram_root(options, board, from, root.path(), available, reporter)?;
     let Some(plan) = decide(board, &looked, options, available, reporter)? else {
         return Ok(End::untouched("nothing-to-do"));
     };
@@ -192,7 +193,7 @@ fn on_this_box(
             }
             Ok(end)
         }
-        Route::Staged => Ok(staged(board, plan, options, root, reporter)?),
+        Route::Staged => Ok(staged(board, (plan, looked.image.packing), options, root, reporter)?),
     }
 }
 
@@ -334,7 +335,13 @@ fn write_now(
 }
 
 /// Hands the plan to PID 1.
-fn staged(board: &Board, plan: Plan, options: &cli::Apply, root: RamRoot, reporter: &mut Reporter) -> Result<End> {
+fn staged(
+    board: &Board,
+    (plan, packing): (Plan, Option<Packing>),
+    options: &cli::Apply,
+    root: RamRoot,
+    reporter: &mut Reporter,
+) -> Result<End> {
     let nodes: Vec<_> = board
         .partitions
         .iter()
@@ -348,6 +355,7 @@ fn staged(board: &Board, plan: Plan, options: &cli::Apply, root: RamRoot, report
     let job = Job {
         writes: plan.writes,
         sha256: plan.image.sha256,
+        packing,
         board: options.at.board.clone(),
     };
     let populated = root
@@ -438,16 +446,16 @@ fn pieces(options: &cli::Apply, from: From) -> Result<Option<Pieces>> {
 
 impl Looked {
     /// Only to be looked at: a file stays where it is.
-    pub(super) fn at(options: &cli::Apply, from: From) -> Result<Looked> {
+    pub(super) fn at(options: &cli::Apply, board: &Board, from: From) -> Result<Looked> {
         if from != From::Image {
-            return Looked::into_memory(options, from);
+            return Looked::into_memory(options, board, from);
         }
         let (store, sha256) = Source::open(&options.image)?.in_place()?;
-        Looked::finish(options, store, sha256)
+        Looked::finish(options, board, store, sha256)
     }
 
     /// To be written to a simulated box.
-    fn into_memory(options: &cli::Apply, from: From) -> Result<Looked> {
+    fn into_memory(options: &cli::Apply, board: &Board, from: From) -> Result<Looked> {
         if let Some(pieces) = pieces(options, from)? {
             let mut bytes = Vec::new();
             let image = pieces.copy(&mut bytes, &mut |_| ())?;
@@ -458,12 +466,13 @@ impl Looked {
             });
         }
         let (store, sha256) = Source::open(&options.image)?.into_memory()?;
-        Looked::finish(options, store, sha256)
+        Looked::finish(options, board, store, sha256)
     }
 
     /// To be written to this box: the one copy that is hashed, checked, and written (law 3).
     fn into_ram_root(
         options: &cli::Apply,
+        board: &Board,
         from: From,
         root: &Path,
         available: Option<u64>,
@@ -492,11 +501,13 @@ impl Looked {
             reporter.progress("reading", done, length.unwrap_or(done.saturating_add(1)));
         })?;
         let store = Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?;
-        Looked::finish(options, store, sha256)
+        Looked::finish(options, board, store, sha256)
     }
 
-    fn finish(options: &cli::Apply, store: Store, sha256: String) -> Result<Looked> {
-        let image = image::inspect(&store, sha256).map_err(unreadable)?;
+    fn finish(options: &cli::Apply, board: &Board, store: Store, sha256: String) -> Result<Looked> {
+        // One byte more than the box can hold is too much already.
+        let room = board.partitions.iter().map(Partition::capacity).sum();
+        let (store, image) = image::open(store, sha256, room).map_err(unreadable)?;
         Ok(Looked {
             name: options.image.clone(),
             image,

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Context, Failure, Result};
+use crate::image::packed::Packing;
 use crate::plan::Write;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -17,6 +18,8 @@ pub struct Job {
     pub writes: Vec<Write>,
     /// The image's checksum.
     pub sha256: String,
+    /// How it is packed, if it is.
+    pub packing: Option<Packing>,
     /// `--board`, when the box was not recognised by itself.
     pub board: Option<String>,
 }

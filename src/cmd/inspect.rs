@@ -4,6 +4,8 @@
 
 use crate::board::profile::{self, Profile};
 use crate::error::{Exit, Failure, Result};
+use crate::image::fwtool::Metadata;
+use crate::image::packed::ARCHIVE;
 use crate::image::{self, Image, Part, known, source::Source};
 use crate::report::Reporter;
 use crate::units::Size;
@@ -21,6 +23,14 @@ struct Report<'a> {
     format: &'a str,
     size: u64,
     sha256: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_for: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a str>,
     parts: Vec<PartReport<'a>>,
     boards: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,12 +45,16 @@ pub fn run(name: &str, reporter: &mut Reporter) -> Result<Exit> {
     let (store, sha256) = Source::open(name)?.in_place()?;
     let unreadable = |error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error);
     let known = known::recognise(&store).map_err(unreadable)?;
-    let image = image::inspect(&store, sha256).map_err(unreadable)?;
+    let (_store, image) = image::open(store, sha256, ARCHIVE).map_err(unreadable)?;
     let boards = boards(&image)?;
     let report = Report {
         format: &image.format,
         size: image.size,
         sha256: &image.sha256,
+        compression: image.packing.map(|packing| packing.codec.as_str()),
+        metadata: image.metadata.as_ref(),
+        made_for: image.made_for.as_deref(),
+        problem: image.problem.as_deref(),
         parts: image
             .parts
             .iter()
@@ -53,7 +67,7 @@ pub fn run(name: &str, reporter: &mut Reporter) -> Result<Exit> {
         true => reporter.object(&report),
         false => text(name, &report, reporter),
     }
-    match image.parts.iter().all(Part::ok) {
+    match image.ok() {
         true => Ok(Exit::Done),
         false => Ok(Exit::ImageBad),
     }
@@ -75,11 +89,22 @@ fn boards(image: &Image) -> Result<Vec<String>> {
 
 fn text(name: &str, report: &Report<'_>, reporter: &mut Reporter) {
     reporter.line(&format!(
-        "{name}: {}, {}\nsha256 {}",
+        "{name}: {}{}, {}\nsha256 {}",
         report.format,
+        report.compression.map(|name| format!(" in {name}")).unwrap_or_default(),
         Size(report.size),
         report.sha256
     ));
+    if let Some(problem) = report.problem {
+        reporter.line(&format!("DAMAGED: {problem}"));
+    }
+    if let Some(made_for) = report.made_for {
+        reporter.line(&format!("made for {made_for}"));
+    }
+    if let Some(metadata) = report.metadata {
+        let devices = metadata.supported_devices.join(", ");
+        reporter.line(&format!("for {devices}, compatible with {}", metadata.compat_version));
+    }
     for PartReport { part, ok } in &report.parts {
         let mut line = format!(
             "  0x{:07x} {:>10}  {}",

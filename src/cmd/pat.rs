@@ -5,10 +5,10 @@
 use crate::board::profile::{Arch, Cpu, Order, Profile};
 use crate::cli::host::{Pat as Verb, PatCreate};
 use crate::error::{Context, Exit, Failure, Result};
-use crate::image::unpack;
 use crate::image::pat::{self, CHECKSUMS, Line, Pat, Sum};
 use crate::image::source::Source;
 use crate::image::store::Store;
+use crate::image::unpack;
 use crate::report::Reporter;
 use crate::units::{Grouped, Size};
 use serde::Serialize;
@@ -140,7 +140,7 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
         .as_deref()
         .ok_or_else(|| Failure::usage("pat create needs --board").hint("add --board synology-ds213j"))?;
     let profile = Profile::find(board)?;
-    let unique = profile.unique.clone().ok_or_else(|| {
+    let unique = profile.synology.first().cloned().ok_or_else(|| {
         Failure::new(
             Exit::Unsupported,
             "board",

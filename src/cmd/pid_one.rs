@@ -10,6 +10,7 @@ use crate::board::{Board, Proof};
 use crate::cli::{Global, Where};
 use crate::error::{Exit, Failure, Harm, Result};
 use crate::flash::Tally;
+use crate::image::packed::Packed;
 use crate::image::store::Store;
 use crate::record::{self, Record};
 use crate::report::Reporter;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 use stages::{Detached, PidOne};
 use std::fs::File;
 use std::path::Path;
+use std::rc::Rc;
 
 /// Tries of the whole update, each of which goes on where the one before stopped.
 const ATTEMPTS: u32 = 3;
@@ -80,6 +82,10 @@ fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
             "the image in RAM is not the one that was checked",
         ));
     }
+    let store = match job.packing {
+        None => store,
+        Some(packing) => Store::Packed(Packed::again(Rc::new(store), packing)),
+    };
     let proof = detached
         .prove_unheld(&apply::targets(&board, &job.writes))
         .map_err(|holders| apply::held(&holders))?;
@@ -119,7 +125,7 @@ fn summary(tally: &Tally, store: &Store, reporter: &mut Reporter) {
             "memory: {} at the most ({} bytes), beside the image of {}",
             Size(peak.high_water),
             peak.high_water,
-            Size(store.len())
+            Size(store.delivered().len())
         ));
     }
 }

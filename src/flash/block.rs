@@ -89,11 +89,13 @@ impl Scratch {
         image: &Store,
         run: &mut Run<'_>,
     ) -> Result<(), Stopped> {
-        if self.is_right(flash, step, image, run)? {
+        // The image is read once, and in ascending order: a packed one would begin anew at each look back.
+        self.load(step, image).map_err(|what| run.stop(what))?;
+        if self.holds(flash, step).map_err(|what| run.stop(what))? {
             run.tally.unchanged += 1;
             return Ok(());
         }
-        self.prepare(flash, step, image).map_err(|what| run.stop(what))?;
+        self.keep_tail(flash, step).map_err(|what| run.stop(what))?;
         self.erase(flash, step, run)?;
         self.program(flash, step, run)
     }
@@ -106,17 +108,41 @@ impl Scratch {
         image: &Store,
         run: &mut Run<'_>,
     ) -> Result<(), Stopped> {
-        self.prepare(flash, step, image).map_err(|what| run.stop(what))?;
+        self.load(step, image)
+            .and_then(|()| self.keep_tail(flash, step))
+            .map_err(|what| run.stop(what))?;
         self.program(flash, step, run)
     }
 
-    /// Puts together what the block is to hold: the image, and behind its end what is there now (law 4).
-    fn prepare(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<(), String> {
-        let size = (step.block.end - step.block.start) as usize;
+    /// Reads what the image has for the block.
+    fn load(&mut self, step: &BlockStep, image: &Store) -> Result<(), String> {
         let length = (step.image.end - step.image.start) as usize;
         image
             .read_exact_at(step.image.start, &mut self.wanted[..length])
-            .map_err(|error| format!("the image in RAM cannot be read: {error}"))?;
+            .map_err(|error| format!("the image in RAM cannot be read: {error}"))
+    }
+
+    /// Whether the block begins with what was loaded. Stops reading at the first difference.
+    fn holds(&mut self, flash: &mut dyn Flash, step: &BlockStep) -> Result<bool, String> {
+        let length = (step.image.end - step.image.start) as usize;
+        let before = flash.ecc_stats().map_err(|e| e.to_string())?;
+        for (index, wanted) in self.wanted[..length].chunks(CHUNK).enumerate() {
+            let found = &mut self.found[..wanted.len()];
+            flash
+                .read(step.block.start + (index * CHUNK) as u64, found)
+                .map_err(|e| e.to_string())?;
+            if wanted != found {
+                return Ok(false);
+            }
+        }
+        let after = flash.ecc_stats().map_err(|e| e.to_string())?;
+        Ok(!uncorrectable(before, after))
+    }
+
+    /// Puts behind the image's end what the block holds there now (law 4).
+    fn keep_tail(&mut self, flash: &mut dyn Flash, step: &BlockStep) -> Result<(), String> {
+        let size = (step.block.end - step.block.start) as usize;
+        let length = (step.image.end - step.image.start) as usize;
         if length < size {
             // Reads begin on pages, whose edges the image's end need not know.
             let page = flash.geometry().write_size.max(1) as usize;

@@ -146,7 +146,12 @@ impl Backup {
             format: "backup".into(),
             size: at,
             sha256: hex(&all.finalize()),
+            packing: None,
+            payload: at,
             parts,
+            metadata: None,
+            made_for: None,
+            problem: None,
         })
     }
 }

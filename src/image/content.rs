@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::store::Store;
-use super::{cramfs, jffs2, squashfs, uimage};
+use super::{cramfs, fit, jffs2, squashfs, trx, ubi, uimage};
 use crate::board::profile::{Arch, Cpu, Order};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -27,6 +27,9 @@ pub struct Content {
     /// The byte order of the processor it is for, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
+    /// The erase block size that it was made for, in bytes, where it depends on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erase_size: Option<u32>,
     /// A name or version that it carries.
     pub title: String,
     /// What is wrong with it.
@@ -46,6 +49,12 @@ pub enum ContentFormat {
     Cramfs,
     /// JFFS2.
     Jffs2,
+    /// U-Boot's FIT.
+    Fit,
+    /// Broadcom's TRX.
+    Trx,
+    /// UBI.
+    Ubi,
 }
 
 impl ContentFormat {
@@ -56,6 +65,9 @@ impl ContentFormat {
             ContentFormat::Squashfs => "squashfs",
             ContentFormat::Cramfs => "cramfs",
             ContentFormat::Jffs2 => "jffs2",
+            ContentFormat::Fit => "fit",
+            ContentFormat::Trx => "trx",
+            ContentFormat::Ubi => "ubi",
         }
     }
 }
@@ -87,6 +99,20 @@ impl Role {
 }
 
 impl Content {
+    /// One that says nothing but what it is.
+    pub(super) fn new(format: ContentFormat, role: Role) -> Content {
+        Content {
+            format,
+            role,
+            length: 0,
+            arch: None,
+            order: None,
+            erase_size: None,
+            title: String::new(),
+            problem: None,
+        }
+    }
+
     /// Why this cannot run on a box with that processor, if so.
     pub fn foreign_to(&self, cpu: Cpu) -> Option<String> {
         let arch = self.arch.filter(|arch| *arch != cpu.arch);
@@ -111,11 +137,14 @@ impl Content {
 /// A recogniser: `None` when the bytes are not of its kind.
 type Recognise = fn(&Store, &Range<u64>) -> io::Result<Option<Content>>;
 
-const FORMATS: [Recognise; 4] = [
+const FORMATS: [Recognise; 7] = [
     uimage::recognise,
     squashfs::recognise,
     cramfs::recognise,
     jffs2::recognise,
+    fit::recognise,
+    trx::recognise,
+    ubi::recognise,
 ];
 
 /// Says what the bytes in this range of the image are, `None` for nothing known.

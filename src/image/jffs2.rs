@@ -87,6 +87,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         length,
         arch: None,
         order: Some(first.order),
+        erase_size: None,
         title: String::new(),
         problem,
     }))

@@ -1,18 +1,23 @@
 //! What an image is, found by its content and never by its name.
 //!
-//! [`inspect`] looks at the bytes and says what they are; which of them go where is for `plan` to decide.
+//! [`open`] looks at the bytes and says what they are; which of them go where is for `plan` to decide.
 
 #![forbid(unsafe_code)]
 
+mod archive;
 pub mod backup;
 pub mod content;
 mod cramfs;
+mod fit;
+pub mod fwtool;
 mod jffs2;
 pub mod known;
+pub mod packed;
 pub mod pat;
 pub mod pieces;
 pub mod posix_cksum;
 mod qnap_recovery;
+mod qpkg;
 #[cfg(feature = "host")]
 pub mod qpkg_archives;
 pub mod signature;
@@ -20,15 +25,20 @@ pub mod source;
 mod squashfs;
 pub mod store;
 pub mod tar;
+mod trx;
+mod ubi;
 pub mod uimage;
 #[cfg(feature = "host")]
 pub mod unpack;
 pub mod unpacked_pat;
 
 use content::Content;
+use fwtool::Metadata;
+use packed::{Codec, Packed, Packing};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
+use std::rc::Rc;
 use store::Store;
 
 /// An image that is at hand, whole.
@@ -36,12 +46,26 @@ use store::Store;
 pub struct Image {
     /// The word for its kind: `uimage`, `squashfs`, `qnap-recovery`, …, `raw` when it is none of them.
     pub format: String,
-    /// Bytes.
+    /// Bytes, as it was delivered.
     pub size: u64,
     /// Lower-case hexadecimal SHA-256 of all of it.
     pub sha256: String,
+    /// With what it is packed; offsets and sizes of its parts are those of what is inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packing: Option<Packing>,
+    /// Bytes that are meant for the flash: what is inside, without the metadata behind it.
+    pub payload: u64,
     /// Its parts in the order of their bytes; a single one unless the format has several.
     pub parts: Vec<Part>,
+    /// What OpenWrt says about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// The kind of box that a Synology `.pat` or a `sysupgrade` archive says it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<String>,
+    /// What is wrong with it as a whole, so that nothing of it may be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A piece of an image that belongs into one partition.
@@ -76,40 +100,163 @@ struct Layout {
     parts: Vec<(&'static str, Range<u64>)>,
 }
 
-/// Says what the bytes are.
+/// What is inside the bytes that were delivered, and what that is. `room` is more than an image for this box can have;
+/// what comes out longer is refused.
+///
+/// An image that is bad is no error here: its `problem` says why.
 ///
 /// # Errors
 /// Those of reading the store.
-pub fn inspect(store: &Store, sha256: String) -> io::Result<Image> {
+pub fn open(store: Store, sha256: String, room: u64) -> io::Result<(Store, Image)> {
     let size = store.len();
-    let layout = qnap_recovery::recognise(store)?;
+    let mut image = Image {
+        format: "raw".into(),
+        size,
+        sha256,
+        packing: None,
+        payload: size,
+        parts: Vec::new(),
+        metadata: None,
+        made_for: None,
+        problem: None,
+    };
+    let mut store = store;
+    let looked = unpack(&mut store, &mut image, room).and_then(|()| inspect(&store, &mut image));
+    match looked {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => image.problem = Some(error.to_string()),
+        other => other?,
+    }
+    Ok((store, image))
+}
+
+/// Takes trailers and packing off.
+fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
+    let stripped = fwtool::strip(store)?;
+    image.payload = stripped.end;
+    image.metadata = stripped.metadata;
+    let mut head = [0; 16];
+    let take = head.len().min(image.payload as usize);
+    store.read_exact_at(0, &mut head[..take])?;
+    let Some(codec) = Codec::recognise(&head[..take]) else {
+        return Ok(());
+    };
+    image.format = codec.as_str().into();
+    let whole = Rc::new(std::mem::replace(store, Store::Memory(Vec::new())));
+    let opened = Packed::open(Rc::clone(&whole), codec, image.payload, room);
+    let (packed, mut problem) = match opened {
+        Ok(packed) => (Some(packed), None),
+        Err(error) => (None, Some(error)),
+    };
+    let inside = match packed {
+        Some(packed) => {
+            let packing = packed.packing;
+            let inside = Store::Packed(packed);
+            match is_ramdisk(&inside)? {
+                // The kernel unpacks it itself: it belongs on the flash as it is.
+                true => None,
+                false => Some((inside, packing)),
+            }
+        }
+        None => None,
+    };
+    match inside {
+        Some((inside, packing)) => {
+            *store = inside;
+            image.packing = Some(packing);
+            let stripped = fwtool::strip(store)?;
+            image.payload = stripped.end;
+            image.metadata = stripped.metadata.or(image.metadata.take());
+        }
+        None => {
+            let padded = problem.is_some() && is_padded_ramdisk(&whole, codec, image.payload)?;
+            problem = problem.filter(|_| !padded);
+            // Nobody else has it: the decoder went with its store.
+            *store = Rc::into_inner(whole).ok_or_else(|| io::Error::other("the image is still being unpacked"))?;
+            image.format = "ramdisk".into();
+        }
+    }
+    problem.map_or(Ok(()), |problem| {
+        image.format = codec.as_str().into();
+        Err(problem)
+    })
+}
+
+/// The copy of a partition that holds a ramdisk is filled up behind it, so that as a whole it cannot be unpacked.
+fn is_padded_ramdisk(store: &Rc<Store>, codec: Codec, packed: u64) -> io::Result<bool> {
+    let mut tail = [0; 16];
+    let Some(at) = packed.checked_sub(tail.len() as u64) else {
+        return Ok(false);
+    };
+    store.read_exact_at(at, &mut tail)?;
+    if tail != [0; 16] && tail != [0xff; 16] {
+        return Ok(false);
+    }
+    let packing = Packing {
+        codec,
+        packed,
+        length: 64 << 10,
+        memory: 0,
+    };
+    Ok(is_ramdisk(&Store::Packed(Packed::again(Rc::clone(store), packing))).unwrap_or(false))
+}
+
+/// A cpio archive or an ext2 file system, as kernels take them for their first root.
+fn is_ramdisk(store: &Store) -> io::Result<bool> {
+    let mut head = [0; 6];
+    let mut magic = [0; 2];
+    let whole = 0..store.len();
+    let cpio = store.read_head(&whole, &mut head)? && head.starts_with(b"0707");
+    let ext2 = store.read_head(&(0x438.min(store.len())..store.len()), &mut magic)? && magic == [0x53, 0xef];
+    Ok(cpio || ext2)
+}
+
+fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
+    let whole = 0..image.payload;
+    if archive::inspect(store, whole.clone(), image)? {
+        return Ok(());
+    }
+    let layout = match qpkg::recognise(store)? {
+        Some(layout) => Some(layout),
+        None => qnap_recovery::recognise(store)?,
+    };
+    let ramdisk = image.format == "ramdisk";
     let (format, ranges) = match layout {
         Some(layout) => (Some(layout.format), layout.parts),
-        None => (None, vec![("", 0..size)]),
+        None => (None, vec![("", whole)]),
     };
-    let mut parts = Vec::new();
     for (name, range) in ranges {
         let content = content::look(store, range.clone())?;
         let name = match (name, &content) {
             ("", Some(content)) => content.role.as_str(),
+            ("", None) if ramdisk => "ramdisk",
             ("", None) => "raw",
             (name, _) => name,
         };
-        parts.push(Part {
+        image.parts.push(Part {
             name: name.to_owned(),
             offset: range.start,
             size: range.end - range.start,
             content,
         });
     }
-    let format = format.unwrap_or_else(|| match parts.first().and_then(|part| part.content.as_ref()) {
+    let format = format.unwrap_or_else(|| match image.parts.first().and_then(|part| part.content.as_ref()) {
+        _ if image.metadata.is_some() => "openwrt-sysupgrade",
         Some(content) => content.format.as_str(),
+        None if ramdisk => "ramdisk",
         None => "raw",
     });
-    Ok(Image {
-        format: format.to_owned(),
-        size,
-        sha256,
-        parts,
-    })
+    image.format = format.to_owned();
+    Ok(())
+}
+
+impl Image {
+    /// Whether nothing that can be checked is wrong with it.
+    pub fn ok(&self) -> bool {
+        self.problem.is_none() && self.parts.iter().all(Part::ok)
+    }
+
+    /// Bytes of memory that unpacking it takes.
+    pub fn unpacking(&self) -> u64 {
+        self.packing.map_or(0, |packing| packing.memory)
+    }
 }

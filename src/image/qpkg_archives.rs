@@ -6,9 +6,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::unpack::{GZIP, bad, is_gzip};
 use super::store::Store;
 use super::tar::{self, BLOCK};
+use super::unpack::{GZIP, bad, is_gzip};
 use crate::error::{Context, Exit, Failure, Result};
 use serde::Serialize;
 use std::ops::Range;

@@ -62,6 +62,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             true => Order::Big,
             false => Order::Little,
         }),
+        erase_size: None,
         title: format!("version {major}.{minor}"),
         problem,
     }))

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::packed::Packed;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -13,6 +14,8 @@ pub enum Store {
     Memory(Vec<u8>),
     /// In a file: in the RAM root when the image is to be written, elsewhere when it is only looked at.
     File(File, u64),
+    /// Inside another store, packed; offsets and lengths are those of what is inside.
+    Packed(Packed),
 }
 
 impl Store {
@@ -34,6 +37,15 @@ impl Store {
         match self {
             Store::Memory(bytes) => bytes.len() as u64,
             Store::File(_, size) => *size,
+            Store::Packed(packed) => packed.packing.length,
+        }
+    }
+
+    /// The bytes as they were delivered: those that were hashed and signed.
+    pub fn delivered(&self) -> &Store {
+        match self {
+            Store::Packed(packed) => packed.delivered(),
+            other => other,
         }
     }
 
@@ -44,6 +56,7 @@ impl Store {
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         match self {
             Store::File(file, _) => file.read_exact_at(buffer, offset),
+            Store::Packed(packed) => packed.read_exact_at(offset, buffer),
             Store::Memory(bytes) => {
                 let part = usize::try_from(offset)
                     .ok()

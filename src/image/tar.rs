@@ -41,6 +41,11 @@ pub fn is_tar(store: &Store, range: &Range<u64>) -> io::Result<bool> {
     Ok(store.read_head(range, &mut header)? && checksum_is_right(&header))
 }
 
+/// Whether these bytes begin with a tar header.
+pub(super) fn is_header(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(checksum_is_right)
+}
+
 /// Finds every regular file of the archive in this range. Directories are passed over.
 ///
 /// # Errors

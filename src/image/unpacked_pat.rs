@@ -27,8 +27,7 @@ const DEPTH: usize = 8;
 pub struct UnpackedPat {
     dir: PathBuf,
     lines: Vec<Line>,
-    /// `unique=` of VERSION: the kind of box it is for.
-    pub unique: Option<String>,
+    unique: Option<String>,
 }
 
 fn bad(what: impl std::fmt::Display) -> Failure {
@@ -107,7 +106,7 @@ impl UnpackedPat {
     ///
     /// # Errors
     /// [`Exit::ImageBad`] for a file that is not what is listed; else those of reading and of the sink.
-    pub fn copy(self, sink: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<Image> {
+    pub fn copy(mut self, sink: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<Image> {
         let mut all = Sha256::new();
         let mut parts = Vec::new();
         let mut at = 0;
@@ -120,7 +119,9 @@ impl UnpackedPat {
                 Ok(())
             };
             self.check(line, &mut take)?;
-            parts.push((line.name.clone(), at - line.size, line.size));
+            // The one name of the initial ramdisk in older files.
+            let name = if line.name == "rd.bin" { "rd.gz" } else { &line.name };
+            parts.push((name.to_owned(), at - line.size, line.size));
         }
         for line in self.lines.iter().filter(|line| !FLASHED.contains(&line.name.as_str())) {
             self.check(line, &mut |_| Ok(()))?;
@@ -134,6 +135,11 @@ impl UnpackedPat {
                 format: "synology-pat".to_owned(),
                 size: at,
                 sha256: hex(&all.finalize()),
+                packing: None,
+                payload: at,
+                metadata: None,
+                made_for: self.unique.take(),
+                problem: None,
                 parts: parts
                     .into_iter()
                     .map(|(name, offset, size)| Part {

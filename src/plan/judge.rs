@@ -109,6 +109,20 @@ fn content_checks(board: &Board, partition: &Partition, content: &Content) -> Ve
             "use a smaller one",
         ));
     }
+    if let Some(made_for) = content.erase_size.filter(|size| *size != partition.geometry.erase_size) {
+        checks.push(
+            Check::fail(
+                "content",
+                format!(
+                    "the {name} is made for erase blocks of {} bytes, {label} has {}",
+                    Grouped(made_for.into()),
+                    Grouped(partition.geometry.erase_size.into())
+                ),
+                "make it with ubinize -p for this flash; --force=content if you know better",
+            )
+            .forceable(),
+        );
+    }
     if let Some(foreign) = board.cpu().and_then(|cpu| content.foreign_to(cpu)) {
         checks.push(
             Check::fail(

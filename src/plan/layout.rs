@@ -5,13 +5,16 @@
 use super::{Check, Request, Write};
 use crate::board::{Board, Partition};
 use crate::error::Exit;
-use crate::image::Image;
 use crate::image::backup::file_name;
+use crate::image::{Image, Part};
 use crate::units::{Grouped, Size};
 use std::ops::Range;
 
 /// Lays the image out over the box. Where that is not possible there are no writes and a check says why.
 pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Write>, Check> {
+    if ["qpkg", "tar"].contains(&image.format.as_str()) {
+        return Err(no_place(board, image));
+    }
     let accepted = accepted(board, image);
     if request.parts.is_empty() {
         let Some(parts) = accepted else {
@@ -26,14 +29,16 @@ pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Wri
     // Of an image whose parts are known, --part chooses; any other is poured over the partitions in order.
     let has = |partition: &Partition, parts: &Slices<'_>| parts.iter().any(|(name, _)| *name == partition.name);
     match accepted {
-        Some(parts) if image.format == "backup" => match named.iter().find(|partition| !has(partition, &parts)) {
-            Some(missing) => Err(Check::fail(
-                "partition",
-                format!("the backup has no copy of {}", missing.label()),
-                "leave that partition out of --part",
-            )),
-            None => slices(board, &parts, |partition| named.iter().any(|p| p.mtd == partition.mtd)),
-        },
+        Some(parts) if ["backup", "synology-pat", "sysupgrade-tar"].contains(&image.format.as_str()) => {
+            match named.iter().find(|partition| !has(partition, &parts)) {
+                Some(missing) => Err(Check::fail(
+                    "partition",
+                    format!("the {} has nothing for {}", image.format, missing.label()),
+                    "leave that partition out of --part",
+                )),
+                None => slices(board, &parts, |partition| named.iter().any(|p| p.mtd == partition.mtd)),
+            }
+        }
         Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => {
             slices(board, &parts, |partition| named.iter().any(|p| p.mtd == partition.mtd))
         }
@@ -48,9 +53,35 @@ fn accepted<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
     if image.format == "backup" {
         return Some(backed_up(board, image));
     }
+    // Parts that are named as the partitions are.
+    let same_names = || {
+        let here = |part: &&Part| board.profile.partition(&part.name).is_some() || board.partition(&part.name).is_ok();
+        let parts: Vec<_> = image
+            .parts
+            .iter()
+            .filter(here)
+            .map(|part| (part.name.as_str(), part.range()))
+            .collect();
+        (!parts.is_empty()).then_some(parts)
+    };
+    if image.format == "chip-dump" {
+        return same_names();
+    }
+    if image.format == "sysupgrade-tar" {
+        return same_names().filter(|parts| parts.len() == image.parts.len());
+    }
     let accepts = board.profile.accepts.iter().find(|accepts| accepts.takes(image))?;
     match accepts.parts.as_slice() {
-        [only] => Some(vec![(only.as_str(), 0..image.size)]),
+        // Beside the images an archive has programs and settings, which are for others.
+        wanted if image.format == "synology-pat" => Some(
+            image
+                .parts
+                .iter()
+                .filter(|part| wanted.contains(&part.name))
+                .map(|part| (part.name.as_str(), part.range()))
+                .collect(),
+        ),
+        [only] => Some(vec![(only.as_str(), 0..image.payload)]),
         _ => image
             .parts
             .iter()
@@ -115,6 +146,17 @@ fn no_place(board: &Board, image: &Image) -> Check {
             "get the image for this box; --part writes it as it is",
         )
         .exit(Exit::Unsupported),
+        "qpkg" => Check::fail(
+            "partition",
+            "this is a QNAP package, which is not written as it is",
+            "flasher qpkg extract takes the images out of it",
+        ),
+        "synology-pat" => Check::fail(
+            "board",
+            format!("{id} does not take images from a Synology .pat"),
+            "flasher pat extract takes the images out of it",
+        )
+        .exit(Exit::Unsupported),
         format => Check::fail(
             "partition",
             format!("nothing says where a {format} image goes on {id}"),
@@ -158,14 +200,14 @@ fn slices(board: &Board, parts: &Slices<'_>, wanted: impl Fn(&Partition) -> bool
 /// A raw image over partitions in the given order, each but the last filled to its end.
 fn pour(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
     let room: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
-    if image.size > room {
+    if image.payload > room {
         let names: Vec<_> = partitions.iter().map(|p| p.name.as_str()).collect();
-        return Err(too_long(&names.join(", "), image.size, room));
+        return Err(too_long(&names.join(", "), image.payload, room));
     }
     let mut at = 0;
     let mut writes = Vec::new();
     for partition in partitions {
-        let take = partition.capacity().min(image.size - at);
+        let take = partition.capacity().min(image.payload - at);
         if take == 0 {
             return Err(Check::fail(
                 "size",

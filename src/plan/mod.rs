@@ -8,6 +8,7 @@
 
 mod judge;
 mod layout;
+mod metadata;
 
 use mtd_rs::Geometry;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use std::ops::Range;
 
 pub use judge::judge;
 pub use layout::layout;
+pub use metadata::metadata;
 
 /// How the flash will be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -63,10 +63,9 @@ impl Page {
             .unwrap();
         let mut seen: Vec<String> = Vec::new();
         let mut look = || {
-            if let Ok(line) = fs::read_to_string(self.tmp.join("update.progress")) {
-                if seen.last() != Some(&line) {
-                    seen.push(line);
-                }
+            let line = fs::read_to_string(self.tmp.join("update.progress"));
+            if let Some(line) = line.ok().filter(|line| seen.last() != Some(line)) {
+                seen.push(line);
             }
         };
         while child.try_wait().unwrap().is_none() {
@@ -192,10 +191,10 @@ fn a_pat_for_another_box_or_for_none() {
     let names = ["updater", "zImage", "rd.gz", "VERSION", "texts/enu/strings"];
     fs::write(page.dir.join("VERSION"), "unique=\"synology_88f6281_212j\"\n").unwrap();
     page.list(&names);
-    page.refuses(69, "synology_88f6281_212j");
+    page.refuses(78, "synology_88f6281_212j");
     fs::write(page.dir.join("VERSION"), "").unwrap();
     page.list(&names);
-    page.refuses(69, "VERSION");
+    page.refuses(78, "the .pat is for");
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! Archives whose members are the parts: Synology's `.pat` and OpenWrt's tar kind of `sysupgrade`.
+
+#![forbid(unsafe_code)]
+
+use super::content;
+use super::pat::{self, Pat};
+use super::store::Store;
+use super::tar::{self, Member, bad};
+use super::{Image, Part};
+use std::io;
+use std::ops::Range;
+
+/// Recognises one and takes it apart; false for anything else.
+pub(super) fn inspect(store: &Store, range: Range<u64>, image: &mut Image) -> io::Result<bool> {
+    if pat::is_encrypted(store, &range)? {
+        image.format = "synology-pat".into();
+        return Err(bad(
+            "this is an encrypted .pat, as Synology makes them since DSM 7: only a Synology box can open it; use an \
+             older .pat, or the zImage and rd.gz of a box",
+        ));
+    }
+    if !tar::is_tar(store, &range)? {
+        return Ok(false);
+    }
+    image.format = "tar".into();
+    let members = tar::walk(store, range)?;
+    match members.iter().any(|member| member.name == pat::CHECKSUMS) {
+        true => {
+            image.format = "synology-pat".into();
+            synology(store, members, image)?;
+        }
+        false => openwrt(store, &members, image)?,
+    }
+    Ok(true)
+}
+
+fn part(store: &Store, name: &str, member: &Member) -> io::Result<Part> {
+    Ok(Part {
+        name: name.to_owned(),
+        offset: member.data.start,
+        size: member.data.end - member.data.start,
+        content: content::look(store, member.data.clone())?,
+    })
+}
+
+fn synology(store: &Store, members: Vec<Member>, image: &mut Image) -> io::Result<()> {
+    let Some(pat) = Pat::of_members(store, members)? else {
+        return Ok(());
+    };
+    image.made_for.clone_from(&pat.unique);
+    for member in &pat.members {
+        if let Some(problem) = pat.problem(store, member)? {
+            return Err(bad(problem));
+        }
+        // The one name of the initial ramdisk in older files.
+        let name = match member.name.as_str() {
+            "rd.bin" => "rd.gz",
+            name => name,
+        };
+        image.parts.push(part(store, name, member)?);
+    }
+    Ok(())
+}
+
+/// `sysupgrade-BOARD/CONTROL`, `kernel`, `root`. Any other tar keeps its members as parts and has no place.
+fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<()> {
+    let board = members.first().and_then(|member| {
+        let (board, _) = member.name.strip_prefix("sysupgrade-")?.split_once('/')?;
+        Some(board.to_owned())
+    });
+    let Some(board) = board else {
+        for member in members {
+            image.parts.push(part(store, &member.name, member)?);
+        }
+        return Ok(());
+    };
+    image.format = "sysupgrade-tar".into();
+    for member in members {
+        let inside = member.name.strip_prefix(&format!("sysupgrade-{board}/"));
+        let name = match inside {
+            Some("CONTROL") => continue,
+            Some("kernel") => "kernel",
+            Some("root") => "rootfs",
+            Some(other) if !other.contains('/') => other,
+            _ => {
+                return Err(bad(format_args!(
+                    "{:?} has no place in a sysupgrade archive",
+                    member.name
+                )));
+            }
+        };
+        // An empty member writes nothing.
+        if !member.data.is_empty() {
+            image.parts.push(part(store, name, member)?);
+        }
+    }
+    image.made_for = Some(board);
+    match image.parts.is_empty() {
+        true => Err(bad("the sysupgrade archive has neither kernel nor root")),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,143 @@
+//! OpenWrt's trailers: metadata and signatures behind the image, the last one first (FACTS §9, `fwimage.h` of fwtool).
+//!
+//! They are no part of what is written. Each has a CRC over everything in front of it.
+
+#![forbid(unsafe_code)]
+
+use super::store::Store;
+use super::tar::bad;
+use crate::units::Fields;
+use crc::{CRC_32_ISO_HDLC, Crc};
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// zlib's CRC-32 without the final inversion.
+const TRAILER_CRC: crc::Algorithm<u32> = crc::Algorithm {
+    xorout: 0,
+    check: 0x340b_c6d9,
+    ..CRC_32_ISO_HDLC
+};
+pub(super) const CRC: Crc<u32> = Crc::<u32>::new(&TRAILER_CRC);
+const MAGIC: u32 = 0x4657_7830;
+/// Bytes of a trailer.
+const TRAILER: u64 = 16;
+/// Bytes of version and flags in front of the metadata.
+const INFO_HEADER: u64 = 8;
+/// The limits of fwtool itself, in bytes.
+const METADATA: u64 = 30 << 10;
+const SIGNATURE: u64 = 1 << 10;
+
+/// What OpenWrt writes about an image, as far as it decides whether the image fits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The boards that it is for, by OpenWrt's names.
+    #[serde(default)]
+    pub supported_devices: Vec<String>,
+    /// The names since compat_version 1.1, which older systems must not see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_supported_devices: Vec<String>,
+    /// What the layout of the box must be compatible with.
+    #[serde(default = "first")]
+    pub compat_version: String,
+    /// What the user should know about that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compat_message: Option<String>,
+}
+
+fn first() -> String {
+    "1.0".into()
+}
+
+/// The image without its trailers.
+pub struct Stripped {
+    /// Where the image ends.
+    pub end: u64,
+    /// What stood behind it.
+    pub metadata: Option<Metadata>,
+}
+
+/// Reads the trailers backwards.
+///
+/// # Errors
+/// `InvalidData` for a trailer that is damaged, else those of reading.
+pub fn strip(store: &Store) -> io::Result<Stripped> {
+    let mut stripped = Stripped {
+        end: store.len(),
+        metadata: None,
+    };
+    let mut trailer = [0; TRAILER as usize];
+    while let Some(at) = stripped.end.checked_sub(TRAILER) {
+        store.read_exact_at(at, &mut trailer)?;
+        let fields = Fields(&trailer);
+        if fields.be32(0) != Some(MAGIC) {
+            break;
+        }
+        let size = u64::from(fields.be32(12).unwrap_or_default());
+        let limit = match trailer[8] {
+            0 => SIGNATURE,
+            1 => INFO_HEADER + METADATA,
+            kind => {
+                return Err(bad(format_args!(
+                    "the trailer behind the image is of unknown kind {kind}"
+                )));
+            }
+        };
+        let payload = size.checked_sub(TRAILER).filter(|payload| *payload <= limit);
+        let (Some(payload), Some(start)) = (payload, stripped.end.checked_sub(size)) else {
+            return Err(bad("the trailer behind the image lies about its size"));
+        };
+        let mut digest = CRC.digest();
+        store.scan(0..at, |chunk| digest.update(chunk))?;
+        if fields.be32(4) != Some(digest.finalize()) {
+            return Err(bad("the trailer behind the image fails its CRC"));
+        }
+        if trailer[8] == 1 && stripped.metadata.is_none() {
+            let mut text = vec![0; payload as usize];
+            store.read_exact_at(start, &mut text)?;
+            let json = text.get(INFO_HEADER as usize..).unwrap_or_default();
+            let json = json.split(|byte| *byte == 0).next().unwrap_or_default();
+            let metadata = serde_json::from_slice(json)
+                .map_err(|error| bad(format_args!("the metadata behind the image makes no sense: {error}")))?;
+            stripped.metadata = Some(metadata);
+        }
+        stripped.end = start;
+    }
+    match stripped.end {
+        0 => Err(bad("there is nothing but metadata")),
+        _ => Ok(stripped),
+    }
+}
+
+impl Metadata {
+    /// Whether it is for a box that goes by one of these names.
+    pub fn is_for(&self, names: &[String]) -> bool {
+        self.supported_devices
+            .iter()
+            .chain(&self.new_supported_devices)
+            .any(|device| names.contains(device))
+    }
+
+    /// Major and minor number of what it is compatible with.
+    pub fn compat(&self) -> Option<(u32, u32)> {
+        version(&self.compat_version)
+    }
+}
+
+/// `1.2` as numbers.
+pub fn version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vector of fwtool's own tests (`test_crc32.t`), which prints it after a byte swap.
+    #[test]
+    fn the_crc_is_that_of_fwtool() {
+        let text = b"The quick brown fox jumps over the lazy dog\0";
+        let crc = CRC.checksum(text);
+        assert!(crc == 0x7c71_80f2 || crc.swap_bytes() == 0x7c71_80f2, "{crc:08x}");
+    }
+}
