@@ -17,7 +17,11 @@ fn main() -> ExitCode {
         Wakeup::NothingToDo(why) => stages::boot_on(&why),
     }
     if cmd::updater::is_meant() {
-        let mut reporter = Reporter::new(&cli::Global::default());
+        // What the update page does with our output is unknown; it has files of its own to look at.
+        let mut reporter = Reporter::new(&cli::Global {
+            verbosity: cli::Verbosity::Quiet,
+            ..cli::Global::default()
+        });
         return exit(cmd::updater::run(std::env::args_os().skip(1), &mut reporter));
     }
     let (global, verb) = match cli::parse(std::env::args_os().skip(1)) {

@@ -1,5 +1,5 @@
 //! The command line: from arguments to one options struct per verb. Parser and `--help` both read the
-//! tables in [`table`], so that neither can say what the other does not know.
+//! tables in `table`, so that neither can say what the other does not know.
 
 #![forbid(unsafe_code)]
 
