@@ -16,6 +16,14 @@ fn main() -> ExitCode {
         Wakeup::Prepared(root) => root.enter(),
         Wakeup::NothingToDo(why) => stages::boot_on(&why),
     }
+    if cmd::updater::is_meant() {
+        // What the update page does with our output is unknown; it has files of its own to look at.
+        let mut reporter = Reporter::new(&cli::Global {
+            verbosity: cli::Verbosity::Quiet,
+            ..cli::Global::default()
+        });
+        return exit(cmd::updater::run(std::env::args_os().skip(1), &mut reporter));
+    }
     let (global, verb) = match cli::parse(std::env::args_os().skip(1)) {
         Ok(parsed) => parsed,
         Err(failure) => {

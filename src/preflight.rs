@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::board::profile::Keep;
 use crate::board::{Board, Partition};
 use crate::cli::Trust;
 use crate::error::{Exit, Failure, Result};
@@ -16,11 +17,13 @@ pub const OVERHEAD: u64 = 2 << 20;
 
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
-const CHECKS: [&str; 18] = [
+const CHECKS: [&str; 20] = [
     "aligned",
     "bad-blocks",
     "board",
     "bootloader",
+    "bootloader-backup",
+    "bootloader-checksum",
     "content",
     "cpu",
     "holders",
@@ -45,6 +48,8 @@ pub struct Question<'a> {
     pub request: Request,
     /// `--key` and `--sha256`.
     pub trust: &'a Trust,
+    /// Whether every partition is copied first (`--backup`).
+    pub backup: bool,
     /// `--in-place`.
     pub in_place: bool,
     /// What RAM could be had before the image was staged, in bytes.
@@ -147,6 +152,7 @@ pub fn assemble(
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?;
     checks.extend(plan::judge(board, &mut writes, &contents));
+    checks.extend(bootloader(board, image, &writes, question));
     checks.push(place_of_record(board, &writes));
 
     let held = holders(board, &writes)?;
@@ -246,6 +252,42 @@ fn trust(question: &Question<'_>, image: &Image, store: &Store) -> Vec<Check> {
         });
     }
     checks
+}
+
+/// A new boot loader that is not what it should be cannot be mended without a programmer, so that it is wanted must be
+/// said three times: by its check, by its checksum, and by a copy of the old one.
+fn bootloader(board: &Board, image: &Image, writes: &[Write], question: &Question<'_>) -> Vec<Check> {
+    let ours = |partition: &&Partition| {
+        partition.keep == Some(Keep::Bootloader) && writes.iter().any(|write| write.mtd == partition.mtd)
+    };
+    let Some(partition) = board.partitions.iter().find(ours) else {
+        return Vec::new();
+    };
+    let label = partition.label();
+    // A backup brings a checksum of each of its copies.
+    let summed = question.trust.sha256.is_some() || image.format == "backup";
+    let demand = |name, met, text: &str, remedy: &str| match met {
+        true => Check::pass(name, text),
+        false => Check::fail(
+            name,
+            format!("{label} holds the boot loader: {text} must be given"),
+            remedy,
+        ),
+    };
+    vec![
+        demand(
+            "bootloader-checksum",
+            summed,
+            "its checksum",
+            "compare cksum or sha256sum with what its maker says, then add --sha256 HEX",
+        ),
+        demand(
+            "bootloader-backup",
+            question.backup,
+            "a place for a copy of the old one",
+            "add --backup DIR, and copy DIR to another machine",
+        ),
+    ]
 }
 
 fn place_of_record(board: &Board, writes: &[Write]) -> Check {

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bootloader;
 mod identify;
 mod linux;
 pub mod profile;

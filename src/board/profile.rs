@@ -48,6 +48,28 @@ pub struct Profile {
     /// The partition whose last erase block keeps the record of the last update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
+    /// LEDs and buzzer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signals: Option<Signals>,
+}
+
+/// How a box shows a person what it does. Codes are hexadecimal bytes with blanks between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Signals {
+    /// The serial port of the microcontroller that has LEDs and buzzer, such as `/dev/ttyS1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// Its speed in bits a second: 9600, 19200 or 115200, always 8N1.
+    pub speed: u32,
+    /// Codes to send when writing begins.
+    pub writing: String,
+    /// Codes to send when everything is written and verified.
+    pub done: String,
+    /// Codes to send when it failed.
+    pub failed: String,
+    /// LEDs below `/sys/class/leds`, or their whole paths; those that are not there are passed over.
+    pub leds: Vec<String>,
 }
 
 /// What programs are compiled for.

@@ -45,7 +45,9 @@ fn profile_path(dir: &Path) -> PathBuf {
 /// # Errors
 /// An unknown board, or a directory that has a box in it already.
 pub fn create(board: &str, dir: &Path) -> Result<Profile> {
-    let profile = Profile::find(board)?;
+    let mut profile = Profile::find(board)?;
+    // The LEDs and ports of the machine that simulates are not those of the box.
+    profile.signals = None;
     fs::create_dir_all(dir).context(dir.display())?;
     if profile_path(dir).exists() || flash_path(dir).exists() {
         return Err(

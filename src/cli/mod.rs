@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod help;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod recovery;
 mod table;
 #[cfg(test)]
@@ -154,6 +156,17 @@ pub enum Verb {
     },
     /// What has to do with a box's recovery mode.
     Recovery(recovery::Recovery),
+    /// Work on Synology's `.pat` files.
+    #[cfg(feature = "host")]
+    Pat(host::Pat),
+    /// Unpack a QPKG.
+    #[cfg(feature = "host")]
+    QpkgExtract {
+        /// The QPKG.
+        file: String,
+        /// A new directory.
+        dir: PathBuf,
+    },
     /// Print a text (`--help`, `--version`).
     Print(String),
 }
@@ -165,6 +178,8 @@ struct Raw {
     apply: Apply,
     recovery: recovery::Raw,
     positional: Vec<String>,
+    #[cfg(feature = "host")]
+    updater: Option<PathBuf>,
 }
 
 /// Reads the command line.
@@ -303,6 +318,8 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "sha256" => apply.trust.sha256 = Some(sha256(&value)?),
         "sim" => apply.at.sim = Some(value.into()),
         "board" => apply.at.board = Some(value),
+        #[cfg(feature = "host")]
+        "updater" => raw.updater = Some(value.into()),
         other => {
             return Err(Failure::new(
                 crate::error::Exit::Bug,
@@ -323,6 +340,12 @@ fn sha256(value: &str) -> Result<String> {
 }
 
 fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
+    #[cfg(feature = "host")]
+    match verb {
+        "pat" => return host::pat(&raw.positional, raw.apply.at.board, raw.updater),
+        "qpkg" => return host::qpkg(&raw.positional),
+        _ => (),
+    }
     let Raw {
         mut apply,
         recovery,

@@ -117,6 +117,23 @@ const VERBS: &[VerbRow] = &[
         summary: "make a simulated box in DIR; every verb works on it with --sim DIR",
         text: "DIR/flash.bin is the blank chip in physical order, DIR/board.json its description.",
     },
+    #[cfg(feature = "host")]
+    VerbRow {
+        name: "pat",
+        operands: &["create", "OUT.pat", "FILE…"],
+        summary: "make a Synology .pat whose updater is flasher; also list, check, extract",
+        text: "pat create --board ID [--updater FLASHER] OUT.pat FILE…   FLASHER is the binary for the box\n\
+               pat list FILE         the members\n\
+               pat check FILE        whether they are what checksum.syno lists, and nothing else is there\n\
+               pat extract FILE DIR  the same, then unpack into a new directory",
+    },
+    #[cfg(feature = "host")]
+    VerbRow {
+        name: "qpkg",
+        operands: &["extract", "FILE", "DIR"],
+        summary: "unpack a QNAP package into a new directory, and check its files against their .cksum",
+        text: "",
+    },
 ];
 
 const APPLY: &[&str] = &["apply", "plan", "restore"];
@@ -133,6 +150,9 @@ const BOXES: &[&str] = &[
     "recovery name",
 ];
 const FORCEABLE: &[&str] = &["apply", "plan", "restore", "recovery create", "recovery serve"];
+const BOARDS: &[&str] = &[
+    "apply", "plan", "restore", "verify", "devices", "backup", "status", "pat",
+];
 
 /// Every flag. `--help` and `--version` are the parser's own.
 const FLAGS: &[Flag] = &[
@@ -245,8 +265,17 @@ const FLAGS: &[Flag] = &[
         alias: None,
         shorts: "",
         value: Some("ID|FILE"),
-        verbs: BOXES,
+        verbs: BOARDS,
         help: "what this box is, instead of recognising it",
+    },
+    #[cfg(feature = "host")]
+    Flag {
+        long: "updater",
+        alias: None,
+        shorts: "",
+        value: Some("FILE"),
+        verbs: &["pat"],
+        help: "the flasher that the box will run, for its processor",
     },
     Flag {
         long: "sim",

@@ -10,7 +10,9 @@ use crate::error::{Context, Exit, Failure, Harm, Result};
 use crate::flash::{self, Policy, Stopped, Tally, Verified};
 use crate::image::backup::Backup;
 use crate::image::packed::Packing;
+use crate::image::pieces::Pieces;
 use crate::image::source::Source;
+use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::lock::Lock;
 use crate::plan::{Plan, Request, Route, Write};
@@ -30,6 +32,8 @@ pub enum From {
     Image,
     /// The directory of a backup.
     Backup,
+    /// The directory into which a `.pat` was unpacked.
+    Pat,
 }
 
 /// How an `apply` ends well.
@@ -358,6 +362,7 @@ fn staged(
         .partitions
         .iter()
         .flat_map(|partition| stages::DeviceNode::mtd(partition.mtd))
+        .chain(signal_port(board))
         .collect();
     let shell = match options.rescue_shell {
         true => Some(find_busybox()?),
@@ -389,6 +394,18 @@ fn staged(
          afterwards: flasher status",
     );
     Ok(End::untouched("handed-over"))
+}
+
+/// The serial port of LEDs and buzzer (`Documentation/admin-guide/devices.txt`: 4, 64 is ttyS0).
+fn signal_port(board: &Board) -> Option<stages::DeviceNode> {
+    let port = board.profile.signals.as_ref()?.port.as_ref()?;
+    let number: u32 = port.strip_prefix("/dev/ttyS")?.parse().ok()?;
+    Some(stages::DeviceNode {
+        name: format!("ttyS{number}"),
+        block: false,
+        major: 4,
+        minor: number.checked_add(64)?,
+    })
 }
 
 fn find_busybox() -> Result<String> {
@@ -434,10 +451,20 @@ fn unreadable(error: io::Error) -> Failure {
     Failure::new(Exit::ImageUnreadable, "image-unreadable", error)
 }
 
+/// The directory, where the operand names one.
+fn pieces(options: &cli::Apply, from: From) -> Result<Option<Pieces>> {
+    let dir = Path::new(&options.image);
+    Ok(match from {
+        From::Image => None,
+        From::Backup => Some(Pieces::Backup(Backup::open(dir)?)),
+        From::Pat => Some(Pieces::Pat(UnpackedPat::open(dir)?)),
+    })
+}
+
 impl Looked {
     /// Only to be looked at: a file stays where it is.
     pub(super) fn at(options: &cli::Apply, board: &Board, from: From) -> Result<Looked> {
-        if from == From::Backup {
+        if from != From::Image {
             return Looked::into_memory(options, board, from);
         }
         let (store, sha256) = Source::open(&options.image)?.in_place()?;
@@ -446,9 +473,9 @@ impl Looked {
 
     /// To be written to a simulated box.
     fn into_memory(options: &cli::Apply, board: &Board, from: From) -> Result<Looked> {
-        if from == From::Backup {
+        if let Some(pieces) = pieces(options, from)? {
             let mut bytes = Vec::new();
-            let image = Backup::open(Path::new(&options.image))?.copy(&mut bytes, &mut |_| ())?;
+            let image = pieces.copy(&mut bytes, &mut |_| ())?;
             return Ok(Looked {
                 name: options.image.clone(),
                 image,
@@ -474,11 +501,10 @@ impl Looked {
             file: &mut file,
             written: 0,
         };
-        if from == From::Backup {
-            let backup = Backup::open(Path::new(&options.image))?;
-            let length = backup.length()?;
+        if let Some(pieces) = pieces(options, from)? {
+            let length = pieces.length()?;
             room_for(length, available)?;
-            let image = backup.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
+            let image = pieces.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
             return Ok(Looked {
                 name: options.image.clone(),
                 image,
@@ -522,6 +548,7 @@ impl Looked {
                 force: options.force.clone(),
             },
             trust,
+            backup: options.backup.is_some(),
             in_place: options.in_place,
             available,
         };

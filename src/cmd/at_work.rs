@@ -10,6 +10,7 @@ use crate::image::store::Store;
 use crate::plan::Write;
 use crate::record::{self, Record};
 use crate::report::Reporter;
+use crate::report::signals::Signals;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +91,7 @@ impl Work<'_> {
         };
         let asked = deafen().map_err(untouched)?;
         let targets = open(self.board, self.writes, self.proof).map_err(untouched)?;
+        let mut signals = Signals::begin(self.board.profile.signals.as_ref());
         let mut observer = |progress: Progress| {
             if asked.swap(false, Ordering::Relaxed) {
                 reporter.warning("asked to stop, but half-written flash does not boot: going on");
@@ -99,9 +101,13 @@ impl Work<'_> {
                 Phase::Verify => "verifying",
                 Phase::RollBack => "putting back",
             };
+            signals.tick();
             reporter.progress(phase, progress.done, progress.total);
         };
-        flash::write(targets, self.store, self.policy, &mut observer)?.verify(self.store, &mut observer)
+        let result = flash::write(targets, self.store, self.policy, &mut observer)
+            .and_then(|written| written.verify(self.store, &mut observer));
+        signals.end(result.is_ok());
+        result
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::board::bootloader::{self, Bootloader};
 use crate::board::{Board, Partition};
 use crate::cli::Where;
 use crate::error::{Exit, Failure, Result};
@@ -40,6 +41,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     watchdog: Option<String>,
     partitions: Vec<PartitionReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bootloader: Option<Bootloader>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<String>,
 }
@@ -89,6 +92,8 @@ fn report(board: &Board) -> Result<Report> {
             format!("{} {state}{timeout}{owner}", dog.device)
         }),
         partitions,
+        // Only root can read it; the rest is for everybody.
+        bootloader: bootloader::look(board).unwrap_or_default(),
         remark: board.remark.clone(),
     })
 }
@@ -129,6 +134,16 @@ fn text(report: &Report, reporter: &mut Reporter) {
     }
     if let Some(watchdog) = &report.watchdog {
         reporter.line(&format!("watchdog: {watchdog}"));
+    }
+    if let Some(loader) = &report.bootloader {
+        let built = loader.built.as_deref().unwrap_or("unknown");
+        reporter.line(&format!(
+            "boot loader: cksum {}, built {built}, recovery mode: {}",
+            loader.cksum, loader.recovery
+        ));
+        if let Some(advice) = &loader.advice {
+            reporter.warning(advice);
+        }
     }
     for partition in &report.partitions {
         let mut line = format!(

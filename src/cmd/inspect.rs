@@ -6,7 +6,7 @@ use crate::board::profile::{self, Profile};
 use crate::error::{Exit, Failure, Result};
 use crate::image::fwtool::Metadata;
 use crate::image::packed::ARCHIVE;
-use crate::image::{self, Image, Part, source::Source};
+use crate::image::{self, Image, Part, known, source::Source};
 use crate::report::Reporter;
 use crate::units::Size;
 use serde::Serialize;
@@ -33,6 +33,8 @@ struct Report<'a> {
     problem: Option<&'a str>,
     parts: Vec<PartReport<'a>>,
     boards: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<&'static str>,
 }
 
 /// Prints what an image is; exit code 65 if a part of it is damaged.
@@ -41,8 +43,9 @@ struct Report<'a> {
 /// An image that cannot be read.
 pub fn run(name: &str, reporter: &mut Reporter) -> Result<Exit> {
     let (store, sha256) = Source::open(name)?.in_place()?;
-    let (_store, image) = image::open(store, sha256, ARCHIVE)
-        .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?;
+    let unreadable = |error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error);
+    let known = known::recognise(&store).map_err(unreadable)?;
+    let (_store, image) = image::open(store, sha256, ARCHIVE).map_err(unreadable)?;
     let boards = boards(&image)?;
     let report = Report {
         format: &image.format,
@@ -58,6 +61,7 @@ pub fn run(name: &str, reporter: &mut Reporter) -> Result<Exit> {
             .map(|part| PartReport { part, ok: part.ok() })
             .collect(),
         boards,
+        known,
     };
     match reporter.json() {
         true => reporter.object(&report),
@@ -120,6 +124,9 @@ fn text(name: &str, report: &Report<'_>, reporter: &mut Reporter) {
             }
         }
         reporter.line(line.trim_end());
+    }
+    if let Some(known) = report.known {
+        reporter.line(&format!("known: {known}"));
     }
     if !report.boards.is_empty() {
         reporter.line(&format!("boards: {}", report.boards.join(", ")));

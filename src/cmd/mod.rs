@@ -8,10 +8,15 @@ pub mod backup;
 pub mod devices;
 mod handoff;
 pub mod inspect;
+#[cfg(feature = "host")]
+pub mod pat;
 pub mod pid_one;
+#[cfg(feature = "host")]
+pub mod qpkg;
 pub mod recovery;
 pub mod sim;
 pub mod status;
+pub mod updater;
 pub mod verify;
 
 use crate::cli::Verb;
@@ -34,6 +39,10 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Status(at) => status::run(&at, reporter),
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
         Verb::Recovery(verb) => recovery::run(&verb, reporter),
+        #[cfg(feature = "host")]
+        Verb::Pat(verb) => pat::run(verb, reporter),
+        #[cfg(feature = "host")]
+        Verb::QpkgExtract { file, dir } => qpkg::extract(&file, &dir, reporter),
         Verb::Print(text) => {
             reporter.line(&text);
             Ok(Exit::Done)

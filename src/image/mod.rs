@@ -11,10 +11,15 @@ mod cramfs;
 mod fit;
 pub mod fwtool;
 mod jffs2;
+pub mod known;
 pub mod packed;
 pub mod pat;
+pub mod pieces;
+pub mod posix_cksum;
 mod qnap_recovery;
 mod qpkg;
+#[cfg(feature = "host")]
+pub mod qpkg_archives;
 pub mod signature;
 pub mod source;
 mod squashfs;
@@ -23,6 +28,9 @@ pub mod tar;
 mod trx;
 mod ubi;
 pub mod uimage;
+#[cfg(feature = "host")]
+pub mod unpack;
+pub mod unpacked_pat;
 
 use content::Content;
 use fwtool::Metadata;

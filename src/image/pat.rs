@@ -284,7 +284,7 @@ fn text(store: &Store, member: &Member) -> io::Result<String> {
 }
 
 /// `key="value"` or `key=value` of a file of such lines.
-fn setting(text: &str, key: &str) -> Option<String> {
+pub(super) fn setting(text: &str, key: &str) -> Option<String> {
     text.lines()
         .filter_map(|line| line.trim().split_once('='))
         .find(|(name, _)| *name == key)

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 use super::{Check, Write};
+use crate::board::profile::Keep;
 use crate::board::{Board, Partition};
 use crate::error::Exit;
 use crate::image::content::{Content, Role};
+use crate::image::known;
 use crate::units::Grouped;
 
 /// Judges the writes. `contents` is what the image's bytes are at the start of each of them.
@@ -29,12 +31,22 @@ pub fn judge(board: &Board, writes: &mut [Write], contents: &[Option<Content>]) 
 fn partition_checks(partition: &Partition) -> Vec<Check> {
     let label = partition.label();
     let mut checks = Vec::new();
+    let [kernel, loader] = &known::FILES;
     checks.push(match partition.writable {
         true => Check::pass("writable", format!("{label} can be written")),
         false => Check::fail(
             "writable",
             format!("{label} is read-only: the kernel lets nobody write it"),
-            "only another kernel or device tree can open it",
+            match partition.keep {
+                // Seed 000: the two steps by which QNAP itself replaces a protected boot loader.
+                Some(Keep::Bootloader) => format!(
+                    "the running kernel protects the boot loader, so another kernel comes first: apply one that does \
+                     not (QNAP's SystemRecovery package has it as uImage, cksum {} {}), reboot, then apply u-boot.bin \
+                     (cksum {} {}) with --part; flasher inspect knows both files",
+                    kernel.cksum, kernel.size, loader.cksum, loader.size
+                ),
+                _ => "only another kernel or device tree can open it".to_owned(),
+            },
         ),
     });
     checks.push(match partition.is_aligned() {

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod progress;
+pub mod signals;
+pub mod synology;
 
 use crate::cli::{Format, Global, Verbosity};
 use crate::error::{Exit, Failure, Harm};
@@ -58,6 +60,16 @@ enum Event<'a> {
     Result(&'a Outcome),
 }
 
+/// A front end beside text and JSON: it is told what happens and shows it in its own way.
+pub trait Sink {
+    /// How far a phase is, in bytes.
+    fn progress(&mut self, phase: &str, done: u64, total: u64);
+    /// What failed.
+    fn failure(&mut self, failure: &Failure);
+    /// How an `apply` ended; the last call.
+    fn outcome(&mut self, outcome: &Outcome);
+}
+
 /// Draws.
 pub struct Reporter {
     format: Format,
@@ -65,6 +77,7 @@ pub struct Reporter {
     meter: Meter,
     /// Whether events go out as they happen; other verbs answer with one object.
     pub events: bool,
+    sink: Option<Box<dyn Sink>>,
 }
 
 impl Reporter {
@@ -75,7 +88,13 @@ impl Reporter {
             verbosity: global.verbosity,
             meter: Meter::new(global.format == Format::Text && io::stdout().is_terminal()),
             events: false,
+            sink: None,
         }
+    }
+
+    /// Tells this one too what happens from now on.
+    pub fn attach(&mut self, sink: Box<dyn Sink>) {
+        self.sink = Some(sink);
     }
 
     /// Whether objects are wanted instead of text.
@@ -111,6 +130,9 @@ impl Reporter {
 
     /// How far something is. Draws at each new 5 % and at least once a minute, or a bar on a terminal.
     pub fn progress(&mut self, phase: &str, done: u64, total: u64) {
+        if let Some(sink) = &mut self.sink {
+            sink.progress(phase, done, total);
+        }
         let wanted = match self.format {
             Format::Text => self.verbosity >= Verbosity::Normal,
             Format::Json => self.events,
@@ -172,6 +194,9 @@ impl Reporter {
 
     /// What failed, the state of the flash, and what to do next.
     pub fn failure(&mut self, failure: &Failure) {
+        if let Some(sink) = &mut self.sink {
+            sink.failure(failure);
+        }
         if self.json() {
             return self.event(&Event::Error {
                 text: &failure.what,
@@ -189,6 +214,9 @@ impl Reporter {
 
     /// The last event of an `apply`.
     pub fn outcome(&mut self, outcome: &Outcome) {
+        if let Some(sink) = &mut self.sink {
+            sink.outcome(outcome);
+        }
         if self.json() {
             self.event(&Event::Result(outcome));
         }

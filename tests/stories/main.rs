@@ -27,3 +27,8 @@ mod s20_recovery;
 mod s21_recovery_tftp;
 mod s22_recovery_dhcp;
 mod s23_recovery_check;
+mod s30_bootloader;
+mod s31_pat;
+mod s32_qpkg;
+mod s33_updater;
+mod s34_signals;

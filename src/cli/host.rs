@@ -1,0 +1,83 @@
+//! The command lines of verbs that only a workstation has.
+
+#![forbid(unsafe_code)]
+
+use super::Verb;
+use crate::error::{Failure, Result};
+use std::path::PathBuf;
+
+/// `pat`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pat {
+    /// Make one.
+    Create(PatCreate),
+    /// What is in it.
+    List {
+        /// The `.pat`.
+        file: String,
+    },
+    /// Hold its members against its list.
+    Check {
+        /// The `.pat`.
+        file: String,
+    },
+    /// Check and unpack it.
+    Extract {
+        /// The `.pat`.
+        file: String,
+        /// A new directory.
+        dir: PathBuf,
+    },
+}
+
+/// `pat create`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatCreate {
+    /// The box.
+    pub board: Option<String>,
+    /// The flasher that the box will run.
+    pub updater: Option<PathBuf>,
+    /// The `.pat` to make.
+    pub out: PathBuf,
+    /// What goes into it.
+    pub files: Vec<PathBuf>,
+}
+
+/// `pat` and its operands.
+pub(super) fn pat(words: &[String], board: Option<String>, updater: Option<PathBuf>) -> Result<Verb> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Ok(Verb::Pat(match words.as_slice() {
+        ["create", out, files @ ..] if !files.is_empty() => Pat::Create(PatCreate {
+            board,
+            updater,
+            out: out.into(),
+            files: files.iter().map(PathBuf::from).collect(),
+        }),
+        ["list", file] => Pat::List {
+            file: (*file).to_owned(),
+        },
+        ["check", file] => Pat::Check {
+            file: (*file).to_owned(),
+        },
+        ["extract", file, dir] => Pat::Extract {
+            file: (*file).to_owned(),
+            dir: dir.into(),
+        },
+        _ => {
+            return Err(Failure::usage(
+                "pat takes create OUT FILE…, list FILE, check FILE, or extract FILE DIR",
+            ));
+        }
+    }))
+}
+
+/// `qpkg` and its operands.
+pub(super) fn qpkg(words: &[String]) -> Result<Verb> {
+    match words {
+        [extract, file, dir] if extract == "extract" => Ok(Verb::QpkgExtract {
+            file: file.clone(),
+            dir: dir.into(),
+        }),
+        _ => Err(Failure::usage("qpkg takes extract FILE DIR")),
+    }
+}

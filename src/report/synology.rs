@@ -1,0 +1,94 @@
+//! Progress as Synology's update page reads it: `/tmp/update.progress` and `/tmp/update.message` (seed 003, FACTS §7).
+//!
+//! The page polls every three seconds. It must never find the file half written, nor `C:99:` at the end, which it
+//! would wait on for ever.
+
+#![forbid(unsafe_code)]
+
+use super::{Outcome, Sink};
+use crate::error::{Failure, Harm};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The stages of the page.
+const ANALYZING: char = 'A';
+const PROGRAMS: char = 'P';
+const CONFIGURATION: char = 'C';
+
+/// The two files.
+pub struct Page {
+    dir: PathBuf,
+    said: String,
+    message: String,
+}
+
+impl Page {
+    /// Begins with `A:0:`.
+    pub fn open(dir: &Path) -> Page {
+        let mut page = Page {
+            dir: dir.to_owned(),
+            said: String::new(),
+            message: "flasher: written and verified".to_owned(),
+        };
+        page.say(ANALYZING, 0);
+        page
+    }
+
+    fn say(&mut self, stage: char, number: i64) {
+        let line = format!("{stage}:{number}:\n");
+        if line != self.said {
+            // A page that cannot be told is no reason to stop.
+            let _ = replace(&self.dir, "update.progress", &line);
+            self.said = line;
+        }
+    }
+}
+
+impl Sink for Page {
+    fn progress(&mut self, phase: &str, done: u64, total: u64) {
+        // Each stage below its end, which only the next stage or the outcome may claim.
+        let percent = (done.saturating_mul(100) / total.max(1)).min(98) as i64;
+        let stage = match phase {
+            "writing" => PROGRAMS,
+            "verifying" => CONFIGURATION,
+            _ => ANALYZING,
+        };
+        self.say(stage, percent);
+    }
+
+    fn failure(&mut self, failure: &Failure) {
+        self.message = format!("flasher: {}; flash {}", failure.what, failure.harm.explain());
+        if let Some(hint) = &failure.hint {
+            self.message.push_str(&format!("; next: {hint}"));
+        }
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        if outcome.ok && outcome.harm == Harm::Untouched {
+            "flasher: the flash is right already".clone_into(&mut self.message);
+        }
+        // The page ends the text at the first quotation mark.
+        let message: String = self
+            .message
+            .chars()
+            .map(|c| if c == '"' { '\'' } else { c })
+            .filter(|c| !c.is_control() && !matches!(c, '\\' | '`' | '$'))
+            .collect();
+        let _ = replace(&self.dir, "update.message", &format!("extramsg=\"{message}\"\n"));
+        // 100 makes the box reboot at once, and a negative number is the error that the page shows.
+        let number = match outcome.ok {
+            true => 100,
+            false => -i64::from(u8::from(outcome.exit)),
+        };
+        self.say(CONFIGURATION, number);
+    }
+}
+
+/// Puts a file in place as a whole. Its name before that is new: in `/tmp` a file that is there could be anybody's link.
+fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+    let unfinished = dir.join(format!(".{name}.flasher"));
+    let _ = fs::remove_file(&unfinished);
+    File::create_new(&unfinished)?.write_all(text.as_bytes())?;
+    fs::rename(&unfinished, dir.join(name))
+}

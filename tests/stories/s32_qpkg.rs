@@ -1,0 +1,176 @@
+//! QNAP's packages: the old kind of seed 000, which `dd bs=526 skip=1 | tar xzv` takes apart, and QDK's (FACTS §8).
+
+use crate::s30_bootloader::forge;
+use crate::simbox::{bytes, flasher, read, tool};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// 100 bytes: model, reserved, firmware version, name, version, flag.
+fn tail() -> Vec<u8> {
+    let field = |text: &str, length| format!("{text:<length$}").into_bytes();
+    [
+        field("TS-109", 10),
+        vec![0; 40],
+        field("2.1.2", 10),
+        field("SystemRecovery", 20),
+        field("1.0", 10),
+        field("QNAPQPKG", 10),
+    ]
+    .concat()
+}
+
+/// A package as the page describes it: a script of 526 bytes, `qinstall.sh`, and an archive with the two files and
+/// their checksums.
+fn old_kind(dir: &Path, script: usize) -> Vec<u8> {
+    let at = |name: &str| dir.join(name);
+    for (name, size, sum) in [
+        ("uImage", 1_788_312, 1122474640),
+        ("u-boot.bin", 459_100, 3310502457u32),
+    ] {
+        let mut content = bytes(size, 1);
+        forge(&mut content, sum);
+        fs::write(at(name), content).unwrap();
+        let said = String::from_utf8(tool("cksum", &[text(&at(name))]).stdout).unwrap();
+        assert!(said.starts_with(&format!("{sum} {size} ")), "{said}");
+        fs::write(at(&format!("{name}.cksum")), said).unwrap();
+    }
+    fs::write(at("qinstall.sh"), "#!/bin/sh\n").unwrap();
+    let make = "cd \"$1\" && tar czf QNAP_SystemRecovery.tgz uImage uImage.cksum u-boot.bin u-boot.bin.cksum \
+                && tar cz qinstall.sh QNAP_SystemRecovery.tgz";
+    let archive = tool("sh", &["-ec", make, "sh", text(dir)]).stdout;
+    let mut package = b"#!/bin/sh\necho install\n".to_vec();
+    package.resize(script, b'#');
+    package.extend(archive);
+    package
+}
+
+#[test]
+fn the_old_kind_is_unpacked_down_to_its_checked_files() {
+    let dir = TempDir::new().unwrap();
+    for (index, script) in [526, 527, 4000].into_iter().enumerate() {
+        let mut package = old_kind(dir.path(), script);
+        if index > 0 {
+            package.extend(tail());
+        }
+        let path = dir.path().join("package.qpkg");
+        fs::write(&path, package).unwrap();
+        let out = dir.path().join(format!("out{index}"));
+        let report = flasher(&["--format=json", "qpkg", "extract", text(&path), text(&out)])
+            .exits(0)
+            .json();
+        assert_eq!(fs::read(out.join("qinstall.sh")).unwrap(), b"#!/bin/sh\n");
+        for name in ["uImage", "u-boot.bin"] {
+            assert_eq!(
+                read(&out.join("QNAP_SystemRecovery").join(name)),
+                read(&dir.path().join(name))
+            );
+            let files = report["files"].as_array().unwrap();
+            let file = files
+                .iter()
+                .find(|file| file["name"].as_str().unwrap().ends_with(name))
+                .unwrap();
+            assert_eq!(file["cksum"], true, "{report}");
+            assert!(file["known"].is_string(), "{report}");
+        }
+        assert_eq!(report["package"].is_object(), index > 0);
+    }
+    // As the page does it.
+    let script = "dd if=\"$1/package.qpkg\" bs=526 skip=1 2>/dev/null | tar tz";
+    let package = old_kind(dir.path(), 526);
+    fs::write(dir.path().join("package.qpkg"), package).unwrap();
+    let listed = tool("sh", &["-c", script, "sh", text(dir.path())]).stdout;
+    assert_eq!(listed, b"qinstall.sh\nQNAP_SystemRecovery.tgz\n");
+}
+
+#[test]
+fn a_file_that_is_not_what_its_cksum_says() {
+    let dir = TempDir::new().unwrap();
+    let script = "cd \"$1\" && echo content >uImage && echo '1 2 uImage' >uImage.cksum && tar cz uImage uImage.cksum";
+    let mut package = b"#!/bin/sh\nexit\n".to_vec();
+    package.extend(tool("sh", &["-ec", script, "sh", text(dir.path())]).stdout);
+    let path = dir.path().join("package.qpkg");
+    fs::write(&path, package).unwrap();
+    let run = flasher(&["qpkg", "extract", text(&path), text(&dir.path().join("out"))]).exits(65);
+    assert!(run.out.contains("DAMAGED"), "{run:?}");
+}
+
+/// Header, a tar of `control.tar.gz`, `data.tar.gz`, the QDK area, the tail.
+fn qdk(dir: &Path) -> Vec<u8> {
+    let make = "cd \"$1\" && mkdir -p c d/sub && echo 'QPKG_NAME=\"Test\"' >c/qpkg.cfg && echo data >d/sub/file \
+                && tar czf control.tar.gz -C c . && tar cf control.tar control.tar.gz && tar czf data.tar.gz -C d .";
+    tool("sh", &["-ec", make, "sh", text(dir)]);
+    let script = |length: usize| {
+        format!(
+            "#!/bin/sh\n/bin/echo \"Install QNAP package on TS-NAS...\"\n_EXTRACT_DIR=\"/mnt/HDA_ROOT/update_pkg/tmp\"\n\
+             script_len={length}\n/bin/dd if=\"${{0}}\" bs=$script_len skip=1 | /bin/tar -xO | /bin/tar -xzv -C $_EXTRACT_DIR\nexit 1\n"
+        )
+    };
+    let length = script(1000).len() - 1;
+    let mut package = script(length).into_bytes();
+    assert_eq!(package.len(), length);
+    package.extend(read(&dir.join("control.tar")));
+    package.extend(read(&dir.join("data.tar.gz")));
+    package.extend(b"QDK\x01\0\0\0\x04sign\xff");
+    package.extend(tail());
+    package
+}
+
+#[test]
+fn the_kind_of_qdk() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("package.qpkg");
+    fs::write(&path, qdk(dir.path())).unwrap();
+    let out = dir.path().join("out");
+    let run = flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(0);
+    assert!(run.out.contains("SystemRecovery 1.0 for TS-109"), "{run:?}");
+    assert_eq!(fs::read(out.join("control/qpkg.cfg")).unwrap(), b"QPKG_NAME=\"Test\"\n");
+    assert_eq!(fs::read(out.join("data/sub/file")).unwrap(), b"data\n");
+}
+
+#[test]
+fn what_is_cut_off_or_no_package_is_refused_and_nothing_written() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("broken.qpkg");
+    let out = dir.path().join("out");
+    let refused = |content: &[u8]| {
+        fs::write(&path, content).unwrap();
+        flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(65);
+        assert!(!out.exists());
+    };
+    refused(&bytes(5000, 2));
+    refused(b"#!/bin/sh\nexit 0\n");
+    refused(b"#!/bin/sh\nscript_len=99999\n");
+    let package = old_kind(dir.path(), 526);
+    for cut in (0..package.len()).step_by(package.len() / 20) {
+        refused(&package[..cut]);
+    }
+    let package = qdk(dir.path());
+    let data_end = package.len() - 100 - 13;
+    for cut in (0..package.len()).step_by(101) {
+        refused(&package[..cut]);
+    }
+    let mut flipped = package.clone();
+    flipped[data_end - 20] ^= 1;
+    refused(&flipped);
+}
+
+#[test]
+fn a_hostile_archive_within_the_package() {
+    let dir = TempDir::new().unwrap();
+    let script = "cd \"$1\" && echo x >evil && ln -s /etc/passwd link && tar -P -cz $2";
+    for what in ["--transform=s,^,../, evil", "--transform=s,^,/tmp/, evil", "link"] {
+        let mut package = b"#!/bin/sh\nexit\n".to_vec();
+        let _ = fs::remove_file(dir.path().join("link"));
+        package.extend(tool("sh", &["-ec", script, "sh", text(dir.path()), what]).stdout);
+        let path = dir.path().join("package.qpkg");
+        fs::write(&path, package).unwrap();
+        let out = dir.path().join("out");
+        flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(65);
+        assert!(!out.exists(), "{what}");
+    }
+}
