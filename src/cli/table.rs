@@ -39,12 +39,23 @@ impl Flag {
 
 /// Every verb: those of the box, then those of its recovery mode.
 pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
-    VERBS.iter().chain(super::recovery::VERBS)
+    // A device binary has no room for them.
+    let recovery = if cfg!(feature = "host") {
+        super::recovery::VERBS
+    } else {
+        &[]
+    };
+    VERBS.iter().chain(recovery)
 }
 
 /// Every flag, likewise.
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
-    FLAGS.iter().chain(super::recovery::FLAGS)
+    let recovery = if cfg!(feature = "host") {
+        super::recovery::FLAGS
+    } else {
+        &[]
+    };
+    FLAGS.iter().chain(recovery)
 }
 
 /// The verb of that name; the table's first one for a name that is not there, which the parser excludes.
@@ -151,7 +162,16 @@ const BOXES: &[&str] = &[
 ];
 const FORCEABLE: &[&str] = &["apply", "plan", "restore", "recovery create", "recovery serve"];
 const BOARDS: &[&str] = &[
-    "apply", "plan", "restore", "verify", "devices", "backup", "status", "pat",
+    "apply",
+    "plan",
+    "restore",
+    "verify",
+    "devices",
+    "backup",
+    "status",
+    "pat",
+    "recovery create",
+    "recovery name",
 ];
 
 /// Every flag. `--help` and `--version` are the parser's own.

@@ -93,7 +93,11 @@ fn report(board: &Board) -> Result<Report> {
         }),
         partitions,
         // Only root can read it; the rest is for everybody.
-        bootloader: bootloader::look(board).unwrap_or_default(),
+        bootloader: if cfg!(feature = "nas") {
+            bootloader::look(board).unwrap_or_default()
+        } else {
+            None
+        },
         remark: board.remark.clone(),
     })
 }

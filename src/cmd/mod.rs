@@ -20,7 +20,7 @@ pub mod updater;
 pub mod verify;
 
 use crate::cli::Verb;
-use crate::error::{Exit, Result};
+use crate::error::{Exit, Failure, Result};
 use crate::report::Reporter;
 
 /// Runs a verb. Everything that is to be said has been said when it returns.
@@ -38,7 +38,8 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Backup(options) => backup::run(&options, reporter),
         Verb::Status(at) => status::run(&at, reporter),
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
-        Verb::Recovery(verb) => recovery::run(&verb, reporter),
+        Verb::Recovery(verb) if cfg!(feature = "host") => recovery::run(&verb, reporter),
+        Verb::Recovery(_) => Err(Failure::usage("recovery is for the workstation's flasher")),
         #[cfg(feature = "host")]
         Verb::Pat(verb) => pat::run(verb, reporter),
         #[cfg(feature = "host")]

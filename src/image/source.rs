@@ -191,8 +191,10 @@ fn open_url(url: &str) -> Result<Source> {
             format_args!("image {url}: {what}"),
         )
     };
-    if !url.starts_with("http://") {
-        return Err(unreadable(&"only http:// is spoken here").hint(format!("wget -O - {url} | flasher apply -y -")));
+    if !cfg!(feature = "http") || !url.starts_with("http://") {
+        return Err(
+            unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher apply -y -"))
+        );
     }
     let response = minreq::get(url)
         .with_timeout(60)

@@ -2,7 +2,7 @@
 //!
 //! Reading ascends: a read behind what is still at hand begins anew at the front. The engine reads each phase in
 //! ascending order, so that a phase costs one pass. Memory is the decoder's window, which the header names and
-//! [`WINDOW`] bounds, and [`KEPT`] bytes.
+//! [`WINDOW`] bounds, and `KEPT` bytes.
 
 #![forbid(unsafe_code)]
 
