@@ -111,6 +111,10 @@ impl Source {
                 .hint("stop services that use much memory, or reboot and try again at once")
             })?;
             length += got as u64;
+            // A file that is being written grows as fast as it is read: there would be no end.
+            if expected.is_some_and(|expected| length > expected) {
+                return Err(changed(&name));
+            }
             progress(length);
         }
         if length == 0 {
