@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 # (set by common.sh)
 
-# build_box KIND: prints a directory with `kernel` and `root/`.
+# build_box KIND: prints a directory with `kernel`, `modules/` and `root/`.
 build_box() {
 	local kernel busybox dropbear
 	kernel=$(build_kernel "$1")
@@ -15,6 +15,7 @@ build_box() {
 # make_box KERNEL BUSYBOX DROPBEAR
 make_box() {
 	cp "$1/kernel" kernel
+	cp -a "$1/modules" modules
 	mkdir root
 	cp -a "$2/root/." "$3/root/." root/
 	mkdir -p root/{config,dev,etc/init.d,mnt/data,proc,root,run,sys,tmp,usr/sbin,var}

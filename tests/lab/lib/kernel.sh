@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2154
 # (set by common.sh and targets.sh)
 
-# build_kernel KIND: prints a directory with `kernel`, what a boot loader is given after unwrapping the uImage.
+# build_kernel KIND: prints a directory with `kernel`, what a boot loader is given after unwrapping the uImage, and
+# `modules`, what a story loads that needs NAND, UBI or another thing no flash chip of the box has.
 build_kernel() {
 	local parts version
 	version=$(debian_version linux-source-6.1)
@@ -26,15 +27,18 @@ make_kernel() {
 	done < <(grep '^CONFIG_' "$config")
 	case $kind in
 	armel)
-		kernel_make "$build" zImage versatile-pb.dtb
+		kernel_make "$build" zImage versatile-pb.dtb modules
 		# The device tree goes with the kernel, as on boxes whose boot loader knows of none.
 		cat "$build/arch/arm/boot/zImage" "$build/arch/arm/boot/dts/versatile-pb.dtb" >kernel
 		;;
 	*)
-		kernel_make "$build" vmlinux
+		kernel_make "$build" vmlinux modules
 		"$triplet-strip" -o kernel "$build/vmlinux"
 		;;
 	esac
+	mkdir modules
+	find "$build" -name '*.ko' -exec cp -t modules {} +
+	"$triplet-strip" --strip-debug modules/*.ko
 	rm -rf "$build"
 }
 

@@ -7,15 +7,15 @@ target() {
 	case $1 in
 	armel)
 		arch=arm triplet=arm-linux-gnueabi
-		fragments=(common nor virtio versatile)
+		fragments=(common nor virtio modules versatile)
 		;;
 	mips)
 		arch=mips triplet=mips-linux-gnu
-		fragments=(common nor virtio malta big-endian)
+		fragments=(common nor virtio modules malta big-endian)
 		;;
 	mipsel)
 		arch=mips triplet=mipsel-linux-gnu
-		fragments=(common nor virtio malta little-endian)
+		fragments=(common nor virtio modules malta little-endian)
 		;;
 	*)
 		die "no such kind of box: $1 (armel, mips or mipsel)"
