@@ -288,7 +288,7 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     let apply = &mut raw.apply;
     let value = value.map(text).transpose()?.unwrap_or_default();
-    if cfg!(feature = "host") && recovery::FLAGS.iter().any(|known| known.long == flag) {
+    if cfg!(feature = "recovery") && recovery::FLAGS.iter().any(|known| known.long == flag) {
         return raw.recovery.set(flag, value);
     }
     match flag {
@@ -399,7 +399,7 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             board: operand(),
             dir: operand().into(),
         },
-        _ if cfg!(feature = "host") && verb.starts_with("recovery ") => {
+        _ if cfg!(feature = "recovery") && verb.starts_with("recovery ") => {
             Verb::Recovery(recovery.finish(verb, operands.next(), apply)?)
         }
         _ => Verb::Print(help::text(None)),

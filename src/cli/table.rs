@@ -39,8 +39,8 @@ impl Flag {
 
 /// Every verb: those of the box, then those of its recovery mode.
 pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
-    // A device binary has no room for them.
-    let recovery = if cfg!(feature = "host") {
+    // Not every device binary has room for them.
+    let recovery = if cfg!(feature = "recovery") {
         super::recovery::VERBS
     } else {
         &[]
@@ -50,7 +50,7 @@ pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
 
 /// Every flag, likewise.
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
-    let recovery = if cfg!(feature = "host") {
+    let recovery = if cfg!(feature = "recovery") {
         super::recovery::FLAGS
     } else {
         &[]

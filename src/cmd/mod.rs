@@ -38,8 +38,10 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Backup(options) => backup::run(&options, reporter),
         Verb::Status(at) => status::run(&at, reporter),
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
-        Verb::Recovery(verb) if cfg!(feature = "host") => recovery::run(&verb, reporter),
-        Verb::Recovery(_) => Err(Failure::usage("recovery is for the workstation's flasher")),
+        Verb::Recovery(verb) if cfg!(feature = "recovery") => recovery::run(&verb, reporter),
+        Verb::Recovery(_) => Err(Failure::usage(
+            "recovery is left out of this flasher: run it on a workstation",
+        )),
         #[cfg(feature = "host")]
         Verb::Pat(verb) => pat::run(verb, reporter),
         #[cfg(feature = "host")]

@@ -10,6 +10,8 @@ pub mod content;
 mod cramfs;
 mod fit;
 pub mod fwtool;
+#[cfg(feature = "http")]
+mod http;
 mod jffs2;
 pub mod known;
 pub mod packed;
