@@ -15,10 +15,11 @@ use crate::image::source::Source;
 use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::lock::Lock;
-use crate::plan::{Plan, Request, Route, Write};
+use crate::plan::{self, Check, Plan, Request, Route, Write};
 use crate::preflight::{self, OVERHEAD, Question};
 use crate::record;
 use crate::report::{Outcome, Reporter};
+use crate::slots;
 use crate::units::Size;
 use stages::RamRoot;
 use std::fs::File;
@@ -251,7 +252,7 @@ fn in_place(
     if let Err(error) = stages::memory::protect() {
         reporter.warning(format_args!("memory could not be locked: {error}"));
     }
-    let proof = stages::prove_unheld_in_place(&targets(board, &plan.writes)).map_err(|holders| held(&holders))?;
+    let proof = stages::prove_unheld_in_place(&targets(board, &plan.touched())).map_err(|holders| held(&holders))?;
     write_now(board, plan, store, keep, &Proof::Unheld(proof), reporter)
 }
 
@@ -304,6 +305,8 @@ fn write_now(
         store,
         policy,
         proof,
+        change: plan.slot.as_ref().map(|slot| &slot.environment),
+        slot: plan.slot.as_ref(),
     };
     match work.run(reporter) {
         Ok(Verified { tally, .. }) => {
@@ -541,18 +544,41 @@ impl Looked {
         survey: &mut dyn FnMut(&mut [Write]) -> Result<()>,
     ) -> Result<Plan> {
         let trust: &Trust = &options.trust;
+        // A backup has both slots, and goes back as it is.
+        let seen = match self.image.format.as_str() {
+            "backup" => None,
+            _ => slots::look(board, options.env_config.as_deref()),
+        };
+        let running = seen.as_ref().and_then(|seen| Some(seen.as_ref().ok()?.active));
         let question = Question {
             name: &self.name,
             request: Request {
                 parts: options.parts.clone(),
                 force: options.force.clone(),
+                slot: running.map(|active| 1 - active),
             },
+            slot: seen.as_ref(),
             trust,
             backup: options.backup.is_some(),
             in_place: options.in_place,
             available,
         };
-        preflight::assemble(board, &self.image, &self.store, &question, survey)
+        let mut plan = preflight::assemble(board, &self.image, &self.store, &question, survey)?;
+        if plan.valid && plan.slot.is_some() && options.parts.is_empty() {
+            let here = Request {
+                slot: running,
+                ..Request::default()
+            };
+            let mut same = plan::layout(board, &self.image, &here).unwrap_or_default();
+            survey(&mut same)?;
+            if !same.is_empty() && same.iter().all(|write| write.unchanged == Some(write.erase_blocks)) {
+                plan.checks
+                    .push(Check::pass("slot", "the slot that runs has this image already"));
+                plan.writes.clear();
+                plan.slot = None;
+            }
+        }
+        Ok(plan)
     }
 }
 
