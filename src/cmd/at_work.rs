@@ -132,41 +132,37 @@ impl Work<'_> {
         let Some(change) = self.change else {
             return Ok(verified);
         };
-        let tally = verified.tally;
-        let stop = |failure, tally| {
-            let stopped = Stopped { failure, tally };
-            match self.slot {
-                Some(slot) => slot.stopped(stopped, true),
-                None => stopped,
-            }
+        let policy = Policy {
+            keep_old: ENVIRONMENT,
+            mark_bad: false,
         };
-        for (write, bytes) in change.writes.iter().zip(&change.bytes) {
-            let image = Store::Memory(bytes.clone());
-            let policy = Policy {
-                keep_old: ENVIRONMENT,
-                mark_bad: false,
+        let mut open = |write: &Write| open(self.board, std::slice::from_ref(write), self.proof);
+        let mut steps = change.writes.iter().zip(&change.bytes);
+        let result = flash::in_turn(&mut steps, &mut open, policy, observer).and_then(|tally| {
+            let wrong = match Environment::read(self.board, change.place.clone()) {
+                Ok(environment) if environment.variables == change.variables => return Ok(tally),
+                Ok(_) => Failure::new(Exit::Flash, "environment", "the environment is not what was written"),
+                Err(failure) => failure,
             };
-            let done = open(self.board, std::slice::from_ref(write), self.proof)
-                .map_err(|failure| stop(failure, verified.tally))
-                .and_then(|targets| {
-                    flash::write(targets, &image, policy, &mut *observer)
-                        .and_then(|written| written.verify(&image, &mut *observer))
-                        .map_err(|stopped| stop(change.stopped(stopped.failure), stopped.tally))
-                })?;
-            verified.tally.erased += done.tally.erased;
-            verified.tally.unchanged += done.tally.unchanged;
-            verified.tally.retried += done.tally.retried;
+            let failure = wrong.harm(Harm::Partly);
+            Err(Stopped { failure, tally })
+        });
+        match result {
+            Ok(tally) => {
+                verified.tally.erased += tally.erased;
+                verified.tally.unchanged += tally.unchanged;
+                verified.tally.retried += tally.retried;
+                Ok(verified)
+            }
+            Err(Stopped { failure, tally }) => {
+                let failure = change.stopped(failure);
+                let stopped = Stopped { failure, tally };
+                Err(match self.slot {
+                    Some(slot) => slot.stopped(stopped, true),
+                    None => stopped,
+                })
+            }
         }
-        match Environment::read(self.board, change.place.clone()) {
-            Ok(environment) if environment.variables == change.variables => Ok(verified),
-            Ok(_) => Err(Failure::new(
-                Exit::Flash,
-                "environment",
-                "the environment is not what was written",
-            )),
-            Err(failure) => Err(failure),
-        }
-        .map_err(|failure| stop(change.stopped(failure.harm(Harm::Partly)), tally))
     }
 }
 
