@@ -122,6 +122,7 @@ const VERBS: &[VerbRow] = &[
         summary: "what the last update did",
         text: "",
     },
+    #[cfg(feature = "env")]
     VerbRow {
         name: "env",
         operands: &["[NAME]"],
@@ -229,6 +230,7 @@ const FLAGS: &[Flag] = &[
         verbs: APPLY,
         help: "copy every partition to DIR first, as backup does",
     },
+    #[cfg(feature = "env")]
     Flag {
         long: "env-config",
         alias: None,

@@ -38,14 +38,14 @@ pub enum From {
 }
 
 /// How an `apply` ends well.
-struct End {
-    code: &'static str,
-    harm: Harm,
-    tally: Tally,
+pub(super) struct End {
+    pub(super) code: &'static str,
+    pub(super) harm: Harm,
+    pub(super) tally: Tally,
 }
 
 impl End {
-    fn untouched(code: &'static str) -> End {
+    pub(super) fn untouched(code: &'static str) -> End {
         End {
             code,
             harm: Harm::Untouched,
@@ -55,9 +55,9 @@ impl End {
 }
 
 /// How it ends otherwise.
-struct Broken {
-    failure: Failure,
-    tally: Tally,
+pub(super) struct Broken {
+    pub(super) failure: Failure,
+    pub(super) tally: Tally,
 }
 
 impl std::convert::From<Failure> for Broken {
@@ -79,6 +79,11 @@ pub fn run(options: cli::Apply, from: From, reporter: &mut Reporter) -> Result<E
     }
     reporter.events = true;
     let result = attempt(&options, from, reporter);
+    report(result, reporter)
+}
+
+/// Reports how it ended, as the last event.
+pub(super) fn report(result: std::result::Result<End, Broken>, reporter: &mut Reporter) -> Result<Exit> {
     let outcome = match &result {
         Ok(end) => Outcome {
             ok: true,

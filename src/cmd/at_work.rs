@@ -129,7 +129,7 @@ impl Work<'_> {
 impl Work<'_> {
     /// Changes the environment, and looks whether the boot loader would see that.
     fn switch(&self, mut verified: Verified, observer: flash::Observer<'_>) -> std::result::Result<Verified, Stopped> {
-        let Some(change) = self.change else {
+        let Some(change) = self.change.filter(|_| cfg!(feature = "env")) else {
             return Ok(verified);
         };
         let policy = Policy {

@@ -2,19 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use super::apply::{held, targets};
+use super::apply::{Broken, End, held, report, targets};
 use super::at_work::Work;
 use crate::board::profile::Order;
 use crate::board::{Board, Proof, Seat};
 use crate::cli;
 use crate::env::{Environment, Place, Variables};
 use crate::error::{Exit, Failure, Harm, Result};
-use crate::flash::{Policy, Stopped, Tally};
+use crate::flash::{Policy, Stopped};
 use crate::image::store::Store;
 use crate::lock::Lock;
 use crate::plan::{ImageSummary, Plan, Ram};
 use crate::preflight;
-use crate::report::{Outcome, Reporter};
+use crate::report::Reporter;
 use crate::units::hex;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -36,12 +36,6 @@ struct Report<'a> {
     order: &'static str,
     copies: Vec<CopyReport<'a>>,
     variables: &'a Variables,
-}
-
-#[derive(Serialize)]
-struct Value<'a> {
-    name: &'a str,
-    value: &'a str,
 }
 
 fn read(options: &cli::Env) -> Result<(Board, Environment)> {
@@ -71,7 +65,7 @@ pub fn show(options: &cli::Env, reporter: &mut Reporter) -> Result<Exit> {
             .hint("flasher env")
         })?;
         match reporter.json() {
-            true => reporter.object(&Value { name, value: &value }),
+            true => reporter.object(&value),
             false => reporter.line(&value),
         }
         return Ok(Exit::Done);
@@ -110,57 +104,32 @@ pub fn show(options: &cli::Env, reporter: &mut Reporter) -> Result<Exit> {
 /// # Errors
 /// What was reported.
 pub fn set(options: &cli::Env, reporter: &mut Reporter) -> Result<Exit> {
-    reporter.events = !options.dry_run;
-    let result = attempt(options, reporter);
-    let outcome = match &result {
-        Ok((harm, tally)) => Outcome {
-            ok: true,
-            exit: Exit::Done,
-            harm: *harm,
-            code: if *harm == Harm::Written {
-                "written"
-            } else {
-                "nothing-to-do"
-            }
-            .into(),
-            tally: *tally,
-        },
-        Err(Stopped { failure, tally }) => {
-            reporter.failure(failure);
-            Outcome {
-                ok: false,
-                exit: failure.exit,
-                harm: failure.harm,
-                code: failure.code.into(),
-                tally: *tally,
-            }
-        }
-    };
-    if !options.dry_run {
-        reporter.outcome(&outcome);
+    if options.dry_run {
+        return attempt(options, reporter).map(|_| Exit::Done).map_err(|broken| {
+            reporter.failure(&broken.failure);
+            broken.failure
+        });
     }
-    result.map(|_| Exit::Done).map_err(|stopped| stopped.failure)
+    reporter.events = true;
+    let result = attempt(options, reporter);
+    report(result, reporter)
 }
 
-fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<(Harm, Tally), Stopped> {
-    let untouched = |failure| Stopped {
-        failure,
-        tally: Tally::default(),
-    };
+fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<End, Broken> {
     // Locked before it is read: two that change different variables must not undo each other.
     let lock = match &options.at.sim {
         _ if options.dry_run => None,
-        Some(dir) if dir.is_dir() => Some(Lock::of_sim(dir).map_err(untouched)?),
+        Some(dir) if dir.is_dir() => Some(Lock::of_sim(dir)?),
         Some(_) => None,
         None => {
-            preflight::root(false).map_err(untouched)?;
-            Some(Lock::of_this_box().map_err(untouched)?)
+            preflight::root(false)?;
+            Some(Lock::of_this_box()?)
         }
     };
-    let (board, environment) = read(options).map_err(untouched)?;
-    let change = environment.change(&board, &options.set).map_err(untouched)?;
+    let (board, environment) = read(options)?;
+    let change = environment.change(&board, &options.set)?;
     let mut checks = change.checks(&board);
-    let route = preflight::in_use(&board, &change.writes, true, &mut checks).map_err(untouched)?;
+    let route = preflight::in_use(&board, &change.writes, true, &mut checks)?;
     let block = change.bytes.first().map(Vec::as_slice).unwrap_or_default();
     let plan = Plan {
         valid: preflight::force(&mut checks, &options.force),
@@ -181,10 +150,10 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<(
         false => reporter.plan(&plan),
     }
     if let Some(refusal) = preflight::refusal(&plan) {
-        return Err(untouched(refusal));
+        return Err(refusal.into());
     }
     if options.dry_run || plan.nothing_to_do() {
-        return Ok((Harm::Untouched, Tally::default()));
+        return Ok(End::untouched("nothing-to-do"));
     }
     let proof = match (&board.seat, lock) {
         (Seat::Sim(_), Some(lock)) => Proof::Sim(lock),
@@ -192,7 +161,7 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<(
             stages::signals::ignore_hangups();
             stages::prove_unheld_in_place(&targets(&board, &plan.writes))
                 .map(Proof::Unheld)
-                .map_err(|holders| untouched(held(&holders)))?
+                .map_err(|holders| held(&holders))?
         }
     };
     let work = Work {
@@ -205,7 +174,13 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<(
         change: Some(&change),
         slot: None,
     };
-    let verified = work.write(reporter)?;
+    let verified = work
+        .write(reporter)
+        .map_err(|Stopped { failure, tally }| Broken { failure, tally })?;
     reporter.stage("the environment is written and verified");
-    Ok((Harm::Written, verified.tally))
+    Ok(End {
+        code: "written",
+        harm: Harm::Written,
+        tally: verified.tally,
+    })
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 /// The planned writes of a change, done one after the other, each only when the one before is verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Change {
     /// First the copy that the boot loader does not use; on NOR then the flags of the other, which makes it obsolete
     /// and clears nothing but bits of one byte.

@@ -402,7 +402,8 @@ fn a_power_cut_at_any_operation_leaves_the_old_environment_or_the_new_one() {
         }
     }
     println!("{cuts} power cuts");
-    assert!(cuts >= 40, "{cuts}");
+    // One to four operations each, but all of them.
+    assert!(cuts >= 10, "{cuts}");
 }
 
 /// `env set slot=b` on a copy of the chip that loses power after so many operations; what that leaves goes back into the
