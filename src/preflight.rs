@@ -10,6 +10,7 @@ use crate::image::signature::Key;
 use crate::image::{Image, Part, content, store::Store};
 use crate::plan::{self, Check, ImageSummary, Plan, Ram, Request, Route, Status, Write};
 use crate::record;
+use crate::slots::{self, Seen};
 use crate::units::{Grouped, Size};
 
 /// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
@@ -17,7 +18,7 @@ pub const OVERHEAD: u64 = 2 << 20;
 
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
-const CHECKS: [&str; 20] = [
+const CHECKS: [&str; 23] = [
     "aligned",
     "bad-blocks",
     "board",
@@ -26,10 +27,12 @@ const CHECKS: [&str; 20] = [
     "bootloader-checksum",
     "content",
     "cpu",
+    "environment",
     "holders",
     "image",
     "init",
     "metadata",
+    "one-copy",
     "overlap",
     "partition",
     "ram",
@@ -37,6 +40,7 @@ const CHECKS: [&str; 20] = [
     "sha256",
     "signature",
     "size",
+    "slot",
     "writable",
 ];
 
@@ -52,6 +56,8 @@ pub struct Question<'a> {
     pub backup: bool,
     /// `--in-place`.
     pub in_place: bool,
+    /// Which slot runs, on a box that has slots.
+    pub slot: Option<&'a std::result::Result<Seen, String>>,
     /// What RAM could be had before the image was staged, in bytes.
     pub available: Option<u64>,
 }
@@ -155,26 +161,18 @@ pub fn assemble(
     checks.extend(bootloader(board, image, &writes, question));
     checks.push(place_of_record(board, &writes));
 
-    let held = holders(board, &writes)?;
-    let route = match held.is_empty() {
-        true => Route::InPlace,
-        false => Route::Staged,
-    };
-    checks.extend(route_checks(route, &held, question));
+    let (judged, slot) = slots::judge(board, question.slot, &writes, &question.request);
+    checks.extend(judged);
+    // The other slot runs meanwhile, so there is nothing to be taken over.
+    let in_place = question.in_place || slot.is_some();
+    let route = in_use(board, &plan::touched(&writes, slot.as_ref()), in_place, &mut checks)?;
     let ram = Ram {
         needed: image.size + image.unpacking() + OVERHEAD,
         available: question.available.unwrap_or(u64::MAX),
     };
     checks.push(memory(ram));
 
-    for check in &mut checks {
-        let forced = question.request.force.contains(&check.name) && check.forceable;
-        if check.status == Status::Fail && forced {
-            check.status = Status::Warn;
-            check.text.push_str(" (forced)");
-        }
-    }
-    let valid = checks.iter().all(|check| check.status != Status::Fail);
+    let valid = force(&mut checks, &question.request.force);
     if valid {
         survey(&mut writes)?;
     }
@@ -190,7 +188,34 @@ pub fn assemble(
         checks,
         writes,
         ram,
+        slot,
     })
+}
+
+/// Overrides the checks that were named, and answers whether nothing stands against the writes then.
+pub fn force(checks: &mut [Check], names: &[String]) -> bool {
+    for check in &mut *checks {
+        let forced = names.contains(&check.name) && check.forceable;
+        if check.status == Status::Fail && forced {
+            check.status = Status::Warn;
+            check.text.push_str(" (forced)");
+        }
+    }
+    checks.iter().all(|check| check.status != Status::Fail)
+}
+
+/// How these writes are reached, and the checks about that.
+///
+/// # Errors
+/// A system that does not answer.
+pub fn in_use(board: &Board, writes: &[Write], in_place: bool, checks: &mut Vec<Check>) -> Result<Route> {
+    let held = holders(board, writes)?;
+    let route = match held.is_empty() {
+        true => Route::InPlace,
+        false => Route::Staged,
+    };
+    checks.extend(route_checks(route, &held, in_place));
+    Ok(route)
 }
 
 /// What the bytes of a write are. A raw image is looked at beyond the write's end, so that something too
@@ -324,13 +349,13 @@ fn holders(board: &Board, writes: &[Write]) -> Result<Vec<stages::Holder>> {
     })
 }
 
-fn route_checks(route: Route, held: &[stages::Holder], question: &Question<'_>) -> Vec<Check> {
+fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Check> {
     if route == Route::InPlace {
         return vec![Check::pass("holders", "nothing uses these partitions")];
     }
     let names: Vec<_> = held.iter().map(ToString::to_string).collect();
     let names = names.join("; ");
-    let mut checks = vec![match question.in_place {
+    let mut checks = vec![match in_place {
         false => Check::pass("holders", format!("in use: {names}")),
         true => Check::fail(
             "holders",
@@ -338,7 +363,7 @@ fn route_checks(route: Route, held: &[stages::Holder], question: &Question<'_>) 
             "end that use, or leave --in-place out and let the box be taken over",
         ),
     }];
-    if !question.in_place {
+    if !in_place {
         checks.push(match stages::takeover_route() {
             Ok(()) => Check::pass("init", format!("{} can be taken over", stages::init::detect())),
             Err(refusal) => Check::fail("init", refusal.to_string(), refusal.remedy()),

@@ -51,6 +51,24 @@ pub struct Profile {
     /// LEDs and buzzer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals: Option<Signals>,
+    /// Where U-Boot's environment lies: a line for each copy, as in `/etc/fw_env.config`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<String>,
+    /// The two places for the firmware of which one boots; none on most boxes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<Slot>,
+}
+
+/// One of two places for the firmware.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Its partitions, in the order of their counterparts in the other slot.
+    pub partitions: Vec<String>,
+    /// The variables `NAME=VALUE` with which it boots; the first tells which slot it is.
+    pub environment: Vec<String>,
 }
 
 /// How a box shows a person what it does. Codes are hexadecimal bytes with blanks between them.
@@ -385,13 +403,36 @@ impl Profile {
             .iter()
             .flat_map(|accepts| &accepts.parts)
             .chain(&self.record)
+            .chain(self.slots.iter().flat_map(|slot| &slot.partitions))
             .find(|name| self.partition(name).is_none());
+        let pair = match self.slots.as_slice() {
+            [] => true,
+            [a, b] => {
+                let tells = |slot: &Slot| slot.environment.first().is_some_and(|first| first.contains('='));
+                a.partitions.len() == b.partitions.len()
+                    && tells(a)
+                    && tells(b)
+                    && a.environment[0] != b.environment[0]
+                    && !a.partitions.iter().any(|name| b.partitions.contains(name))
+            }
+            _ => false,
+        };
+        if !pair {
+            return Some("slots that are no pair".into());
+        }
         unknown.map(|name| format!("there is no partition {name:?}"))
     }
 
     /// The partition of that name.
     pub fn partition(&self, name: &str) -> Option<&PartitionProfile> {
         self.partitions.iter().find(|partition| partition.name == name)
+    }
+
+    /// The partition that has the same place in the slot to be written; its own name where it belongs to none.
+    pub fn in_slot<'a>(&'a self, name: &'a str, slot: Option<usize>) -> &'a str {
+        let place = |slot: &Slot| slot.partitions.iter().position(|known| known == name);
+        slot.and_then(|slot| self.slots.get(slot)?.partitions.get(self.slots.iter().find_map(place)?))
+            .map_or(name, String::as_str)
     }
 
     /// Whether this is the profile that knows no particular box.

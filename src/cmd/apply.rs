@@ -15,10 +15,11 @@ use crate::image::source::Source;
 use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::lock::Lock;
-use crate::plan::{Plan, Request, Route, Write};
+use crate::plan::{self, Check, Plan, Request, Route, Write};
 use crate::preflight::{self, OVERHEAD, Question};
 use crate::record;
 use crate::report::{Outcome, Reporter};
+use crate::slots;
 use crate::units::Size;
 use stages::RamRoot;
 use std::fs::File;
@@ -37,14 +38,14 @@ pub enum From {
 }
 
 /// How an `apply` ends well.
-struct End {
-    code: &'static str,
-    harm: Harm,
-    tally: Tally,
+pub(super) struct End {
+    pub(super) code: &'static str,
+    pub(super) harm: Harm,
+    pub(super) tally: Tally,
 }
 
 impl End {
-    fn untouched(code: &'static str) -> End {
+    pub(super) fn untouched(code: &'static str) -> End {
         End {
             code,
             harm: Harm::Untouched,
@@ -54,9 +55,9 @@ impl End {
 }
 
 /// How it ends otherwise.
-struct Broken {
-    failure: Failure,
-    tally: Tally,
+pub(super) struct Broken {
+    pub(super) failure: Failure,
+    pub(super) tally: Tally,
 }
 
 impl std::convert::From<Failure> for Broken {
@@ -78,6 +79,11 @@ pub fn run(options: cli::Apply, from: From, reporter: &mut Reporter) -> Result<E
     }
     reporter.events = true;
     let result = attempt(&options, from, reporter);
+    report(result, reporter)
+}
+
+/// Reports how it ended, as the last event.
+pub(super) fn report(result: std::result::Result<End, Broken>, reporter: &mut Reporter) -> Result<Exit> {
     let outcome = match &result {
         Ok(end) => Outcome {
             ok: true,
@@ -251,7 +257,7 @@ fn in_place(
     if let Err(error) = stages::memory::protect() {
         reporter.warning(format_args!("memory could not be locked: {error}"));
     }
-    let proof = stages::prove_unheld_in_place(&targets(board, &plan.writes)).map_err(|holders| held(&holders))?;
+    let proof = stages::prove_unheld_in_place(&targets(board, &plan.touched())).map_err(|holders| held(&holders))?;
     write_now(board, plan, store, keep, &Proof::Unheld(proof), reporter)
 }
 
@@ -304,6 +310,8 @@ fn write_now(
         store,
         policy,
         proof,
+        change: plan.slot.as_ref().map(|slot| &slot.environment),
+        slot: plan.slot.as_ref(),
     };
     match work.run(reporter) {
         Ok(Verified { tally, .. }) => {
@@ -541,18 +549,41 @@ impl Looked {
         survey: &mut dyn FnMut(&mut [Write]) -> Result<()>,
     ) -> Result<Plan> {
         let trust: &Trust = &options.trust;
+        // A backup has both slots, and goes back as it is.
+        let seen = match self.image.format.as_str() {
+            "backup" => None,
+            _ => slots::look(board, options.env_config.as_deref()),
+        };
+        let running = seen.as_ref().and_then(|seen| Some(seen.as_ref().ok()?.active));
         let question = Question {
             name: &self.name,
             request: Request {
                 parts: options.parts.clone(),
                 force: options.force.clone(),
+                slot: running.map(|active| 1 - active),
             },
+            slot: seen.as_ref(),
             trust,
             backup: options.backup.is_some(),
             in_place: options.in_place,
             available,
         };
-        preflight::assemble(board, &self.image, &self.store, &question, survey)
+        let mut plan = preflight::assemble(board, &self.image, &self.store, &question, survey)?;
+        if plan.valid && plan.slot.is_some() && options.parts.is_empty() {
+            let here = Request {
+                slot: running,
+                ..Request::default()
+            };
+            let mut same = plan::layout(board, &self.image, &here).unwrap_or_default();
+            survey(&mut same)?;
+            if !same.is_empty() && same.iter().all(|write| write.unchanged == Some(write.erase_blocks)) {
+                plan.checks
+                    .push(Check::pass("slot", "the slot that runs has this image already"));
+                plan.writes.clear();
+                plan.slot = None;
+            }
+        }
+        Ok(plan)
     }
 }
 

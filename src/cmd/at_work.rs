@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::board::{Board, Proof};
+use crate::env::{Change, Environment};
 use crate::error::{Exit, Failure, Harm, Result};
 use crate::flash::{self, Phase, Policy, Progress, Stopped, Tally, Target, Verified};
 use crate::image::store::Store;
@@ -11,6 +12,7 @@ use crate::plan::Write;
 use crate::record::{self, Record};
 use crate::report::Reporter;
 use crate::report::signals::Signals;
+use crate::slots::Switch;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +45,10 @@ pub struct Work<'a> {
     pub policy: Policy,
     /// That nobody else is at the flash.
     pub proof: &'a Proof,
+    /// A change of the environment, done when everything else is verified.
+    pub change: Option<&'a Change>,
+    /// The slots that it switches.
+    pub slot: Option<&'a Switch>,
 }
 
 impl Work<'_> {
@@ -84,7 +90,11 @@ impl Work<'_> {
         }
     }
 
-    fn write(&self, reporter: &mut Reporter) -> std::result::Result<Verified, Stopped> {
+    /// Writes and verifies, and keeps no record.
+    ///
+    /// # Errors
+    /// How far it came, and why not further.
+    pub fn write(&self, reporter: &mut Reporter) -> std::result::Result<Verified, Stopped> {
         let untouched = |failure| Stopped {
             failure,
             tally: Tally::default(),
@@ -105,11 +115,59 @@ impl Work<'_> {
             reporter.progress(phase, progress.done, progress.total);
         };
         let result = flash::write(targets, self.store, self.policy, &mut observer)
-            .and_then(|written| written.verify(self.store, &mut observer));
+            .and_then(|written| written.verify(self.store, &mut observer))
+            .map_err(|stopped| match self.slot {
+                Some(slot) => slot.stopped(stopped, false),
+                None => stopped,
+            })
+            .and_then(|verified| self.switch(verified, &mut observer));
         signals.end(result.is_ok());
         result
     }
 }
+
+impl Work<'_> {
+    /// Changes the environment, and looks whether the boot loader would see that.
+    fn switch(&self, mut verified: Verified, observer: flash::Observer<'_>) -> std::result::Result<Verified, Stopped> {
+        let Some(change) = self.change.filter(|_| cfg!(feature = "env")) else {
+            return Ok(verified);
+        };
+        let policy = Policy {
+            keep_old: ENVIRONMENT,
+            mark_bad: false,
+        };
+        let mut open = |write: &Write| open(self.board, std::slice::from_ref(write), self.proof);
+        let mut steps = change.writes.iter().zip(&change.bytes);
+        let result = flash::in_turn(&mut steps, &mut open, policy, observer).and_then(|tally| {
+            let wrong = match Environment::read(self.board, change.place.clone()) {
+                Ok(environment) if environment.variables == change.variables => return Ok(tally),
+                Ok(_) => Failure::new(Exit::Flash, "environment", "the environment is not what was written"),
+                Err(failure) => failure,
+            };
+            let failure = wrong.harm(Harm::Partly);
+            Err(Stopped { failure, tally })
+        });
+        match result {
+            Ok(tally) => {
+                verified.tally.erased += tally.erased;
+                verified.tally.unchanged += tally.unchanged;
+                verified.tally.retried += tally.retried;
+                Ok(verified)
+            }
+            Err(Stopped { failure, tally }) => {
+                let failure = change.stopped(failure);
+                let stopped = Stopped { failure, tally };
+                Err(match self.slot {
+                    Some(slot) => slot.stopped(stopped, true),
+                    None => stopped,
+                })
+            }
+        }
+    }
+}
+
+/// Bytes of old content that are kept while the environment is changed.
+const ENVIRONMENT: u64 = 2 << 20;
 
 /// Opens every partition before the first one is written, each found again by number, name and geometry.
 fn open(board: &Board, writes: &[Write], proof: &Proof) -> Result<Vec<Target>> {

@@ -8,6 +8,7 @@ use crate::cli::Where;
 use crate::error::{Exit, Failure, Result};
 use crate::preflight;
 use crate::report::Reporter;
+use crate::slots;
 use crate::units::Size;
 use serde::Serialize;
 
@@ -41,6 +42,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     watchdog: Option<String>,
     partitions: Vec<PartitionReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<slots::State>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bootloader: Option<Bootloader>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +95,7 @@ fn report(board: &Board) -> Result<Report> {
             format!("{} {state}{timeout}{owner}", dog.device)
         }),
         partitions,
+        slots: slots::state(board),
         // Only root can read it; the rest is for everybody.
         bootloader: if cfg!(feature = "nas") {
             bootloader::look(board).unwrap_or_default()
@@ -148,6 +152,9 @@ fn text(report: &Report, reporter: &mut Reporter) {
         if let Some(advice) = &loader.advice {
             reporter.warning(advice);
         }
+    }
+    if let Some(state) = &report.slots {
+        reporter.line(&state.text());
     }
     for partition in &report.partitions {
         let mut line = format!(

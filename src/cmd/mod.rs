@@ -6,6 +6,7 @@ pub mod apply;
 mod at_work;
 pub mod backup;
 pub mod devices;
+pub mod env;
 mod handoff;
 pub mod inspect;
 #[cfg(feature = "host")]
@@ -32,6 +33,9 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         // These two have an outcome of their own to report.
         Verb::Apply(options) => return apply::run(options, apply::From::Image, reporter),
         Verb::Restore(options) => return apply::run(options, apply::From::Backup, reporter),
+        Verb::Env(_) if !cfg!(feature = "env") => Err(Failure::usage("this binary was built without env")),
+        Verb::Env(options) if !options.set.is_empty() => return env::set(&options, reporter),
+        Verb::Env(options) => env::show(&options, reporter),
         Verb::Inspect { image } => inspect::run(&image, reporter),
         Verb::Verify(options) => verify::run(&options, reporter),
         Verb::Devices(at) => devices::run(&at, reporter),

@@ -103,6 +103,8 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         store,
         policy,
         proof,
+        change: None,
+        slot: None,
     };
     let mut attempt = 1;
     loop {

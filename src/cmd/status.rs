@@ -7,13 +7,17 @@ use crate::cli::Where;
 use crate::error::{Exit, Result};
 use crate::record;
 use crate::report::Reporter;
+use crate::slots;
 
 /// Prints the last outcome.
 ///
 /// # Errors
 /// A box that cannot be read.
 pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
-    let record = record::load(&Board::discover(at)?)?;
+    let board = Board::discover(at)?;
+    let mut record = record::load(&board)?;
+    let slots = slots::state(&board);
+    record.slot = slots.as_ref().and_then(|state| state.active.clone());
     if reporter.json() {
         reporter.object(&record);
         return Ok(Exit::Done);
@@ -30,6 +34,9 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     }
     if !record.text.is_empty() {
         line.push_str(&format!("\n{}", record.text));
+    }
+    if let Some(slots) = &slots {
+        line.push_str(&format!("\n{}", slots.text()));
     }
     reporter.line(&line);
     Ok(Exit::Done)

@@ -8,6 +8,7 @@
 
 mod block;
 mod history;
+mod in_turn;
 mod run;
 mod survey;
 
@@ -20,6 +21,7 @@ use mtd_rs::Flash;
 use run::Run;
 use serde::{Deserialize, Serialize};
 
+pub use in_turn::in_turn;
 pub use survey::survey;
 
 /// Counters of a run, in erase blocks.

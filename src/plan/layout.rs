@@ -15,7 +15,12 @@ pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Wri
     if ["qpkg", "tar"].contains(&image.format.as_str()) {
         return Err(no_place(board, image));
     }
-    let accepted = accepted(board, image);
+    let mut accepted = accepted(board, image);
+    if image.format != "backup" {
+        for (name, _) in accepted.iter_mut().flatten() {
+            *name = board.profile.in_slot(name, request.slot);
+        }
+    }
     if request.parts.is_empty() {
         let Some(parts) = accepted else {
             return Err(no_place(board, image));

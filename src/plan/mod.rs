@@ -10,6 +10,7 @@ mod judge;
 mod layout;
 mod metadata;
 
+use crate::slots::Switch;
 use mtd_rs::Geometry;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -45,6 +46,8 @@ pub struct Request {
     pub parts: Vec<String>,
     /// `--force`.
     pub force: Vec<String>,
+    /// The slot of the profile that images without `--part` go to.
+    pub slot: Option<usize>,
 }
 
 /// What a check found.
@@ -128,7 +131,7 @@ pub struct Write {
     pub partition: String,
     /// Its number.
     pub mtd: u32,
-    /// Where in the partition it begins, in bytes.
+    /// Where in the partition it begins, in bytes: the start of an erase block.
     pub offset: u64,
     /// Bytes of the image.
     pub length: u64,
@@ -164,7 +167,7 @@ impl Write {
         let mut at = self.source;
         geometry
             .blocks()
-            .filter(|block| !self.bad.contains(&block.start))
+            .filter(|block| block.start >= self.offset && !self.bad.contains(&block.start))
             .map_while(move |block| {
                 let take = (block.end - block.start).min(end - at);
                 let image = at..at + take;
@@ -211,6 +214,9 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// Memory.
     pub ram: Ram,
+    /// What happens to the slots, on a box that has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Switch>,
 }
 
 impl Plan {
@@ -221,8 +227,21 @@ impl Plan {
 
     /// Whether the flash is known to be as the image wants it.
     pub fn nothing_to_do(&self) -> bool {
-        self.writes
-            .iter()
-            .all(|write| write.unchanged == Some(write.erase_blocks))
+        self.slot.is_none()
+            && self
+                .writes
+                .iter()
+                .all(|write| write.unchanged == Some(write.erase_blocks))
     }
+
+    /// Every write, those of the environment among them.
+    pub fn touched(&self) -> Vec<Write> {
+        touched(&self.writes, self.slot.as_ref())
+    }
+}
+
+/// The writes, and those of the environment behind them.
+pub fn touched(writes: &[Write], slot: Option<&Switch>) -> Vec<Write> {
+    let environment = slot.into_iter().flat_map(|slot| &slot.environment.writes);
+    writes.iter().chain(environment).cloned().collect()
 }

@@ -206,7 +206,7 @@ impl Reporter {
             });
         }
         self.complain(&failure.what);
-        say(&mut io::stderr(), &format!("  flash: {}\n", failure.harm.explain()));
+        say(&mut io::stderr(), &format!("  flash: {}\n", failure.state()));
         if let Some(hint) = &failure.hint {
             say(&mut io::stderr(), &format!("  next:  {hint}\n"));
         }
@@ -255,6 +255,12 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             write.mtd,
             write.partition,
             write.erase_blocks
+        ));
+    }
+    if let Some(slot) = &plan.slot {
+        lines.push(format!(
+            "slot: {} runs, {} is written and boots then",
+            slot.active, slot.written
         ));
     }
     for check in &plan.checks {
