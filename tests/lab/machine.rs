@@ -26,6 +26,8 @@ pub struct Machine {
     devices: Vec<&'static str>,
     /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
     flash_speed: u32,
+    flash_broken: bool,
+    second_port: bool,
     console: Console,
     qemu: Option<Child>,
     ssh_port: u16,
@@ -48,6 +50,8 @@ impl Machine {
             append: String::new(),
             devices: Vec::new(),
             flash_speed: 0,
+            flash_broken: false,
+            second_port: false,
             console: Console::default(),
             qemu: None,
             ssh_port: 0,
@@ -75,6 +79,18 @@ impl Machine {
     /// Makes the flash as slow as this, in bytes a second; an erase counts like writing the block.
     pub fn flash_speed(mut self, speed: u32) -> Self {
         self.flash_speed = speed;
+        self
+    }
+
+    /// Makes the flash answer every erase with an error, as a worn-out chip does.
+    pub fn broken_flash(mut self) -> Self {
+        self.flash_broken = true;
+        self
+    }
+
+    /// Connects the second serial port, `Kind::second_port` in the box, to whoever calls [`Machine::heard`].
+    pub fn second_port(mut self) -> Self {
+        self.second_port = true;
         self
     }
 
@@ -142,8 +158,9 @@ impl Machine {
             .args([
                 "-drive",
                 &format!(
-                    "if=pflash,format=raw,throttling.bps-write={},file={}",
+                    "if=pflash,format=raw,throttling.bps-write={},readonly={},file={}",
                     self.flash_speed,
+                    if self.flash_broken { "on" } else { "off" },
                     text(&self.flash_file())
                 ),
             ])
@@ -158,6 +175,9 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors);
+        if self.second_port {
+            qemu.args(["-serial", &format!("file:{}", text(&self.second_port_file()))]);
+        }
         for device in &self.devices {
             qemu.args(["-device", device]);
         }
@@ -307,6 +327,11 @@ impl Machine {
         read(&self.flash_file())
     }
 
+    /// What the box has sent to its second serial port since it was switched on.
+    pub fn heard(&self) -> Vec<u8> {
+        read(&self.second_port_file())
+    }
+
     /// The workstation's side of the network.
     pub fn ssh(&self) -> super::ssh::Ssh<'_> {
         self.keys.to_port(self.ssh_port)
@@ -314,6 +339,10 @@ impl Machine {
 
     fn flash_file(&self) -> PathBuf {
         self.dir.path().join("flash.bin")
+    }
+
+    fn second_port_file(&self) -> PathBuf {
+        self.dir.path().join("second-port")
     }
 
     fn disk(&self) -> PathBuf {
