@@ -7,7 +7,7 @@
 
 use super::packed::{Codec, Packed};
 use super::store::Store;
-use super::tar::Member;
+use super::tar::{self, BLOCK, Member};
 use crate::error::{Context, Exit, Failure, Result};
 use crate::units::Size;
 use std::fs::{self, File};
@@ -19,6 +19,9 @@ use std::rc::Rc;
 
 /// What a packed archive may unpack to: more than any firmware has, less than a disk.
 const LIMIT: u64 = 2 << 30;
+
+/// What may come out where no tar is inside.
+const NO_ARCHIVE: u64 = 64 << 10;
 
 /// The first bytes of 7z (7zFormat.txt of the LZMA SDK).
 const SEVEN_ZIP: [u8; 6] = [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c];
@@ -110,8 +113,15 @@ pub fn open(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
 
 fn gunzip(store: &Store, range: Range<u64>) -> Result<Store> {
     let mut file = nameless()?;
+    let damaged = |error| bad(format_args!("gzip: {error}"));
     let mut plain = flate2::bufread::GzDecoder::new(io::BufReader::new(Stream::new(store, range))).take(LIMIT + 1);
-    let length = io::copy(&mut plain, &mut file).map_err(|error| bad(format_args!("gzip: {error}")))?;
+    let mut head = Vec::new();
+    (&mut plain).take(BLOCK).read_to_end(&mut head).map_err(damaged)?;
+    // Before anything is filled with what is none.
+    if !tar::is_header(&head) {
+        return Err(bad("gzip: there is no tar inside"));
+    }
+    let length = io::copy(&mut (&head[..]).chain(plain), &mut file).map_err(damaged)?;
     match length > LIMIT {
         true => Err(bad(format_args!("gzip: it unpacks to more than {}", Size(LIMIT)))),
         false => Store::file(file).context("unpacked archive"),
@@ -124,7 +134,8 @@ fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
     let length = range.end - range.start;
     io::copy(&mut Stream::new(store, range), &mut alone).context("packed archive")?;
     let alone = Store::file(alone).context("packed archive")?;
-    let packed = Packed::open(Rc::new(alone), codec, length, LIMIT).map_err(bad)?;
+    // What begins with a tar header may come out longer than that.
+    let packed = Packed::open(Rc::new(alone), codec, length, NO_ARCHIVE).map_err(bad)?;
     let packed = Store::Packed(packed);
     let mut plain = nameless()?;
     io::copy(&mut Stream::new(&packed, 0..packed.len()), &mut plain).map_err(bad)?;

@@ -32,3 +32,4 @@ mod s31_pat;
 mod s32_qpkg;
 mod s33_updater;
 mod s34_signals;
+mod s35_every_bit;
