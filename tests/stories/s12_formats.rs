@@ -252,7 +252,7 @@ fn the_cases_of_fwtools_own_tests() {
         let report = flasher(&["inspect", "--format", "json", &sim.file("image", &image)])
             .exits(0)
             .json();
-        assert_eq!(report["payload"], 512 << 10, "{kinds:?}: {report}");
+        assert_eq!(report["parts"][0]["size"], 512 << 10, "{kinds:?}: {report}");
         assert_eq!(report["size"], image.len());
         let devices = serde_json::json!(["tplink,archer-c7-v5", "archer-c7-v5"]);
         match known {

@@ -2,6 +2,7 @@
 
 use crate::s12_formats::trailer;
 use crate::s20_recovery::{TS109, TS219, cat, partitions};
+use crate::s31_pat::arm_program;
 use crate::simbox::{bytes, flasher, read, tool};
 use flasher::image::{self, Image, store::Store};
 use flasher::recovery::check;
@@ -75,10 +76,11 @@ fn files(dir: &Path) -> Vec<(&'static str, Vec<u8>)> {
         mkimage(dir, "kernel", text(&one));
         files.push((name, tool(packer[0], &[&packer[1..], &[text(&kernel)]].concat()).stdout));
     }
-    let board = ["pat", "create", "--board=synology-ds213j"];
-    fs::write(dir.join("zImage"), bytes(700, 5)).unwrap();
-    let (pat, zimage) = (dir.join("x.pat"), dir.join("zImage"));
-    flasher(&[&board[..], &[text(&pat), text(&zimage)]].concat()).exits(0);
+    let (pat, zimage, updater) = (dir.join("x.pat"), dir.join("zImage"), dir.join("updater"));
+    fs::write(&zimage, bytes(700, 5)).unwrap();
+    fs::write(&updater, &arm_program()[..200]).unwrap();
+    let board = ["pat", "create", "--board=synology-ds213j", "--updater"];
+    flasher(&[&board[..], &[text(&updater), text(&pat), text(&zimage)]].concat()).exits(0);
     files.push(("pat", read(&pat)));
     files
 }
