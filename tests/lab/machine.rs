@@ -26,7 +26,6 @@ pub struct Machine {
     devices: Vec<&'static str>,
     /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
     flash_speed: u32,
-    flash_broken: bool,
     second_port: bool,
     console: Console,
     qemu: Option<Child>,
@@ -50,7 +49,6 @@ impl Machine {
             append: String::new(),
             devices: Vec::new(),
             flash_speed: 0,
-            flash_broken: false,
             second_port: false,
             console: Console::default(),
             qemu: None,
@@ -79,12 +77,6 @@ impl Machine {
     /// Makes the flash as slow as this, in bytes a second; an erase counts like writing the block.
     pub fn flash_speed(mut self, speed: u32) -> Self {
         self.flash_speed = speed;
-        self
-    }
-
-    /// Makes the flash answer every erase with an error, as a worn-out chip does.
-    pub fn broken_flash(mut self) -> Self {
-        self.flash_broken = true;
         self
     }
 
@@ -158,9 +150,8 @@ impl Machine {
             .args([
                 "-drive",
                 &format!(
-                    "if=pflash,format=raw,throttling.bps-write={},readonly={},file={}",
+                    "if=pflash,format=raw,throttling.bps-write={},file={}",
                     self.flash_speed,
-                    if self.flash_broken { "on" } else { "off" },
                     text(&self.flash_file())
                 ),
             ])

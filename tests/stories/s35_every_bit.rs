@@ -110,8 +110,13 @@ fn no_flipped_bit_of_any_file_with_checksums_changes_what_is_written() {
         }
         println!("{name}: {refused} bits refused, {same} without meaning");
         assert!(refused > 8 * 100, "{name}");
-        let tight = ["uImage", "multi", "openwrt"].contains(&name);
-        assert!(!tight || same == 0, "{name}: all of it is checked");
+        // Three bytes of the last trailer are padding behind the kind, which its own CRC does not cover.
+        let free = match name {
+            "uImage" | "multi" => Some(0),
+            "openwrt" => Some(3 * 8),
+            _ => None,
+        };
+        assert!(free.is_none_or(|free| same == free), "{name}: {same}");
     }
 }
 
