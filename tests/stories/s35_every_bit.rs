@@ -26,7 +26,9 @@ fn meant(file: Vec<u8>) -> Option<Meant> {
     let parts = image.ok().then(|| {
         let mut parts = Vec::new();
         for part in &image.parts {
-            let mut bytes = vec![0; part.size as usize];
+            // The list of a `.pat` goes nowhere; what it says is held against the others.
+            let size = if part.name == "checksum.syno" { 0 } else { part.size };
+            let mut bytes = vec![0; size as usize];
             store.read_exact_at(part.offset, &mut bytes).unwrap();
             parts.push((part.name.clone(), bytes));
         }
