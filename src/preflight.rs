@@ -158,6 +158,7 @@ pub fn assemble(
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?;
     checks.extend(plan::judge(board, &mut writes, &contents));
+    checks.extend(plan::unused(image, &writes));
     checks.extend(bootloader(board, image, &writes, question));
     checks.push(place_of_record(board, &writes));
 

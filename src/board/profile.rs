@@ -86,7 +86,10 @@ pub struct Signals {
     pub done: String,
     /// Codes to send when it failed.
     pub failed: String,
-    /// LEDs below `/sys/class/leds`, or their whole paths; those that are not there are passed over.
+    /// LEDs below `/sys/class/leds`, or their whole paths; those that are not there are passed over. The names of the
+    /// TL-WDR3600 are those of its device tree (`green:system`, `ar9344_tplink_tl-wdrxxxx.dtsi` of OpenWrt), of that
+    /// tree before LED names lost their maker, and of older kernels (`tp-link:blue:system`, `mach-tl-wdr4300.c`). The
+    /// device trees of the QNAP and Synology boxes have LEDs of the disks at most: the others are the microcontroller's.
     pub leds: Vec<String>,
 }
 
@@ -423,9 +426,11 @@ impl Profile {
         unknown.map(|name| format!("there is no partition {name:?}"))
     }
 
-    /// The partition of that name.
+    /// The partition of that name, in whichever case this box's kernel writes it.
     pub fn partition(&self, name: &str) -> Option<&PartitionProfile> {
-        self.partitions.iter().find(|partition| partition.name == name)
+        self.partitions
+            .iter()
+            .find(|partition| partition.name.eq_ignore_ascii_case(name))
     }
 
     /// The partition that has the same place in the slot to be written; its own name where it belongs to none.

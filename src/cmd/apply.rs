@@ -24,6 +24,7 @@ use crate::units::Size;
 use stages::RamRoot;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// What the operand names.
@@ -380,7 +381,7 @@ fn staged(
         writes: plan.writes,
         sha256: plan.image.sha256,
         packing,
-        board: options.at.board.clone(),
+        board: handoff::board(root.path(), &board.profile, options.at.board.as_deref())?,
         keep: options.keep,
     };
     let populated = root
@@ -404,15 +405,18 @@ fn staged(
     Ok(End::untouched("handed-over"))
 }
 
-/// The serial port of LEDs and buzzer (`Documentation/admin-guide/devices.txt`: 4, 64 is ttyS0).
+/// The serial port of LEDs and buzzer, for boxes whose `/dev` does not come along. Its numbers are those of the node
+/// that is there: every driver has its own.
 fn signal_port(board: &Board) -> Option<stages::DeviceNode> {
     let port = board.profile.signals.as_ref()?.port.as_ref()?;
-    let number: u32 = port.strip_prefix("/dev/ttyS")?.parse().ok()?;
-    Some(stages::DeviceNode {
-        name: format!("ttyS{number}"),
+    let name = port.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
+    let node = std::fs::metadata(port).ok()?;
+    let number = |part: u64| u32::try_from(part).ok();
+    node.file_type().is_char_device().then_some(stages::DeviceNode {
+        name: name.to_owned(),
         block: false,
-        major: 4,
-        minor: number.checked_add(64)?,
+        major: number(nix::sys::stat::major(node.rdev()))?,
+        minor: number(nix::sys::stat::minor(node.rdev()))?,
     })
 }
 

@@ -9,6 +9,7 @@
 mod judge;
 mod layout;
 mod metadata;
+mod unused;
 
 use crate::slots::Switch;
 use mtd_rs::Geometry;
@@ -18,6 +19,7 @@ use std::ops::Range;
 pub use judge::judge;
 pub use layout::layout;
 pub use metadata::metadata;
+pub use unused::unused;
 
 /// How the flash will be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

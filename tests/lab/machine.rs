@@ -26,6 +26,7 @@ pub struct Machine {
     devices: Vec<&'static str>,
     /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
     flash_speed: u32,
+    second_port: bool,
     console: Console,
     qemu: Option<Child>,
     ssh_port: u16,
@@ -48,6 +49,7 @@ impl Machine {
             append: String::new(),
             devices: Vec::new(),
             flash_speed: 0,
+            second_port: false,
             console: Console::default(),
             qemu: None,
             ssh_port: 0,
@@ -75,6 +77,12 @@ impl Machine {
     /// Makes the flash as slow as this, in bytes a second; an erase counts like writing the block.
     pub fn flash_speed(mut self, speed: u32) -> Self {
         self.flash_speed = speed;
+        self
+    }
+
+    /// Connects the second serial port, `Kind::second_port` in the box, to whoever calls [`Machine::heard`].
+    pub fn second_port(mut self) -> Self {
+        self.second_port = true;
         self
     }
 
@@ -158,6 +166,9 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors);
+        if self.second_port {
+            qemu.args(["-serial", &format!("file:{}", text(&self.second_port_file()))]);
+        }
         for device in &self.devices {
             qemu.args(["-device", device]);
         }
@@ -307,6 +318,11 @@ impl Machine {
         read(&self.flash_file())
     }
 
+    /// What the box has sent to its second serial port since it was switched on.
+    pub fn heard(&self) -> Vec<u8> {
+        read(&self.second_port_file())
+    }
+
     /// The workstation's side of the network.
     pub fn ssh(&self) -> super::ssh::Ssh<'_> {
         self.keys.to_port(self.ssh_port)
@@ -314,6 +330,10 @@ impl Machine {
 
     fn flash_file(&self) -> PathBuf {
         self.dir.path().join("flash.bin")
+    }
+
+    fn second_port_file(&self) -> PathBuf {
+        self.dir.path().join("second-port")
     }
 
     fn disk(&self) -> PathBuf {

@@ -32,5 +32,6 @@ mod s31_pat;
 mod s32_qpkg;
 mod s33_updater;
 mod s34_signals;
+mod s35_every_bit;
 mod s46_env;
 mod s47_slots;
