@@ -20,12 +20,16 @@ mod by_hand;
 mod foreign_init;
 mod in_place;
 mod little_memory;
+mod nand_blocks;
 mod over_the_network;
 mod power_cut;
 mod power_cuts_while_writing;
 mod refusals;
 mod restart_line;
 mod tampered;
+mod ubi_image;
+mod ubi_root;
+mod ubi_volume;
 mod watchdog;
 mod words;
 
