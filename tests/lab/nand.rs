@@ -81,14 +81,14 @@ pub fn first_mtd(kind: Kind) -> usize {
     kind.partitions().len()
 }
 
-/// A UBIFS with these files.
+/// A UBIFS with these files, for volumes of 60 erase blocks or a few less: its journal is made for that size.
 pub fn ubifs(files: &[(&str, &[u8])]) -> Vec<u8> {
     let dir = scratch();
     let (root, image) = (dir.path().join("root"), dir.path().join("ubifs"));
     for (name, content) in files {
         write(&root.join(name), content);
     }
-    ubifs_of(&root, &image, 400);
+    ubifs_of(&root, &image, 60);
     read(&image)
 }
 

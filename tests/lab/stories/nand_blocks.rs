@@ -39,7 +39,7 @@ fn tell(kind: Kind) {
     let length = content.len() + 4 * BLOCK;
     machine.must(&format!("nanddump -f /tmp/dump /dev/mtd{mtd}"));
     machine.must(&format!(
-        "head -c {length} /tmp/dump | cmp - /mnt/data/wanted.dump && rm /tmp/dump"
+        "dd if=/tmp/dump bs={length} count=1 2>/dev/null | cmp - /mnt/data/wanted.dump && rm /tmp/dump"
     ));
     let again = machine.must(&format!(
         "/tmp/flasher apply -y --no-reboot --part mtd{mtd} /mnt/data/image.bin 2>&1"

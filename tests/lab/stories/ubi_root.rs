@@ -37,7 +37,7 @@ fn from_ubifs(story: &str, kind: Kind, image: &[u8]) -> Machine {
     for (name, content) in [("flasher", &product[..]), ("image.bin", image)] {
         tools::write(&root.join("root/lab").join(name), content);
     }
-    nand::ubifs_of(&root, &ubifs, 400);
+    nand::ubifs_of(&root, &ubifs, 140);
     let init = INIT.replace("MTD", &nand::first_mtd(kind).to_string());
     let mut files = nand::disk_files(kind);
     files.push(("root.ubifs".into(), tools::read(&ubifs)));

@@ -50,13 +50,13 @@ fn tell(kind: Kind) {
     // The neighbour is mounted for writing all the time.
     machine.must("/tmp/flasher apply -y --no-reboot --in-place --part ubi0:kernel /mnt/data/new.kernel");
     machine.must(&format!(
-        "head -c {} /dev/ubi0_0 | cmp - /mnt/data/wanted.kernel",
+        "dd if=/dev/ubi0_0 bs={} count=1 2>/dev/null | cmp - /mnt/data/wanted.kernel",
         old.len()
     ));
     machine.must("cmp /tmp/m/file /mnt/data/file && umount /tmp/m && mount -t ubifs ubi0:rootfs /tmp/m");
     machine.must("cmp /tmp/m/file /mnt/data/file");
     machine.must(&format!(
-        "head -c {} /dev/ubi0_2 | cmp - /mnt/data/old.kernel",
+        "dd if=/dev/ubi0_2 bs={} count=1 2>/dev/null | cmp - /mnt/data/old.kernel",
         old.len()
     ));
     // It is right now, under each of its names.
@@ -87,7 +87,7 @@ fn tell(kind: Kind) {
     // Free again, it takes the next file system, which has blank pages that UBIFS will write.
     machine.must("umount /tmp/m");
     machine.must("/tmp/flasher apply -y --no-reboot --in-place --part ubi0:rootfs /mnt/data/next.ubifs");
-    machine.must("mount -t ubifs ubi0:rootfs /tmp/m && echo 'the next file system' | head -c 20 | cmp - /tmp/m/file");
+    machine.must("mount -t ubifs ubi0:rootfs /tmp/m && grep -q 'the next file system' /tmp/m/file");
     machine.must("cp /mnt/data/file /tmp/m/other && sync && umount /tmp/m && mount -t ubifs ubi0:rootfs /tmp/m");
     machine.must("cmp /tmp/m/other /mnt/data/file");
     let log = machine.must("dmesg | grep -i 'ubi.*error' || true");
