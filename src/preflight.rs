@@ -361,7 +361,14 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
         true => Check::fail(
             "holders",
             format!("in use, so nothing can be written in place: {names}"),
-            "end that use, or leave --in-place out and let the box be taken over",
+            // What is attached and not mounted is nobody's loss; the takeover detaches it by itself.
+            match held.iter().map(stages::Holder::remedy).collect::<Option<Vec<_>>>() {
+                Some(commands) => format!(
+                    "{}, or leave --in-place out and let the box be taken over",
+                    commands.join("; ")
+                ),
+                None => "end that use, or leave --in-place out and let the box be taken over".to_owned(),
+            },
         ),
     }];
     if !in_place {

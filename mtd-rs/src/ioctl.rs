@@ -144,7 +144,7 @@ mod raw {
 }
 
 /// Calls until something other than `EINTR` comes back.
-fn retry(mut call: impl FnMut() -> nix::Result<libc::c_int>) -> io::Result<libc::c_int> {
+pub(crate) fn retry(mut call: impl FnMut() -> nix::Result<libc::c_int>) -> io::Result<libc::c_int> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}
@@ -361,4 +361,4 @@ pub fn memwriteoob64(fd: BorrowedFd<'_>, start: u64, oob: &[u8]) -> io::Result<(
 
 #[cfg(test)]
 #[path = "ioctl_tests.rs"]
-mod tests;
+pub(crate) mod tests;

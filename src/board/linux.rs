@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::profile::Profile;
-use super::{Board, Health, Partition, Seat, identify};
+use super::{Board, Health, Partition, Seat, identify, volumes};
 use crate::error::{Exit, Failure, Result};
 use mtd_rs::{Access, Flash, MtdDevice, MtdInfo, SystemPaths};
 use std::path::Path;
@@ -35,10 +35,11 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
             (profile, None)
         }
     };
-    let partitions = found
+    let mut partitions = found
         .into_iter()
         .map(|info| partition(info, &profile))
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
+    partitions.extend(volumes::discover(&partitions)?);
     let mut names = identify::names(Path::new("/"));
     names.extend(profile.openwrt.iter().cloned());
     Ok(Board {
@@ -75,6 +76,7 @@ fn partition(info: MtdInfo, profile: &Profile) -> Result<Partition> {
         },
         name: info.name,
         geometry: info.geometry,
+        volume: None,
     })
 }
 
@@ -91,6 +93,9 @@ fn bad_blocks(info: &MtdInfo) -> Result<Vec<u64>> {
 
 /// Opens the character device, after looking that the number still means the same partition.
 pub(super) fn open(partition: &Partition, access: Access) -> Result<Box<dyn Flash>> {
+    if let Some(volume) = &partition.volume {
+        return volumes::open(volume, access);
+    }
     let found = list()?;
     let info = found.iter().find(|info| info.index == partition.mtd);
     match info {

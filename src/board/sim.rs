@@ -114,6 +114,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
                 chip_offset: Some(known.offset),
                 keep: known.keep,
                 health: Health::default(),
+                volume: None,
             })
         })
         .collect::<Result<_>>()?;

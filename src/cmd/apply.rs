@@ -227,7 +227,8 @@ fn decide(
         ask(&plan)?;
     }
     if let Some(dir) = &options.backup {
-        let all: Vec<_> = board.partitions.iter().collect();
+        // Volumes are in the copies of what they lie on.
+        let all: Vec<_> = board.partitions.iter().filter(|p| p.volume.is_none()).collect();
         super::backup::copy(board, &all, dir, reporter)?;
         reporter.stage(format_args!("backup: {}", dir.display()));
     }
@@ -370,7 +371,7 @@ fn staged(
     let nodes: Vec<_> = board
         .partitions
         .iter()
-        .flat_map(|partition| stages::DeviceNode::mtd(partition.mtd))
+        .flat_map(Partition::nodes)
         .chain(signal_port(board))
         .collect();
     let shell = match options.rescue_shell {

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::board::{Board, Proof};
+use crate::board::{Board, Proof, volumes};
 use crate::env::{Change, Environment};
 use crate::error::{Exit, Failure, Harm, Result};
 use crate::flash::{self, Phase, Policy, Progress, Stopped, Tally, Target, Verified};
@@ -188,7 +188,10 @@ fn open(board: &Board, writes: &[Write], proof: &Proof) -> Result<Vec<Target>> {
                     Failure::new(
                         Exit::System,
                         "mtd",
-                        format_args!("mtd{} is not {:?} as it was planned", write.mtd, write.partition),
+                        format_args!(
+                            "{} is not as it was planned",
+                            volumes::label(write.mtd, &write.partition)
+                        ),
                     )
                 })?;
             Ok(Target {

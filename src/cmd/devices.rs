@@ -16,6 +16,9 @@ use serde::Serialize;
 struct PartitionReport {
     mtd: u32,
     name: String,
+    /// `ubi0_1` of a volume, whose number is none of MTD's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume: Option<String>,
     r#type: &'static str,
     size: u64,
     erase_size: u32,
@@ -118,6 +121,7 @@ fn describe(board: &Board, partition: &Partition) -> Result<PartitionReport> {
     Ok(PartitionReport {
         mtd: partition.mtd,
         name: partition.name.clone(),
+        volume: partition.volume.as_ref().map(|volume| volume.device()),
         r#type: partition.geometry.kind.as_str(),
         size: partition.geometry.size,
         erase_size: partition.geometry.erase_size,
@@ -158,8 +162,11 @@ fn text(report: &Report, reporter: &mut Reporter) {
     }
     for partition in &report.partitions {
         let mut line = format!(
-            "  mtd{} {:<16} {:>9}  {}, erase block {}",
-            partition.mtd,
+            "  {} {:<16} {:>9}  {}, erase block {}",
+            partition
+                .volume
+                .clone()
+                .unwrap_or_else(|| format!("mtd{}", partition.mtd)),
             format!("{:?}", partition.name),
             Size(partition.size).to_string(),
             partition.r#type,

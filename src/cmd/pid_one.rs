@@ -55,14 +55,14 @@ fn finish(pid_one: PidOne, reporter: &mut Reporter) -> Result<()> {
             return Err(untouched(&job, failure, reporter));
         }
     };
-    match ready(&job, &detached) {
+    match ready(&job, &detached, reporter) {
         Ok((board, store, proof)) => write(&job, &board, &store, &proof, reporter),
         Err(failure) => Err(untouched(&job, failure, reporter)),
     }
 }
 
 /// What must be true before the first erase.
-fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
+fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Board, Store, Proof)> {
     let board = Board::discover(&Where {
         sim: None,
         board: job.board.clone(),
@@ -87,8 +87,10 @@ fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
         None => store,
         Some(packing) => Store::Packed(Packed::again(Rc::new(store), packing)),
     };
+    let targets = apply::targets(&board, &job.writes);
+    detached.detach_ubi(&targets, &mut |event| reporter.stage(event));
     let proof = detached
-        .prove_unheld(&apply::targets(&board, &job.writes))
+        .prove_unheld(&targets)
         .map_err(|holders| apply::held(&holders))?;
     Ok((board, store, Proof::Unheld(proof)))
 }

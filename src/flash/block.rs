@@ -251,7 +251,8 @@ impl Scratch {
 
 /// Programs a block. On NOR, runs of 0xFF are what is there already and are left out.
 fn program_pages(flash: &mut dyn Flash, at: u64, bytes: &[u8]) -> Result<(), mtd_rs::Error> {
-    if flash.geometry().kind.is_nand() {
+    // A block of a UBI volume is changed as a whole.
+    if flash.geometry().kind.is_nand() || flash.geometry().kind == mtd_rs::FlashKind::UbiVolume {
         return flash.program(at, bytes);
     }
     let mut from = 0;

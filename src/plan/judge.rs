@@ -32,9 +32,11 @@ fn partition_checks(partition: &Partition) -> Vec<Check> {
     let label = partition.label();
     let mut checks = Vec::new();
     let [kernel, loader] = &known::FILES;
-    checks.push(match partition.writable {
-        true => Check::pass("writable", format!("{label} can be written")),
-        false => Check::fail(
+    let obstacle = partition.volume.as_ref().and_then(|volume| volume.obstacle());
+    checks.push(match (partition.writable, obstacle) {
+        (false, Some((what, remedy))) => Check::fail("writable", format!("{label} {what}"), remedy),
+        (true, _) => Check::pass("writable", format!("{label} can be written")),
+        (false, None) => Check::fail(
             "writable",
             format!("{label} is read-only: the kernel lets nobody write it"),
             match partition.keep {
@@ -142,7 +144,9 @@ fn overlaps(board: &Board, writes: &[Write]) -> Option<Check> {
     writes.iter().enumerate().find_map(|(index, write)| {
         let one = find(write)?;
         let other = writes[..index].iter().filter_map(find).find(|other| {
-            other.mtd == one.mtd || other.chip_offset.is_some() && one.chip_offset.is_some() && one.overlaps(other)
+            let known =
+                other.chip_offset.is_some() && one.chip_offset.is_some() || one.is_on(other) || other.is_on(one);
+            other.mtd == one.mtd || known && one.overlaps(other)
         })?;
         Some(Check::fail(
             "overlap",

@@ -8,6 +8,7 @@ mod progress;
 pub mod signals;
 pub mod synology;
 
+use crate::board::volumes;
 use crate::cli::{Format, Global, Verbosity};
 use crate::error::{Exit, Failure, Harm};
 use crate::flash::Tally;
@@ -250,10 +251,9 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             None => String::new(),
         };
         lines.push(format!(
-            "write: {} to mtd{} {:?}, {} erase blocks{unchanged}",
+            "write: {} to {}, {} erase blocks{unchanged}",
             Size(write.length),
-            write.mtd,
-            write.partition,
+            volumes::label(write.mtd, &write.partition),
             write.erase_blocks
         ));
     }

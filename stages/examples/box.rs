@@ -81,6 +81,7 @@ fn pid_one_works(pid_one: stages::PidOne) -> ! {
             let proof = detached.prove_unheld(&[MtdTarget {
                 index: 0,
                 name: "Kernel".into(),
+                volume: None,
                 overlaps: vec![],
             }]);
             tell(

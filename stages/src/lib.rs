@@ -42,6 +42,7 @@ mod say;
 pub mod signals;
 mod sys;
 mod takeover;
+mod ubi;
 mod wake;
 pub mod watchdog;
 

@@ -187,11 +187,21 @@ impl Machine {
         self.comes_up(letter);
     }
 
-    /// Switches the box on with a kernel and a root of their own, whatever is in the flash.
-    pub fn boot_rescue(&mut self, rescue: &Rescue) {
+    /// Switches the box on with a system from a disk, which starts firmware `letter` by itself.
+    pub fn boot_installer(&mut self, installer: &Rescue, letter: char) {
+        self.start_from_disk(installer);
+        self.comes_up(letter);
+    }
+
+    fn start_from_disk(&mut self, rescue: &Rescue) {
         // The last word for each of these counts.
         self.append = "root=/dev/vda rootfstype=ext2 ro init=/init".into();
         self.start(&rescue.kernel, &rescue.disk);
+    }
+
+    /// Switches the box on with a kernel and a root of their own, whatever is in the flash.
+    pub fn boot_rescue(&mut self, rescue: &Rescue) {
+        self.start_from_disk(rescue);
         self.expect("LAB-RESCUE", patience(120));
         self.expect(PROMPT, patience(60));
     }

@@ -13,6 +13,7 @@ mod firmware;
 mod flash_file;
 mod kind;
 mod machine;
+mod nand;
 mod ssh;
 mod stories;
 mod tools;

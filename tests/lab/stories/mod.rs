@@ -20,6 +20,7 @@ mod by_hand;
 mod foreign_init;
 mod in_place;
 mod little_memory;
+mod nand_blocks;
 mod over_the_network;
 mod packed;
 mod power_cut;
@@ -28,6 +29,9 @@ mod refusals;
 mod restart_line;
 mod signals;
 mod tampered;
+mod ubi_image;
+mod ubi_root;
+mod ubi_volume;
 mod watchdog;
 mod words;
 
