@@ -23,6 +23,47 @@ pub const INITTAB: &str = "::sysinit:/bin/true\n\
     ::shutdown:/bin/umount -a -r\n\
     ::shutdown:/bin/swapoff -a\n";
 
+/// What a box is made of.
+pub struct Kind<'a> {
+    /// Its inittab; `None` for none.
+    pub inittab: Option<&'a str>,
+    /// Whether `/dev` is a mount of its own.
+    pub dev_is_mounted: bool,
+    /// The program that is `/sbin/init`, in place of busybox.
+    pub init: Option<&'a Path>,
+    /// The busybox to use; `None` for Debian's.
+    pub busybox: Option<&'a Path>,
+    /// The command that becomes PID 1.
+    pub exec: &'a str,
+    /// Its name in `/proc/1/comm`, by which it is seen to be up.
+    pub comm: &'a str,
+    /// Whether the service of [`INITTAB`] runs, which is waited for.
+    pub serves: bool,
+    /// Shell commands in the finished root directory, before it becomes the root.
+    pub setup: &'a str,
+    /// Shell commands in the new root, the last before init.
+    pub last: &'a str,
+    /// More for unshare, such as `--cgroup`.
+    pub unshare: &'a [&'a str],
+}
+
+impl Default for Kind<'_> {
+    fn default() -> Self {
+        Self {
+            inittab: Some(INITTAB),
+            dev_is_mounted: true,
+            init: None,
+            busybox: None,
+            exec: "/sbin/init",
+            comm: "init",
+            serves: true,
+            setup: "true",
+            last: "true",
+            unshare: &[],
+        }
+    }
+}
+
 pub struct LittleBox {
     pub name: String,
     dir: PathBuf,
@@ -31,16 +72,23 @@ pub struct LittleBox {
     events: UnixDatagram,
 }
 
+/// Where these stories put what they build.
+fn target() -> PathBuf {
+    let target = std::env::current_exe()
+        .expect("known")
+        .ancestors()
+        .nth(3)
+        .expect("target/debug/deps/x")
+        .join("stages-static");
+    fs::create_dir_all(&target).expect("made");
+    target
+}
+
 /// The example, linked statically as the product is: the RAM root has no libraries.
 fn example() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let target = std::env::current_exe()
-            .expect("known")
-            .ancestors()
-            .nth(3)
-            .expect("target/debug/deps/x")
-            .join("stages-static");
+        let target = target();
         let status = Command::new(env!("CARGO"))
             .args([
                 "rustc",
@@ -92,6 +140,15 @@ impl LittleBox {
 
     /// `dev_is_mounted` false puts the device nodes on the root file system itself, as old boxes have them.
     pub fn build(inittab: Option<&str>, dev_is_mounted: bool) -> Self {
+        Self::of(&Kind {
+            inittab,
+            dev_is_mounted,
+            ..Kind::default()
+        })
+    }
+
+    /// A box of any kind.
+    pub fn of(kind: &Kind<'_>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "stages-{}-{}",
@@ -104,29 +161,37 @@ impl LittleBox {
         events.set_read_timeout(Some(Duration::from_millis(200))).expect("set");
         let dir = std::env::temp_dir().join(&name);
         fs::create_dir_all(&dir).expect("made");
-        let inittab = inittab.map_or("true".to_owned(), |text| {
+        let inittab = kind.inittab.map_or("true".to_owned(), |text| {
             format!("printf '%s' '{}' >etc/inittab", text.replace('\'', "'\\''"))
         });
-        let dev = if dev_is_mounted {
+        let dev = if kind.dev_is_mounted {
             "mount -t tmpfs -o mode=755 dev dev"
         } else {
             "true"
         };
+        let init = kind.init.map_or_else(
+            || "ln -s ../bin/busybox sbin/init".to_owned(),
+            |path| format!("cp {} sbin/init", path.display()),
+        );
         // Init's descriptors lie on the old root on purpose: that is what stage two is for (LAB.md, 4).
         let script = format!(
             "set -e; mount -t tmpfs -o mode=755 thebox {dir}; cd {dir}; cp {example} box; \
              mkdir bin sbin etc dev proc sys tmp run mnt mnt/data old; cp {busybox} bin/busybox; \
-             for a in sh init true reboot umount swapoff sleep cat mount; do ln -s busybox bin/$a; done; ln -s ../bin/busybox sbin/init; \
+             for a in sh init true reboot umount swapoff sleep cat mount; do ln -s busybox bin/$a; done; {init}; \
              {inittab}; echo 'while :; do echo $$ >/tmp/service; sleep 1; done' >etc/service; \
              {dev}; mknod dev/null c 1 3; mknod dev/zero c 1 5; mknod dev/urandom c 1 9; mkfifo dev/console; mkfifo etc/console; \
              mount -t proc proc proc; mount -t sysfs sysfs sys; mount -t tmpfs run run; mount -t tmpfs data mnt/data; mkdir mnt/data/deep; \
-             mount -t tmpfs deep mnt/data/deep; pivot_root . old; cd /; /bin/busybox umount -l /old; \
-             exec /sbin/init <>/etc/console >/etc/console 2>&1",
+             mount -t tmpfs deep mnt/data/deep; {setup}; pivot_root . old; cd /; /bin/busybox umount -l /old; {last}; \
+             exec {exec} <>/etc/console >/etc/console 2>&1",
             dir = dir.display(),
             example = example().display(),
-            busybox = busybox().display(),
+            busybox = kind.busybox.unwrap_or_else(|| busybox()).display(),
+            setup = kind.setup,
+            last = kind.last,
+            exec = kind.exec,
         );
         let unshare = Command::new("unshare")
+            .args(kind.unshare)
             .args(["--mount", "--pid", "--fork", "sh", "-c", &script])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -148,12 +213,12 @@ impl LittleBox {
                 .and_then(|text| text.trim().parse().ok())
                 .unwrap_or(0);
             assert!(this.is_up(), "the box did not start");
-            this.comm() == "init" && this.service().is_some()
+            this.comm() == kind.comm && (!kind.serves || this.service().is_some())
         });
         this
     }
 
-    fn comm(&self) -> String {
+    pub fn comm(&self) -> String {
         fs::read_to_string(format!("/proc/{}/comm", self.init))
             .unwrap_or_default()
             .trim()
@@ -284,4 +349,55 @@ impl Drop for LittleBox {
         }
         let _ = fs::remove_dir(&self.dir);
     }
+}
+
+/// A box with a stand-in for an old busybox init, see `inits/old_init.c`.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub struct OldInit<'a> {
+    /// Such as `1.13`.
+    pub version: &'a str,
+    /// How long one of its seconds takes.
+    pub unit_ms: u32,
+    /// More words for it.
+    pub words: &'a str,
+    /// The rest of the box; `init` and `exec` are not looked at.
+    pub kind: Kind<'a>,
+}
+
+#[allow(dead_code, reason = "not every story file needs it")]
+impl<'a> OldInit<'a> {
+    pub fn of(version: &'a str) -> Self {
+        Self {
+            version,
+            unit_ms: 50,
+            words: "",
+            kind: Kind::default(),
+        }
+    }
+
+    pub fn start(&self) -> LittleBox {
+        LittleBox::of(&Kind {
+            init: Some(old_init()),
+            exec: &format!("/sbin/init {} {} {}", self.version, self.unit_ms, self.words),
+            ..self.kind
+        })
+    }
+}
+
+fn old_init() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let program = target().join(format!("old_init.{}", std::process::id()));
+        let status = Command::new("cc")
+            .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+            .arg(&program)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inits/old_init.c"))
+            .status()
+            .expect("these stories need a C compiler: apt-get install gcc libc6-dev");
+        assert!(status.success(), "the stand-in cannot be compiled");
+        // Under one name for all: stories run beside each other, and a program that runs cannot be written to.
+        let last = target().join("old_init");
+        fs::rename(&program, &last).expect("renamed");
+        last
+    })
 }
