@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -128,6 +129,7 @@ fn busybox() -> &'static Path {
     })
 }
 
+#[allow(dead_code, reason = "not every story file needs everything")]
 impl LittleBox {
     pub fn start() -> Self {
         Self::with_inittab(Some(INITTAB))
@@ -276,7 +278,6 @@ impl LittleBox {
         self.command(before, words).output().expect("runs")
     }
 
-    #[allow(dead_code, reason = "not every story file needs it")]
     pub fn apply(&self, options: &[&str]) -> Output {
         self.run(&[], &[&["/box", "apply", &self.name], options].concat())
     }
@@ -298,7 +299,6 @@ impl LittleBox {
     }
 
     /// Forgets the reports so far; the queue of the socket is short, and a full one holds the box up.
-    #[allow(dead_code, reason = "not every story file needs it")]
     pub fn forget_reports(&self) {
         self.events.set_nonblocking(true).expect("set");
         while self.events.recv(&mut [0; 16]).is_ok() {}
@@ -330,6 +330,70 @@ impl LittleBox {
         });
     }
 
+    /// The pids, as seen from outside, of the processes of the box with this command line.
+    pub fn pids(&self, command_line: &str) -> Vec<u32> {
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let ours = namespace(self.init);
+        fs::read_dir("/proc")
+            .expect("readable")
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|&pid| {
+                let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let words = String::from_utf8_lossy(&words).replace('\0', " ");
+                words.trim_end() == command_line && namespace(pid) == ours
+            })
+            .collect()
+    }
+
+    /// Waits until a process with this command line runs.
+    pub fn runs(&mut self, command_line: &str) {
+        self.wait_until(command_line, |this| !this.pids(command_line).is_empty());
+    }
+
+    /// Kills the processes with this command line.
+    pub fn ends(&self, command_line: &str) {
+        for pid in self.pids(command_line) {
+            signal("-KILL", pid);
+        }
+    }
+
+    /// Replaces the restart line, sends HUP and QUIT at once, and answers which of the lines init acted on: `old` or `new`.
+    pub fn restarts_after_bare_signals(&self) -> String {
+        let root = self.root();
+        for which in ["old", "new"] {
+            let path = root.join("etc").join(which);
+            fs::write(
+                &path,
+                format!("#!/bin/sh\necho {which} >/mnt/data/restarted\nsleep 600\n"),
+            )
+            .expect("written");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("set");
+        }
+        let inittab = |which| {
+            let line = format!("::restart:/etc/{which}");
+            fs::write(root.join("etc/inittab"), INITTAB.replace("::restart:/sbin/init", &line)).expect("written");
+        };
+        inittab("old");
+        self.run(&[], &["/bin/busybox", "kill", "-HUP", "1"]);
+        // Time to act on it, and for versions that miss it now and then the next child that ends.
+        sleep(Duration::from_millis(1500));
+        inittab("new");
+        signal("-STOP", self.init);
+        self.run(&[], &["/bin/busybox", "kill", "-HUP", "1"]);
+        self.run(&[], &["/bin/busybox", "kill", "-QUIT", "1"]);
+        signal("-CONT", self.init);
+        let answer = root.join("mnt/data/restarted");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            match fs::read_to_string(&answer) {
+                Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
+                _ => sleep(Duration::from_millis(50)),
+            }
+        }
+        panic!("init did not restart");
+    }
+
     pub fn wait_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
@@ -337,6 +401,12 @@ impl LittleBox {
             sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Sends a signal to a process by its pid outside of the box.
+pub fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(status.expect("runs").success(), "kill {name} {pid}");
 }
 
 impl Drop for LittleBox {
@@ -377,26 +447,33 @@ impl<'a> OldInit<'a> {
 
     pub fn start(&self) -> LittleBox {
         LittleBox::of(&Kind {
-            init: Some(old_init()),
+            init: Some(old_init(self.words == "noinittab")),
             exec: &format!("/sbin/init {} {} {}", self.version, self.unit_ms, self.words),
             ..self.kind
         })
     }
 }
 
-fn old_init() -> &'static Path {
+/// Without inittab it is a program of its own, because that is what tells them apart.
+fn old_init(without_inittab: bool) -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let program = target().join(format!("old_init.{}", std::process::id()));
+    static WITHOUT: OnceLock<PathBuf> = OnceLock::new();
+    let (built, name, define) = if without_inittab {
+        (&WITHOUT, "old_init_without_inittab", "-DNO_INITTAB")
+    } else {
+        (&BUILT, "old_init", "-DINITTAB")
+    };
+    built.get_or_init(|| {
+        let program = target().join(format!("{name}.{}", std::process::id()));
         let status = Command::new("cc")
-            .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+            .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", define, "-o"])
             .arg(&program)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inits/old_init.c"))
             .status()
             .expect("these stories need a C compiler: apt-get install gcc libc6-dev");
         assert!(status.success(), "the stand-in cannot be compiled");
         // Under one name for all: stories run beside each other, and a program that runs cannot be written to.
-        let last = target().join("old_init");
+        let last = target().join(name);
         fs::rename(&program, &last).expect("renamed");
         last
     })

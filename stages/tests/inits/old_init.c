@@ -18,9 +18,8 @@
  * of the first restart action and executes its command; where either fails the box is halted. Without a restart action
  * QUIT does nothing. Re-reading matches entries by command and terminal. FACTS.md, section 1.
  *
- * What a stand-in needs and an init has not: UNIT_MS, `init VERSION UNIT_MS noinittab` (built without
- * FEATURE_USE_INITTAB), `init VERSION UNIT_MS killremoved` (FEATURE_KILL_REMOVED), and `console=PATH`, the terminal it
- * found at its start.
+ * More words: killremoved (FEATURE_KILL_REMOVED), console=PATH (what it found to be its console at its start). Compiled with
+ * NO_INITTAB it is one without FEATURE_USE_INITTAB.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -50,7 +49,14 @@ struct entry {
 };
 
 static struct entry *entries;
-static int version, unit_ms, use_inittab = 1, kill_removed;
+static int version, unit_ms, kill_removed;
+/* By such a text a program of busybox is known. */
+static const char *volatile banner = "BusyBox v1.0.0 (a stand-in)";
+#ifdef NO_INITTAB
+static const char *const inittab = NULL;
+#else
+static const char *const inittab = "/etc/inittab";
+#endif
 static const char *console = "/dev/console";
 /* Versions from 1.23 on have the one variable for every signal, 1.14 to 1.22 for HUP and INT. */
 static volatile sig_atomic_t got;
@@ -127,7 +133,7 @@ static void parse_line(char *line)
 
 static void parse_inittab(void)
 {
-    FILE *file = use_inittab ? fopen("/etc/inittab", "re") : NULL;
+    FILE *file = inittab ? fopen(inittab, "re") : NULL;
     char piece[256], *whole = NULL;
     size_t size = 0;
 
@@ -337,13 +343,11 @@ int main(int argc, char **argv)
 {
     int major = 0, minor = 0;
 
-    if (argc < 3 || sscanf(argv[1], "%d.%d", &major, &minor) != 2 || getpid() != 1)
+    if (!*banner || argc < 3 || sscanf(argv[1], "%d.%d", &major, &minor) != 2 || getpid() != 1)
         return 64;
     version = major * 100 + minor;
     unit_ms = atoi(argv[2]);
     for (int i = 3; i < argc; i++) {
-        if (!strcmp(argv[i], "noinittab"))
-            use_inittab = 0;
         if (!strcmp(argv[i], "killremoved"))
             kill_removed = 1;
         if (!strncmp(argv[i], "console=", 8))
@@ -357,7 +361,7 @@ int main(int argc, char **argv)
     else
         handle(SIGQUIT, on_any_later, 0);
     handle(SIGTERM, on_term, SA_RESTART);
-    if (!immediate() && use_inittab)
+    if (!immediate() && inittab)
         handle(SIGHUP, on_any_later, 0);
     if (chdir("/"))
         return 1;
@@ -371,7 +375,7 @@ int main(int argc, char **argv)
     if (!immediate())
         act_on_signals();
     run(ONCE);
-    if (immediate() && use_inittab)
+    if (immediate() && inittab)
         handle(SIGHUP, on_hup_now, SA_RESTART);
     else if (immediate())
         signal(SIGHUP, SIG_IGN);
