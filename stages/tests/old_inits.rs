@@ -56,13 +56,15 @@ fn s55_busybox_1_24_is_taken_over_fifty_times() {
     fifty_times("1.24");
 }
 
-/// What the fifty rounds are about: with the two signals of seed 004, sent one after the other, each of these inits runs the
-/// restart line of before.
+/// What the fifty rounds are about: of the two signals of seed 004, sent one after the other, each of these inits acts on the
+/// second alone and runs the restart line of before, or loses it. (Of two pending signals the kernel runs the handler
+/// of the higher number first.)
 #[test]
-fn s56_a_bare_hup_and_quit_runs_the_old_restart_line() {
+fn s56_a_bare_hup_and_quit_goes_wrong() {
     for version in VERSIONS {
         let the_box = OldInit::of(version).start();
-        assert_eq!(the_box.restarts_after_bare_signals(), "old", "{version}");
+        let expected = if version == "1.24" { "neither" } else { "old" };
+        assert_eq!(the_box.restarts_after_bare_signals(), expected, "{version}");
     }
 }
 
@@ -117,7 +119,7 @@ fn s58_sysinit_ends_while_stage_one_waits() {
             .spawn()
             .expect("runs");
         the_box.until("asked to re-read");
-        the_box.ends("/oldroot/bin/busybox sleep 600");
+        the_box.ends("/bin/sleep 600");
         the_box.until("work done, proof given: true");
         the_box.reboots();
         let _ = caller.wait_with_output();
@@ -189,18 +191,15 @@ fn s60_the_console_of_init_is_not_in_the_ram_root() {
 #[test]
 fn s61_a_box_without_a_console() {
     for version in VERSIONS {
-        let kind = Kind {
-            setup: "rm dev/console",
-            ..Kind::default()
+        let init = OldInit {
+            words: "console=/dev/null",
+            kind: Kind {
+                setup: "rm dev/console",
+                ..Kind::default()
+            },
+            ..OldInit::of(version)
         };
-        is_taken_over(
-            OldInit {
-                kind,
-                ..OldInit::of(version)
-            }
-            .start(),
-            version,
-        );
+        is_taken_over(init.start(), version);
     }
 }
 
