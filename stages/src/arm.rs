@@ -18,6 +18,7 @@ use crate::route::Way;
 use nix::libc::O_NONBLOCK;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{Pid, mkfifo};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -66,7 +67,7 @@ impl Pivoted {
             Way::BuiltIn => Ok(Request::Signal(Signal::SIGQUIT)),
             Way::Initctl => self.until_listening(limit).map(Request::Initctl),
             // systemd(1), SIGTERM: "serializes its state, reexecutes itself".
-            Way::Reexec => Ok(Request::Signal(Signal::SIGTERM)),
+            Way::Reexec => enough_for_systemd().map(|()| Request::Signal(Signal::SIGTERM)),
         };
         match ready {
             Ok(request) => Ok(Armed { pivoted: self, request }),
@@ -121,6 +122,20 @@ impl Pivoted {
             sleep(POLL);
         }
     }
+}
+
+/// systemd refuses to re-execute where less than 16 MiB are free in `/run/systemd` (`RELOAD_DISK_SPACE_MIN` in its
+/// `src/core`); measured with 252: without that directory, too.
+fn enough_for_systemd() -> Result<()> {
+    const LEAST: u64 = 16 << 20;
+    let fs = statvfs("/run/systemd").context(|| "look at /run/systemd".to_owned())?;
+    #[allow(clippy::useless_conversion, reason = "the width of the fields differs between targets")]
+    let free = u64::from(fs.blocks_available()) * u64::from(fs.fragment_size());
+    if free >= LEAST {
+        return Ok(());
+    }
+    let text = format!("systemd needs {LEAST} free bytes in /run to hand over, and there are {free}");
+    Err(Error::new(ErrorKind::NoRoute, text))
 }
 
 fn silent(what: &str, limit: Duration) -> Error {

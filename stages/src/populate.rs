@@ -87,8 +87,8 @@ const STANDARD: [(&str, u32, u32); 9] = [
     ("watchdog", 10, 130),
 ];
 
-/// sysvinit makes its FIFO in `/run`, and systemd looks there for free memory before it re-executes.
-const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "oldroot", "proc", "run", "sbin", "sys", "tmp"];
+/// sysvinit has its FIFO in `/run`, and systemd looks at `/run/systemd` before it re-executes.
+const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "oldroot", "proc", "run/systemd", "sbin", "sys", "tmp"];
 
 impl RamRoot {
     /// Fills it. On an error it is unmounted again.

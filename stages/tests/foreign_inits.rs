@@ -36,3 +36,40 @@ fn s80_sysvinit_starts_us_anew_as_telinit_u_does() {
     println!("{}", seen.join("\n"));
     the_box.reboots();
 }
+
+/// systemd and the libraries it is linked with.
+const SYSTEMD: [&str; 24] = [
+    "systemd", "libsystemd-shared", "libseccomp2", "libpam0g", "libaudit1", "libkmod2", "libapparmor1", "libselinux1",
+    "libmount1", "libacl1", "libblkid1", "libcap2", "libcrypt1", "libgcrypt20", "libip4tc2", "liblz4-1", "libssl3",
+    "libzstd1", "liblzma5", "libcap-ng0", "libpcre2-8-0", "libgpg-error0", "libgcc-s1", "libc6",
+];
+
+fn systemd() -> LittleBox {
+    let setup = format!(
+        "{}; mkdir -p etc/systemd/system var/log; echo flasher-box >etc/machine-id; \
+         printf '[Unit]\\nDefaultDependencies=no\\nWants=service.service\\n' >etc/systemd/system/default.target; \
+         printf '[Unit]\\nDefaultDependencies=no\\n[Service]\\nExecStart=/bin/sh /etc/service\\n' >etc/systemd/system/service.service; \
+         mount -t cgroup2 cgroup2 sys/fs/cgroup; rm dev/console; touch dev/console",
+        laid_over(&SYSTEMD)
+    );
+    LittleBox::of(&Kind {
+        inittab: None,
+        setup: &setup,
+        unshare: &["--cgroup"],
+        exec: "/bin/busybox env container=box SYSTEMD_LOG_TARGET=console SYSTEMD_LOG_LEVEL=info /lib/systemd/systemd",
+        comm: "systemd",
+        serves: false,
+        ..Kind::default()
+    })
+}
+
+#[test]
+fn s81_systemd_executes_us_in_its_own_place() {
+    let mut the_box = systemd();
+    the_box.wait_until("service", |this| std::fs::read_to_string(this.root().join("tmp/service")).is_ok());
+    let output = the_box.apply(&QUICK);
+    assert!(output.status.success(), "{output:?}");
+    let seen = the_box.until("work done, proof given: true");
+    println!("{}", seen.join("\n"));
+    the_box.reboots();
+}
