@@ -129,7 +129,10 @@ impl Pivoted {
 fn enough_for_systemd() -> Result<()> {
     const LEAST: u64 = 16 << 20;
     let fs = statvfs("/run/systemd").context(|| "look at /run/systemd".to_owned())?;
-    #[allow(clippy::useless_conversion, reason = "the width of the fields differs between targets")]
+    #[allow(
+        clippy::useless_conversion,
+        reason = "the width of the fields differs between targets"
+    )]
     let free = u64::from(fs.blocks_available()) * u64::from(fs.fragment_size());
     if free >= LEAST {
         return Ok(());

@@ -88,7 +88,24 @@ const STANDARD: [(&str, u32, u32); 9] = [
 ];
 
 /// sysvinit has its FIFO in `/run`, and systemd looks at `/run/systemd` before it re-executes.
-const DIRECTORIES: [&str; 9] = ["bin", "dev", "etc", "oldroot", "proc", "run/systemd", "sbin", "sys", "tmp"];
+const DIRECTORIES: [&str; 11] = [
+    "bin",
+    "dev",
+    "etc",
+    "lib/systemd",
+    "oldroot",
+    "proc",
+    "run/systemd",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr/lib/systemd",
+];
+
+/// What init executes when it starts anew. Up to 1.18 busybox init may run its old restart action, `/sbin/init`, whatever the
+/// new inittab says (LAB.md, 2), and sysvinit was started by that path. systemd has its own built in, before and after
+/// the merge of `/usr`, and stops for ever where it is missing (measured with 252).
+const INITS: [&str; 3] = ["sbin/init", "lib/systemd/systemd", "usr/lib/systemd/systemd"];
 
 impl RamRoot {
     /// Fills it. On an error it is unmounted again.
@@ -102,9 +119,9 @@ impl RamRoot {
             fs::create_dir_all(&path).context(|| format!("make {}", path.display()))?;
         }
         install(Path::new("/proc/self/exe"), &root.join("flasher"))?;
-        // Up to 1.18 init may run its old restart action, `/sbin/init`, whatever the new inittab says (LAB.md, 2), and
-        // inits without an inittab execute it anyhow.
-        link(&root.join("flasher"), &root.join("sbin/init"))?;
+        for init in INITS {
+            link(&root.join("flasher"), &root.join(init))?;
+        }
         for (name, major, minor) in STANDARD {
             node(
                 root,

@@ -19,7 +19,7 @@ pub enum Way {
     BuiltIn,
     /// sysvinit executes the path it was started by, `/sbin/init`, when its FIFO says so (`telinit u`).
     Initctl,
-    /// systemd executes itself, or `/sbin/init` where it does not find itself, on SIGTERM.
+    /// systemd executes the path of its own program, which is ours in the RAM root, on SIGTERM.
     ///
     /// Not `systemctl soft-reboot` (254 and later): that leaves the old root by a lazy unmount (`MNT_DETACH` in
     /// `switch-root.c`), which can hide a file system that is in use, and needs 254.

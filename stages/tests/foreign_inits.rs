@@ -39,9 +39,30 @@ fn s80_sysvinit_starts_us_anew_as_telinit_u_does() {
 
 /// systemd and the libraries it is linked with.
 const SYSTEMD: [&str; 24] = [
-    "systemd", "libsystemd-shared", "libseccomp2", "libpam0g", "libaudit1", "libkmod2", "libapparmor1", "libselinux1",
-    "libmount1", "libacl1", "libblkid1", "libcap2", "libcrypt1", "libgcrypt20", "libip4tc2", "liblz4-1", "libssl3",
-    "libzstd1", "liblzma5", "libcap-ng0", "libpcre2-8-0", "libgpg-error0", "libgcc-s1", "libc6",
+    "systemd",
+    "libsystemd-shared",
+    "libseccomp2",
+    "libpam0g",
+    "libaudit1",
+    "libkmod2",
+    "libapparmor1",
+    "libselinux1",
+    "libmount1",
+    "libacl1",
+    "libblkid1",
+    "libcap2",
+    "libcrypt1",
+    "libgcrypt20",
+    "libip4tc2",
+    "liblz4-1",
+    "libssl3",
+    "libzstd1",
+    "liblzma5",
+    "libcap-ng0",
+    "libpcre2-8-0",
+    "libgpg-error0",
+    "libgcc-s1",
+    "libc6",
 ];
 
 fn systemd() -> LittleBox {
@@ -66,7 +87,9 @@ fn systemd() -> LittleBox {
 #[test]
 fn s81_systemd_executes_us_in_its_own_place() {
     let mut the_box = systemd();
-    the_box.wait_until("service", |this| std::fs::read_to_string(this.root().join("tmp/service")).is_ok());
+    the_box.wait_until("service", |this| {
+        std::fs::read_to_string(this.root().join("tmp/service")).is_ok()
+    });
     let output = the_box.apply(&QUICK);
     assert!(output.status.success(), "{output:?}");
     let seen = the_box.until("work done, proof given: true");
