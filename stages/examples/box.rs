@@ -55,7 +55,8 @@ fn apply(words: &[String]) -> stages::Result<()> {
     }
     let limits = Limits {
         arm: number("arm_s").map_or(Limits::default().arm, Duration::from_secs),
-        ..Limits::default()
+        grace: number("grace_ms").map_or(Limits::default().grace, Duration::from_millis),
+        caller_exit: number("exit_ms").map_or(Limits::default().caller_exit, Duration::from_millis),
     };
     let mut on_event = |event: StageEvent| {
         tell(&name, &event.to_string());
