@@ -8,16 +8,17 @@ use crate::cli::Trust;
 use crate::error::{Exit, Failure, Result};
 use crate::image::signature::Key;
 use crate::image::{Image, Part, content, store::Store};
-use crate::plan::{self, Check, ImageSummary, Plan, Ram, Request, Route, Status, Write};
+use crate::plan::{self, Check, ImageSummary, Pace, Plan, Ram, Request, Route, Status, Write};
 use crate::record;
 use crate::units::{Grouped, Size};
+use std::time::Instant;
 
 /// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
 pub const OVERHEAD: u64 = 2 << 20;
 
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
-const CHECKS: [&str; 20] = [
+const CHECKS: [&str; 22] = [
     "aligned",
     "bad-blocks",
     "board",
@@ -26,6 +27,8 @@ const CHECKS: [&str; 20] = [
     "bootloader-checksum",
     "content",
     "cpu",
+    "ecc",
+    "fixed-offset",
     "holders",
     "image",
     "init",
@@ -52,6 +55,8 @@ pub struct Question<'a> {
     pub backup: bool,
     /// `--in-place`.
     pub in_place: bool,
+    /// Whether the old content is to be kept in RAM, as far as there is room.
+    pub rollback: bool,
     /// What RAM could be had before the image was staged, in bytes.
     pub available: Option<u64>,
 }
@@ -151,7 +156,11 @@ pub fn assemble(
         .map(|write| look(image, store, write))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?;
-    checks.extend(plan::judge(board, &mut writes, &contents));
+    let poured = image.parts.len() == 1 && writes.len() > 1;
+    let dump = poured || image.format == "chip-dump";
+    checks.extend(plan::judge(board, &mut writes, &contents, dump));
+    let (last, first): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| write.recovery);
+    let mut writes = [first, last].concat();
     checks.extend(bootloader(board, image, &writes, question));
     checks.push(place_of_record(board, &writes));
 
@@ -161,7 +170,8 @@ pub fn assemble(
         false => Route::Staged,
     };
     checks.extend(route_checks(route, &held, question));
-    let ram = Ram {
+    let mut ram = Ram {
+        rollback: 0,
         needed: image.size + image.unpacking() + OVERHEAD,
         available: question.available.unwrap_or(u64::MAX),
     };
@@ -175,11 +185,24 @@ pub fn assemble(
         }
     }
     let valid = checks.iter().all(|check| check.status != Status::Fail);
+    let mut pace = None;
     if valid {
+        let begun = Instant::now();
         survey(&mut writes)?;
+        checks.extend(writes.iter().filter_map(plan::just_now));
+        pace = (!board.is_sim()).then(|| Pace::measured(&writes, begun.elapsed()));
     }
+    // As much again stays free when the old content is kept.
+    let changing = Plan::changing(&writes);
+    let room = ram.available.saturating_sub(ram.needed + OVERHEAD);
+    ram.rollback = if question.rollback && changing <= room {
+        changing
+    } else {
+        0
+    };
     Ok(Plan {
         valid,
+        seconds: plan::seconds(board, &writes, pace),
         route,
         board: board.profile.id.clone(),
         image: ImageSummary {

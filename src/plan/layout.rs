@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Check, Request, Write};
+use crate::board::profile::Keep;
 use crate::board::{Board, Partition};
 use crate::error::Exit;
 use crate::image::backup::file_name;
@@ -238,7 +239,14 @@ fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
     let length = range.end - range.start;
     let room = partition.capacity();
     if length > room {
-        return Err(too_long(&partition.label(), length, room));
+        let bad = match partition.bad.len() {
+            0 => String::new(),
+            bad => format!(
+                " ({bad} of its {} erase blocks are bad)",
+                partition.geometry.block_count()
+            ),
+        };
+        return Err(too_long(&format!("{}{bad}", partition.label()), length, room));
     }
     let mut write = Write {
         partition: partition.name.clone(),
@@ -252,6 +260,12 @@ fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
         bad: partition.bad.clone(),
         size: partition.geometry.size,
         erase_size: partition.geometry.erase_size,
+        ubi: None,
+        leave_blank: false,
+        // The boot loader is what is left when all else fails.
+        recovery: partition.recovery || partition.keep == Some(Keep::Bootloader),
+        spare: None,
+        uncorrectable: 0,
     };
     write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
     Ok(write)
