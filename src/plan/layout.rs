@@ -202,8 +202,7 @@ fn slices(board: &Board, parts: &Slices<'_>, wanted: impl Fn(&Partition) -> bool
 fn pour(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
     let room: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
     if image.payload > room {
-        let names: Vec<_> = partitions.iter().map(|p| p.name.as_str()).collect();
-        return Err(too_long(&names.join(", "), image.payload, room));
+        return Err(too_long(partitions, image.payload));
     }
     let mut at = 0;
     let mut writes = Vec::new();
@@ -222,7 +221,17 @@ fn pour(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
     Ok(writes)
 }
 
-fn too_long(names: &str, size: u64, room: u64) -> Check {
+fn too_long(partitions: &[&Partition], size: u64) -> Check {
+    let room: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
+    let name = |partition: &&Partition| match partition.bad.len() {
+        0 => partition.label(),
+        bad => format!(
+            "{} ({bad} of its {} erase blocks are bad)",
+            partition.label(),
+            partition.geometry.block_count()
+        ),
+    };
+    let names = partitions.iter().map(name).collect::<Vec<_>>().join(", ");
     Check::fail(
         "size",
         format!(
@@ -239,14 +248,7 @@ fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
     let length = range.end - range.start;
     let room = partition.capacity();
     if length > room {
-        let bad = match partition.bad.len() {
-            0 => String::new(),
-            bad => format!(
-                " ({bad} of its {} erase blocks are bad)",
-                partition.geometry.block_count()
-            ),
-        };
-        return Err(too_long(&format!("{}{bad}", partition.label()), length, room));
+        return Err(too_long(&[partition], length));
     }
     let mut write = Write {
         partition: partition.name.clone(),
