@@ -8,17 +8,18 @@ use crate::cli::Trust;
 use crate::error::{Exit, Failure, Result};
 use crate::image::signature::Key;
 use crate::image::{Image, Part, content, store::Store};
-use crate::plan::{self, Check, ImageSummary, Plan, Ram, Request, Route, Status, Write};
+use crate::plan::{self, Check, ImageSummary, Pace, Plan, Ram, Request, Route, Status, Write};
 use crate::record;
 use crate::slots::{self, Seen};
 use crate::units::{Grouped, Size};
+use std::time::Instant;
 
 /// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
 pub const OVERHEAD: u64 = 2 << 20;
 
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
-const CHECKS: [&str; 23] = [
+const CHECKS: [&str; 25] = [
     "aligned",
     "bad-blocks",
     "board",
@@ -27,7 +28,9 @@ const CHECKS: [&str; 23] = [
     "bootloader-checksum",
     "content",
     "cpu",
+    "ecc",
     "environment",
+    "fixed-offset",
     "holders",
     "image",
     "init",
@@ -58,6 +61,8 @@ pub struct Question<'a> {
     pub in_place: bool,
     /// Which slot runs, on a box that has slots.
     pub slot: Option<&'a std::result::Result<Seen, String>>,
+    /// Whether the old content is to be kept in RAM, as far as there is room.
+    pub rollback: bool,
     /// What RAM could be had before the image was staged, in bytes.
     pub available: Option<u64>,
 }
@@ -157,8 +162,12 @@ pub fn assemble(
         .map(|write| look(image, store, write))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?;
-    checks.extend(plan::judge(board, &mut writes, &contents));
+    let poured = image.parts.len() == 1 && writes.len() > 1;
+    let dump = poured || image.format == "chip-dump";
+    checks.extend(plan::judge(board, &mut writes, &contents, dump));
     checks.extend(plan::unused(image, &writes));
+    let (last, first): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| write.recovery);
+    let mut writes = [first, last].concat();
     checks.extend(bootloader(board, image, &writes, question));
     checks.push(place_of_record(board, &writes));
 
@@ -167,18 +176,32 @@ pub fn assemble(
     // The other slot runs meanwhile, so there is nothing to be taken over.
     let in_place = question.in_place || slot.is_some();
     let route = in_use(board, &plan::touched(&writes, slot.as_ref()), in_place, &mut checks)?;
-    let ram = Ram {
+    let mut ram = Ram {
+        rollback: 0,
         needed: image.size + image.unpacking() + OVERHEAD,
         available: question.available.unwrap_or(u64::MAX),
     };
     checks.push(memory(ram));
 
     let valid = force(&mut checks, &question.request.force);
+    let mut pace = None;
     if valid {
+        let begun = Instant::now();
         survey(&mut writes)?;
+        checks.extend(writes.iter().filter_map(plan::just_now));
+        pace = (!board.is_sim()).then(|| Pace::measured(&writes, begun.elapsed()));
     }
+    // As much again stays free when the old content is kept.
+    let changing = Plan::changing(&writes);
+    let room = ram.available.saturating_sub(ram.needed + OVERHEAD);
+    ram.rollback = if question.rollback && changing <= room {
+        changing
+    } else {
+        0
+    };
     Ok(Plan {
         valid,
+        seconds: plan::seconds(board, &writes, pace),
         route,
         board: board.profile.id.clone(),
         image: ImageSummary {

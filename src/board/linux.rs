@@ -70,6 +70,8 @@ fn partition(info: MtdInfo, profile: &Profile) -> Result<Partition> {
             .offset
             .or_else(|| known.filter(|known| !known.moves).map(|known| known.offset)),
         keep: known.and_then(|known| known.keep),
+        recovery: known.is_some_and(|known| known.recovery),
+        fixed_offset: known.is_some_and(|known| known.fixed_offset),
         health: Health {
             corrected: info.corrected_bits,
             failed: info.ecc_failures,

@@ -36,6 +36,10 @@ pub struct Partition {
     pub chip_offset: Option<u64>,
     /// Why the profile wants it kept.
     pub keep: Option<Keep>,
+    /// Whether it is the way back when everything else fails.
+    pub recovery: bool,
+    /// Whether the boot loader reads it at fixed offsets, bad blocks or not.
+    pub fixed_offset: bool,
     /// ECC counters and such, for people.
     pub health: Health,
     /// The UBI volume that it is, if it is none of MTD's partitions.

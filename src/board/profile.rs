@@ -252,6 +252,12 @@ pub struct PartitionProfile {
     /// Why it is not to be written unless forced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
+    /// Whether it is the way back when everything else fails, and so written last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovery: bool,
+    /// Whether the boot loader reads it at fixed offsets, so that nothing may move on past a bad block.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed_offset: bool,
     /// Whether offset and size differ from box to box (split at run time), so that they are no sign.
     #[serde(default)]
     pub moves: bool,

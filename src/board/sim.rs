@@ -113,6 +113,8 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
                 writable: !known.read_only,
                 chip_offset: Some(known.offset),
                 keep: known.keep,
+                recovery: known.recovery,
+                fixed_offset: known.fixed_offset,
                 health: Health::default(),
                 volume: None,
             })

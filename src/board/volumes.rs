@@ -85,6 +85,9 @@ pub(super) fn discover(partitions: &[Partition]) -> Result<Vec<Partition>> {
                 bad: Vec::new(),
                 chip_offset: None,
                 keep: below.and_then(|below| below.keep),
+                recovery: below.is_some_and(|below| below.recovery),
+                // UBI is what makes fixed offsets stand in spite of bad blocks.
+                fixed_offset: false,
                 health: Health::default(),
                 volume: Some(Volume { info, on: device.mtd }),
             });

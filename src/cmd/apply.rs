@@ -317,10 +317,7 @@ fn write_now(
     };
     match work.run(reporter) {
         Ok(Verified { tally, .. }) => {
-            reporter.stage(format_args!(
-                "written and verified: {} erase blocks erased, {} unchanged, {} retried",
-                tally.erased, tally.unchanged, tally.retried
-            ));
+            reporter.stage(format_args!("written and verified: {tally}"));
             Ok(End {
                 code: "written",
                 harm: Harm::Written,
@@ -441,7 +438,7 @@ fn find_busybox() -> Result<String> {
 /// # Errors
 /// Flash that cannot be read.
 pub(super) fn survey(board: &Board, writes: &mut [Write], store: &Store, reporter: &mut Reporter) -> Result<()> {
-    let total = writes.iter().map(|write| write.length).sum();
+    let total = writes.iter().map(Write::bytes).sum();
     flash::survey(
         writes,
         store,
@@ -571,6 +568,7 @@ impl Looked {
             trust,
             backup: options.backup.is_some(),
             in_place: options.in_place,
+            rollback: options.keep.rollback,
             available,
         };
         let mut plan = preflight::assemble(board, &self.image, &self.store, &question, survey)?;

@@ -24,6 +24,9 @@ struct PartitionReport {
     erase_size: u32,
     write_size: u32,
     bad_blocks: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bad_at: Vec<u64>,
+    good_blocks: usize,
     writable: bool,
     used_by: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +130,8 @@ fn describe(board: &Board, partition: &Partition) -> Result<PartitionReport> {
         erase_size: partition.geometry.erase_size,
         write_size: partition.geometry.write_size,
         bad_blocks: partition.bad.len(),
+        bad_at: partition.bad.clone(),
+        good_blocks: partition.good_blocks().count(),
         writable: partition.writable,
         used_by,
         ecc_corrected: partition.health.corrected,
@@ -173,7 +178,13 @@ fn text(report: &Report, reporter: &mut Reporter) {
             Size(partition.erase_size.into())
         );
         if partition.bad_blocks > 0 {
-            line.push_str(&format!(", {} bad blocks", partition.bad_blocks));
+            line.push_str(&format!(
+                ", {} bad blocks, {} good",
+                partition.bad_blocks, partition.good_blocks
+            ));
+        }
+        if let Some(corrected) = partition.ecc_corrected.filter(|corrected| *corrected > 0) {
+            line.push_str(&format!(", {corrected} bits corrected"));
         }
         if let Some(failed) = partition.ecc_failed.filter(|failed| *failed > 0) {
             line.push_str(&format!(", {failed} uncorrectable pages"));

@@ -12,7 +12,7 @@ use crate::error::{Exit, Failure, Harm, Result};
 use crate::flash::{Policy, Stopped};
 use crate::image::store::Store;
 use crate::lock::Lock;
-use crate::plan::{ImageSummary, Plan, Ram};
+use crate::plan::{self, ImageSummary, Plan, Ram};
 use crate::preflight;
 use crate::report::Reporter;
 use crate::units::hex;
@@ -143,6 +143,7 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         checks,
         writes: change.writes.clone(),
         ram: Ram::default(),
+        seconds: plan::seconds(&board, &change.writes, None),
         slot: None,
     };
     match options.dry_run && reporter.json() {

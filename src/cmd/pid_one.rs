@@ -129,10 +129,7 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
 }
 
 fn summary(tally: &Tally, kept: u64, store: &Store, reporter: &mut Reporter) {
-    reporter.stage(format_args!(
-        "written and verified: {} erase blocks erased, {} unchanged, {} retried",
-        tally.erased, tally.unchanged, tally.retried
-    ));
+    reporter.stage(format_args!("written and verified: {tally}"));
     if let Some(peak) = stages::memory::peak() {
         // The image lies in the RAM root and is read in chunks, so none of it counts as ours.
         let own = peak.high_water.saturating_sub(kept);

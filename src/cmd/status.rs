@@ -27,10 +27,7 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
         line.push_str(&format!(", {finished}"));
     }
     if let Some(sha256) = &record.image_sha256 {
-        line.push_str(&format!(
-            "\nimage sha256 {sha256}\nerase blocks: {} erased, {} unchanged, {} retried",
-            record.tally.erased, record.tally.unchanged, record.tally.retried
-        ));
+        line.push_str(&format!("\nimage sha256 {sha256}\n{}", record.tally));
     }
     if !record.text.is_empty() {
         line.push_str(&format!("\n{}", record.text));

@@ -91,6 +91,11 @@ impl Change {
             bad: partition.bad.clone(),
             size: partition.geometry.size,
             erase_size: partition.geometry.erase_size,
+            ubi: None,
+            leave_blank: false,
+            recovery: false,
+            spare: None,
+            uncorrectable: 0,
         };
         write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
         self.writes.push(write);
@@ -115,7 +120,7 @@ impl Change {
         let mut checks = Vec::new();
         // Each for itself: two copies in one partition do not overlap.
         for write in &self.writes {
-            checks.extend(plan::judge(board, &mut [write.clone()], &[None]));
+            checks.extend(plan::judge(board, &mut [write.clone()], &[None], false));
         }
         // That it belongs to this one box is what the profile says of it; it is what was asked to be changed.
         checks.retain(|check| check.name != Keep::Settings.check());

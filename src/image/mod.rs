@@ -28,7 +28,7 @@ mod squashfs;
 pub mod store;
 pub mod tar;
 mod trx;
-mod ubi;
+pub mod ubi;
 pub mod uimage;
 #[cfg(feature = "host")]
 pub mod unpack;

@@ -13,7 +13,7 @@ use crate::cli::{Format, Global, Verbosity};
 use crate::error::{Exit, Failure, Harm};
 use crate::flash::Tally;
 use crate::plan::{Check, Plan, Status};
-use crate::units::Size;
+use crate::units::{Seconds, Size};
 use progress::Meter;
 use serde::Serialize;
 use std::fmt::Display;
@@ -255,6 +255,16 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             Size(write.length),
             volumes::label(write.mtd, &write.partition),
             write.erase_blocks
+        ));
+    }
+    if plan.valid && !plan.nothing_to_do() {
+        lines.push(format!(
+            "takes: about {}; old content kept in RAM meanwhile: {}",
+            Seconds(plan.seconds),
+            match plan.ram.rollback {
+                0 => "none, so it cannot be put back".to_owned(),
+                bytes => Size(bytes).to_string(),
+            }
         ));
     }
     if let Some(slot) = &plan.slot {
