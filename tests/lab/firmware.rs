@@ -207,7 +207,7 @@ impl Rescue {
 }
 
 /// The directory in which `tests/lab/build` put this kind of box. Builds it if need be.
-fn made(kind: Kind) -> &'static Path {
+pub fn made(kind: Kind) -> &'static Path {
     static MADE: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
     MADE[kind as usize].get_or_init(|| {
         let output = Command::new(repository().join("tests/lab/build"))

@@ -24,6 +24,8 @@ pub struct Machine {
     ram_mib: u32,
     append: String,
     devices: Vec<&'static str>,
+    /// More words for QEMU's command line.
+    options: Vec<&'static str>,
     /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
     flash_speed: u32,
     console: Console,
@@ -47,6 +49,7 @@ impl Machine {
             ram_mib: 128,
             append: String::new(),
             devices: Vec::new(),
+            options: Vec::new(),
             flash_speed: 0,
             console: Console::default(),
             qemu: None,
@@ -69,6 +72,13 @@ impl Machine {
     /// Plugs a device of QEMU in.
     pub fn device(mut self, device: &'static str) -> Self {
         self.devices.push(device);
+        self
+    }
+
+    /// Makes an instruction of the box take 2 to the power of `shift` nanoseconds of its time, whatever else the workstation
+    /// does. Its clock tells then how long a real box would take, as far as an instruction of that takes always the same.
+    pub fn steady_clock(mut self, shift: &'static str) -> Self {
+        self.options.extend(["-icount", shift]);
         self
     }
 
@@ -158,6 +168,7 @@ impl Machine {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors);
+        qemu.args(&self.options);
         for device in &self.devices {
             qemu.args(["-device", device]);
         }
