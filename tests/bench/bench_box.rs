@@ -7,8 +7,9 @@ use std::process::Command;
 /// Pages of 2 KiB in an erase block of 128 KiB.
 pub const PAGES_PER_BLOCK: u64 = 64;
 
-/// SLC NAND of 128 MiB in the words of nandsim: 2 KiB pages, erase blocks of 128 KiB; the first 100 of them are a partition.
-const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fourth_id_byte=0x15 parts=100";
+/// SLC NAND of 128 MiB in the words of nandsim: 2 KiB pages, erase blocks of 128 KiB. 100 of them are a partition, and begin
+/// where the box's NOR chip ends: flasher does not tell chips apart and takes partitions at the same offsets for the same flash.
+const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fourth_id_byte=0x15 parts=512,100";
 /// What data sheets of such chips (Micron MT29F1G08, for one) call typical: 25 µs until a page is read, 200 µs to program one,
 /// 2 ms to erase a block, 25 ns a byte on the bus.
 const DELAYS: &str = "do_delays=1 access_delay=25 programm_delay=200 erase_delay=2 input_cycle=25 output_cycle=25";
@@ -92,7 +93,7 @@ impl BenchBox {
         self.0
             .must("[ -d /sys/module/nand ] || { /tmp/guest load reed_solomon && /tmp/guest load nand; }");
         self.0.must(&format!("/tmp/guest load nandsim {CHIP} {words}"));
-        self.chip("NAND simulator partition 0", true)
+        self.chip("NAND simulator partition 1", true)
     }
 
     pub fn unload_nand(&mut self) {
