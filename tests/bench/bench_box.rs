@@ -4,9 +4,6 @@ use super::images::Families;
 use crate::lab::{Kind, Machine, Parts, made, tools};
 use std::process::Command;
 
-/// Pages of 2 KiB in an erase block of 128 KiB.
-pub const PAGES_PER_BLOCK: u64 = 64;
-
 /// SLC NAND of 128 MiB in the words of nandsim: 2 KiB pages, erase blocks of 128 KiB. 100 of them are a partition, and begin
 /// where the box's NOR chip ends: flasher does not tell chips apart and takes partitions at the same offsets for the same flash.
 const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fourth_id_byte=0x15 parts=512,100";
@@ -14,11 +11,11 @@ const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fo
 /// 2 ms to erase a block, 25 ns a byte on the bus.
 const DELAYS: &str = "do_delays=1 access_delay=25 programm_delay=200 erase_delay=2 input_cycle=25 output_cycle=25";
 
-/// Which of the two NAND chips: with delays, or with a log of what it does.
+/// Which of the two NAND chips.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Nand {
     Delayed,
-    Counted,
+    Quick,
 }
 
 /// An MTD of the box.
@@ -28,24 +25,13 @@ pub struct Chip {
     pub nand: bool,
 }
 
-/// What a NAND chip did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    /// Erase blocks.
-    pub erased: u64,
-    /// Pages.
-    pub programmed: u64,
-    /// Pages.
-    pub read: u64,
-}
-
 /// What something took.
 #[derive(Clone, Copy, Debug)]
 pub struct Took {
     /// By the clock of the box.
     pub seconds: f64,
-    /// All zero on chips that do not count.
-    pub counts: Counts,
+    /// Erase blocks that flasher says it erased; 0 from everybody else.
+    pub erased: u64,
 }
 
 /// An ARM926 with 256 MiB and everything at hand in its `/tmp`.
@@ -88,7 +74,7 @@ impl BenchBox {
     pub fn load_nand(&mut self, which: Nand) -> Chip {
         let words = match which {
             Nand::Delayed => DELAYS,
-            Nand::Counted => "log=1",
+            Nand::Quick => "",
         };
         self.0
             .must("[ -d /sys/module/nand ] || { /tmp/guest load reed_solomon && /tmp/guest load nand; }");
@@ -127,16 +113,12 @@ impl BenchBox {
             .find_map(|line| line.strip_prefix("took "))
             .map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).collect())
             .unwrap_or_default();
-        let [begin, end, erased, programmed, read] = numbers[..] else {
+        let [begin, end, erased] = numbers[..] else {
             panic!("{tool} took {said:?}");
         };
         Took {
             seconds: end - begin,
-            counts: Counts {
-                erased: erased as u64,
-                programmed: programmed as u64,
-                read: read as u64,
-            },
+            erased: erased as u64,
         }
     }
 

@@ -31,29 +31,12 @@ pub struct Row {
 pub struct Section {
     name: &'static str,
     limit: Column,
-    rows: Vec<(&'static str, [Cell; 4])>,
-}
-
-struct Cell {
-    seconds: f64,
-    counted: Option<super::Counts>,
+    rows: Vec<Row>,
 }
 
 impl Section {
-    /// `counts` has the same rows as `took`, from a chip that counts.
-    pub fn new(name: &'static str, limit: Column, took: &[Row], counts: Option<&[Row]>) -> Self {
-        let rows = took.iter().enumerate().map(|(row, tool)| {
-            let cell = |case: usize| Cell {
-                seconds: tool.cells[case].seconds,
-                counted: counts.map(|counts| counts[row].cells[case].counts),
-            };
-            (tool.name, std::array::from_fn(cell))
-        });
-        Section {
-            name,
-            limit,
-            rows: rows.collect(),
-        }
+    pub fn new(name: &'static str, limit: Column, rows: Vec<Row>) -> Self {
+        Section { name, limit, rows }
     }
 }
 
@@ -73,13 +56,10 @@ pub fn markdown(sections: &[Section], cpu: &[(&str, f64)]) -> String {
             let _ = write!(text, " | {:.2} s", limit.seconds(case));
         }
         let _ = writeln!(text, " |");
-        for (name, cells) in &section.rows {
-            let _ = write!(text, "| {name}");
-            for (case, cell) in Case::ALL.into_iter().zip(cells) {
-                let _ = write!(text, " | {:.2}", cell.seconds / limit.seconds(case));
-                if let Some(counts) = cell.counted {
-                    let _ = write!(text, " ({}, {}, {})", counts.erased, counts.programmed, counts.read);
-                }
+        for row in &section.rows {
+            let _ = write!(text, "| {}", row.name);
+            for (case, took) in Case::ALL.into_iter().zip(&row.cells) {
+                let _ = write!(text, " | {:.2}", took.seconds / limit.seconds(case));
             }
             let _ = writeln!(text, " |");
         }
