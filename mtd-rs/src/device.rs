@@ -261,9 +261,13 @@ impl Flash for MtdDevice {
     }
 }
 
+/// `ENOTSUPP`, which should stay within the kernel (`include/linux/errno.h`) and does not: it is `nand_unlock()`'s answer
+/// for raw NAND without locks (`drivers/mtd/nand/raw/nand_base.c`).
+const ENOTSUPP: i32 = 524;
+
 /// Whether the kernel or the driver does not have the call at all.
 fn unsupported(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY))
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY | ENOTSUPP))
 }
 
 fn wrong(label: &str, what: &'static str) -> Error {

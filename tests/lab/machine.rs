@@ -24,6 +24,8 @@ pub struct Machine {
     ram_mib: u32,
     append: String,
     devices: Vec<&'static str>,
+    /// More words for QEMU's command line.
+    options: Vec<&'static str>,
     /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
     flash_speed: u32,
     second_port: bool,
@@ -48,6 +50,7 @@ impl Machine {
             ram_mib: 128,
             append: String::new(),
             devices: Vec::new(),
+            options: Vec::new(),
             flash_speed: 0,
             second_port: false,
             console: Console::default(),
@@ -71,6 +74,13 @@ impl Machine {
     /// Plugs a device of QEMU in.
     pub fn device(mut self, device: &'static str) -> Self {
         self.devices.push(device);
+        self
+    }
+
+    /// Makes an instruction of the box take 2 to the power of `shift` nanoseconds of its time, whatever else the workstation
+    /// does. Its clock tells then how long a real box would take, as far as an instruction of that takes always the same.
+    pub fn steady_clock(mut self, shift: &'static str) -> Self {
+        self.options.extend(["-icount", shift]);
         self
     }
 
@@ -169,6 +179,7 @@ impl Machine {
         if self.second_port {
             qemu.args(["-serial", &format!("file:{}", text(&self.second_port_file()))]);
         }
+        qemu.args(&self.options);
         for device in &self.devices {
             qemu.args(["-device", device]);
         }

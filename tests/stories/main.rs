@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+#[path = "../bench/mod.rs"]
+mod bench;
 mod cable;
 #[path = "../lab/mod.rs"]
 mod lab;
