@@ -115,6 +115,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
                 keep: known.keep,
                 health: Health::default(),
                 volume: None,
+                chip: None,
             })
         })
         .collect::<Result<_>>()?;

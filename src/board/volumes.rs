@@ -84,6 +84,7 @@ pub(super) fn discover(partitions: &[Partition]) -> Result<Vec<Partition>> {
                 geometry,
                 bad: Vec::new(),
                 chip_offset: None,
+                chip: None,
                 keep: below.and_then(|below| below.keep),
                 health: Health::default(),
                 volume: Some(Volume { info, on: device.mtd }),
