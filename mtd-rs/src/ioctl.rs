@@ -149,6 +149,8 @@ pub(crate) fn retry(mut call: impl FnMut() -> nix::Result<libc::c_int>) -> io::R
         match call() {
             Err(Errno::EINTR) => {}
             Ok(value) => return Ok(value),
+            // nix makes 0 of numbers that user space has no name for, such as the kernel's own ENOTSUPP.
+            Err(Errno::UnknownErrno) => return Err(io::Error::last_os_error()),
             Err(errno) => return Err(io::Error::from_raw_os_error(errno as i32)),
         }
     }
