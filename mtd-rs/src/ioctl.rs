@@ -149,7 +149,7 @@ pub(crate) fn retry(mut call: impl FnMut() -> nix::Result<libc::c_int>) -> io::R
         match call() {
             Err(Errno::EINTR) => {}
             Ok(value) => return Ok(value),
-            // nix knows no numbers that only the kernel uses among itself, and MTD drivers answer with one of them.
+            // nix makes 0 of numbers that user space has no name for, such as the kernel's own ENOTSUPP.
             Err(Errno::UnknownErrno) => return Err(io::Error::last_os_error()),
             Err(errno) => return Err(io::Error::from_raw_os_error(errno as i32)),
         }

@@ -6,7 +6,8 @@ use super::profile::Profile;
 use super::{Board, Health, Partition, Seat, identify, volumes};
 use crate::error::{Exit, Failure, Result};
 use mtd_rs::{Access, Flash, MtdDevice, MtdInfo, SystemPaths};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 fn unsupported(error: mtd_rs::Error) -> Failure {
     Failure::new(Exit::System, "mtd", error).hint("flasher devices")
@@ -79,7 +80,19 @@ fn partition(info: MtdInfo, profile: &Profile) -> Result<Partition> {
         name: info.name,
         geometry: info.geometry,
         volume: None,
+        chip: chip(info.index),
     })
+}
+
+/// The device in `/sys/devices` that the MTD belongs to, above every MTD that it is a partition of. Chips without a device of
+/// their own share one, so that the same path may stand for two of them, but two paths never for one.
+fn chip(index: u32) -> Option<PathBuf> {
+    let path = fs::canonicalize(format!("/sys/class/mtd/mtd{index}")).ok()?;
+    let is_mtd = |path: &Path| {
+        path.file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"mtd"))
+    };
+    path.ancestors().find(|path| !is_mtd(path)).map(Path::to_owned)
 }
 
 fn bad_blocks(info: &MtdInfo) -> Result<Vec<u64>> {

@@ -17,6 +17,7 @@ use mtd_rs::{Flash, Geometry};
 use profile::{Cpu, Keep, Profile};
 use sim::SimBox;
 use std::ops::Range;
+use std::path::PathBuf;
 use volumes::Volume;
 
 /// A partition of this box; plain data.
@@ -34,6 +35,8 @@ pub struct Partition {
     pub writable: bool,
     /// Where it begins on its chip, in bytes, where known.
     pub chip_offset: Option<u64>,
+    /// What tells its chip from others, where a box has several and the kernel says which.
+    pub chip: Option<PathBuf>,
     /// Why the profile wants it kept.
     pub keep: Option<Keep>,
     /// Whether it is the way back when everything else fails.
@@ -107,6 +110,10 @@ impl Partition {
 
     /// Whether the two share bytes of the chip, as far as is known.
     pub fn overlaps(&self, other: &Partition) -> bool {
+        // Every chip begins at 0.
+        if self.chip.is_some() && other.chip.is_some() && self.chip != other.chip {
+            return false;
+        }
         match (self.chip_offset, other.chip_offset) {
             (Some(a), Some(b)) => a < b.saturating_add(other.geometry.size) && b < a.saturating_add(self.geometry.size),
             _ => self.mtd == other.mtd || self.is_on(other) || other.is_on(self),

@@ -117,6 +117,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
                 fixed_offset: known.fixed_offset,
                 health: Health::default(),
                 volume: None,
+                chip: None,
             })
         })
         .collect::<Result<_>>()?;

@@ -84,6 +84,7 @@ pub(super) fn discover(partitions: &[Partition]) -> Result<Vec<Partition>> {
                 geometry,
                 bad: Vec::new(),
                 chip_offset: None,
+                chip: None,
                 keep: below.and_then(|below| below.keep),
                 recovery: below.is_some_and(|below| below.recovery),
                 // UBI is what makes fixed offsets stand in spite of bad blocks.

@@ -74,10 +74,17 @@ fn held_by_ubi(machine: &mut Machine, mtd: usize) {
     assert!(said.contains("ubidetach -d 0"), "{said}");
 }
 
-/// The number in the header of the first erase block (`struct ubi_ec_hdr`, drivers/mtd/ubi/ubi-media.h).
-fn erase_counter(machine: &mut Machine, mtd: usize) -> u64 {
-    let dump = machine.must(&format!(
-        "dd if=/dev/mtd{mtd} bs=2048 count=1 2>/dev/null | od -A n -t x1 -j 8 -N 8"
-    ));
-    u64::from_str_radix(&dump.split_whitespace().collect::<String>(), 16).expect("eight bytes")
+/// The low half of the number in the header of the first erase block (`struct ubi_ec_hdr`, drivers/mtd/ubi/ubi-media.h), which
+/// is big-endian; the box's `od` prints words of its own order, in octal.
+fn erase_counter(machine: &mut Machine, mtd: usize) -> u16 {
+    let dump = machine.must(&format!("dd if=/dev/mtd{mtd} bs=8 skip=1 count=1 2>/dev/null | od"));
+    let word = dump.lines().next().and_then(|line| line.split_whitespace().last());
+    let word = word
+        .and_then(|word| u16::from_str_radix(word, 8).ok())
+        .expect("words in octal");
+    if machine.kind.is_big_endian() {
+        word
+    } else {
+        word.swap_bytes()
+    }
 }
