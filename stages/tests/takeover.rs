@@ -359,3 +359,19 @@ fn s13_an_overlay_root_is_unmounted_with_what_lies_under_it() {
     );
     the_box.reboots();
 }
+
+/// What told the old init to halt, to power off, to reboot or to start anew means nothing to PID 1 now.
+#[test]
+fn s14_signals_to_pid_one_make_no_difference() {
+    let mut the_box = LittleBox::start();
+    assert!(the_box.apply(&["pause_ms=1500", "grace_ms=50"]).status.success());
+    the_box.until("pid one: up");
+    for signal in [
+        "-HUP", "-INT", "-QUIT", "-USR1", "-PIPE", "-USR2", "-TERM", "-TSTP", "-PWR", "-ALRM",
+    ] {
+        let output = the_box.run(&[], &["/oldroot/bin/busybox", "kill", signal, "1"]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}
