@@ -20,6 +20,9 @@ fn main() -> ExitCode {
         Wakeup::NothingToDo(reason) => stages::boot_on(&reason),
         Wakeup::NotPidOne => {
             let words: Vec<String> = std::env::args().skip(1).collect();
+            if words.first().is_some_and(|verb| verb == "look") {
+                return look();
+            }
             match apply(&words) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(e) => {
@@ -29,6 +32,16 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Says what init is, and by which way it can be taken over.
+fn look() -> ExitCode {
+    let init = stages::init::detect();
+    match stages::way(&init) {
+        Ok(way) => println!("{init}: {way:?}"),
+        Err(refusal) => println!("{init}: {refusal}; {}", refusal.remedy()),
+    }
+    ExitCode::SUCCESS
 }
 
 /// `apply` takes over, `prepare` leaves the RAM root for a restart line.

@@ -30,6 +30,8 @@ use std::time::{Duration, Instant};
 /// The marker's own record: its pid in decimal.
 const MARKER: &str = "/marker";
 const MARKER_ARGUMENT: &str = "init-marker";
+/// Who does the work: the pids of stage one and of its caller, in decimal.
+const WORKERS: &str = "stage-one";
 const POLL: Duration = Duration::from_millis(50);
 /// Early versions lose a HUP that meets another signal, so it is repeated.
 const REPEAT: Duration = Duration::from_secs(3);
@@ -180,6 +182,22 @@ fn telinit_u() -> [u8; 384] {
     request
 }
 
+/// Says in the RAM root who does the work, for the marker to look after.
+pub(crate) fn name_workers(root: &Path) -> io::Result<()> {
+    let parent = nix::unistd::getppid();
+    fs::write(root.join(WORKERS), format!("{} {parent}", std::process::id()))
+}
+
+/// Whether stage one and its caller were both killed, so that nobody is left to go on or to put things back.
+fn workers_are_gone() -> bool {
+    let alive = |pid: &str| {
+        let pid = pid.parse().ok();
+        pid.and_then(|pid| process(Path::new("/proc"), pid))
+            .is_some_and(|process| process.is_alive())
+    };
+    fs::read_to_string(Path::new("/").join(WORKERS)).is_ok_and(|pids| !pids.split(' ').any(alive))
+}
+
 /// The pid of the marker, when init has started it in this root.
 pub(crate) fn marker() -> Option<u32> {
     let pid = fs::read_to_string(MARKER).ok()?.trim().parse().ok()?;
@@ -225,8 +243,11 @@ fn forget_inittab(marker: Option<u32>) -> Vec<String> {
     left
 }
 
-/// The body of `/flasher init-marker`: shows init's parent that the new inittab is in force. Ends when the RAM root is no
+/// The body of `/flasher init-marker`: shows stage one that the new inittab is in force. Ends when the RAM root is no
 /// longer `/`.
+///
+/// Where stage one and its caller are both killed it tells init to hand over in their place: all is ready once it runs, and
+/// init starts it again when it is killed too.
 pub fn init_marker() -> ! {
     // Run by hand on a box that is not being taken over, it must not leave a file behind.
     if root_is_ram_root() {
@@ -235,6 +256,9 @@ pub fn init_marker() -> ! {
         let written = fs::write(&staged, std::process::id().to_string()).and_then(|()| fs::rename(&staged, MARKER));
         while written.is_ok() && root_is_ram_root() {
             sleep(Duration::from_secs(1));
+            if workers_are_gone() {
+                let _ = kill(Pid::from_raw(1), Signal::SIGQUIT);
+            }
         }
     }
     // Init starts us again at once; a pause keeps that from being a loop without rest.

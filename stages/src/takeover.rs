@@ -6,7 +6,7 @@
 //! init to hand over, because the hand-over ends every process, sshd too.
 #![forbid(unsafe_code)]
 
-use crate::arm::Armed;
+use crate::arm::{self, Armed};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::StageEvent;
 use crate::init;
@@ -171,6 +171,7 @@ fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
 }
 
 fn stage_one(root: Populated, way: Way, limits: Limits, reporter: &mut Reporter) -> Result<Armed> {
+    arm::name_workers(root.path()).context(|| "name stage one in the RAM root".to_owned())?;
     let pivoted = root.pivot()?;
     reporter.event(StageEvent::Pivoted { moved: pivoted.moved() });
     let armed = pivoted.arm(way, limits.arm, &mut |event| reporter.event(event))?;

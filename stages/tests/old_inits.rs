@@ -260,3 +260,59 @@ fn s64_signals_of_others_overwrite_ours() {
     the_box.reboots();
     let _ = storm.wait();
 }
+
+/// `kill -9` of every other process, at each stage: everything was ready, so init is told by the marker.
+#[test]
+fn s65_every_other_process_is_killed() {
+    for (version, moment) in [
+        ("1.9", "re-read its inittab after"),
+        ("1.24", "re-read its inittab after"),
+        ("1.20", "caller: last line"),
+        ("1.13", "asked to re-read"),
+    ] {
+        let mut the_box = OldInit::of(version).start();
+        let slow = if moment.contains("last line") {
+            "slow_ms=0"
+        } else {
+            "slow_ms=300"
+        };
+        let mut caller = the_box
+            .command(
+                &[],
+                &["/box", "apply", &the_box.name, slow, "exit_ms=8000", "grace_ms=8000"],
+            )
+            .spawn()
+            .expect("runs");
+        the_box.until(moment);
+        the_box.run(&[], &["/oldroot/bin/busybox", "kill", "-KILL", "-1"]);
+        the_box.until("work done, proof given: true");
+        the_box.reboots();
+        let _ = caller.wait();
+    }
+}
+
+/// What sessions and terminals send, to stage one and its caller, while it works.
+#[test]
+fn s66_signals_to_stage_one_make_no_difference() {
+    for signal in ["-HUP", "-TERM", "-INT", "-PIPE", "-QUIT"] {
+        let mut the_box = OldInit::of("1.24").start();
+        let mut caller = the_box
+            .command(
+                &[],
+                &["/box", "apply", &the_box.name, "slow_ms=200", QUICK[0], QUICK[1]],
+            )
+            .spawn()
+            .expect("runs");
+        the_box.until("RAM root is /");
+        // The caller too: with no handlers of its own it ends, as with its session.
+        for pid in the_box.pids(&format!(
+            "/box apply {} slow_ms=200 {} {}",
+            the_box.name, QUICK[0], QUICK[1]
+        )) {
+            common::signal(signal, pid);
+        }
+        the_box.until("work done, proof given: true");
+        the_box.reboots();
+        let _ = caller.wait();
+    }
+}
