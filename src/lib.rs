@@ -14,6 +14,7 @@ pub mod image;
 pub mod lock;
 pub mod plan;
 pub mod preflight;
+pub mod quoted;
 pub mod record;
 pub mod recovery;
 pub mod report;

@@ -8,6 +8,7 @@
 use super::profile::{ChipKind, Profile};
 use super::{Board, Health, Partition, Seat};
 use crate::error::{Context, Exit, Failure, Result};
+use crate::quoted::Quoted;
 use mtd_rs::{Flash, Geometry, SimChip};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
                 size: known.size,
                 ..profile.chip.geometry()
             };
-            let label = format!("mtd{} {:?}", known.mtd, known.name);
+            let label = format!("mtd{} {}", known.mtd, Quoted(&known.name));
             let mut flash = chip.partition(&label, known.range(), !known.read_only);
             let mut bad = Vec::new();
             if profile.chip.kind == ChipKind::Nand {
