@@ -11,6 +11,7 @@ pub mod env;
 pub mod error;
 pub mod flash;
 pub mod image;
+pub mod json;
 pub mod lock;
 pub mod plan;
 pub mod preflight;

@@ -8,6 +8,7 @@
 use crate::error::{Exit, Failure, Result};
 use crate::image::Image;
 use crate::image::content::Role;
+use crate::json;
 use crate::quoted::Quoted;
 use mtd_rs::FlashKind;
 use serde::{Deserialize, Serialize};
@@ -377,8 +378,8 @@ impl Profile {
     }
 
     fn parse(text: &str, origin: &str) -> Result<Profile> {
-        let profile: Profile =
-            serde_json::from_str(text).map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")))?;
+        let profile: Profile = json::parse(text.as_bytes())
+            .map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")))?;
         profile
             .contradiction()
             .map_or(Ok(()), |what| {
