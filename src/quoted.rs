@@ -29,7 +29,7 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// Neither a control character nor one without a width that changes how its neighbours are read.
-pub fn is_plain(c: char) -> bool {
+fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

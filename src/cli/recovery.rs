@@ -245,7 +245,7 @@ pub(super) struct Raw {
 fn parsed<T: FromStr>(flag: &str, value: &str, what: &str) -> Result<T> {
     value
         .parse()
-        .map_err(|_| Failure::usage(format_args!("--{flag} takes {what}, not {}", Quoted(&value))))
+        .map_err(|_| Failure::usage(format_args!("--{flag} takes {what}, not {}", Quoted(value))))
 }
 
 impl Raw {

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::quoted::is_plain;
+use crate::quoted::Quoted;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -128,12 +128,10 @@ impl Head {
         };
         let mut head = Head {
             status: status.ok_or("what answers is no web server")?,
-            reason: words
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .filter(|c| is_plain(*c))
-                .collect(),
+            reason: Quoted(words.next().unwrap_or_default())
+                .to_string()
+                .trim_matches('"')
+                .to_owned(),
             ..Head::default()
         };
         loop {
