@@ -10,6 +10,7 @@ pub mod cmd;
 pub mod error;
 pub mod flash;
 pub mod image;
+pub mod keep;
 pub mod lock;
 pub mod plan;
 pub mod preflight;

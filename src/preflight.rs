@@ -17,7 +17,7 @@ pub const OVERHEAD: u64 = 2 << 20;
 
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
-const CHECKS: [&str; 20] = [
+const CHECKS: [&str; 21] = [
     "aligned",
     "bad-blocks",
     "board",
@@ -29,6 +29,7 @@ const CHECKS: [&str; 20] = [
     "holders",
     "image",
     "init",
+    "keep",
     "metadata",
     "overlap",
     "partition",
@@ -190,6 +191,7 @@ pub fn assemble(
         checks,
         writes,
         ram,
+        keep: None,
     })
 }
 

@@ -114,6 +114,8 @@ pub struct Apply {
     pub rescue_shell: bool,
     /// How faults are met.
     pub keep: Keep,
+    /// Files that outlive the update.
+    pub files: crate::keep::Wish,
 }
 
 /// `backup`.
@@ -313,6 +315,8 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
         "no-rollback" => apply.keep.rollback = false,
+        "keep" => apply.files.paths.push(value),
+        "keep-to" => apply.files.to = Some(value),
         "mark-bad" => apply.keep.mark_bad = true,
         "key" => apply.trust.key = Some(value.into()),
         "sha256" => apply.trust.sha256 = Some(sha256(&value)?),

@@ -5,6 +5,7 @@
 use crate::cli::Keep;
 use crate::error::{Context, Failure, Result};
 use crate::image::packed::Packing;
+use crate::keep::Task;
 use crate::plan::Write;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -25,6 +26,12 @@ pub struct Job {
     pub board: Option<String>,
     /// `--no-rollback` and `--mark-bad`.
     pub keep: Keep,
+    /// The user's files, saved beside the image.
+    pub files: Option<Task>,
+    /// What was reached before the hand-off.
+    pub reached: Vec<String>,
+    /// When that began, in milliseconds since the box was started.
+    pub begun: u64,
 }
 
 impl Job {

@@ -28,6 +28,20 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
             record.tally.erased, record.tally.unchanged, record.tally.retried
         ));
     }
+    if let (Some(corrected), Some(failed)) = (record.ecc_corrected, record.ecc_failed) {
+        line.push_str(&format!(
+            "\necc: {corrected} bits corrected, {failed} reads uncorrectable"
+        ));
+    }
+    for stage in &record.stages {
+        line.push_str(&format!("\n  {stage}"));
+    }
+    if let Some(kept) = &record.kept {
+        line.push_str(&format!("\nkept files: {}, {} in {}", kept.state, kept.files, kept.to));
+        if !kept.text.is_empty() {
+            line.push_str(&format!(": {}", kept.text));
+        }
+    }
     if !record.text.is_empty() {
         line.push_str(&format!("\n{}", record.text));
     }

@@ -211,6 +211,9 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// Memory.
     pub ram: Ram,
+    /// The user's files that are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<crate::keep::Keeping>,
 }
 
 impl Plan {

@@ -9,6 +9,7 @@ mod time;
 use crate::board::{Board, Partition, Proof, Seat};
 use crate::error::{Context, Failure, Harm, Result};
 use crate::flash::Tally;
+use crate::keep::Fate;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,23 @@ pub struct Record {
     /// Erase blocks.
     #[serde(default)]
     pub tally: Tally,
+    /// What was reached, and how long after the beginning: `3.2 s verified`.
+    #[serde(default)]
+    pub stages: Vec<String>,
+    /// Bits that ECC corrected in the partitions that were written, where there is ECC.
+    pub ecc_corrected: Option<u32>,
+    /// Reads that it could not correct, likewise.
+    pub ecc_failed: Option<u32>,
+    /// What became of the user's files.
+    pub kept: Option<Fate>,
+}
+
+/// Milliseconds since the box was started, by the clock that nobody sets: the same for PID 1 as for who handed over.
+pub fn uptime() -> u64 {
+    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let number = |text: &str| text.parse().unwrap_or(0u64);
+    let (seconds, rest) = text.split_once('.').unwrap_or_default();
+    number(seconds) * 1000 + number(rest.split(' ').next().unwrap_or_default()) * 10
 }
 
 impl Record {
@@ -45,6 +63,10 @@ impl Record {
             finished: None,
             text: "no update is on record".into(),
             tally: Tally::default(),
+            stages: Vec::new(),
+            ecc_corrected: None,
+            ecc_failed: None,
+            kept: None,
         }
     }
 
@@ -58,12 +80,20 @@ impl Record {
             finished: Some(time::utc_now()),
             text: match end {
                 Ok(()) => String::new(),
-                Err(failure) => failure.what.clone(),
+                // The places of a record are small.
+                Err(failure) => failure.what.chars().take(LONGEST).collect(),
             },
             tally,
+            stages: Vec::new(),
+            ecc_corrected: None,
+            ecc_failed: None,
+            kept: None,
         }
     }
 }
+
+/// Characters of a record's text.
+const LONGEST: usize = 500;
 
 /// The partition that keeps the record on this box: the profile's, or one that is named `flasher`.
 pub fn partition(board: &Board) -> Option<&Partition> {

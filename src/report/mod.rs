@@ -11,7 +11,9 @@ pub mod synology;
 use crate::cli::{Format, Global, Verbosity};
 use crate::error::{Exit, Failure, Harm};
 use crate::flash::Tally;
+use crate::keep::Fate;
 use crate::plan::{Check, Plan, Status};
+use crate::record;
 use crate::units::Size;
 use progress::Meter;
 use serde::Serialize;
@@ -32,6 +34,9 @@ pub struct Outcome {
     /// Erase blocks.
     #[serde(flatten)]
     pub tally: Tally,
+    /// What became of the files that were to be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Fate>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +82,10 @@ pub struct Reporter {
     meter: Meter,
     /// Whether events go out as they happen; other verbs answer with one object.
     pub events: bool,
+    /// What was reached so far, for the record.
+    pub reached: Vec<String>,
+    /// When the update began, in milliseconds since the box was started.
+    pub begun: u64,
     sink: Option<Box<dyn Sink>>,
 }
 
@@ -88,6 +97,8 @@ impl Reporter {
             verbosity: global.verbosity,
             meter: Meter::new(global.format == Format::Text && io::stdout().is_terminal()),
             events: false,
+            reached: Vec::new(),
+            begun: record::uptime(),
             sink: None,
         }
     }
@@ -100,6 +111,17 @@ impl Reporter {
     /// Whether objects are wanted instead of text.
     pub fn json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// A stage of an update is behind us; its name and time go into the record.
+    pub fn reach(&mut self, name: &str) {
+        self.reach_at(name, record::uptime());
+    }
+
+    /// The same, at that time in milliseconds since the box was started.
+    pub fn reach_at(&mut self, name: &str, at: u64) {
+        let ms = at.saturating_sub(self.begun);
+        self.reached.push(format!("{}.{} s {name}", ms / 1000, ms % 1000 / 100));
     }
 
     /// Something that was done.
@@ -255,6 +277,17 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             write.mtd,
             write.partition,
             write.erase_blocks
+        ));
+    }
+    if let Some(keep) = &plan.keep {
+        for kept in &keep.files {
+            lines.push(format!("keep: {} {}", Size(kept.size), kept.path));
+        }
+        lines.push(format!(
+            "keep: {} files, {} as a tar, to {}",
+            keep.files.len(),
+            Size(keep.bytes),
+            keep.to
         ));
     }
     for check in &plan.checks {

@@ -118,7 +118,9 @@ impl RamRoot {
         write(&root.join("etc/inittab"), &inittab::rewrite(old_inittab()?.as_deref()))?;
         if let Some(busybox) = content.rescue_shell {
             install(busybox, &root.join("bin/busybox"))?;
-            symlink("busybox", root.join("bin/sh")).context(|| "link bin/sh".to_owned())?;
+            for (name, target) in [("sh", "busybox"), ("flasher", "/flasher")] {
+                symlink(target, root.join("bin").join(name)).context(|| format!("link bin/{name}"))?;
+            }
         }
         content.handoff.store(root)?;
         Ok(Populated { root: self })

@@ -32,3 +32,5 @@ mod s31_pat;
 mod s32_qpkg;
 mod s33_updater;
 mod s34_signals;
+mod s48_keep;
+mod s49_record;
