@@ -141,6 +141,16 @@ impl Failure {
         Failure::new(Exit::System, "system", what)
     }
 
+    /// The state of the flash as a phrase for people.
+    pub fn state(&self) -> &'static str {
+        match (self.code, self.harm) {
+            ("inactive", Harm::Partly) => {
+                "partly written, and what boots is whole: the change was in the copy that does not boot"
+            }
+            _ => self.harm.explain(),
+        }
+    }
+
     /// Adds what to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());

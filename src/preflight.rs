@@ -8,16 +8,18 @@ use crate::cli::Trust;
 use crate::error::{Exit, Failure, Result};
 use crate::image::signature::Key;
 use crate::image::{Image, Part, content, store::Store};
-use crate::plan::{self, Check, ImageSummary, Plan, Ram, Request, Route, Status, Write};
+use crate::plan::{self, Check, ImageSummary, Pace, Plan, Ram, Request, Route, Status, Write};
 use crate::record;
+use crate::slots::{self, Seen};
 use crate::units::{Grouped, Size};
+use std::time::Instant;
 
 /// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
 pub const OVERHEAD: u64 = 2 << 20;
 
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
-const CHECKS: [&str; 21] = [
+const CHECKS: [&str; 26] = [
     "aligned",
     "bad-blocks",
     "board",
@@ -26,11 +28,15 @@ const CHECKS: [&str; 21] = [
     "bootloader-checksum",
     "content",
     "cpu",
+    "ecc",
+    "environment",
+    "fixed-offset",
     "holders",
     "image",
     "init",
     "keep",
     "metadata",
+    "one-copy",
     "overlap",
     "partition",
     "ram",
@@ -38,6 +44,7 @@ const CHECKS: [&str; 21] = [
     "sha256",
     "signature",
     "size",
+    "slot",
     "writable",
 ];
 
@@ -53,6 +60,10 @@ pub struct Question<'a> {
     pub backup: bool,
     /// `--in-place`.
     pub in_place: bool,
+    /// Which slot runs, on a box that has slots.
+    pub slot: Option<&'a std::result::Result<Seen, String>>,
+    /// Whether the old content is to be kept in RAM, as far as there is room.
+    pub rollback: bool,
     /// What RAM could be had before the image was staged, in bytes.
     pub available: Option<u64>,
 }
@@ -152,35 +163,46 @@ pub fn assemble(
         .map(|write| look(image, store, write))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))?;
-    checks.extend(plan::judge(board, &mut writes, &contents));
+    let poured = image.parts.len() == 1 && writes.len() > 1;
+    let dump = poured || image.format == "chip-dump";
+    checks.extend(plan::judge(board, &mut writes, &contents, dump));
+    checks.extend(plan::unused(image, &writes));
+    let (last, first): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| write.recovery);
+    let mut writes = [first, last].concat();
     checks.extend(bootloader(board, image, &writes, question));
     checks.push(place_of_record(board, &writes));
 
-    let held = holders(board, &writes)?;
-    let route = match held.is_empty() {
-        true => Route::InPlace,
-        false => Route::Staged,
-    };
-    checks.extend(route_checks(route, &held, question));
-    let ram = Ram {
+    let (judged, slot) = slots::judge(board, question.slot, &writes, &question.request);
+    checks.extend(judged);
+    // The other slot runs meanwhile, so there is nothing to be taken over.
+    let in_place = question.in_place || slot.is_some();
+    let route = in_use(board, &plan::touched(&writes, slot.as_ref()), in_place, &mut checks)?;
+    let mut ram = Ram {
+        rollback: 0,
         needed: image.size + image.unpacking() + OVERHEAD,
         available: question.available.unwrap_or(u64::MAX),
     };
     checks.push(memory(ram));
 
-    for check in &mut checks {
-        let forced = question.request.force.contains(&check.name) && check.forceable;
-        if check.status == Status::Fail && forced {
-            check.status = Status::Warn;
-            check.text.push_str(" (forced)");
-        }
-    }
-    let valid = checks.iter().all(|check| check.status != Status::Fail);
+    let valid = force(&mut checks, &question.request.force);
+    let mut pace = None;
     if valid {
+        let begun = Instant::now();
         survey(&mut writes)?;
+        checks.extend(writes.iter().filter_map(plan::just_now));
+        pace = (!board.is_sim()).then(|| Pace::measured(&writes, begun.elapsed()));
     }
+    // As much again stays free when the old content is kept.
+    let changing = Plan::changing(&writes);
+    let room = ram.available.saturating_sub(ram.needed + OVERHEAD);
+    ram.rollback = if question.rollback && changing <= room {
+        changing
+    } else {
+        0
+    };
     Ok(Plan {
         valid,
+        seconds: plan::seconds(board, &writes, pace),
         route,
         board: board.profile.id.clone(),
         image: ImageSummary {
@@ -191,8 +213,35 @@ pub fn assemble(
         checks,
         writes,
         ram,
+        slot,
         keep: None,
     })
+}
+
+/// Overrides the checks that were named, and answers whether nothing stands against the writes then.
+pub fn force(checks: &mut [Check], names: &[String]) -> bool {
+    for check in &mut *checks {
+        let forced = names.contains(&check.name) && check.forceable;
+        if check.status == Status::Fail && forced {
+            check.status = Status::Warn;
+            check.text.push_str(" (forced)");
+        }
+    }
+    checks.iter().all(|check| check.status != Status::Fail)
+}
+
+/// How these writes are reached, and the checks about that.
+///
+/// # Errors
+/// A system that does not answer.
+pub fn in_use(board: &Board, writes: &[Write], in_place: bool, checks: &mut Vec<Check>) -> Result<Route> {
+    let held = holders(board, writes)?;
+    let route = match held.is_empty() {
+        true => Route::InPlace,
+        false => Route::Staged,
+    };
+    checks.extend(route_checks(route, &held, in_place));
+    Ok(route)
 }
 
 /// What the bytes of a write are. A raw image is looked at beyond the write's end, so that something too
@@ -326,21 +375,28 @@ fn holders(board: &Board, writes: &[Write]) -> Result<Vec<stages::Holder>> {
     })
 }
 
-fn route_checks(route: Route, held: &[stages::Holder], question: &Question<'_>) -> Vec<Check> {
+fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Check> {
     if route == Route::InPlace {
         return vec![Check::pass("holders", "nothing uses these partitions")];
     }
     let names: Vec<_> = held.iter().map(ToString::to_string).collect();
     let names = names.join("; ");
-    let mut checks = vec![match question.in_place {
+    let mut checks = vec![match in_place {
         false => Check::pass("holders", format!("in use: {names}")),
         true => Check::fail(
             "holders",
             format!("in use, so nothing can be written in place: {names}"),
-            "end that use, or leave --in-place out and let the box be taken over",
+            // What is attached and not mounted is nobody's loss; the takeover detaches it by itself.
+            match held.iter().map(stages::Holder::remedy).collect::<Option<Vec<_>>>() {
+                Some(commands) => format!(
+                    "{}, or leave --in-place out and let the box be taken over",
+                    commands.join("; ")
+                ),
+                None => "end that use, or leave --in-place out and let the box be taken over".to_owned(),
+            },
         ),
     }];
-    if !question.in_place {
+    if !in_place {
         checks.push(match stages::takeover_route() {
             Ok(()) => Check::pass("init", format!("{} can be taken over", stages::init::detect())),
             Err(refusal) => Check::fail("init", refusal.to_string(), refusal.remedy()),

@@ -44,6 +44,19 @@ impl fmt::Display for Grouped {
     }
 }
 
+/// A time as people say it who do not know better: `8 s`, `3 min`.
+#[derive(Clone, Copy)]
+pub struct Seconds(pub u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0..100 => write!(f, "{} s", self.0),
+            seconds => write!(f, "{} min", seconds.div_ceil(60)),
+        }
+    }
+}
+
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('?');

@@ -261,9 +261,13 @@ impl Flash for MtdDevice {
     }
 }
 
+/// `ENOTSUPP` of `include/linux/errno.h`. It should not leave the kernel, but `nand_unlock` (drivers/mtd/nand/raw/nand_base.c, from
+/// 4.19 on) answers it for every chip without locks.
+const ENOTSUPP: i32 = 524;
+
 /// Whether the kernel or the driver does not have the call at all.
 fn unsupported(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY))
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOTTY | ENOTSUPP))
 }
 
 fn wrong(label: &str, what: &'static str) -> Error {
@@ -374,6 +378,14 @@ fn difference(listed: &Geometry, found: &Geometry) -> Option<&'static str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_nand_without_locks_is_no_failure() {
+        for number in [libc::EOPNOTSUPP, libc::ENOTTY, 524] {
+            assert!(unsupported(&io::Error::from_raw_os_error(number)));
+        }
+        assert!(!unsupported(&io::Error::from_raw_os_error(libc::EIO)));
+    }
 
     #[test]
     fn any_difference_from_the_listed_geometry_is_found() {

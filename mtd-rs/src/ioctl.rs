@@ -144,11 +144,13 @@ mod raw {
 }
 
 /// Calls until something other than `EINTR` comes back.
-fn retry(mut call: impl FnMut() -> nix::Result<libc::c_int>) -> io::Result<libc::c_int> {
+pub(crate) fn retry(mut call: impl FnMut() -> nix::Result<libc::c_int>) -> io::Result<libc::c_int> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}
             Ok(value) => return Ok(value),
+            // nix makes 0 of numbers that user space has no name for, such as the kernel's own ENOTSUPP.
+            Err(Errno::UnknownErrno) => return Err(io::Error::last_os_error()),
             Err(errno) => return Err(io::Error::from_raw_os_error(errno as i32)),
         }
     }
@@ -361,4 +363,4 @@ pub fn memwriteoob64(fd: BorrowedFd<'_>, start: u64, oob: &[u8]) -> io::Result<(
 
 #[cfg(test)]
 #[path = "ioctl_tests.rs"]
-mod tests;
+pub(crate) mod tests;

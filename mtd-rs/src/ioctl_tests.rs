@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
 #[derive(Clone, Copy)]
-enum Direction {
+pub(crate) enum Direction {
     None,
     Read,
     Write,
@@ -45,7 +45,7 @@ fn table() -> Vec<(&'static str, u32, Direction, u32, usize)> {
 }
 
 /// `include/uapi/asm-generic/ioctl.h`: direction in 2 bits, write 1, read 2, size in 14 bits.
-fn generic(direction: Direction, nr: u32, size: usize) -> u32 {
+pub(crate) fn generic(direction: Direction, nr: u32, size: usize) -> u32 {
     let direction = match direction {
         Direction::None => 0,
         Direction::Write => 1,
@@ -56,7 +56,7 @@ fn generic(direction: Direction, nr: u32, size: usize) -> u32 {
 }
 
 /// `arch/mips/include/uapi/asm/ioctl.h`: direction in 3 bits, none 1, read 2, write 4, size in 13 bits.
-fn mips(direction: Direction, nr: u32, size: usize) -> u32 {
+pub(crate) fn mips(direction: Direction, nr: u32, size: usize) -> u32 {
     let direction = match direction {
         Direction::None => 1,
         Direction::Read => 2,
@@ -156,7 +156,7 @@ fn assertions() -> String {
 }
 
 /// Whether the compiler takes the text, and what it says.
-fn compiles(compiler: &str, text: &str) -> (bool, String) {
+pub(crate) fn compiles(compiler: &str, text: &str) -> (bool, String) {
     let mut words = compiler.split_whitespace();
     let mut child = Command::new(words.next().unwrap())
         .args(words)

@@ -8,7 +8,10 @@
 //!
 //! Offsets and sizes are bytes. An *erase block* is what one erase clears, a *page* is what one program
 //! operation on NAND must fill. Nothing here skips bad blocks, retries or verifies: that is policy, and it
-//! belongs to the caller. UBI is not covered either.
+//! belongs to the caller.
+//!
+//! UBI devices and their volumes are found by [`ubi::list`]; [`ubi::UbiVolume`] is a dynamic volume as a [`Flash`]
+//! whose erase blocks are changed atomically.
 //!
 //! # Example
 //!
@@ -59,6 +62,7 @@ pub mod ioctl;
 mod kind;
 pub mod sim;
 mod transfer;
+pub mod ubi;
 
 pub use device::{Access, MtdDevice};
 pub use discover::{MtdInfo, SystemPaths, list};

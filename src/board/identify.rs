@@ -79,7 +79,8 @@ pub fn compat(root: &Path) -> String {
         .map_or_else(|| "1.0".into(), |version| version.trim_matches(['\'', '"', ' ']).into())
 }
 
-/// The first partition of the profile that this box does not have with that name and size.
+/// The first partition of the profile that this box does not have with that name and size. Kernels differ in the case
+/// of names: `RedBoot Config` of Synology's is `RedBoot config` in Linux (`armada-370-synology-ds213j.dts`).
 pub fn missing<'a>(profile: &'a Profile, found: &[MtdInfo]) -> Option<&'a str> {
     profile
         .partitions
@@ -88,7 +89,7 @@ pub fn missing<'a>(profile: &'a Profile, found: &[MtdInfo]) -> Option<&'a str> {
         .find(|wanted| {
             !found
                 .iter()
-                .any(|info| info.name == wanted.name && info.geometry.size == wanted.size)
+                .any(|info| info.name.eq_ignore_ascii_case(&wanted.name) && info.geometry.size == wanted.size)
         })
         .map(|wanted| wanted.name.as_str())
 }
@@ -165,6 +166,15 @@ mod tests {
         assert_eq!(of(&ts109, "qnap-ts109").0.id, "qnap-ts109");
         let thincan = seen("sys/class/dmi/id/product_name", "ThinCan DBE61C\n");
         assert_eq!(of(&thincan, "thincan").0.id, "thincan");
+
+        // As Linux names them.
+        let ds213j = seen("proc/device-tree/compatible", "synology,ds213j\0marvell,armada370\0");
+        let mut found = partitions("synology-ds213j");
+        found[4].name = "RedBoot config".into();
+        found[5].name = "FIS directory".into();
+        let (profile, _) = recognise(&ds213j, &found).unwrap();
+        assert_eq!(profile.id, "synology-ds213j");
+        assert!(profile.partition("FIS directory").unwrap().keep.is_some());
 
         let (other, remark) = of(&ts109, "qnap-ts219");
         assert!(other.is_generic() && remark.is_some(), "{remark:?}");

@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use super::profile::Profile;
-use super::{Board, Health, Partition, Seat, identify};
+use super::{Board, Health, Partition, Seat, identify, volumes};
 use crate::error::{Exit, Failure, Result};
 use mtd_rs::{Access, Flash, MtdDevice, MtdInfo, SystemPaths};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 fn unsupported(error: mtd_rs::Error) -> Failure {
     Failure::new(Exit::System, "mtd", error).hint("flasher devices")
@@ -35,10 +36,11 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
             (profile, None)
         }
     };
-    let partitions = found
+    let mut partitions = found
         .into_iter()
         .map(|info| partition(info, &profile))
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
+    partitions.extend(volumes::discover(&partitions)?);
     let mut names = identify::names(Path::new("/"));
     names.extend(profile.openwrt.iter().cloned());
     Ok(Board {
@@ -69,13 +71,28 @@ fn partition(info: MtdInfo, profile: &Profile) -> Result<Partition> {
             .offset
             .or_else(|| known.filter(|known| !known.moves).map(|known| known.offset)),
         keep: known.and_then(|known| known.keep),
+        recovery: known.is_some_and(|known| known.recovery),
+        fixed_offset: known.is_some_and(|known| known.fixed_offset),
         health: Health {
             corrected: info.corrected_bits,
             failed: info.ecc_failures,
         },
         name: info.name,
         geometry: info.geometry,
+        volume: None,
+        chip: chip(info.index),
     })
+}
+
+/// The device in `/sys/devices` that the MTD belongs to, above every MTD that it is a partition of. Chips without a device of
+/// their own share one, so that the same path may stand for two of them, but two paths never for one.
+fn chip(index: u32) -> Option<PathBuf> {
+    let path = fs::canonicalize(format!("/sys/class/mtd/mtd{index}")).ok()?;
+    let is_mtd = |path: &Path| {
+        path.file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"mtd"))
+    };
+    path.ancestors().find(|path| !is_mtd(path)).map(Path::to_owned)
 }
 
 fn bad_blocks(info: &MtdInfo) -> Result<Vec<u64>> {
@@ -91,6 +108,9 @@ fn bad_blocks(info: &MtdInfo) -> Result<Vec<u64>> {
 
 /// Opens the character device, after looking that the number still means the same partition.
 pub(super) fn open(partition: &Partition, access: Access) -> Result<Box<dyn Flash>> {
+    if let Some(volume) = &partition.volume {
+        return volumes::open(volume, access);
+    }
     let found = list()?;
     let info = found.iter().find(|info| info.index == partition.mtd);
     match info {

@@ -9,6 +9,7 @@ mod identify;
 mod linux;
 pub mod profile;
 pub mod sim;
+pub mod volumes;
 
 use crate::cli::Where;
 use crate::error::{Exit, Failure, Result};
@@ -16,13 +17,15 @@ use mtd_rs::{Flash, Geometry};
 use profile::{Cpu, Keep, Profile};
 use sim::SimBox;
 use std::ops::Range;
+use std::path::PathBuf;
+use volumes::Volume;
 
 /// A partition of this box; plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// The number in `mtdN`.
+    /// The number in `mtdN`. Volumes have numbers of their own, see [`volumes`].
     pub mtd: u32,
-    /// The name in `/proc/mtd`.
+    /// The name in `/proc/mtd`; `ubi0:rootfs` of a volume.
     pub name: String,
     /// Size, erase blocks, pages.
     pub geometry: Geometry,
@@ -32,10 +35,18 @@ pub struct Partition {
     pub writable: bool,
     /// Where it begins on its chip, in bytes, where known.
     pub chip_offset: Option<u64>,
+    /// What tells its chip from others, where a box has several and the kernel says which.
+    pub chip: Option<PathBuf>,
     /// Why the profile wants it kept.
     pub keep: Option<Keep>,
+    /// Whether it is the way back when everything else fails.
+    pub recovery: bool,
+    /// Whether the boot loader reads it at fixed offsets, bad blocks or not.
+    pub fixed_offset: bool,
     /// ECC counters and such, for people.
     pub health: Health,
+    /// The UBI volume that it is, if it is none of MTD's partitions.
+    pub volume: Option<Volume>,
 }
 
 /// What the driver counts about a partition's chip.
@@ -48,9 +59,9 @@ pub struct Health {
 }
 
 impl Partition {
-    /// `mtd1 "Kernel"`.
+    /// `mtd1 "Kernel"`, `ubi0_1 "rootfs"`.
     pub fn label(&self) -> String {
-        format!("mtd{} {:?}", self.mtd, self.name)
+        volumes::label(self.mtd, &self.name)
     }
 
     /// The blocks that can hold data, ascending.
@@ -79,11 +90,33 @@ impl Partition {
         size.is_multiple_of(erase_size) && self.chip_offset.is_none_or(|offset| offset.is_multiple_of(erase_size))
     }
 
+    /// Whether it is a volume that lies on that partition.
+    pub fn is_on(&self, other: &Partition) -> bool {
+        self.volume.as_ref().is_some_and(|volume| volume.on == Some(other.mtd))
+    }
+
+    /// Its character devices, for a `/dev` that has none.
+    pub fn nodes(&self) -> Vec<stages::DeviceNode> {
+        match &self.volume {
+            None => stages::DeviceNode::mtd(self.mtd).into(),
+            Some(volume) => vec![stages::DeviceNode {
+                name: volume.device(),
+                block: false,
+                major: volume.info.device.0,
+                minor: volume.info.device.1,
+            }],
+        }
+    }
+
     /// Whether the two share bytes of the chip, as far as is known.
     pub fn overlaps(&self, other: &Partition) -> bool {
+        // Every chip begins at 0.
+        if self.chip.is_some() && other.chip.is_some() && self.chip != other.chip {
+            return false;
+        }
         match (self.chip_offset, other.chip_offset) {
             (Some(a), Some(b)) => a < b.saturating_add(other.geometry.size) && b < a.saturating_add(self.geometry.size),
-            _ => self.mtd == other.mtd,
+            _ => self.mtd == other.mtd || self.is_on(other) || other.is_on(self),
         }
     }
 }
@@ -145,18 +178,20 @@ impl Board {
         }
     }
 
-    /// The partition that a user named, by name or as `mtdN`.
+    /// The partition that a user named, by name or as `mtdN`; a volume also by its own name or as `ubiN_M`.
     ///
     /// # Errors
     /// A name that is not there, or that several partitions have.
     pub fn partition(&self, name: &str) -> std::result::Result<&Partition, String> {
-        let mut named = self.partitions.iter().filter(|p| p.name == name);
-        match (named.next(), named.next()) {
-            (Some(one), None) => return Ok(one),
-            (Some(_), Some(_)) => {
-                return Err(format!("several partitions are named {name:?}: say mtdN"));
+        let exactly: fn(&Partition, &str) -> bool = |p, name| p.name == name;
+        let as_volume: fn(&Partition, &str) -> bool = |p, name| p.volume.as_ref().is_some_and(|v| v.is_called(name));
+        for (fits, say) in [(exactly, "mtdN"), (as_volume, "ubiN_M")] {
+            let mut named = self.partitions.iter().filter(|p| fits(p, name));
+            match (named.next(), named.next()) {
+                (Some(one), None) => return Ok(one),
+                (Some(_), Some(_)) => return Err(format!("several partitions are named {name:?}: say {say}")),
+                _ => (),
             }
-            _ => (),
         }
         name.strip_prefix("mtd")
             .and_then(|number| number.parse().ok())
@@ -202,11 +237,20 @@ impl Board {
             .into_iter()
             .map(|partition| stages::MtdTarget {
                 index: partition.mtd,
-                name: partition.name.clone(),
+                name: match &partition.volume {
+                    None => partition.name.clone(),
+                    Some(volume) => volume.info.name.clone(),
+                },
+                volume: partition
+                    .volume
+                    .as_ref()
+                    .map(|volume| (volume.info.ubi, volume.info.id)),
                 overlaps: self
                     .partitions
                     .iter()
                     .filter(|other| other.mtd != partition.mtd && other.overlaps(partition))
+                    // Volumes are found by what they lie on, and do not stand for all of it.
+                    .filter(|other| partition.volume.is_none() && other.volume.is_none())
                     .map(|other| other.mtd)
                     .collect(),
             })

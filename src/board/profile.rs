@@ -54,6 +54,24 @@ pub struct Profile {
     /// LEDs and buzzer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals: Option<Signals>,
+    /// Where U-Boot's environment lies: a line for each copy, as in `/etc/fw_env.config`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<String>,
+    /// The two places for the firmware of which one boots; none on most boxes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<Slot>,
+}
+
+/// One of two places for the firmware.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// Its partitions, in the order of their counterparts in the other slot.
+    pub partitions: Vec<String>,
+    /// The variables `NAME=VALUE` with which it boots; the first tells which slot it is.
+    pub environment: Vec<String>,
 }
 
 /// How a box shows a person what it does. Codes are hexadecimal bytes with blanks between them.
@@ -71,7 +89,10 @@ pub struct Signals {
     pub done: String,
     /// Codes to send when it failed.
     pub failed: String,
-    /// LEDs below `/sys/class/leds`, or their whole paths; those that are not there are passed over.
+    /// LEDs below `/sys/class/leds`, or their whole paths; those that are not there are passed over. The names of the
+    /// TL-WDR3600 are those of its device tree (`green:system`, `ar9344_tplink_tl-wdrxxxx.dtsi` of OpenWrt), of that
+    /// tree before LED names lost their maker, and of older kernels (`tp-link:blue:system`, `mach-tl-wdr4300.c`). The
+    /// device trees of the QNAP and Synology boxes have LEDs of the disks at most: the others are the microcontroller's.
     pub leds: Vec<String>,
 }
 
@@ -234,6 +255,12 @@ pub struct PartitionProfile {
     /// Why it is not to be written unless forced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<Keep>,
+    /// Whether it is the way back when everything else fails, and so written last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovery: bool,
+    /// Whether the boot loader reads it at fixed offsets, so that nothing may move on past a bad block.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed_offset: bool,
     /// Whether offset and size differ from box to box (split at run time), so that they are no sign.
     #[serde(default)]
     pub moves: bool,
@@ -388,13 +415,38 @@ impl Profile {
             .iter()
             .flat_map(|accepts| &accepts.parts)
             .chain(&self.record)
+            .chain(self.slots.iter().flat_map(|slot| &slot.partitions))
             .find(|name| self.partition(name).is_none());
+        let pair = match self.slots.as_slice() {
+            [] => true,
+            [a, b] => {
+                let tells = |slot: &Slot| slot.environment.first().is_some_and(|first| first.contains('='));
+                a.partitions.len() == b.partitions.len()
+                    && tells(a)
+                    && tells(b)
+                    && a.environment[0] != b.environment[0]
+                    && !a.partitions.iter().any(|name| b.partitions.contains(name))
+            }
+            _ => false,
+        };
+        if !pair {
+            return Some("slots that are no pair".into());
+        }
         unknown.map(|name| format!("there is no partition {name:?}"))
     }
 
-    /// The partition of that name.
+    /// The partition of that name, in whichever case this box's kernel writes it.
     pub fn partition(&self, name: &str) -> Option<&PartitionProfile> {
-        self.partitions.iter().find(|partition| partition.name == name)
+        self.partitions
+            .iter()
+            .find(|partition| partition.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The partition that has the same place in the slot to be written; its own name where it belongs to none.
+    pub fn in_slot<'a>(&'a self, name: &'a str, slot: Option<usize>) -> &'a str {
+        let place = |slot: &Slot| slot.partitions.iter().position(|known| known == name);
+        slot.and_then(|slot| self.slots.get(slot)?.partitions.get(self.slots.iter().find_map(place)?))
+            .map_or(name, String::as_str)
     }
 
     /// Whether this is the profile that knows no particular box.

@@ -113,7 +113,11 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
                 writable: !known.read_only,
                 chip_offset: Some(known.offset),
                 keep: known.keep,
+                recovery: known.recovery,
+                fixed_offset: known.fixed_offset,
                 health: Health::default(),
+                volume: None,
+                chip: None,
             })
         })
         .collect::<Result<_>>()?;

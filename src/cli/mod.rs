@@ -116,6 +116,25 @@ pub struct Apply {
     pub keep: Keep,
     /// Files that outlive the update.
     pub files: crate::keep::Wish,
+    /// Where the boot loader's environment lies, as in `/etc/fw_env.config`.
+    pub env_config: Option<PathBuf>,
+}
+
+/// `env`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Env {
+    /// The box.
+    pub at: Where,
+    /// Where the environment lies, as in `/etc/fw_env.config`.
+    pub config: Option<PathBuf>,
+    /// The variable that is asked for.
+    pub name: Option<String>,
+    /// `NAME=VALUE` of what is to be changed.
+    pub set: Vec<String>,
+    /// Checks that are overridden, by name.
+    pub force: Vec<String>,
+    /// Only print the plan.
+    pub dry_run: bool,
 }
 
 /// `backup`.
@@ -147,6 +166,8 @@ pub enum Verb {
     Devices(Where),
     /// Copy every partition.
     Backup(Backup),
+    /// Show or change the boot loader's environment.
+    Env(Env),
     /// What happened last time.
     Status(Where),
     /// Make a simulated box.
@@ -290,7 +311,7 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     let apply = &mut raw.apply;
     let value = value.map(text).transpose()?.unwrap_or_default();
-    if cfg!(feature = "host") && recovery::FLAGS.iter().any(|known| known.long == flag) {
+    if cfg!(feature = "recovery") && recovery::FLAGS.iter().any(|known| known.long == flag) {
         return raw.recovery.set(flag, value);
     }
     match flag {
@@ -310,6 +331,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "part" => apply.parts.extend(list(flag, value)?),
         "force" => apply.force.extend(list(flag, value)?),
         "backup" => apply.backup = Some(value.into()),
+        "env-config" => apply.env_config = Some(value.into()),
         "no-reboot" => apply.no_reboot = true,
         "in-place" => apply.in_place = true,
         "prepare" => apply.prepare = true,
@@ -356,6 +378,9 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         positional,
         ..
     } = raw;
+    if verb == "env" {
+        return env(apply, positional);
+    }
     let wanted = table::verb(verb).operands;
     let least = wanted.iter().filter(|operand| !operand.starts_with('[')).count();
     if !(least..=wanted.len()).contains(&positional.len()) {
@@ -403,11 +428,33 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             board: operand(),
             dir: operand().into(),
         },
-        _ if cfg!(feature = "host") && verb.starts_with("recovery ") => {
+        _ if cfg!(feature = "recovery") && verb.starts_with("recovery ") => {
             Verb::Recovery(recovery.finish(verb, operands.next(), apply)?)
         }
         _ => Verb::Print(help::text(None)),
     })
+}
+
+/// `env`, `env NAME`, `env set NAME=VALUE…`.
+fn env(apply: Apply, mut words: Vec<String>) -> Result<Verb> {
+    let set = match words.first().is_some_and(|word| word == "set") {
+        true => words.split_off(1),
+        false => Vec::new(),
+    };
+    if words.len() > 1 || set.is_empty() && words.first().is_some_and(|word| word == "set") {
+        return Err(Failure::usage("env takes nothing, NAME, or set NAME=VALUE…"));
+    }
+    if set.is_empty() && (apply.dry_run || !apply.force.is_empty()) {
+        return Err(Failure::usage("only env set changes anything"));
+    }
+    Ok(Verb::Env(Env {
+        at: apply.at,
+        config: apply.env_config,
+        name: words.pop().filter(|_| set.is_empty()),
+        set,
+        force: apply.force,
+        dry_run: apply.dry_run,
+    }))
 }
 
 fn version() -> String {

@@ -73,6 +73,8 @@ pub struct Network {
     pub tftp_port: Option<u16>,
     /// Checks that are overridden, by name.
     pub force: Vec<String>,
+    /// Whether to end after one whole transfer.
+    pub once: bool,
 }
 
 /// What `recovery create` makes its image of.
@@ -157,7 +159,7 @@ pub const VERBS: &[VerbRow] = &[
         text: "A box of the TS-109 kind has 192.168.0.10 and asks 192.168.0.11 for qnapimg.bin. One of the TS-21x\n\
                kind is given its address and the file name by DHCP: that needs --mac and --ip. Without --mac nobody\n\
                is answered, and whoever asks is shown: switch the box on with its reset button held for 10 seconds.\n\
-               Ends when the box has fetched the whole image.",
+               Goes on with the next box until ^C ends it; with --once it ends with the first that has everything.",
     },
     VerbRow {
         name: "recovery config",
@@ -220,7 +222,7 @@ pub const FLAGS: &[Flag] = &[
     ),
     flag("port", Some("N"), SERVE, "the port of DHCP, 67 if not given"),
     flag("tftp-port", Some("N"), SERVE, "the port of TFTP, 69 if not given"),
-    flag("once", None, SERVE, "end after one whole transfer, as is done anyway"),
+    flag("once", None, SERVE, "end when one box has fetched the whole image"),
     flag(
         "for",
         Some("SERVER"),
@@ -259,6 +261,7 @@ impl Raw {
             "port" => network.dhcp_port = Some(parsed(flag, &value, "a port")?),
             "tftp-port" => network.tftp_port = Some(parsed(flag, &value, "a port")?),
             "name" => network.name = Some(file_name(value)?),
+            "once" => network.once = true,
             "for" => {
                 self.server = Some(match value.as_str() {
                     "dhcpd" => Server::Dhcpd,

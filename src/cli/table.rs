@@ -39,8 +39,8 @@ impl Flag {
 
 /// Every verb: those of the box, then those of its recovery mode.
 pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
-    // A device binary has no room for them.
-    let recovery = if cfg!(feature = "host") {
+    // Not every device binary has room for them.
+    let recovery = if cfg!(feature = "recovery") {
         super::recovery::VERBS
     } else {
         &[]
@@ -50,7 +50,7 @@ pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
 
 /// Every flag, likewise.
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
-    let recovery = if cfg!(feature = "host") {
+    let recovery = if cfg!(feature = "recovery") {
         super::recovery::FLAGS
     } else {
         &[]
@@ -122,6 +122,18 @@ const VERBS: &[VerbRow] = &[
         summary: "what the last update did",
         text: "",
     },
+    #[cfg(feature = "env")]
+    VerbRow {
+        name: "env",
+        operands: &["[NAME]"],
+        summary: "the boot loader's environment; env set NAME=VALUE… changes it",
+        text: "env           every variable, and which copies there are\n\
+               env NAME      its value; exit code 1 if there is none\n\
+               env set NAME=VALUE…   through the same plan and checks as apply; NAME= takes it away\n\n\
+               Where it lies says --env-config, the board's profile, or /etc/fw_env.config. Of two copies only\n\
+               the one that is not in use is written. An only copy is written with --force=one-copy alone: a\n\
+               power cut meanwhile loses it. An environment that is blank or damaged is never written.",
+    },
     VerbRow {
         name: "sim create",
         operands: &["BOARD", "DIR"],
@@ -157,10 +169,11 @@ const BOXES: &[&str] = &[
     "devices",
     "backup",
     "status",
+    "env",
     "recovery create",
     "recovery name",
 ];
-const FORCEABLE: &[&str] = &["apply", "plan", "restore", "recovery create", "recovery serve"];
+const FORCEABLE: &[&str] = &["apply", "plan", "restore", "env", "recovery create", "recovery serve"];
 const BOARDS: &[&str] = &[
     "apply",
     "plan",
@@ -169,6 +182,7 @@ const BOARDS: &[&str] = &[
     "devices",
     "backup",
     "status",
+    "env",
     "pat",
     "recovery create",
     "recovery name",
@@ -181,7 +195,7 @@ const FLAGS: &[Flag] = &[
         alias: Some("test"),
         shorts: "nT",
         value: None,
-        verbs: APPLY,
+        verbs: &["apply", "plan", "restore", "env"],
         help: "print the plan and touch nothing",
     },
     Flag {
@@ -215,6 +229,15 @@ const FLAGS: &[Flag] = &[
         value: Some("DIR"),
         verbs: APPLY,
         help: "copy every partition to DIR first, as backup does",
+    },
+    #[cfg(feature = "env")]
+    Flag {
+        long: "env-config",
+        alias: None,
+        shorts: "",
+        value: Some("FILE"),
+        verbs: &["apply", "plan", "env"],
+        help: "where the boot loader's environment lies: lines as in /etc/fw_env.config",
     },
     Flag {
         long: "no-reboot",

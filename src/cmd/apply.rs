@@ -16,14 +16,16 @@ use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::keep::{self, Fate, Task};
 use crate::lock::Lock;
-use crate::plan::{Plan, Request, Route, Write};
+use crate::plan::{self, Check, Plan, Request, Route, Write};
 use crate::preflight::{self, OVERHEAD, Question};
 use crate::record;
 use crate::report::{Outcome, Reporter};
+use crate::slots;
 use crate::units::Size;
 use stages::RamRoot;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// What the operand names.
@@ -38,15 +40,15 @@ pub enum From {
 }
 
 /// How an `apply` ends well.
-struct End {
-    code: &'static str,
-    harm: Harm,
-    tally: Tally,
-    kept: Option<Fate>,
+pub(super) struct End {
+    pub(super) code: &'static str,
+    pub(super) harm: Harm,
+    pub(super) tally: Tally,
+    pub(super) kept: Option<Fate>,
 }
 
 impl End {
-    fn untouched(code: &'static str) -> End {
+    pub(super) fn untouched(code: &'static str) -> End {
         End {
             code,
             harm: Harm::Untouched,
@@ -57,9 +59,9 @@ impl End {
 }
 
 /// How it ends otherwise.
-struct Broken {
-    failure: Failure,
-    tally: Tally,
+pub(super) struct Broken {
+    pub(super) failure: Failure,
+    pub(super) tally: Tally,
 }
 
 impl std::convert::From<Failure> for Broken {
@@ -82,6 +84,11 @@ pub fn run(options: cli::Apply, from: From, reporter: &mut Reporter) -> Result<E
     reporter.events = true;
     reporter.reach("begun");
     let result = attempt(&options, from, reporter);
+    report(result, reporter)
+}
+
+/// Reports how it ended, as the last event.
+pub(super) fn report(result: std::result::Result<End, Broken>, reporter: &mut Reporter) -> Result<Exit> {
     let outcome = match &result {
         Ok(end) => Outcome {
             ok: true,
@@ -248,7 +255,8 @@ fn decide(
         ask(&plan)?;
     }
     if let Some(dir) = &options.backup {
-        let all: Vec<_> = board.partitions.iter().collect();
+        // Volumes are in the copies of what they lie on.
+        let all: Vec<_> = board.partitions.iter().filter(|p| p.volume.is_none()).collect();
         super::backup::copy(board, &all, dir, reporter)?;
         reporter.stage(format_args!("backup: {}", dir.display()));
     }
@@ -280,8 +288,8 @@ fn in_place(
     if let Err(error) = stages::memory::protect() {
         reporter.warning(format_args!("memory could not be locked: {error}"));
     }
-    let proof = stages::prove_unheld_in_place(&targets(board, &plan.writes, files.0.as_ref()))
-        .map_err(|holders| held(&holders))?;
+    let targets = targets(board, &plan.touched(), files.0.as_ref());
+    let proof = stages::prove_unheld_in_place(&targets).map_err(|holders| held(&holders))?;
     write_now(board, plan, store, keep, files, &Proof::Unheld(proof), reporter)
 }
 
@@ -344,6 +352,8 @@ fn write_now(
         store,
         policy,
         proof,
+        change: plan.slot.as_ref().map(|slot| &slot.environment),
+        slot: plan.slot.as_ref(),
         files: files.as_ref(),
         directory,
     };
@@ -352,10 +362,7 @@ fn write_now(
             verified: Verified { tally, .. },
             kept,
         }) => {
-            reporter.stage(format_args!(
-                "written and verified: {} erase blocks erased, {} unchanged, {} retried",
-                tally.erased, tally.unchanged, tally.retried
-            ));
+            reporter.stage(format_args!("written and verified: {tally}"));
             Ok(End {
                 code: "written",
                 harm: Harm::Written,
@@ -409,7 +416,7 @@ fn staged(
     let nodes: Vec<_> = board
         .partitions
         .iter()
-        .flat_map(|partition| stages::DeviceNode::mtd(partition.mtd))
+        .flat_map(Partition::nodes)
         .chain(signal_port(board))
         .chain(files.as_ref().and_then(Task::node))
         .collect();
@@ -421,7 +428,7 @@ fn staged(
         writes: plan.writes,
         sha256: plan.image.sha256,
         packing,
-        board: options.at.board.clone(),
+        board: handoff::board(root.path(), &board.profile, options.at.board.as_deref())?,
         keep: options.keep,
         files,
         reached: reporter.reached.clone(),
@@ -448,15 +455,18 @@ fn staged(
     Ok(End::untouched("handed-over"))
 }
 
-/// The serial port of LEDs and buzzer (`Documentation/admin-guide/devices.txt`: 4, 64 is ttyS0).
+/// The serial port of LEDs and buzzer, for boxes whose `/dev` does not come along. Its numbers are those of the node
+/// that is there: every driver has its own.
 fn signal_port(board: &Board) -> Option<stages::DeviceNode> {
     let port = board.profile.signals.as_ref()?.port.as_ref()?;
-    let number: u32 = port.strip_prefix("/dev/ttyS")?.parse().ok()?;
-    Some(stages::DeviceNode {
-        name: format!("ttyS{number}"),
+    let name = port.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
+    let node = std::fs::metadata(port).ok()?;
+    let number = |part: u64| u32::try_from(part).ok();
+    node.file_type().is_char_device().then_some(stages::DeviceNode {
+        name: name.to_owned(),
         block: false,
-        major: 4,
-        minor: number.checked_add(64)?,
+        major: number(nix::sys::stat::major(node.rdev()))?,
+        minor: number(nix::sys::stat::minor(node.rdev()))?,
     })
 }
 
@@ -480,7 +490,7 @@ fn find_busybox() -> Result<String> {
 /// # Errors
 /// Flash that cannot be read.
 pub(super) fn survey(board: &Board, writes: &mut [Write], store: &Store, reporter: &mut Reporter) -> Result<()> {
-    let total = writes.iter().map(|write| write.length).sum();
+    let total = writes.iter().map(Write::bytes).sum();
     flash::survey(
         writes,
         store,
@@ -593,18 +603,42 @@ impl Looked {
         survey: &mut dyn FnMut(&mut [Write]) -> Result<()>,
     ) -> Result<Plan> {
         let trust: &Trust = &options.trust;
+        // A backup has both slots, and goes back as it is.
+        let seen = match self.image.format.as_str() {
+            "backup" => None,
+            _ => slots::look(board, options.env_config.as_deref()),
+        };
+        let running = seen.as_ref().and_then(|seen| Some(seen.as_ref().ok()?.active));
         let question = Question {
             name: &self.name,
             request: Request {
                 parts: options.parts.clone(),
                 force: options.force.clone(),
+                slot: running.map(|active| 1 - active),
             },
+            slot: seen.as_ref(),
             trust,
             backup: options.backup.is_some(),
             in_place: options.in_place,
+            rollback: options.keep.rollback,
             available,
         };
-        preflight::assemble(board, &self.image, &self.store, &question, survey)
+        let mut plan = preflight::assemble(board, &self.image, &self.store, &question, survey)?;
+        if plan.valid && plan.slot.is_some() && options.parts.is_empty() {
+            let here = Request {
+                slot: running,
+                ..Request::default()
+            };
+            let mut same = plan::layout(board, &self.image, &here).unwrap_or_default();
+            survey(&mut same)?;
+            if !same.is_empty() && same.iter().all(|write| write.unchanged == Some(write.erase_blocks)) {
+                plan.checks
+                    .push(Check::pass("slot", "the slot that runs has this image already"));
+                plan.writes.clear();
+                plan.slot = None;
+            }
+        }
+        Ok(plan)
     }
 }
 

@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::board::{Board, Proof};
+use crate::board::{Board, Proof, volumes};
+use crate::env::{Change, Environment};
 use crate::error::{Exit, Failure, Harm, Result};
 use crate::flash::{self, Phase, Policy, Progress, Stopped, Tally, Target, Verified};
 use crate::image::store::Store;
@@ -12,6 +13,7 @@ use crate::plan::Write;
 use crate::record::{self, Record};
 use crate::report::Reporter;
 use crate::report::signals::Signals;
+use crate::slots::Switch;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +47,10 @@ pub struct Work<'a> {
     pub policy: Policy,
     /// That nobody else is at the flash.
     pub proof: &'a Proof,
+    /// A change of the environment, done when everything else is verified.
+    pub change: Option<&'a Change>,
+    /// The slots that it switches.
+    pub slot: Option<&'a Switch>,
     /// The user's files that are put back afterwards.
     pub files: Option<&'a Task>,
     /// Where their tar is.
@@ -163,7 +169,11 @@ impl Work<'_> {
         sum
     }
 
-    fn write(&self, reporter: &mut Reporter) -> std::result::Result<Verified, Stopped> {
+    /// Writes and verifies, and keeps no record.
+    ///
+    /// # Errors
+    /// How far it came, and why not further.
+    pub fn write(&self, reporter: &mut Reporter) -> std::result::Result<Verified, Stopped> {
         let untouched = |failure| Stopped {
             failure,
             tally: Tally::default(),
@@ -185,7 +195,13 @@ impl Work<'_> {
         };
         let written = flash::write(targets, self.store, self.policy, &mut observer);
         let at = record::uptime();
-        let result = written.and_then(|written| written.verify(self.store, &mut observer));
+        let result = written
+            .and_then(|written| written.verify(self.store, &mut observer))
+            .map_err(|stopped| match self.slot {
+                Some(slot) => slot.stopped(stopped, false),
+                None => stopped,
+            })
+            .and_then(|verified| self.switch(verified, &mut observer));
         signals.end(result.is_ok());
         if result.is_ok() {
             reporter.reach_at("written", at);
@@ -193,6 +209,49 @@ impl Work<'_> {
         result
     }
 }
+
+impl Work<'_> {
+    /// Changes the environment, and looks whether the boot loader would see that.
+    fn switch(&self, mut verified: Verified, observer: flash::Observer<'_>) -> std::result::Result<Verified, Stopped> {
+        let Some(change) = self.change.filter(|_| cfg!(feature = "env")) else {
+            return Ok(verified);
+        };
+        let policy = Policy {
+            keep_old: ENVIRONMENT,
+            mark_bad: false,
+        };
+        let mut open = |write: &Write| open(self.board, std::slice::from_ref(write), self.proof);
+        let mut steps = change.writes.iter().zip(&change.bytes);
+        let result = flash::in_turn(&mut steps, &mut open, policy, observer).and_then(|tally| {
+            let wrong = match Environment::read(self.board, change.place.clone()) {
+                Ok(environment) if environment.variables == change.variables => return Ok(tally),
+                Ok(_) => Failure::new(Exit::Flash, "environment", "the environment is not what was written"),
+                Err(failure) => failure,
+            };
+            let failure = wrong.harm(Harm::Partly);
+            Err(Stopped { failure, tally })
+        });
+        match result {
+            Ok(tally) => {
+                verified.tally.erased += tally.erased;
+                verified.tally.unchanged += tally.unchanged;
+                verified.tally.retried += tally.retried;
+                Ok(verified)
+            }
+            Err(Stopped { failure, tally }) => {
+                let failure = change.stopped(failure);
+                let stopped = Stopped { failure, tally };
+                Err(match self.slot {
+                    Some(slot) => slot.stopped(stopped, true),
+                    None => stopped,
+                })
+            }
+        }
+    }
+}
+
+/// Bytes of old content that are kept while the environment is changed.
+const ENVIRONMENT: u64 = 2 << 20;
 
 /// Opens every partition before the first one is written, each found again by number, name and geometry.
 fn open(board: &Board, writes: &[Write], proof: &Proof) -> Result<Vec<Target>> {
@@ -213,7 +272,10 @@ fn open(board: &Board, writes: &[Write], proof: &Proof) -> Result<Vec<Target>> {
                     Failure::new(
                         Exit::System,
                         "mtd",
-                        format_args!("mtd{} is not {:?} as it was planned", write.mtd, write.partition),
+                        format_args!(
+                            "{} is not as it was planned",
+                            volumes::label(write.mtd, &write.partition)
+                        ),
                     )
                 })?;
             Ok(Target {

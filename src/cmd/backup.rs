@@ -31,7 +31,8 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
     let board = Board::discover(&options.at)?;
     preflight::usable(&board)?;
     let partitions = match options.parts.is_empty() {
-        true => board.partitions.iter().collect(),
+        // Volumes are in the copies of what they lie on.
+        true => board.partitions.iter().filter(|p| p.volume.is_none()).collect(),
         false => options
             .parts
             .iter()

@@ -8,6 +8,7 @@ use crate::cli::Where;
 use crate::error::{Exit, Failure, Result};
 use crate::preflight;
 use crate::report::Reporter;
+use crate::slots;
 use crate::units::Size;
 use serde::Serialize;
 
@@ -15,11 +16,17 @@ use serde::Serialize;
 struct PartitionReport {
     mtd: u32,
     name: String,
+    /// `ubi0_1` of a volume, whose number is none of MTD's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume: Option<String>,
     r#type: &'static str,
     size: u64,
     erase_size: u32,
     write_size: u32,
     bad_blocks: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bad_at: Vec<u64>,
+    good_blocks: usize,
     writable: bool,
     used_by: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,6 +48,8 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     watchdog: Option<String>,
     partitions: Vec<PartitionReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<slots::State>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bootloader: Option<Bootloader>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,6 +101,7 @@ fn report(board: &Board) -> Result<Report> {
             format!("{} {state}{timeout}{owner}", dog.device)
         }),
         partitions,
+        slots: slots::state(board),
         // Only root can read it; the rest is for everybody.
         bootloader: if cfg!(feature = "nas") {
             bootloader::look(board).unwrap_or_default()
@@ -114,11 +124,14 @@ fn describe(board: &Board, partition: &Partition) -> Result<PartitionReport> {
     Ok(PartitionReport {
         mtd: partition.mtd,
         name: partition.name.clone(),
+        volume: partition.volume.as_ref().map(|volume| volume.device()),
         r#type: partition.geometry.kind.as_str(),
         size: partition.geometry.size,
         erase_size: partition.geometry.erase_size,
         write_size: partition.geometry.write_size,
         bad_blocks: partition.bad.len(),
+        bad_at: partition.bad.clone(),
+        good_blocks: partition.good_blocks().count(),
         writable: partition.writable,
         used_by,
         ecc_corrected: partition.health.corrected,
@@ -149,17 +162,29 @@ fn text(report: &Report, reporter: &mut Reporter) {
             reporter.warning(advice);
         }
     }
+    if let Some(state) = &report.slots {
+        reporter.line(&state.text());
+    }
     for partition in &report.partitions {
         let mut line = format!(
-            "  mtd{} {:<16} {:>9}  {}, erase block {}",
-            partition.mtd,
+            "  {} {:<16} {:>9}  {}, erase block {}",
+            partition
+                .volume
+                .clone()
+                .unwrap_or_else(|| format!("mtd{}", partition.mtd)),
             format!("{:?}", partition.name),
             Size(partition.size).to_string(),
             partition.r#type,
             Size(partition.erase_size.into())
         );
         if partition.bad_blocks > 0 {
-            line.push_str(&format!(", {} bad blocks", partition.bad_blocks));
+            line.push_str(&format!(
+                ", {} bad blocks, {} good",
+                partition.bad_blocks, partition.good_blocks
+            ));
+        }
+        if let Some(corrected) = partition.ecc_corrected.filter(|corrected| *corrected > 0) {
+            line.push_str(&format!(", {corrected} bits corrected"));
         }
         if let Some(failed) = partition.ecc_failed.filter(|failed| *failed > 0) {
             line.push_str(&format!(", {failed} uncorrectable pages"));

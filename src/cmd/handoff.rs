@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::board::profile::{self, Profile};
 use crate::cli::Keep;
 use crate::error::{Context, Failure, Result};
 use crate::image::packed::Packing;
@@ -12,6 +13,8 @@ use std::path::Path;
 
 /// Where the image is in the RAM root.
 pub const IMAGE: &str = "image";
+/// Where the profile is in the RAM root, if it is one of the user's.
+const BOARD: &str = "board.json";
 
 /// The job of PID 1.
 #[derive(Serialize, Deserialize)]
@@ -22,7 +25,7 @@ pub struct Job {
     pub sha256: String,
     /// How it is packed, if it is.
     pub packing: Option<Packing>,
-    /// `--board`, when the box was not recognised by itself.
+    /// `--board`, when the box was not recognised by itself: an id, or a file of the RAM root.
     pub board: Option<String>,
     /// `--no-rollback` and `--mark-bad`.
     pub keep: Keep,
@@ -51,6 +54,22 @@ impl Job {
     pub fn unpack(handoff: &stages::HandOff) -> Result<Job> {
         serde_json::from_str(&handoff.payload)
             .map_err(|error| Failure::system(format_args!("the hand-off is not ours: {error}")))
+    }
+}
+
+/// What PID 1 shall know the box by: a built-in id as it is, a profile of the user's by a copy of it in the RAM root.
+///
+/// # Errors
+/// A RAM root that cannot be written.
+pub fn board(root: &Path, profile: &Profile, named: Option<&str>) -> Result<Option<String>> {
+    match named {
+        Some(named) if !profile::ids().any(|id| id == named) => {
+            let copy = root.join(BOARD);
+            let text = serde_json::to_string(profile).context("board file")?;
+            std::fs::write(&copy, text).context(copy.display())?;
+            Ok(Some(format!("/{BOARD}")))
+        }
+        named => Ok(named.map(str::to_owned)),
     }
 }
 

@@ -66,7 +66,7 @@ fn not_right(file: &str) -> Failure {
     unpack::bad(format_args!("{file} is not what its {CHECKSUMS} lists"))
 }
 
-/// Opens a `.pat`, plain or packed with gzip.
+/// Opens a `.pat`, plain or packed.
 fn open(file: &str) -> Result<(Store, Pat)> {
     let (mut store, _) = Source::open(file)?.in_place()?;
     let all = 0..store.len();
@@ -78,8 +78,8 @@ fn open(file: &str) -> Result<(Store, Pat)> {
         )
         .hint("let the box install it, or use a .pat of DSM 6 or older"));
     }
-    if unpack::is_gzip(&store, &all).context(file)? {
-        store = unpack::gunzip(&store, all)?;
+    if let Some(codec) = unpack::packing(&store, &all).context(file)? {
+        store = unpack::open(&store, all, codec)?;
     }
     let pat = Pat::open(&store, 0..store.len()).map_err(|error| unpack::bad(format_args!("{file}: {error}")))?;
     match pat {

@@ -59,14 +59,14 @@ fn finish(pid_one: PidOne, reporter: &mut Reporter) -> Result<()> {
         }
     };
     reporter.reach("old root gone");
-    match ready(&job, &detached) {
+    match ready(&job, &detached, reporter) {
         Ok((board, store, proof)) => write(&job, &board, &store, &proof, reporter),
         Err(failure) => Err(untouched(&job, failure, reporter)),
     }
 }
 
 /// What must be true before the first erase.
-fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
+fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Board, Store, Proof)> {
     let board = Board::discover(&Where {
         sim: None,
         board: job.board.clone(),
@@ -91,8 +91,10 @@ fn ready(job: &Job, detached: &Detached) -> Result<(Board, Store, Proof)> {
         None => store,
         Some(packing) => Store::Packed(Packed::again(Rc::new(store), packing)),
     };
+    let targets = apply::targets(&board, &job.writes, job.files.as_ref());
+    detached.detach_ubi(&targets, &mut |event| reporter.stage(event));
     let proof = detached
-        .prove_unheld(&apply::targets(&board, &job.writes, job.files.as_ref()))
+        .prove_unheld(&targets)
         .map_err(|holders| apply::held(&holders))?;
     Ok((board, store, Proof::Unheld(proof)))
 }
@@ -107,6 +109,8 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         store,
         policy,
         proof,
+        change: None,
+        slot: None,
         files: job.files.as_ref(),
         directory: Path::new("/"),
     };
@@ -134,10 +138,7 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
 }
 
 fn summary(tally: &Tally, kept: u64, store: &Store, reporter: &mut Reporter) {
-    reporter.stage(format_args!(
-        "written and verified: {} erase blocks erased, {} unchanged, {} retried",
-        tally.erased, tally.unchanged, tally.retried
-    ));
+    reporter.stage(format_args!("written and verified: {tally}"));
     if let Some(peak) = stages::memory::peak() {
         // The image lies in the RAM root and is read in chunks, so none of it counts as ours.
         let own = peak.high_water.saturating_sub(kept);

@@ -40,17 +40,18 @@ pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> 
     let (store, _) = Source::open(file)?.in_place()?;
     let qpkg = Qpkg::open(&store)?;
     let mut archives = Vec::new();
-    for (below, range) in qpkg.archives {
-        let plain = unpack::gunzip(&store, range)?;
+    for archive in qpkg.archives {
+        let plain = unpack::open(&store, archive.range, archive.codec)?;
         let members = tar::walk(&plain, 0..plain.len()).map_err(unpack::bad)?;
-        archives.push((below.to_owned(), plain, members));
+        archives.push((archive.below.to_owned(), plain, members));
     }
     // Archives within an archive: only one level, and checked before anything is written.
     let mut within = Vec::new();
     for (below, plain, members) in &archives {
         for member in members {
             if let Some(stem) = member.name.strip_suffix(".tgz") {
-                let inner = unpack::gunzip(plain, member.data.clone())?;
+                let codec = unpack::must_be_packed(plain, &member.data, &member.name)?;
+                let inner = unpack::open(plain, member.data.clone(), codec)?;
                 let members = tar::walk(&inner, 0..inner.len()).map_err(unpack::bad)?;
                 let below = Path::new(below).join(stem).display().to_string();
                 within.push((below, inner, members));

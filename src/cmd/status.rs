@@ -7,13 +7,17 @@ use crate::cli::Where;
 use crate::error::{Exit, Result};
 use crate::record;
 use crate::report::Reporter;
+use crate::slots;
 
 /// Prints the last outcome.
 ///
 /// # Errors
 /// A box that cannot be read.
 pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
-    let record = record::load(&Board::discover(at)?)?;
+    let board = Board::discover(at)?;
+    let mut record = record::load(&board)?;
+    let slots = slots::state(&board);
+    record.slot = slots.as_ref().and_then(|state| state.active.clone());
     if reporter.json() {
         reporter.object(&record);
         return Ok(Exit::Done);
@@ -23,10 +27,7 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
         line.push_str(&format!(", {finished}"));
     }
     if let Some(sha256) = &record.image_sha256 {
-        line.push_str(&format!(
-            "\nimage sha256 {sha256}\nerase blocks: {} erased, {} unchanged, {} retried",
-            record.tally.erased, record.tally.unchanged, record.tally.retried
-        ));
+        line.push_str(&format!("\nimage sha256 {sha256}\n{}", record.tally));
     }
     if let (Some(corrected), Some(failed)) = (record.ecc_corrected, record.ecc_failed) {
         line.push_str(&format!(
@@ -44,6 +45,9 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     }
     if !record.text.is_empty() {
         line.push_str(&format!("\n{}", record.text));
+    }
+    if let Some(slots) = &slots {
+        line.push_str(&format!("\n{}", slots.text()));
     }
     reporter.line(&line);
     Ok(Exit::Done)

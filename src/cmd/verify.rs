@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::apply;
-use crate::board::Board;
+use crate::board::{Board, volumes};
 use crate::cli::Apply;
 use crate::error::{Exit, Result};
 use crate::plan::{Status, Write};
@@ -46,9 +46,8 @@ pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
         for write in &writes {
             let unchanged = write.unchanged.unwrap_or_default();
             reporter.line(&format!(
-                "mtd{} {:?}: {} of {} erase blocks differ",
-                write.mtd,
-                write.partition,
+                "{}: {} of {} erase blocks differ",
+                volumes::label(write.mtd, &write.partition),
                 write.erase_blocks - unchanged,
                 write.erase_blocks
             ));

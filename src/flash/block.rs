@@ -4,9 +4,10 @@
 
 use super::Target;
 use super::run::Run;
+use super::ubi::{self, Stamp};
 use crate::image::store::Store;
 use crate::plan::BlockStep;
-use mtd_rs::{EccStats, Flash};
+use mtd_rs::{EccStats, Flash, FlashKind, Geometry};
 use std::ops::Range;
 
 /// Tries beyond the first. Worn blocks often take the second erase; what fails four times stays broken.
@@ -20,6 +21,12 @@ pub(super) struct Scratch {
     wanted: Vec<u8>,
     /// What is on the flash, a chunk at a time.
     found: Vec<u8>,
+    /// The header of that block, if it is one of an UBI.
+    stamp: Option<Stamp>,
+    /// The mean erase counter of the partition at hand, once it was needed.
+    mean: Option<u64>,
+    /// Whether blank pages at the block's end are not programmed.
+    leave_blank: bool,
 }
 
 /// What a block needs.
@@ -27,8 +34,8 @@ pub(super) struct Scratch {
 pub(super) enum Verdict {
     /// Nothing.
     Right,
-    /// To be programmed: it is blank, or only loses bits, on flash where that is allowed.
-    OnlyClearsBits,
+    /// To be programmed: it is blank, or only loses bits, on flash where that is allowed; or its flash erases by itself.
+    Program,
     /// To be erased and programmed.
     Erase,
 }
@@ -58,17 +65,32 @@ impl Scratch {
         Scratch {
             wanted: vec![0; largest],
             found: vec![0; CHUNK],
+            stamp: None,
+            mean: None,
+            leave_blank: false,
         }
+    }
+
+    /// Another partition is at hand.
+    pub fn begin_target(&mut self) {
+        self.mean = None;
     }
 
     /// Reads what the image has for the block. The image is read once and in ascending order: a packed one begins anew at
     /// each look back.
-    fn load(&mut self, step: &BlockStep, image: &Store) -> Result<(), String> {
+    fn load(&mut self, step: &BlockStep, page: u32, image: &Store) -> Result<(), String> {
         self.wanted.resize((step.block.end - step.block.start) as usize, 0);
         let length = (step.image.end - step.image.start) as usize;
-        image
-            .read_exact_at(step.image.start, &mut self.wanted[..length])
-            .map_err(|error| format!("the image in RAM cannot be read: {error}"))
+        if length > 0 {
+            image
+                .read_exact_at(step.image.start, &mut self.wanted[..length])
+                .map_err(|error| format!("the image in RAM cannot be read: {error}"))?;
+        }
+        self.leave_blank = step.leave_blank;
+        self.stamp = step
+            .ubi
+            .map(|layout| Stamp::complete(layout, &mut self.wanted, length, page));
+        Ok(())
     }
 
     /// Compares what was loaded with the block chunk by chunk, until `each`, which is given wanted and found bytes, says
@@ -80,11 +102,14 @@ impl Scratch {
         mut each: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<bool, String> {
         let before = flash.ecc_stats().map_err(|e| e.to_string())?;
-        let length = (step.image.end - step.image.start) as usize;
-        for (index, wanted) in self.wanted[..length].chunks(CHUNK).enumerate() {
+        let length = step.bytes() as usize;
+        for (index, wanted) in self.wanted[..length].chunks_mut(CHUNK).enumerate() {
             let found = &mut self.found[..wanted.len()];
             let at = step.block.start + (index * CHUNK) as u64;
             flash.read(at, found).map_err(|e| e.to_string())?;
+            if let Some(stamp) = self.stamp.as_mut().filter(|_| index == 0) {
+                stamp.adopt(wanted, found);
+            }
             if !each(wanted, found) {
                 break;
             }
@@ -95,7 +120,7 @@ impl Scratch {
 
     /// Whether the block begins with its bytes of the image. Stops reading the flash at the first difference.
     pub fn same(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<bool, String> {
-        self.load(step, image)?;
+        self.load(step, flash.geometry().write_size, image)?;
         let mut same = true;
         let vouched = self.compare(flash, step, |wanted, found| {
             same = wanted == found;
@@ -106,10 +131,11 @@ impl Scratch {
 
     /// What the block needs. Reads the flash no further than the answer is open, and leaves the image's bytes loaded.
     pub fn judge(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<Verdict, String> {
-        self.load(step, image)?;
-        // A page of NAND takes no second program, even one that only clears bits.
-        let may_clear = flash.geometry().can_clear_bits() && !flash.geometry().kind.is_nand();
-        let (mut same, mut clears) = (true, may_clear);
+        self.load(step, flash.geometry().write_size, image)?;
+        let overwrites = overwrites(flash.geometry());
+        // A page of NAND takes no second program, even one that only clears bits. UBI counts erases.
+        let may_clear = flash.geometry().can_clear_bits() && !flash.geometry().kind.is_nand() && step.ubi.is_none();
+        let (mut same, mut clears) = (true, may_clear && !overwrites);
         let vouched = self.compare(flash, step, |wanted, found| {
             if wanted != found {
                 same = false;
@@ -120,9 +146,9 @@ impl Scratch {
             }
             same || clears
         })?;
-        Ok(match (same && vouched, clears) {
+        Ok(match (same && vouched, clears || overwrites && step.ubi.is_none()) {
             (true, _) => Verdict::Right,
-            (false, true) => Verdict::OnlyClearsBits,
+            (false, true) => Verdict::Program,
             (false, false) => Verdict::Erase,
         })
     }
@@ -146,14 +172,14 @@ impl Scratch {
 
     /// Puts together what the block is to hold: the image, and behind its end what is there now.
     pub fn prepare(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<(), String> {
-        self.load(step, image)?;
+        self.load(step, flash.geometry().write_size, image)?;
         self.keep_tail(flash, step)
     }
 
     /// Puts behind the image's end what the block holds there now (law 4).
     pub fn keep_tail(&mut self, flash: &mut dyn Flash, step: &BlockStep) -> Result<(), String> {
         let size = (step.block.end - step.block.start) as usize;
-        let length = (step.image.end - step.image.start) as usize;
+        let length = step.bytes() as usize;
         if length < size {
             // Reads begin on pages, whose edges the image's end need not know.
             let page = flash.geometry().write_size.max(1) as usize;
@@ -180,6 +206,7 @@ impl Scratch {
     pub fn want(&mut self, content: &[u8]) {
         self.wanted.clear();
         self.wanted.extend_from_slice(content);
+        (self.stamp, self.leave_blank) = (None, false);
     }
 
     /// Erases the block, with retries.
@@ -194,7 +221,16 @@ impl Scratch {
             run.tally.retried += 1;
         }
         run.tally.erased += 1;
+        self.renew(flash);
         Ok(())
+    }
+
+    /// What is to be programmed says that the block was erased once more, if it is one of an UBI.
+    fn renew(&mut self, flash: &mut dyn Flash) {
+        let known = &mut self.mean;
+        if let Some(stamp) = &mut self.stamp {
+            stamp.renew(&mut self.wanted, || *known.get_or_insert_with(|| ubi::mean(flash)));
+        }
     }
 
     /// Programs a blank block and reads it back; erases and tries again if that went wrong.
@@ -208,6 +244,7 @@ impl Scratch {
             tries += 1;
             run.tally.retried += 1;
             flash.erase(block.start).map_err(|error| error.to_string())?;
+            self.renew(flash);
         }
         Ok(())
     }
@@ -215,7 +252,7 @@ impl Scratch {
     /// Programs what was prepared, and reads it back.
     pub fn program_once(&mut self, flash: &mut dyn Flash, block: Range<u64>) -> Result<(), String> {
         let size = (block.end - block.start) as usize;
-        program_pages(flash, block.start, &self.wanted[..size]).map_err(|error| error.to_string())?;
+        program_pages(flash, block.start, &self.wanted[..size], self.leave_blank).map_err(|error| error.to_string())?;
         self.read_back(flash, block)
     }
 
@@ -249,14 +286,34 @@ impl Scratch {
     }
 }
 
-/// Programs a block. On NOR, runs of 0xFF are what is there already and are left out.
-fn program_pages(flash: &mut dyn Flash, at: u64, bytes: &[u8]) -> Result<(), mtd_rs::Error> {
-    if flash.geometry().kind.is_nand() {
+/// Whether new content takes the place of old without an erase: RAM, and DataFlash, whose driver uses the erase that is
+/// built into the chip's program operation (`dataflash_write` in `drivers/mtd/devices/mtd_dataflash.c`).
+fn overwrites(geometry: &Geometry) -> bool {
+    !geometry.needs_erase() || geometry.kind == FlashKind::Dataflash
+}
+
+/// Programs a block, its pages ascending. On NOR, runs of 0xFF are what is there already and are left out. On NAND blank
+/// pages are programmed like others, for boot loaders whose ECC takes a page that never was for a damaged one; but not
+/// those at the end of a block whose file system programs them later.
+fn program_pages(flash: &mut dyn Flash, at: u64, bytes: &[u8], leave_blank: bool) -> Result<(), mtd_rs::Error> {
+    let geometry = flash.geometry();
+    // A block of a UBI volume is changed as a whole.
+    if geometry.kind == FlashKind::UbiVolume {
         return flash.program(at, bytes);
     }
+    if geometry.kind.is_nand() {
+        let page = geometry.write_size.max(1) as usize;
+        let used = bytes.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
+        return match (leave_blank, used) {
+            (true, 0) => Ok(()),
+            (true, used) => flash.program(at, &bytes[..used.next_multiple_of(page).min(bytes.len())]),
+            (false, _) => flash.program(at, bytes),
+        };
+    }
+    let all = overwrites(geometry);
     let mut from = 0;
     for chunk in bytes.chunks(CHUNK) {
-        if chunk.iter().any(|byte| *byte != 0xff) {
+        if all || chunk.iter().any(|byte| *byte != 0xff) {
             flash.program(at + from, chunk)?;
         }
         from += chunk.len() as u64;

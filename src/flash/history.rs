@@ -113,16 +113,17 @@ fn put_back(flash: &mut dyn Flash, entry: &Entry, scratch: &mut Scratch, run: &m
     scratch.program(flash, entry.block.clone(), run)
 }
 
-/// Reads twice, and answers whether both agree and ECC vouches for them: a bit that flipped on its way from a chip without
-/// ECC would be put back as content.
+/// Reads, and answers whether the bytes can be relied on. Where there is ECC it vouches for them; elsewhere they are read
+/// twice, because a bit that flipped on its way would be put back as content.
 fn read_well(flash: &mut dyn Flash, at: u64, content: &mut [u8]) -> bool {
     let failed = |flash: &mut dyn Flash| flash.ecc_stats().ok().flatten().map(|stats| stats.failed);
     let before = failed(flash);
     let mut again = [0; 4096];
     let whole = flash.read(at, content).is_ok();
-    let agree = content.chunks(again.len()).enumerate().all(|(index, chunk)| {
-        let again = &mut again[..chunk.len()];
-        flash.read(at + (index * 4096) as u64, again).is_ok() && again == chunk
-    });
+    let agree = before.is_some()
+        || content.chunks(again.len()).enumerate().all(|(index, chunk)| {
+            let again = &mut again[..chunk.len()];
+            flash.read(at + (index * 4096) as u64, again).is_ok() && again == chunk
+        });
     whole && agree && failed(flash) == before
 }

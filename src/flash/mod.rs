@@ -8,8 +8,11 @@
 
 mod block;
 mod history;
+mod in_turn;
 mod run;
 mod survey;
+mod tally;
+mod ubi;
 
 use crate::error::{Exit, Failure, Harm};
 use crate::image::store::Store;
@@ -18,20 +21,12 @@ use block::{Scratch, Verdict};
 use history::History;
 use mtd_rs::Flash;
 use run::Run;
-use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use tally::Ecc;
 
+pub use in_turn::in_turn;
 pub use survey::survey;
-
-/// Counters of a run, in erase blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Erased.
-    pub erased: u64,
-    /// Right already and left alone.
-    pub unchanged: u64,
-    /// Tries beyond the first.
-    pub retried: u64,
-}
+pub use tally::Tally;
 
 /// What the engine is doing, for whoever draws it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,43 +112,73 @@ struct HeldBack {
 /// # Errors
 /// The first block that could not be made right after all tries. The old content is put back if all of it was
 /// kept; the failure says which of the two the flash holds.
-pub fn write(
-    mut targets: Vec<Target>,
-    image: &Store,
-    policy: Policy,
-    observer: Observer<'_>,
-) -> Result<Written, Stopped> {
-    let total = targets.iter().map(|target| target.write.length).sum();
+pub fn write(targets: Vec<Target>, image: &Store, policy: Policy, observer: Observer<'_>) -> Result<Written, Stopped> {
+    // What is the way back comes when all else is right.
+    let (last, mut first): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| target.write.recovery);
+    let split = first.len();
+    first.extend(last);
+    let mut targets = first;
+    let total = targets.iter().map(|target| target.write.bytes()).sum();
     let mut run = Run::new(total, observer);
+    let before = Ecc::now(&mut targets);
     let largest = targets
         .iter()
         .map(|target| target.flash.geometry().erase_size as usize)
         .max();
     let mut scratch = Scratch::new(largest.unwrap_or_default());
     let mut history = History::new(policy.keep_old);
-    match write_all(&mut targets, image, policy, &mut scratch, &mut history, &mut run) {
-        Ok(()) => Ok(Written {
-            targets,
-            tally: run.tally,
-            history,
-        }),
-        Err(what) => Err(history.roll_back(&mut targets, &mut scratch, run, what)),
+    match write_all(&mut targets, split, image, policy, &mut scratch, &mut history, &mut run) {
+        Ok(()) => {
+            before.until_now(&mut targets, &mut run.tally);
+            Ok(Written {
+                targets,
+                tally: run.tally,
+                history,
+            })
+        }
+        Err(what) => {
+            let mut stopped = history.roll_back(&mut targets, &mut scratch, run, what);
+            before.until_now(&mut targets, &mut stopped.tally);
+            Err(stopped)
+        }
     }
 }
 
+/// Writes the targets up to `split`, verifies them if others follow, and writes those.
 fn write_all(
     targets: &mut [Target],
+    split: usize,
     image: &Store,
     policy: Policy,
     scratch: &mut Scratch,
     history: &mut History,
     run: &mut Run<'_>,
 ) -> Result<(), String> {
-    for target in targets.iter_mut() {
+    write_some(targets, 0..split, image, policy, scratch, history, run)?;
+    if split == targets.len() {
+        return Ok(());
+    }
+    if split > 0 {
+        verify_all(&mut targets[..split], image, scratch, run, false)?;
+    }
+    write_some(targets, split..targets.len(), image, policy, scratch, history, run)
+}
+
+fn write_some(
+    targets: &mut [Target],
+    which: Range<usize>,
+    image: &Store,
+    policy: Policy,
+    scratch: &mut Scratch,
+    history: &mut History,
+    run: &mut Run<'_>,
+) -> Result<(), String> {
+    for target in &mut targets[which.clone()] {
         block::unlock(target)?;
     }
-    let held_back = invalidate(targets, image, scratch, history, run)?;
-    for (index, target) in targets.iter_mut().enumerate() {
+    let held_back = invalidate(targets, which.clone(), image, scratch, history, run)?;
+    for index in which {
+        let target = &mut targets[index];
         let held = held_back
             .iter()
             .find(|held| held.target == index)
@@ -194,6 +219,7 @@ fn write_one(
 ) -> Result<(), Broken> {
     let geometry = target.flash.geometry().clone();
     run.begin_target(index);
+    scratch.begin_target();
     for step in target.write.blocks(&geometry) {
         if held == Some(&step) {
             continue;
@@ -224,7 +250,7 @@ fn put(
     history.keep(index, flash, step)?;
     scratch.keep_tail(flash, step)?;
     run.touched = true;
-    if verdict == Verdict::OnlyClearsBits && scratch.program_once(flash, step.block.clone()).is_ok() {
+    if verdict == Verdict::Program && scratch.program_once(flash, step.block.clone()).is_ok() {
         return Ok(());
     }
     scratch.erase(flash, step.block.start, run)?;
@@ -237,6 +263,9 @@ fn move_on(target: &mut Target, broken: Broken) -> Result<(), String> {
     target.flash.mark_bad(broken.block).map_err(|error| error.to_string())?;
     target.write.bad.push(broken.block);
     let geometry = target.flash.geometry().clone();
+    if target.write.ubi.is_some() {
+        target.write.erase_blocks = target.write.blocks(&geometry).count() as u64;
+    }
     let room: u64 = target
         .write
         .blocks(&geometry)
@@ -254,13 +283,15 @@ fn move_on(target: &mut Target, broken: Broken) -> Result<(), String> {
 /// Erases the first blocks that make the box bootable, if they are going to change.
 fn invalidate(
     targets: &mut [Target],
+    which: Range<usize>,
     image: &Store,
     scratch: &mut Scratch,
     history: &mut History,
     run: &mut Run<'_>,
 ) -> Result<Vec<HeldBack>, String> {
     let mut held_back = Vec::new();
-    for (index, target) in targets.iter_mut().enumerate() {
+    for index in which {
+        let target = &mut targets[index];
         if !target.write.boot {
             continue;
         }
@@ -295,22 +326,37 @@ impl Written {
     /// # Errors
     /// The first block that differs. The old content is put back if all of it was kept.
     pub fn verify(mut self, image: &Store, observer: Observer<'_>) -> Result<Verified, Stopped> {
-        let total = self.targets.iter().map(|target| target.write.length).sum();
+        let total = self.targets.iter().map(|target| target.write.bytes()).sum();
         let mut run = Run::new(total, observer);
         run.tally = self.tally;
         run.touched = self.tally.unchanged < self.targets.iter().map(|target| target.write.erase_blocks).sum();
         let mut scratch = Scratch::new(0);
-        match verify_all(&mut self.targets, image, &mut scratch, &mut run) {
-            Ok(()) => Ok(Verified {
-                tally: self.tally,
-                kept: self.history.bytes(),
-            }),
-            Err(what) => Err(self.history.roll_back(&mut self.targets, &mut scratch, run, what)),
+        let before = Ecc::now(&mut self.targets);
+        match verify_all(&mut self.targets, image, &mut scratch, &mut run, true) {
+            Ok(()) => {
+                before.until_now(&mut self.targets, &mut run.tally);
+                Ok(Verified {
+                    tally: run.tally,
+                    kept: self.history.bytes(),
+                })
+            }
+            Err(what) => {
+                let mut stopped = self.history.roll_back(&mut self.targets, &mut scratch, run, what);
+                before.until_now(&mut self.targets, &mut stopped.tally);
+                Err(stopped)
+            }
         }
     }
 }
 
-fn verify_all(targets: &mut [Target], image: &Store, scratch: &mut Scratch, run: &mut Run<'_>) -> Result<(), String> {
+/// Compares all of the targets with the image; `tell` says whether that is a phase of its own.
+fn verify_all(
+    targets: &mut [Target],
+    image: &Store,
+    scratch: &mut Scratch,
+    run: &mut Run<'_>,
+    tell: bool,
+) -> Result<(), String> {
     for target in targets {
         let geometry = target.flash.geometry().clone();
         for step in target.write.blocks(&geometry) {
@@ -321,7 +367,9 @@ fn verify_all(targets: &mut [Target], image: &Store, scratch: &mut Scratch, run:
                     step.block.start
                 ));
             }
-            run.advance(Phase::Verify, &step);
+            if tell {
+                run.advance(Phase::Verify, &step);
+            }
         }
     }
     Ok(())

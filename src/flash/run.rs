@@ -47,7 +47,7 @@ impl<'o> Run<'o> {
 
     /// The block is dealt with.
     pub fn advance(&mut self, phase: Phase, step: &BlockStep) {
-        self.tell(phase, step.image.end - step.image.start);
+        self.tell(phase, step.bytes());
     }
 
     /// So many bytes are dealt with.

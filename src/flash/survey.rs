@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::block::Scratch;
+use super::tally::ecc;
 use crate::error::{Failure, Result};
 use crate::image::store::Store;
 use crate::plan::Write;
@@ -24,12 +25,14 @@ pub fn survey(
         let mut flash = open(write)?;
         let geometry = flash.geometry().clone();
         let mut unchanged = 0;
+        let before = ecc(&mut *flash);
         for step in write.blocks(&geometry) {
             unchanged += u64::from(scratch.same(&mut *flash, &step, image).map_err(Failure::system)?);
-            done += step.image.end - step.image.start;
+            done += step.bytes();
             progress(done);
         }
         write.unchanged = Some(unchanged);
+        write.uncorrectable = ecc(&mut *flash).failed.wrapping_sub(before.failed);
     }
     Ok(())
 }

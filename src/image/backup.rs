@@ -159,6 +159,7 @@ impl Backup {
             packing: None,
             payload: at,
             parts,
+            unused: Vec::new(),
             metadata: None,
             made_for: None,
             problem: None,

@@ -30,6 +30,9 @@ pub struct Content {
     /// The erase block size that it was made for, in bytes, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erase_size: Option<u32>,
+    /// What its erase blocks have in common, of UBI.
+    #[serde(skip)]
+    pub ubi: Option<ubi::Layout>,
     /// A name or version that it carries.
     pub title: String,
     /// What is wrong with it.
@@ -108,6 +111,7 @@ impl Content {
             arch: None,
             order: None,
             erase_size: None,
+            ubi: None,
             title: String::new(),
             problem: None,
         }

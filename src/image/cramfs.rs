@@ -49,14 +49,11 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         }
     }
     Ok(Some(Content {
-        format: ContentFormat::Cramfs,
-        role: Role::Filesystem,
         // Version 1 images have no length.
         length: if versioned { length } else { head.len() as u64 },
-        arch: None,
         order: Some(order),
-        erase_size: None,
         title: String::from_utf8_lossy(&head[48..64]).trim_end_matches('\0').to_owned(),
         problem,
+        ..Content::new(ContentFormat::Cramfs, Role::Filesystem)
     }))
 }

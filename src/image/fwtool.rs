@@ -138,4 +138,26 @@ mod tests {
     fn the_crc_is_not_inverted_at_the_end() {
         assert_eq!(CRC.checksum(b"123456789"), 0x340b_c6d9);
     }
+
+    /// What fwtool's own `tests/cram/test_crc32.t` expects of `tests/test-crc32.c` (openwrt/fwtool, e5666ed), which prints
+    /// the bytes in the order of the trailer as a number of the PC. An array of C that begins with one value has zeros
+    /// behind it, and a string its NUL.
+    #[test]
+    fn it_is_what_fwtool_itself_expects() {
+        let begins_with = |first: u8, length: usize| {
+            let mut bytes = vec![0; length];
+            bytes[0] = first;
+            bytes
+        };
+        let fox = b"The quick brown fox jumps over the lazy dog and then walks away.\0";
+        for (bytes, printed) in [
+            (begins_with(0xff, 1 << 5), 0x44f3_3105),
+            (begins_with(0x7f, 1 << 15), 0x3726_dda7),
+            (begins_with(1, 1 << 10), 0xbea1_dbe8),
+            (begins_with(0, 1 << 8), 0xa77a_69f2),
+            (fox.to_vec(), 0x7c71_80f2_u32),
+        ] {
+            assert_eq!(CRC.checksum(&bytes), printed.swap_bytes());
+        }
+    }
 }

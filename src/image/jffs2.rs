@@ -82,13 +82,9 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         }
     }
     Ok(Some(Content {
-        format: ContentFormat::Jffs2,
-        role: Role::Filesystem,
         length,
-        arch: None,
         order: Some(first.order),
-        erase_size: None,
-        title: String::new(),
         problem,
+        ..Content::new(ContentFormat::Jffs2, Role::Filesystem)
     }))
 }

@@ -10,6 +10,8 @@ pub mod content;
 mod cramfs;
 mod fit;
 pub mod fwtool;
+#[cfg(feature = "http")]
+mod http;
 mod jffs2;
 pub mod known;
 pub mod packed;
@@ -26,7 +28,7 @@ mod squashfs;
 pub mod store;
 pub mod tar;
 mod trx;
-mod ubi;
+pub mod ubi;
 pub mod uimage;
 #[cfg(feature = "host")]
 pub mod unpack;
@@ -57,6 +59,9 @@ pub struct Image {
     pub payload: u64,
     /// Its parts in the order of their bytes; a single one unless the format has several.
     pub parts: Vec<Part>,
+    /// What came with it and is for no partition, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unused: Vec<String>,
     /// What OpenWrt says about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
@@ -116,6 +121,7 @@ pub fn open(store: Store, sha256: String, room: u64) -> io::Result<(Store, Image
         packing: None,
         payload: size,
         parts: Vec::new(),
+        unused: Vec::new(),
         metadata: None,
         made_for: None,
         problem: None,

@@ -2,15 +2,18 @@
 //!
 //! Two kinds. The old one (seed 000) is a script and one gzip tar, which the script finds by a fixed number; here it is
 //! found by its content. QDK's says in `script_len=N` where a tar with the control files begins, behind which comes
-//! the tar with the data.
+//! the tar with the data, packed with whatever its maker chose.
 
 #![forbid(unsafe_code)]
 
+use super::packed::Codec;
 use super::store::Store;
 use super::tar::{self, BLOCK};
-use super::unpack::{GZIP, bad, is_gzip};
-use crate::error::{Context, Exit, Failure, Result};
+use super::unpack::{bad, must_be_packed};
+use crate::error::{Context, Result};
+use crate::units::Fields;
 use serde::Serialize;
+use std::io;
 use std::ops::Range;
 
 /// No script is longer.
@@ -19,11 +22,30 @@ const SCRIPT: u64 = 1 << 20;
 const TAIL: u64 = 100;
 const FLAG: &[u8] = b"QNAPQPKG";
 
+/// The first bytes of gzip with its only method (RFC 1952).
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+/// The longest QDK area: 20 KiB of code signature are QDK's own limit, and an older signature stands beside it.
+const AREA: u64 = 64 << 10;
+/// The kind of block that ends a QDK area.
+const AREA_END: u8 = 255;
+const AREA_TAG: &[u8] = b"QDK";
+
+/// A packed tar within the package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// The directory below which it is unpacked.
+    pub below: &'static str,
+    /// Where it is.
+    pub range: Range<u64>,
+    /// With what it is packed.
+    pub codec: Codec,
+}
+
 /// Where everything is.
 #[derive(Debug)]
 pub struct Qpkg {
-    /// Gzip tars in the order of the file: the directory below which each is unpacked, and where it begins.
-    pub archives: Vec<(&'static str, Range<u64>)>,
+    /// Archives in the order of the file.
+    pub archives: Vec<Archive>,
     /// What the tail says.
     pub about: Option<About>,
 }
@@ -43,7 +65,8 @@ impl Qpkg {
     /// Finds the archives.
     ///
     /// # Errors
-    /// [`Exit::ImageBad`] for what is no QPKG, [`Exit::Unsupported`] for archives that are packed with something else.
+    /// [`Exit::ImageBad`](crate::error::Exit::ImageBad) for what is no QPKG,
+    /// [`Exit::Unsupported`](crate::error::Exit::Unsupported) for archives that are packed with something else.
     pub fn open(store: &Store) -> Result<Qpkg> {
         let about = about(store)?;
         let end = store.len() - if about.is_some() { TAIL } else { 0 };
@@ -63,7 +86,11 @@ impl Qpkg {
             None => {
                 let at = head.windows(GZIP.len()).position(|bytes| bytes == GZIP);
                 let at = at.ok_or_else(|| bad("this is no QPKG: there is no archive behind the script"))?;
-                vec![("", at as u64..end)]
+                vec![Archive {
+                    below: "",
+                    range: at as u64..end,
+                    codec: Codec::Gzip,
+                }]
             }
         };
         Ok(Qpkg { archives, about })
@@ -78,14 +105,17 @@ fn script_length(head: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
-fn qdk(store: &Store, at: u64, end: u64) -> Result<Vec<(&'static str, Range<u64>)>> {
+fn qdk(store: &Store, at: u64, end: u64) -> Result<Vec<Archive>> {
     let members = tar::walk(store, at..end).map_err(bad)?;
     let control = members
         .iter()
         .find(|member| member.name.starts_with("control.tar"))
         .ok_or_else(|| bad("its first archive has no control.tar in it"))?;
-    packed_with_gzip(store, &control.data, "control files")?;
-    let mut archives = vec![("control", control.data.clone())];
+    let archive = |below, range: Range<u64>, what| {
+        let codec = must_be_packed(store, &range, what)?;
+        Ok(Archive { below, range, codec })
+    };
+    let mut archives = vec![archive("control", control.data.clone(), "control files")?];
     // tar fills its last record with zeros, and no archive begins with one.
     let last = members.iter().map(|member| member.data.end).max().unwrap_or(at);
     let mut byte = [0];
@@ -97,24 +127,40 @@ fn qdk(store: &Store, at: u64, end: u64) -> Result<Vec<(&'static str, Range<u64>
         }
         data += 1;
     }
-    let mut area = [0; 3];
-    // A package may be nothing but its control files; then its QDK area follows.
-    if store.read_head(&(data..end), &mut area).context("QPKG")? && &area != b"QDK" {
-        packed_with_gzip(store, &(data..end), "data")?;
-        archives.push(("data", data..end));
+    let end = before_area(store, data..end).context("QPKG")?;
+    // A package may be nothing but its control files.
+    if data < end {
+        archives.push(archive("data", data..end, "data")?);
     }
     Ok(archives)
 }
 
-fn packed_with_gzip(store: &Store, range: &Range<u64>, what: &str) -> Result<()> {
-    match is_gzip(store, range).context("QPKG")? {
-        true => Ok(()),
-        false => Err(Failure::new(
-            Exit::Unsupported,
-            "packed",
-            format_args!("its {what} are packed with something else than gzip"),
-        )
-        .hint(format!("tail -c +{} FILE gives them as they are", range.start + 1))),
+/// Where the QDK area begins, or the end if there is none: `QDK`, then blocks of kind, length and bytes, the last of
+/// which is the end itself (`get_qdk_area_data_pos` of QDK's `code_signing` scripts).
+fn before_area(store: &Store, range: Range<u64>) -> io::Result<u64> {
+    let from = range.start.max(range.end.saturating_sub(AREA));
+    let mut last = vec![0; (range.end - from) as usize];
+    store.read_exact_at(from, &mut last)?;
+    let area = last
+        .windows(AREA_TAG.len())
+        .enumerate()
+        .find(|(at, tag)| *tag == AREA_TAG && is_area(&last[at + AREA_TAG.len()..]));
+    Ok(area.map_or(range.end, |(at, _)| from + at as u64))
+}
+
+fn is_area(blocks: &[u8]) -> bool {
+    let mut at = 0;
+    loop {
+        match blocks.get(at) {
+            Some(&AREA_END) => return at + 1 == blocks.len(),
+            Some(_) => {
+                let Some(length) = Fields(blocks).be32(at + 1) else {
+                    return false;
+                };
+                at = at.saturating_add(5).saturating_add(length as usize);
+            }
+            None => return false,
+        }
     }
 }
 

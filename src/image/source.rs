@@ -195,31 +195,16 @@ fn open_url(url: &str) -> Result<Source> {
             format_args!("image {url}: {what}"),
         )
     };
-    if !cfg!(feature = "http") || !url.starts_with("http://") {
-        return Err(
-            unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher apply -y -"))
-        );
+    #[cfg(feature = "http")]
+    if url.starts_with("http://") {
+        let (body, length) = super::http::get(url).map_err(|what| unreadable(&what))?;
+        return Ok(Source {
+            name: url.into(),
+            reader: Reader::Stream(body),
+            length,
+        });
     }
-    let response = minreq::get(url)
-        .with_timeout(60)
-        .send_lazy()
-        .map_err(|error| unreadable(&error))?;
-    if response.status_code != 200 {
-        return Err(unreadable(&format_args!(
-            "the server answered {} {}",
-            response.status_code, response.reason_phrase
-        )));
-    }
-    let length = response
-        .headers
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, length)| length.parse().ok());
-    Ok(Source {
-        name: url.into(),
-        reader: Reader::Stream(Box::new(response)),
-        length,
-    })
+    Err(unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher apply -y -")))
 }
 
 #[cfg(test)]

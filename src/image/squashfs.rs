@@ -54,16 +54,13 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         )),
     };
     Ok(Some(Content {
-        format: ContentFormat::Squashfs,
-        role: Role::Filesystem,
         length,
-        arch: None,
         order: (major < 4).then_some(match big {
             true => Order::Big,
             false => Order::Little,
         }),
-        erase_size: None,
         title: format!("version {major}.{minor}"),
         problem,
+        ..Content::new(ContentFormat::Squashfs, Role::Filesystem)
     }))
 }

@@ -7,19 +7,68 @@ use super::content::{Content, ContentFormat, Role};
 use super::fwtool::CRC;
 use super::store::Store;
 use crate::units::Fields;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::ops::Range;
 
-const HEADER: usize = 64;
-/// Erase blocks of real flash, in bytes.
+/// Bytes of either header (`UBI_EC_HDR_SIZE`, `UBI_VID_HDR_SIZE`).
+pub const HEADER: usize = 64;
+/// The highest erase counter that UBI believes (`UBI_MAX_ERASECOUNTER`).
+const MOST_ERASES: u64 = 0x7fff_ffff;
+/// Erase blocks of real flash: the power of two of their bytes.
 const BLOCKS: Range<u32> = 12..24;
+/// The volume that holds the volume table (`UBI_LAYOUT_VOLUME_ID`).
+const LAYOUT_VOLUME: u32 = 0x7fff_efff;
+/// Bytes of a record of that table (`UBI_VTBL_RECORD_SIZE`), and how many there are at the most (`UBI_MAX_VOLUMES`).
+const RECORD: usize = 172;
+const RECORDS: u64 = 128;
+/// Erase blocks beside those of volumes: two of the volume table, and one each for wear levelling and for atomic changes
+/// (`UBI_LAYOUT_VOLUME_EBS`, `WL_RESERVED_PEBS`, `EBA_RESERVED_PEBS` in `drivers/mtd/ubi/ubi.h`).
+const OVERHEAD: u64 = 4;
 
-/// Whether a header with that magic is whole: its CRC is over all in front of it.
-fn is_whole(header: &[u8; HEADER], magic: &[u8; 4]) -> bool {
-    &header[..4] == magic && Fields(header).be32(60) == Some(CRC.checksum(&header[..60]))
+/// What all erase blocks of an UBI have in common; with the erase counter it makes an erase counter header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Where in an erase block the volume header is, in bytes.
+    pub volume_header: u32,
+    /// Where the data begins, in bytes.
+    pub data: u32,
+    /// The number that tells the blocks of one image from leftovers of another (`image_seq`).
+    pub image_seq: u32,
+    /// Good erase blocks without which UBI does not attach: those of all volumes and its own.
+    pub needed: u64,
 }
 
-/// Recognises an image that `ubinize` made, finds its erase block size, and checks every header.
+impl Layout {
+    /// The header of an erase block that was erased so many times (`struct ubi_ec_hdr`; big-endian).
+    pub fn header(&self, erased: u64) -> [u8; HEADER] {
+        let mut header = [0; HEADER];
+        header[..5].copy_from_slice(b"UBI#\x01");
+        header[8..16].copy_from_slice(&erased.to_be_bytes());
+        header[16..20].copy_from_slice(&self.volume_header.to_be_bytes());
+        header[20..24].copy_from_slice(&self.data.to_be_bytes());
+        header[24..28].copy_from_slice(&self.image_seq.to_be_bytes());
+        let crc = CRC.checksum(&header[..60]);
+        header[60..].copy_from_slice(&crc.to_be_bytes());
+        header
+    }
+}
+
+/// Whether a header with that magic is whole: its CRC is over all in front of it.
+fn is_whole(header: &[u8], magic: &[u8; 4]) -> bool {
+    header.starts_with(magic) && Fields(header).be32(60) == header.get(..60).map(|front| CRC.checksum(front))
+}
+
+/// How often an erase block was erased, as the header at its beginning says; `None` where no whole header is.
+pub fn erase_counter(block: &[u8]) -> Option<u64> {
+    let high = Fields(block).be32(8)?;
+    let low = Fields(block).be32(12)?;
+    let erased = u64::from(high) << 32 | u64::from(low);
+    (is_whole(block, b"UBI#") && erased <= MOST_ERASES).then_some(erased)
+}
+
+/// Recognises an image that `ubinize` made, or a copy of an UBI that was in use; finds its erase block size, and checks
+/// every header.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
     let mut first = [0; HEADER];
     if !store.read_head(range, &mut first)? || &first[..4] != b"UBI#" {
@@ -34,7 +83,13 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         content.problem = Some("the first ubi header fails its CRC".into());
         return Ok(Some(content));
     }
-    let volume_header = u64::from(Fields(&first).be32(16).unwrap_or_default());
+    let field = |at| Fields(&first).be32(at).unwrap_or_default();
+    let mut layout = Layout {
+        volume_header: field(16),
+        data: field(20),
+        image_seq: field(24),
+        needed: OVERHEAD,
+    };
     let mut header = [0; HEADER];
     // The spacing of the headers is the size of the erase blocks the image was made for.
     let mut size = None;
@@ -51,20 +106,80 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     if !room.is_multiple_of(size) {
         content.problem = Some(format!("the ubi image is cut off in an erase block of {size} bytes"));
     }
+    let volume_header = u64::from(layout.volume_header);
     for block in 0..room / size {
         let at = range.start + block * size;
-        let whole = store.read_head(&(at..range.end), &mut header)? && is_whole(&header, b"UBI#");
+        let whole = store.read_head(&(at..range.end), &mut header)?;
+        // UBI in use has blocks that are blank altogether, and puts its header on them when it finds them.
+        if whole && header == [0xff; HEADER] && is_blank(store, at + HEADER as u64..at + size)? {
+            continue;
+        }
+        // Kernels before 2.6.31 left the number 0, and UBI takes that for any.
+        let seq = Fields(&header).be32(24).filter(|seq| *seq != 0);
+        let same = header[16..24] == first[16..24] && seq.is_none_or(|seq| seq == layout.image_seq);
+        let whole = whole && is_whole(&header, b"UBI#") && same;
         let volume = at + volume_header;
         let volume_whole = volume_header < size
             && store.read_head(&(volume..range.end), &mut header)?
             && (is_whole(&header, b"UBI!") || header.iter().all(|byte| *byte == 0xff));
         if !whole || !volume_whole {
             content.problem = Some(format!(
-                "an ubi header fails its CRC in the block at 0x{:x}",
+                "an ubi header fails its CRC, or is of another ubi, in the block at 0x{:x}",
                 block * size
             ));
             break;
         }
+        if layout.needed == OVERHEAD && Fields(&header).be32(8) == Some(LAYOUT_VOLUME) {
+            layout.needed += reserved(store, at + u64::from(layout.data)..at + size)?;
+        }
     }
+    content.ubi = Some(layout);
     Ok(Some(content))
+}
+
+/// Erase blocks that the volumes of a volume table need (`struct ubi_vtbl_record`).
+fn reserved(store: &Store, table: Range<u64>) -> io::Result<u64> {
+    let mut record = [0; RECORD];
+    let mut sum = 0;
+    for number in 0..RECORDS {
+        let at = table.start + number * RECORD as u64;
+        if at > table.end || !store.read_head(&(at..table.end), &mut record)? {
+            break;
+        }
+        let whole = Fields(&record).be32(168) == Some(CRC.checksum(&record[..168]));
+        sum += u64::from(Fields(&record).be32(0).filter(|_| whole).unwrap_or_default());
+    }
+    Ok(sum)
+}
+
+fn is_blank(store: &Store, range: Range<u64>) -> io::Result<bool> {
+    let mut blank = true;
+    store.scan(range, |chunk| blank &= chunk.iter().all(|byte| *byte == 0xff))?;
+    Ok(blank)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The first header of an image that ubinize 2.1.5 made with `-p 128KiB -m 2048 -Q 218254177`.
+    #[test]
+    fn a_header_is_the_one_that_ubinize_makes() {
+        let layout = Layout {
+            volume_header: 2048,
+            data: 4096,
+            image_seq: 0x0d02_4f61,
+            needed: OVERHEAD,
+        };
+        let header = layout.header(0);
+        assert_eq!(header[60..], [0x5c, 0xec, 0xa2, 0xcb]);
+        assert_eq!(erase_counter(&header), Some(0));
+        assert_eq!(erase_counter(&layout.header(77)), Some(77));
+        assert_eq!(erase_counter(&layout.header(MOST_ERASES + 1)), None);
+        let mut flipped = layout.header(77);
+        flipped[15] ^= 1;
+        assert_eq!(erase_counter(&flipped), None);
+        assert_eq!(erase_counter(&header[..63]), None);
+    }
 }

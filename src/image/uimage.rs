@@ -48,6 +48,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         // The header does not say for which byte order of MIPS its data is.
         order: None,
         erase_size: None,
+        ubi: None,
         title,
         problem: None,
     };

@@ -123,8 +123,10 @@ impl UnpackedPat {
             let name = if line.name == "rd.bin" { "rd.gz" } else { &line.name };
             parts.push((name.to_owned(), at - line.size, line.size));
         }
+        let mut unused = Vec::new();
         for line in self.lines.iter().filter(|line| !FLASHED.contains(&line.name.as_str())) {
             self.check(line, &mut |_| Ok(()))?;
+            unused.push(line.name.clone());
         }
         match parts.is_empty() {
             true => Err(bad(format_args!(
@@ -137,6 +139,7 @@ impl UnpackedPat {
                 sha256: hex(&all.finalize()),
                 packing: None,
                 payload: at,
+                unused,
                 metadata: None,
                 made_for: self.unique.take(),
                 problem: None,

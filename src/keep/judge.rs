@@ -126,6 +126,8 @@ fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'
         bytes += tar::measure(item);
     }
     let source = match mtd {
+        // As `mount -t ubifs` calls it.
+        Some(partition) if partition.volume.is_some() => partition.name.clone(),
         Some(partition) => format!("mtd{}", partition.mtd),
         None => place.on.to_owned(),
     };
@@ -150,6 +152,8 @@ fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'
 /// The number of the device whose file system it is.
 fn device(place: &Place<'_>, mtd: Option<&Partition>) -> Option<(u32, u32)> {
     match mtd {
+        // What is mounted of a volume has a number that says nothing.
+        Some(partition) if partition.volume.is_some() => None,
         Some(partition) => Some((MTD_BLOCK, partition.mtd)),
         None => {
             let device = fs::metadata(place.on).ok()?.rdev();
@@ -243,7 +247,7 @@ fn kernel_has(fs: &str) -> bool {
 fn raw(board: &Board, partition: &Partition, plan: &Plan, keeping: &mut Keeping) -> Judged<u64> {
     let label = partition.label();
     let written = plan
-        .writes
+        .touched()
         .iter()
         .filter_map(|write| board.partitions.iter().find(|other| other.mtd == write.mtd))
         .any(|other| other.overlaps(partition));
@@ -273,6 +277,11 @@ fn raw(board: &Board, partition: &Partition, plan: &Plan, keeping: &mut Keeping)
         bad: partition.bad.clone(),
         size: partition.geometry.size,
         erase_size: partition.geometry.erase_size,
+        ubi: None,
+        leave_blank: false,
+        recovery: false,
+        spare: None,
+        uncorrectable: 0,
     });
     Ok(partition.capacity())
 }
@@ -282,7 +291,7 @@ fn raw(board: &Board, partition: &Partition, plan: &Plan, keeping: &mut Keeping)
 fn stays(board: &Board, partition: &Partition, plan: &Plan) -> Judged<()> {
     let label = partition.label();
     let overlaps = plan
-        .writes
+        .touched()
         .iter()
         .filter(|write| write.mtd != partition.mtd)
         .filter_map(|write| board.partitions.iter().find(|other| other.mtd == write.mtd))
@@ -312,7 +321,7 @@ fn room(place: &Place<'_>, mtd: Option<&Partition>, content: &Store, plan: &Plan
         .iter()
         .filter(|write| mtd.is_some_and(|partition| partition.mtd == write.mtd))
         .collect();
-    if let (Some(partition), false) = (mtd, writes.is_empty()) {
+    if let (Some(partition), false) = (mtd.filter(|partition| partition.volume.is_none()), writes.is_empty()) {
         let erase_size = u64::from(partition.geometry.erase_size);
         let mut used = (1 + jffs2_reserve(partition.geometry.size, erase_size)) * erase_size;
         for write in writes {

@@ -2,16 +2,17 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Check, Write};
+use super::{Check, Write, bad_blocks, health};
 use crate::board::profile::Keep;
 use crate::board::{Board, Partition};
 use crate::error::Exit;
-use crate::image::content::{Content, Role};
+use crate::image::content::{Content, ContentFormat, Role};
 use crate::image::known;
 use crate::units::Grouped;
 
-/// Judges the writes. `contents` is what the image's bytes are at the start of each of them.
-pub fn judge(board: &Board, writes: &mut [Write], contents: &[Option<Content>]) -> Vec<Check> {
+/// Judges the writes. `contents` is what the image's bytes are at the start of each of them; `dump` says that they are one
+/// run of bytes that was read from a chip across partitions.
+pub fn judge(board: &Board, writes: &mut [Write], contents: &[Option<Content>], dump: bool) -> Vec<Check> {
     let mut checks = Vec::new();
     for (write, content) in writes.iter_mut().zip(contents) {
         let Ok(partition) = board.partition(&format!("mtd{}", write.mtd)) else {
@@ -21,20 +22,35 @@ pub fn judge(board: &Board, writes: &mut [Write], contents: &[Option<Content>]) 
         if let Some(content) = content {
             // The boot loader checks these two before it starts them.
             write.boot = matches!(content.role, Role::Kernel | Role::Ramdisk);
+            write.leave_blank = matches!(content.format, ContentFormat::Jffs2 | ContentFormat::Ubi);
+            write.ubi = content.ubi.filter(|_| is_whole_ubi(write, partition, content));
+            write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
             checks.extend(content_checks(board, partition, content));
         }
+        checks.extend(bad_blocks::checks(partition, write, content.as_ref(), dump));
     }
     checks.extend(overlaps(board, writes));
     checks
+}
+
+/// Whether the bytes can be written as an UBI. What is forced although it cannot be right is written as it is.
+fn is_whole_ubi(write: &Write, partition: &Partition, content: &Content) -> bool {
+    let geometry = &partition.geometry;
+    content.problem.is_none()
+        && content.erase_size == Some(geometry.erase_size)
+        && content.length == write.length
+        && geometry.regions.is_empty()
 }
 
 fn partition_checks(partition: &Partition) -> Vec<Check> {
     let label = partition.label();
     let mut checks = Vec::new();
     let [kernel, loader] = &known::FILES;
-    checks.push(match partition.writable {
-        true => Check::pass("writable", format!("{label} can be written")),
-        false => Check::fail(
+    let obstacle = partition.volume.as_ref().and_then(|volume| volume.obstacle());
+    checks.push(match (partition.writable, obstacle) {
+        (false, Some((what, remedy))) => Check::fail("writable", format!("{label} {what}"), remedy),
+        (true, _) => Check::pass("writable", format!("{label} can be written")),
+        (false, None) => Check::fail(
             "writable",
             format!("{label} is read-only: the kernel lets nobody write it"),
             match partition.keep {
@@ -70,12 +86,7 @@ fn partition_checks(partition: &Partition) -> Vec<Check> {
             .forceable(),
         );
     }
-    if !partition.bad.is_empty() {
-        checks.push(Check::warn(
-            "bad-blocks",
-            format!("{label} has {} bad blocks, which are passed over", partition.bad.len()),
-        ));
-    }
+    checks.extend(health::since_boot(partition));
     checks
 }
 
@@ -142,7 +153,9 @@ fn overlaps(board: &Board, writes: &[Write]) -> Option<Check> {
     writes.iter().enumerate().find_map(|(index, write)| {
         let one = find(write)?;
         let other = writes[..index].iter().filter_map(find).find(|other| {
-            other.mtd == one.mtd || other.chip_offset.is_some() && one.chip_offset.is_some() && one.overlaps(other)
+            let known =
+                other.chip_offset.is_some() && one.chip_offset.is_some() || one.is_on(other) || other.is_on(one);
+            other.mtd == one.mtd || known && one.overlaps(other)
         })?;
         Some(Check::fail(
             "overlap",

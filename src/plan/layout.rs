@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Check, Request, Write};
+use crate::board::profile::Keep;
 use crate::board::{Board, Partition};
 use crate::error::Exit;
 use crate::image::backup::file_name;
@@ -15,7 +16,12 @@ pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Wri
     if ["qpkg", "tar"].contains(&image.format.as_str()) {
         return Err(no_place(board, image));
     }
-    let accepted = accepted(board, image);
+    let mut accepted = accepted(board, image);
+    if image.format != "backup" {
+        for (name, _) in accepted.iter_mut().flatten() {
+            *name = board.profile.in_slot(name, request.slot);
+        }
+    }
     if request.parts.is_empty() {
         let Some(parts) = accepted else {
             return Err(no_place(board, image));
@@ -201,8 +207,7 @@ fn slices(board: &Board, parts: &Slices<'_>, wanted: impl Fn(&Partition) -> bool
 fn pour(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
     let room: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
     if image.payload > room {
-        let names: Vec<_> = partitions.iter().map(|p| p.name.as_str()).collect();
-        return Err(too_long(&names.join(", "), image.payload, room));
+        return Err(too_long(partitions, image.payload));
     }
     let mut at = 0;
     let mut writes = Vec::new();
@@ -221,7 +226,17 @@ fn pour(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
     Ok(writes)
 }
 
-fn too_long(names: &str, size: u64, room: u64) -> Check {
+fn too_long(partitions: &[&Partition], size: u64) -> Check {
+    let room: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
+    let name = |partition: &&Partition| match partition.bad.len() {
+        0 => partition.label(),
+        bad => format!(
+            "{} ({bad} of its {} erase blocks are bad)",
+            partition.label(),
+            partition.geometry.block_count()
+        ),
+    };
+    let names = partitions.iter().map(name).collect::<Vec<_>>().join(", ");
     Check::fail(
         "size",
         format!(
@@ -238,7 +253,7 @@ fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
     let length = range.end - range.start;
     let room = partition.capacity();
     if length > room {
-        return Err(too_long(&partition.label(), length, room));
+        return Err(too_long(&[partition], length));
     }
     let mut write = Write {
         partition: partition.name.clone(),
@@ -252,6 +267,12 @@ fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
         bad: partition.bad.clone(),
         size: partition.geometry.size,
         erase_size: partition.geometry.erase_size,
+        ubi: None,
+        leave_blank: false,
+        // The boot loader is what is left when all else fails.
+        recovery: partition.recovery || partition.keep == Some(Keep::Bootloader),
+        spare: None,
+        uncorrectable: 0,
     };
     write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
     Ok(write)

@@ -6,17 +6,26 @@
 
 #![forbid(unsafe_code)]
 
+mod bad_blocks;
+mod health;
 mod judge;
 mod layout;
 mod metadata;
+mod time;
+mod unused;
 
+use crate::image::ubi;
+use crate::slots::Switch;
 use mtd_rs::Geometry;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+pub use health::just_now;
 pub use judge::judge;
 pub use layout::layout;
 pub use metadata::metadata;
+pub use time::{Pace, seconds};
+pub use unused::unused;
 
 /// How the flash will be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +54,8 @@ pub struct Request {
     pub parts: Vec<String>,
     /// `--force`.
     pub force: Vec<String>,
+    /// The slot of the profile that images without `--part` go to.
+    pub slot: Option<usize>,
 }
 
 /// What a check found.
@@ -128,7 +139,7 @@ pub struct Write {
     pub partition: String,
     /// Its number.
     pub mtd: u32,
-    /// Where in the partition it begins, in bytes.
+    /// Where in the partition it begins, in bytes: the start of an erase block.
     pub offset: u64,
     /// Bytes of the image.
     pub length: u64,
@@ -146,6 +157,23 @@ pub struct Write {
     pub size: u64,
     /// Its largest erase block in bytes, likewise.
     pub erase_size: u32,
+    /// Present where the image is an UBI: then the whole partition is written, each erase block keeps its own erase
+    /// counter, and those behind the image's end hold nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ubi: Option<ubi::Layout>,
+    /// Whether blank pages at the end of an erase block are left as the erase leaves them: JFFS2 and UBI program them
+    /// later, and on NAND no page takes a second program.
+    #[serde(default)]
+    pub leave_blank: bool,
+    /// It is the way back when everything else fails, so it is written when all else is verified.
+    #[serde(default)]
+    pub recovery: bool,
+    /// Good erase blocks of NAND beyond those that are needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spare: Option<u64>,
+    /// Reads that ECC could not correct while it was compared.
+    #[serde(default)]
+    pub uncorrectable: u32,
 }
 
 /// One erase block of a [`Write`] and the bytes of the image it is to begin with.
@@ -153,23 +181,50 @@ pub struct Write {
 pub struct BlockStep {
     /// The erase block in the partition.
     pub block: Range<u64>,
-    /// The bytes of the image; shorter than the block at the end, where the rest keeps its content.
+    /// The bytes of the image; shorter than the block at the end, where the rest keeps its content, or of UBI is blank.
     pub image: Range<u64>,
+    /// As [`Write::ubi`].
+    pub ubi: Option<ubi::Layout>,
+    /// As [`Write::leave_blank`].
+    pub leave_blank: bool,
+}
+
+impl BlockStep {
+    /// Bytes of the block that the plan decides on.
+    pub fn bytes(&self) -> u64 {
+        match self.ubi {
+            Some(_) => self.block.end - self.block.start,
+            None => self.image.end - self.image.start,
+        }
+    }
 }
 
 impl Write {
+    /// Bytes of the partition that the plan decides on.
+    pub fn bytes(&self) -> u64 {
+        match self.ubi {
+            Some(_) => self.erase_blocks * u64::from(self.erase_size),
+            None => self.length,
+        }
+    }
+
     /// The blocks in ascending order. A pure function of plan and geometry.
     pub fn blocks<'a>(&'a self, geometry: &'a Geometry) -> impl Iterator<Item = BlockStep> + 'a {
         let end = self.source + self.length;
         let mut at = self.source;
         geometry
             .blocks()
-            .filter(|block| !self.bad.contains(&block.start))
+            .filter(|block| block.start >= self.offset && !self.bad.contains(&block.start))
             .map_while(move |block| {
                 let take = (block.end - block.start).min(end - at);
                 let image = at..at + take;
                 at += take;
-                (take > 0).then_some(BlockStep { block, image })
+                (take > 0 || self.ubi.is_some()).then_some(BlockStep {
+                    block,
+                    image,
+                    ubi: self.ubi,
+                    leave_blank: self.leave_blank,
+                })
             })
     }
 }
@@ -181,6 +236,9 @@ pub struct Ram {
     pub needed: u64,
     /// What can be had without stopping anything.
     pub available: u64,
+    /// What is taken beside that for the old content, to put it back if the new one cannot be written. Optional: it is
+    /// all of it, or none where that is too much.
+    pub rollback: u64,
 }
 
 /// What the image is, in the plan.
@@ -214,6 +272,11 @@ pub struct Plan {
     /// The user's files that are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<crate::keep::Keeping>,
+    /// About how long it takes, in seconds.
+    pub seconds: u64,
+    /// What happens to the slots, on a box that has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<Switch>,
 }
 
 impl Plan {
@@ -222,10 +285,32 @@ impl Plan {
         self.writes.iter().map(|write| write.erase_blocks).sum()
     }
 
+    /// Bytes of the erase blocks that will change, as far as is known.
+    pub fn changing(writes: &[Write]) -> u64 {
+        let blocks = |write: &Write| write.erase_blocks - write.unchanged.unwrap_or_default();
+        writes
+            .iter()
+            .map(|write| blocks(write) * u64::from(write.erase_size))
+            .sum()
+    }
+
     /// Whether the flash is known to be as the image wants it.
     pub fn nothing_to_do(&self) -> bool {
-        self.writes
-            .iter()
-            .all(|write| write.unchanged == Some(write.erase_blocks))
+        self.slot.is_none()
+            && self
+                .writes
+                .iter()
+                .all(|write| write.unchanged == Some(write.erase_blocks))
     }
+
+    /// Every write, those of the environment among them.
+    pub fn touched(&self) -> Vec<Write> {
+        touched(&self.writes, self.slot.as_ref())
+    }
+}
+
+/// The writes, and those of the environment behind them.
+pub fn touched(writes: &[Write], slot: Option<&Switch>) -> Vec<Write> {
+    let environment = slot.into_iter().flat_map(|slot| &slot.environment.writes);
+    writes.iter().chain(environment).cloned().collect()
 }

@@ -27,6 +27,9 @@ pub struct Record {
     pub image_sha256: Option<String>,
     /// When, in UTC, as far as the box knew.
     pub finished: Option<String>,
+    /// Which slot boots, where there are two; not kept, but looked up by `status`.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
     /// What happened, in words.
     #[serde(default)]
     pub text: String,
@@ -61,6 +64,7 @@ impl Record {
             code: "none".into(),
             image_sha256: None,
             finished: None,
+            slot: None,
             text: "no update is on record".into(),
             tally: Tally::default(),
             stages: Vec::new(),
@@ -78,6 +82,7 @@ impl Record {
             code: code.into(),
             image_sha256: Some(sha256.into()),
             finished: Some(time::utc_now()),
+            slot: None,
             text: match end {
                 Ok(()) => String::new(),
                 // The places of a record are small.

@@ -8,13 +8,14 @@ mod progress;
 pub mod signals;
 pub mod synology;
 
+use crate::board::volumes;
 use crate::cli::{Format, Global, Verbosity};
 use crate::error::{Exit, Failure, Harm};
 use crate::flash::Tally;
 use crate::keep::Fate;
 use crate::plan::{Check, Plan, Status};
 use crate::record;
-use crate::units::Size;
+use crate::units::{Seconds, Size};
 use progress::Meter;
 use serde::Serialize;
 use std::fmt::Display;
@@ -228,7 +229,7 @@ impl Reporter {
             });
         }
         self.complain(&failure.what);
-        say(&mut io::stderr(), &format!("  flash: {}\n", failure.harm.explain()));
+        say(&mut io::stderr(), &format!("  flash: {}\n", failure.state()));
         if let Some(hint) = &failure.hint {
             say(&mut io::stderr(), &format!("  next:  {hint}\n"));
         }
@@ -272,10 +273,9 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             None => String::new(),
         };
         lines.push(format!(
-            "write: {} to mtd{} {:?}, {} erase blocks{unchanged}",
+            "write: {} to {}, {} erase blocks{unchanged}",
             Size(write.length),
-            write.mtd,
-            write.partition,
+            volumes::label(write.mtd, &write.partition),
             write.erase_blocks
         ));
     }
@@ -288,6 +288,22 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             keep.files.len(),
             Size(keep.bytes),
             keep.to
+        ));
+    }
+    if plan.valid && !plan.nothing_to_do() {
+        lines.push(format!(
+            "takes: about {}; old content kept in RAM meanwhile: {}",
+            Seconds(plan.seconds),
+            match plan.ram.rollback {
+                0 => "none, so it cannot be put back".to_owned(),
+                bytes => Size(bytes).to_string(),
+            }
+        ));
+    }
+    if let Some(slot) = &plan.slot {
+        lines.push(format!(
+            "slot: {} runs, {} is written and boots then",
+            slot.active, slot.written
         ));
     }
     for check in &plan.checks {

@@ -20,6 +20,9 @@ fn main() -> ExitCode {
         Wakeup::NothingToDo(reason) => stages::boot_on(&reason),
         Wakeup::NotPidOne => {
             let words: Vec<String> = std::env::args().skip(1).collect();
+            if words.first().is_some_and(|verb| verb == "look") {
+                return look();
+            }
             match apply(&words) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(e) => {
@@ -29,6 +32,16 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Says what init is, and by which way it can be taken over.
+fn look() -> ExitCode {
+    let init = stages::init::detect();
+    match stages::way(&init) {
+        Ok(way) => println!("{init}: {way:?}"),
+        Err(refusal) => println!("{init}: {refusal}; {}", refusal.remedy()),
+    }
+    ExitCode::SUCCESS
 }
 
 /// `apply` takes over, `prepare` leaves the RAM root for a restart line.
@@ -55,7 +68,8 @@ fn apply(words: &[String]) -> stages::Result<()> {
     }
     let limits = Limits {
         arm: number("arm_s").map_or(Limits::default().arm, Duration::from_secs),
-        ..Limits::default()
+        grace: number("grace_ms").map_or(Limits::default().grace, Duration::from_millis),
+        caller_exit: number("exit_ms").map_or(Limits::default().caller_exit, Duration::from_millis),
     };
     let mut on_event = |event: StageEvent| {
         tell(&name, &event.to_string());
@@ -81,6 +95,7 @@ fn pid_one_works(pid_one: stages::PidOne) -> ! {
             let proof = detached.prove_unheld(&[MtdTarget {
                 index: 0,
                 name: "Kernel".into(),
+                volume: None,
                 overlaps: vec![],
             }]);
             tell(

@@ -3,6 +3,9 @@
 //! The bare `kill -HUP 1; kill -QUIT 1` of the seed is a race on every busybox before 1.32 (FACTS.md §1): QUIT can
 //! overtake HUP, and then init runs the *old* restart action. Therefore the new inittab has a marker line, and only
 //! when init has started the marker is QUIT sent.
+//!
+//! Other inits start `/sbin/init` anew when they are asked to, and that is our binary by then: see [`Way`]. They leave it to
+//! us to end the processes.
 #![forbid(unsafe_code)]
 
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -11,9 +14,15 @@ use crate::mounts::root_is_ram_root;
 use crate::pivot::Pivoted;
 use crate::power;
 use crate::process::{command_line, process};
+use crate::route::Way;
+use nix::libc::O_NONBLOCK;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::fs;
+use nix::sys::stat::Mode;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{Pid, mkfifo};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -21,70 +30,172 @@ use std::time::{Duration, Instant};
 /// The marker's own record: its pid in decimal.
 const MARKER: &str = "/marker";
 const MARKER_ARGUMENT: &str = "init-marker";
+/// Who does the work: the pids of stage one and of its caller, in decimal.
+const WORKERS: &str = "stage-one";
 const POLL: Duration = Duration::from_millis(50);
 /// Early versions lose a HUP that meets another signal, so it is repeated.
 const REPEAT: Duration = Duration::from_secs(3);
 
-/// Init runs on our inittab: SIGQUIT will start us as PID 1. Dropping it puts everything back.
+/// sysvinit's FIFO, where it is since 2.89 (Debian: 2.88), and before.
+const INITCTL: [&str; 2] = ["/run/initctl", "/dev/initctl"];
+
+/// What makes init start us.
+#[derive(Debug)]
+enum Request {
+    Signal(Signal),
+    /// The FIFO with init at its other end.
+    Initctl(File),
+}
+
+/// Init will start us as PID 1 at the next word. Dropping it puts everything back.
 #[derive(Debug)]
 pub struct Armed {
     pivoted: Pivoted,
+    request: Request,
 }
 
 impl Pivoted {
-    /// Sends SIGHUP to init until the marker of the new inittab runs as its child.
+    /// Makes sure that init will do as it is told, as far as that can be known of this [`Way`]: busybox init has started the
+    /// marker, sysvinit has opened the FIFO of the new root.
     ///
     /// # Errors
     /// [`ErrorKind::InitSilent`] when `limit` passes; everything has been undone then, and init was told to re-read its
     /// old inittab.
-    pub fn arm(mut self, limit: Duration, on_event: &mut dyn FnMut(StageEvent)) -> Result<Armed> {
+    pub fn arm(mut self, way: Way, limit: Duration, on_event: &mut dyn FnMut(StageEvent)) -> Result<Armed> {
+        let ready = match way {
+            Way::Inittab => self
+                .until_reread(limit, on_event)
+                .map(|()| Request::Signal(Signal::SIGQUIT)),
+            Way::BuiltIn => Ok(Request::Signal(Signal::SIGQUIT)),
+            Way::Initctl => self.until_listening(limit).map(Request::Initctl),
+            // systemd(1), SIGTERM: "serializes its state, reexecutes itself".
+            Way::Reexec => enough_for_systemd().map(|()| Request::Signal(Signal::SIGTERM)),
+        };
+        match ready {
+            Ok(request) => Ok(Armed { pivoted: self, request }),
+            Err(error) => {
+                on_event(StageEvent::Undoing { why: error.to_string() });
+                Err(error.leaving(self.undo()))
+            }
+        }
+    }
+
+    /// Sends SIGHUP to init until the marker of the new inittab runs as its child.
+    fn until_reread(&mut self, limit: Duration, on_event: &mut dyn FnMut(StageEvent)) -> Result<()> {
         let start = Instant::now();
         let mut attempt = 0;
-        let error = loop {
+        self.told = Some(Way::Inittab);
+        loop {
             if start.elapsed() >= REPEAT * attempt {
                 attempt += 1;
-                self.hung_up = true;
-                if let Err(e) = kill(Pid::from_raw(1), Signal::SIGHUP).context(|| "send SIGHUP to init".to_owned()) {
-                    break e;
-                }
+                kill(Pid::from_raw(1), Signal::SIGHUP).context(|| "send SIGHUP to init".to_owned())?;
                 on_event(StageEvent::HupSent { attempt });
             }
             if marker().is_some() {
                 on_event(StageEvent::Armed {
                     after_ms: start.elapsed().as_millis().try_into().unwrap_or(u32::MAX),
                 });
-                return Ok(Armed { pivoted: self });
+                return Ok(());
             }
             if start.elapsed() >= limit {
-                let text = format!(
-                    "init did not re-read its inittab within {} s of SIGHUP",
-                    limit.as_secs()
-                );
-                break Error::new(ErrorKind::InitSilent, text);
+                return Err(silent("re-read its inittab", limit));
             }
             sleep(POLL);
-        };
-        on_event(StageEvent::Undoing { why: error.to_string() });
-        Err(error.leaving(self.undo()))
+        }
+    }
+
+    /// Sends SIGUSR1 to sysvinit, which opens its FIFO anew then (init(8)), in the new root. That somebody reads it proves that
+    /// init is awake and sees this root: nobody else opens it to read.
+    fn until_listening(&mut self, limit: Duration) -> Result<File> {
+        let start = Instant::now();
+        self.told = Some(Way::Initctl);
+        // Init makes it itself, if this fails.
+        let _ = mkfifo(INITCTL[0], Mode::S_IRUSR | Mode::S_IWUSR);
+        kill(Pid::from_raw(1), Signal::SIGUSR1).context(|| "send SIGUSR1 to init".to_owned())?;
+        loop {
+            let open = |path| OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path);
+            // ENXIO while nobody reads.
+            if let Some(fifo) = INITCTL.into_iter().find_map(|path| open(path).ok()) {
+                return Ok(fifo);
+            }
+            if start.elapsed() >= limit {
+                return Err(silent("open its FIFO /run/initctl", limit));
+            }
+            sleep(POLL);
+        }
     }
 }
 
+/// systemd refuses to re-execute where less than 16 MiB are free in `/run/systemd` (`RELOAD_DISK_SPACE_MIN` in its
+/// `src/core`); measured with 252: without that directory, too.
+fn enough_for_systemd() -> Result<()> {
+    const LEAST: u64 = 16 << 20;
+    let fs = statvfs("/run/systemd").context(|| "look at /run/systemd".to_owned())?;
+    #[allow(
+        clippy::useless_conversion,
+        reason = "the width of the fields differs between targets"
+    )]
+    let free = u64::from(fs.blocks_available()) * u64::from(fs.fragment_size());
+    if free >= LEAST {
+        return Ok(());
+    }
+    let text = format!("systemd needs {LEAST} free bytes in /run to hand over, and there are {free}");
+    Err(Error::new(ErrorKind::NoRoute, text))
+}
+
+fn silent(what: &str, limit: Duration) -> Error {
+    Error::new(
+        ErrorKind::InitSilent,
+        format!("init did not {what} within {} s of being told", limit.as_secs()),
+    )
+}
+
 impl Armed {
-    /// Sends SIGQUIT to init, which ends every process, this one too, and starts us as PID 1.
+    /// Makes init start us as PID 1. busybox init ends every process before that, this one too.
     ///
-    /// Does not return. Where init does not act on it for a minute, although it answered to SIGHUP just before, the signal is
+    /// Does not return. Where init does not act on it for a minute, although it answered just before, the word is
     /// repeated, and then the box is rebooted: the flash is untouched, the old firmware is whole, and a late QUIT would
     /// meet whatever an undo had put in its place (`/flasher` missing means that init halts the box).
-    pub(crate) fn fire(self) -> ! {
+    pub(crate) fn fire(mut self) -> ! {
         self.pivoted.commit();
         for _ in 0..12 {
-            if let Err(e) = kill(Pid::from_raw(1), Signal::SIGQUIT) {
-                log::error!("send SIGQUIT to init: {e}");
+            let asked = match &mut self.request {
+                Request::Signal(signal) => kill(Pid::from_raw(1), *signal).map_err(io::Error::from),
+                Request::Initctl(fifo) => fifo.write_all(&telinit_u()),
+            };
+            if let Err(e) = asked {
+                log::error!("tell init to hand over: {e}");
             }
             sleep(Duration::from_secs(5));
         }
         power::reboot()
     }
+}
+
+/// What `telinit u` writes, `struct init_request` of sysvinit's `initreq.h`: magic, command (1, change the runlevel), runlevel
+/// (`U`, start init anew), and the rest of 384 bytes.
+fn telinit_u() -> [u8; 384] {
+    let mut request = [0; 384];
+    for (place, word) in request.chunks_exact_mut(4).zip([0x0309_1969, 1, i32::from(b'U')]) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    request
+}
+
+/// Says in the RAM root who does the work, for the marker to look after.
+pub(crate) fn name_workers(root: &Path) -> io::Result<()> {
+    let parent = nix::unistd::getppid();
+    fs::write(root.join(WORKERS), format!("{} {parent}", std::process::id()))
+}
+
+/// Whether stage one and its caller were both killed, so that nobody is left to go on or to put things back.
+fn workers_are_gone() -> bool {
+    let alive = |pid: &str| {
+        let pid = pid.parse().ok();
+        pid.and_then(|pid| process(Path::new("/proc"), pid))
+            .is_some_and(|process| process.is_alive())
+    };
+    fs::read_to_string(Path::new("/").join(WORKERS)).is_ok_and(|pids| !pids.split(' ').any(alive))
 }
 
 /// The pid of the marker, when init has started it in this root.
@@ -99,11 +210,25 @@ fn is_marker(pid: u32) -> bool {
     command_line(pid).contains(MARKER_ARGUMENT)
 }
 
-/// After the way back: makes init forget our inittab and ends the marker, which would keep the RAM root busy.
+/// After the way back: makes init forget what it was told.
+pub(crate) fn disarm(way: Way, marker: Option<u32>) -> Vec<String> {
+    match way {
+        Way::Inittab => forget_inittab(marker),
+        // It opens the FIFO of the old root again.
+        Way::Initctl => kill(Pid::from_raw(1), Signal::SIGUSR1)
+            .err()
+            .map(|e| format!("send SIGUSR1 to init: {e}"))
+            .into_iter()
+            .collect(),
+        Way::BuiltIn | Way::Reexec => Vec::new(),
+    }
+}
+
+/// Makes busybox init forget our inittab and ends the marker, which would keep the RAM root busy.
 ///
 /// Init without FEATURE_KILL_REMOVED lets a process run whose line has vanished, and respawns it until it has
 /// re-read the file; so the marker is ended after the HUP had time to act, and a second HUP covers a lost one.
-pub(crate) fn disarm(marker: Option<u32>) -> Vec<String> {
+fn forget_inittab(marker: Option<u32>) -> Vec<String> {
     let mut left = Vec::new();
     for _ in 0..2 {
         if let Err(e) = kill(Pid::from_raw(1), Signal::SIGHUP) {
@@ -118,8 +243,11 @@ pub(crate) fn disarm(marker: Option<u32>) -> Vec<String> {
     left
 }
 
-/// The body of `/flasher init-marker`: shows init's parent that the new inittab is in force. Ends when the RAM root is no
+/// The body of `/flasher init-marker`: shows stage one that the new inittab is in force. Ends when the RAM root is no
 /// longer `/`.
+///
+/// Where stage one and its caller are both killed it tells init to hand over in their place: all is ready once it runs, and
+/// init starts it again when it is killed too.
 pub fn init_marker() -> ! {
     // Run by hand on a box that is not being taken over, it must not leave a file behind.
     if root_is_ram_root() {
@@ -128,6 +256,9 @@ pub fn init_marker() -> ! {
         let written = fs::write(&staged, std::process::id().to_string()).and_then(|()| fs::rename(&staged, MARKER));
         while written.is_ok() && root_is_ram_root() {
             sleep(Duration::from_secs(1));
+            if workers_are_gone() {
+                let _ = kill(Pid::from_raw(1), Signal::SIGQUIT);
+            }
         }
     }
     // Init starts us again at once; a pause keeps that from being a loop without rest.

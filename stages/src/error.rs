@@ -18,8 +18,10 @@ pub enum ErrorKind {
     AlreadyMounted,
     /// `pivot_root` cannot work here: the root is the initramfs, or a chroot (pivot_root(2), EINVAL).
     CannotPivot,
-    /// Init did not re-read its inittab in the time given.
+    /// Init did not re-read its inittab, or open its FIFO, in the time given.
     InitSilent,
+    /// No way is known by which this init starts us.
+    NoRoute,
     /// The hand-off record is damaged or of another version.
     HandOff,
     /// The caller runs threads, so that a fork without exec is not safe.

@@ -73,6 +73,13 @@ pub enum StageEvent {
         /// The device.
         device: String,
     },
+    /// UBI let go of an MTD that is to be written.
+    UbiDetached {
+        /// N of `ubiN`.
+        ubi: u32,
+        /// N of `mtdN`.
+        mtd: u32,
+    },
     /// A file system under the old root was unmounted.
     Unmounted {
         /// Where it was.
@@ -147,6 +154,7 @@ impl fmt::Display for StageEvent {
             Self::Unkillable { processes } => write!(f, "stage three: cannot be killed: {}", processes.join(", ")),
             Self::SwapOff { device } => write!(f, "stage three: swap {device} is off"),
             Self::LoopFreed { device } => write!(f, "stage three: loop device {device} is free"),
+            Self::UbiDetached { ubi, mtd } => write!(f, "stage three: ubi{ubi} detached from mtd{mtd}"),
             Self::Unmounted { mountpoint } => write!(f, "stage three: {mountpoint} unmounted"),
             Self::Busy { mountpoint, holders } => {
                 write!(f, "stage three: {mountpoint} is in use by {}", holders.join(", "))

@@ -55,6 +55,17 @@ pub enum HolderKind {
     Claimed { device: String },
 }
 
+impl Holder {
+    /// The command that ends this use, where there is one that harms nothing.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self.what {
+            HolderKind::Ubi { ubi, .. } => Some(format!("ubidetach -d {ubi}")),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {
@@ -133,6 +144,7 @@ fn scan(targets: &[MtdTarget], proc: &Path, sys: &Path, dev: &Path) -> io::Resul
     found.extend(foreign_mounts(proc, &table, &|mount| on_flash(mount)));
     if found.is_empty() {
         found.extend(wanted.indexes().iter().filter_map(|index| claimed(dev, *index)));
+        found.extend(wanted.named.iter().filter_map(|volume| in_use(dev, *volume)));
     }
     Ok(found.into_iter().map(|what| Holder { what }).collect())
 }
@@ -287,6 +299,18 @@ fn claimed(dev: &Path, index: u32) -> Option<HolderKind> {
         .read(true)
         .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
         .open(&device);
+    let busy = open.is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY));
+    busy.then(|| HolderKind::Claimed {
+        device: device.display().to_string(),
+    })
+}
+
+/// Opens a volume for writing, which fails with EBUSY while a file system is mounted from it for writing, in whatever
+/// namespace (`ubi_open_volume`, drivers/mtd/ubi/kapi.c). Nothing is written.
+fn in_use(dev: &Path, (ubi, id): (u32, u32)) -> Option<HolderKind> {
+    let device = dev.join(format!("ubi{ubi}_{id}"));
+    let is_node = fs::metadata(&device).is_ok_and(|about| about.file_type().is_char_device());
+    let open = fs::OpenOptions::new().read(true).write(is_node).open(&device);
     let busy = open.is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY));
     busy.then(|| HolderKind::Claimed {
         device: device.display().to_string(),

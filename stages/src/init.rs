@@ -6,19 +6,26 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 /// An init, as far as the way to take it over depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Init {
-    /// busybox init, with its version where the program text tells. The one with a takeover route.
+    /// busybox init.
     BusyBox {
-        /// Such as `1.35.0`.
+        /// Such as `1.35.0`, where the program text tells.
         version: Option<String>,
+        /// Whether it reads `/etc/inittab` (FEATURE_USE_INITTAB). Taken for granted where the text does not tell the
+        /// version either: then it is packed.
+        inittab: bool,
     },
     /// System V init.
     Sysvinit,
     /// systemd.
-    Systemd,
+    Systemd {
+        /// Such as `252.38`, where the program text tells.
+        version: Option<String>,
+    },
     /// OpenWrt's procd.
     Procd,
     /// runit.
@@ -36,10 +43,9 @@ pub enum Init {
 impl fmt::Display for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BusyBox { version: Some(version) } => write!(f, "busybox {version}"),
-            Self::BusyBox { version: None } => f.write_str("busybox"),
+            Self::BusyBox { version, .. } => named(f, "busybox", version),
             Self::Sysvinit => f.write_str("sysvinit"),
-            Self::Systemd => f.write_str("systemd"),
+            Self::Systemd { version } => named(f, "systemd", version),
             Self::Procd => f.write_str("procd"),
             Self::Runit => f.write_str("runit"),
             Self::S6 => f.write_str("s6"),
@@ -48,6 +54,11 @@ impl fmt::Display for Init {
             Self::Unknown(name) => f.write_str(name),
         }
     }
+}
+
+fn named(f: &mut fmt::Formatter<'_>, name: &str, version: &Option<String>) -> fmt::Result {
+    f.write_str(name)?;
+    version.as_ref().map_or(Ok(()), |version| write!(f, " {version}"))
 }
 
 /// What is known of PID 1 from outside.
@@ -63,12 +74,20 @@ struct Signs<'a> {
 #[derive(Default, PartialEq, Eq, Debug)]
 struct Text {
     busybox: Option<String>,
+    systemd: Option<String>,
+    inittab: bool,
+    initctl: bool,
     sysvinit: bool,
 }
 
-/// Looks at PID 1. Reads its program once, so it is not for a loop.
+/// Looks at PID 1. Its program is read once in the life of this process.
 #[must_use]
 pub fn detect() -> Init {
+    static SEEN: OnceLock<Init> = OnceLock::new();
+    SEEN.get_or_init(look).clone()
+}
+
+fn look() -> Init {
     let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
     let own = identity("/proc/self/exe");
     if own.is_some() && own == identity("/proc/1/exe") {
@@ -90,7 +109,11 @@ pub fn detect() -> Init {
 fn recognise(signs: &Signs<'_>) -> Init {
     let file = signs.exe.rsplit('/').next().unwrap_or_default();
     match file {
-        "systemd" => return Init::Systemd,
+        "systemd" => {
+            return Init::Systemd {
+                version: signs.text.systemd.clone(),
+            };
+        }
         "procd" => return Init::Procd,
         "runit" | "runit-init" => return Init::Runit,
         "s6-svscan" => return Init::S6,
@@ -112,6 +135,7 @@ fn recognise(signs: &Signs<'_>) -> Init {
         if is_init(called) || is_init(signs.comm) || called == "busybox" && is_init(applet) {
             return Init::BusyBox {
                 version: signs.text.busybox.clone(),
+                inittab: signs.text.inittab || signs.text.busybox.is_none(),
             };
         }
         return Init::Unknown(format!(
@@ -119,14 +143,15 @@ fn recognise(signs: &Signs<'_>) -> Init {
             if called.is_empty() { signs.comm } else { called }
         ));
     }
-    if signs.text.sysvinit {
+    if signs.text.sysvinit && signs.text.initctl {
         return Init::Sysvinit;
     }
     Init::Unknown(if signs.exe.is_empty() { signs.comm } else { signs.exe }.to_owned())
 }
 
-/// Searches a program for the version text of busybox (`BusyBox v1.35.0 (…)`) and for what sysvinit prints
-/// (`INIT: version`), in pieces that overlap, because a box has no RAM to spare.
+/// Searches a program for the version text of busybox (`BusyBox v1.35.0 (…)`) or systemd (`systemd 252.38-1 running in …`),
+/// for the file that busybox init has only with FEATURE_USE_INITTAB, and for what sysvinit prints (`INIT: version`, since
+/// 3.0 `SysV init version`) beside its FIFO; in pieces that overlap, because a box has no RAM to spare.
 fn search(mut program: impl Read) -> Text {
     const KEEP: usize = 64;
     let mut window = Vec::with_capacity(KEEP + (16 << 10));
@@ -134,24 +159,31 @@ fn search(mut program: impl Read) -> Text {
     let mut found = Text::default();
     while let Ok(n @ 1..) = program.read(&mut piece) {
         window.extend_from_slice(&piece[..n]);
-        if found.busybox.is_none() {
-            found.busybox = version_after(&window, b"BusyBox v");
-        }
-        found.sysvinit |= position(&window, b"INIT: version").is_some() || position(&window, b"sysvinit").is_some();
+        // Each word is looked for until it is found; one pass over a megabyte takes an old ARM some milliseconds.
+        let has = |word: &[u8]| positions(&window, word).next().is_some();
+        let version = |word| positions(&window, word).find_map(|at| version_at(&window[at..]));
+        found.busybox = found.busybox.or_else(|| version(b"BusyBox v"));
+        found.systemd = found.systemd.or_else(|| version(b"systemd "));
+        found.inittab = found.inittab || has(b"/etc/inittab");
+        found.initctl = found.initctl || has(b"/initctl");
+        found.sysvinit = found.sysvinit || has(b"INIT: version") || has(b"SysV init");
         window.drain(..window.len().saturating_sub(KEEP));
     }
     found
 }
 
-fn position(text: &[u8], word: &[u8]) -> Option<usize> {
-    text.windows(word.len()).position(|window| window == word)
+/// Where `word` ends, each time it occurs.
+fn positions<'a>(text: &'a [u8], word: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    text.windows(word.len())
+        .enumerate()
+        .filter(move |(_, window)| window.first() == word.first() && *window == word)
+        .map(|(at, window)| at + window.len())
 }
 
-/// The digits and dots behind `word`, when something else follows them: otherwise the window may have cut them.
-fn version_after(text: &[u8], word: &[u8]) -> Option<String> {
-    let rest = &text[position(text, word)? + word.len()..];
-    let end = rest.iter().position(|&byte| !(byte.is_ascii_digit() || byte == b'.'))?;
-    (end > 0).then(|| String::from_utf8_lossy(&rest[..end]).into_owned())
+/// The digits and dots that `text` begins with, when something else follows them: otherwise the window may have cut them.
+fn version_at(text: &[u8]) -> Option<String> {
+    let end = text.iter().position(|&byte| !(byte.is_ascii_digit() || byte == b'.'))?;
+    (end > 0).then(|| String::from_utf8_lossy(&text[..end]).into_owned())
 }
 
 #[cfg(test)]
@@ -165,7 +197,8 @@ mod tests {
             command_line,
             text: Text {
                 busybox: busybox.map(str::to_owned),
-                sysvinit: false,
+                inittab: true,
+                ..Text::default()
             },
         })
     }
@@ -174,6 +207,7 @@ mod tests {
     fn busybox_is_init_under_every_name_and_only_then() {
         let init = Init::BusyBox {
             version: Some("1.24.2".into()),
+            inittab: true,
         };
         assert_eq!(see("/bin/busybox", "init", "init", Some("1.24.2")), init);
         assert_eq!(see("/sbin/init", "init", "/sbin/init", Some("1.24.2")), init);
@@ -189,10 +223,31 @@ mod tests {
     }
 
     #[test]
+    fn busybox_without_inittab_is_told_apart_and_a_packed_one_is_given_the_benefit() {
+        let see = |text| {
+            recognise(&Signs {
+                exe: "/bin/busybox",
+                comm: "init",
+                command_line: "init",
+                text,
+            })
+        };
+        let version = || Some("1.20.2".to_owned());
+        let text = |busybox| Text {
+            busybox,
+            ..Text::default()
+        };
+        let init = |version, inittab| Init::BusyBox { version, inittab };
+        assert_eq!(see(text(version())), init(version(), false));
+        assert_eq!(see(text(None)), init(None, true));
+        assert_eq!(init(version(), true).to_string(), "busybox 1.20.2");
+    }
+
+    #[test]
     fn others_are_known_by_their_file() {
         assert_eq!(
             see("/usr/lib/systemd/systemd", "systemd", "/sbin/init", None),
-            Init::Systemd
+            Init::Systemd { version: None }
         );
         assert_eq!(see("/sbin/procd", "procd", "/sbin/procd", None), Init::Procd);
         assert_eq!(see("/bin/s6-svscan", "s6-svscan", "s6-svscan", None), Init::S6);
@@ -218,12 +273,15 @@ mod tests {
         program.extend_from_slice(b"BusyBox v1.35.0 (Debian 1:1.35.0-4)\0more");
         assert_eq!(search(Dribble(program)).busybox.as_deref(), Some("1.35.0"));
         assert_eq!(
-            search(Dribble(b"x INIT: version %s booting".to_vec())),
+            search(Dribble(b"x INIT: version %s booting\0/dev/initctl\0".to_vec())),
             Text {
-                busybox: None,
-                sysvinit: true
+                initctl: true,
+                sysvinit: true,
+                ..Text::default()
             }
         );
+        let text = b"systemd units\0systemd 252.38-1~deb12u1 running in %ssystem mode".to_vec();
+        assert_eq!(search(Dribble(text)).systemd.as_deref(), Some("252.38"));
         assert_eq!(search(Dribble(b"BusyBox v".to_vec())), Text::default());
     }
 }

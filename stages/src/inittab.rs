@@ -11,29 +11,39 @@
 //!   tmpfs read-only and take `/proc` away (FACTS.md §1).
 //! - `sysinit` goes: it is never run again. `ctrlaltdel` goes: its command is not in the RAM root.
 //! - what is no valid line goes: init would only complain about it.
+//! - a line of more than 255 bytes goes where its tail would be one of those: init up to 1.13 reads with `fgets` into 256
+//!   bytes, so the tail is a line of its own to it.
 #![forbid(unsafe_code)]
 
 /// Our restart line. One path without arguments: up to 1.9 init executes the text as it is (FACTS.md §1). `console`
 /// makes init open `/dev/console` of the new root instead of keeping descriptors that hold the old one.
 pub const RESTART: &str = "console::restart:/flasher";
 
-/// The line whose process proves that init has re-read the file.
-pub const MARKER: &str = "::respawn:/flasher init-marker";
+/// The same for a box whose console cannot be opened (no `console=` of the kernel, a driver that is gone): where init cannot
+/// open the terminal of the restart line it halts the box. Stage two looks for a console of its own.
+pub const RESTART_BLIND: &str = "null::restart:/flasher";
 
-/// The inittab for the RAM root, from the one in use (`None` where init runs on its built-in default).
+/// The line whose process proves that init has re-read the file. On `/dev/null`, because up to 1.4 an empty id means the
+/// console that init found at its start, such as `/dev/ttyS1`, and a RAM root with a `/dev` of its own may not have that.
+pub const MARKER: &str = "null::respawn:/flasher init-marker";
+
+/// What init up to 1.13 reads at a time.
+const PIECE: usize = 255;
+
+/// The inittab for the RAM root, from the one in use (`None` where init runs on its built-in default). `console` says
+/// whether the console can be opened.
 ///
-/// Our lines come first: early init reads with `fgets` into 256 bytes, so the tail of a longer line is a line of its
-/// own to it, and might look like a restart line.
+/// Our lines come first, because only the first restart line counts.
 #[must_use]
-pub fn rewrite(old: Option<&[u8]>) -> Vec<u8> {
+pub fn rewrite(old: Option<&[u8]>, console: bool) -> Vec<u8> {
     let mut new = Vec::new();
-    for line in [RESTART, MARKER] {
+    for line in [if console { RESTART } else { RESTART_BLIND }, MARKER] {
         new.extend_from_slice(line.as_bytes());
         new.push(b'\n');
     }
     for line in old.unwrap_or_default().split(|&byte| byte == b'\n') {
-        if keep(line) {
-            // Verbatim, blanks and all: init matches old and new entries by the text of their command.
+        // Verbatim, blanks and all: init matches old and new entries by the text of their command.
+        if Some(true) == kept(line) && line.chunks(PIECE).all(|piece| kept(piece) != Some(false)) {
             new.extend_from_slice(line);
             new.push(b'\n');
         }
@@ -41,20 +51,16 @@ pub fn rewrite(old: Option<&[u8]>) -> Vec<u8> {
     new
 }
 
-fn keep(line: &[u8]) -> bool {
+/// Whether a line stays; `None` when it is none.
+fn kept(line: &[u8]) -> Option<bool> {
     // A NUL ends the line for init's C strings, and what lies behind it is not seen.
     if line.contains(&0) || line.trim_ascii_start().starts_with(b"#") {
-        return false;
+        return None;
     }
     let mut fields = line.splitn(4, |&byte| byte == b':');
-    let (Some(_id), Some(_runlevels), Some(action), Some(process)) =
-        (fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return false;
-    };
+    let (_id, _runlevels, action, process) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let action = action.trim_ascii();
-    let process = process.trim_ascii();
-    !process.is_empty() && [&b"respawn"[..], b"askfirst", b"once", b"wait"].contains(&action)
+    (!process.trim_ascii().is_empty()).then(|| [&b"respawn"[..], b"askfirst", b"once", b"wait"].contains(&action))
 }
 
 #[cfg(test)]
@@ -62,10 +68,10 @@ mod tests {
     use super::*;
 
     fn text(old: &str) -> String {
-        String::from_utf8(rewrite(Some(old.as_bytes()))).expect("text")
+        String::from_utf8(rewrite(Some(old.as_bytes()), true)).expect("text")
     }
 
-    const OURS: &str = "console::restart:/flasher\n::respawn:/flasher init-marker\n";
+    const OURS: &str = "console::restart:/flasher\nnull::respawn:/flasher init-marker\n";
 
     /// The example of busybox 1.35 (`examples/inittab`), shortened.
     #[test]
@@ -81,8 +87,8 @@ mod tests {
 
     #[test]
     fn without_an_inittab_there_are_our_two_lines() {
-        assert_eq!(rewrite(None), OURS.as_bytes());
-        assert_eq!(rewrite(Some(b"")), OURS.as_bytes());
+        assert_eq!(rewrite(None, true), OURS.as_bytes());
+        assert_eq!(rewrite(Some(b""), true), OURS.as_bytes());
     }
 
     #[test]
@@ -106,21 +112,40 @@ mod tests {
         ] {
             assert_eq!(text(broken), OURS, "{broken}");
         }
-        assert_eq!(rewrite(Some(b"::respawn:/a\0::restart:/b\n")), OURS.as_bytes());
+        assert_eq!(rewrite(Some(b"::respawn:/a\0::restart:/b\n"), true), OURS.as_bytes());
     }
 
     #[test]
     fn a_long_line_is_kept_byte_for_byte_and_bytes_that_are_no_text_do_not_matter() {
         let mut long = b"::respawn:/bin/x ".to_vec();
         long.extend(std::iter::repeat_n(0xe9, 5000));
-        let new = rewrite(Some(&long));
+        let new = rewrite(Some(&long), true);
         assert!(new.windows(long.len()).any(|window| window == long));
         assert!(new.starts_with(OURS.as_bytes()));
     }
 
+    /// Init of busybox 1.9 sees the last 20 bytes of the first line as a line of its own.
+    #[test]
+    fn a_long_line_whose_tail_is_a_restart_or_shutdown_line_goes() {
+        for tail in ["::restart:/sbin/init", "::shutdown:/bin/x -a", "::sysinit:/etc/rc.sh"] {
+            let long = format!("::respawn:/bin/{}{tail}", "x".repeat(PIECE - 15));
+            assert_eq!(long.find(tail), Some(PIECE));
+            assert_eq!(text(&format!("{long}\n::once:/y\n")), format!("{OURS}::once:/y\n"));
+        }
+        // Within a piece it is a part of the command.
+        let long = format!("::respawn:/bin/x ::restart:/sbin/init {}", "x".repeat(PIECE));
+        assert_eq!(text(&long), format!("{OURS}{long}\n"));
+    }
+
+    #[test]
+    fn without_a_console_nothing_asks_for_one() {
+        let blind = rewrite(None, false);
+        assert_eq!(blind, b"null::restart:/flasher\nnull::respawn:/flasher init-marker\n");
+    }
+
     #[test]
     fn rewriting_twice_gives_one_restart_line() {
-        let twice = rewrite(Some(&rewrite(Some(b"::restart:/sbin/init\n"))));
+        let twice = rewrite(Some(&rewrite(Some(b"::restart:/sbin/init\n"), true)), true);
         let lines = String::from_utf8(twice).expect("text");
         assert_eq!(lines.matches(":restart:").count(), 1);
     }

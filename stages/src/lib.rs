@@ -43,6 +43,7 @@ mod say;
 pub mod signals;
 mod sys;
 mod takeover;
+mod ubi;
 mod wake;
 pub mod watchdog;
 
@@ -61,6 +62,6 @@ pub use populate::{DeviceNode, Populate, Populated};
 pub use prepare::{PreparedRoot, prepare};
 pub use proof::{MtdTarget, Unheld, prove_unheld_in_place};
 pub use ramroot::RamRoot;
-pub use route::{Refusal, takeover_route};
+pub use route::{Refusal, Way, takeover_route, way};
 pub use takeover::{Limits, take_over, take_over_with};
 pub use wake::{Wakeup, wake};

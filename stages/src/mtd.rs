@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 use crate::proof::MtdTarget;
+use crate::ubi;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Block major of mtdblock and, as `s_dev`, of file systems mounted straight from an MTD (`get_tree_mtd`).
 pub(crate) const BLOCK_MAJOR: u32 = 31;
@@ -16,6 +17,10 @@ pub(crate) struct Wanted {
     names: Vec<String>,
     /// UBI devices attached to one of them.
     pub(crate) ubi: Vec<(u32, u32)>,
+    /// UBI volumes: targets, and those of the devices above.
+    volumes: Vec<ubi::Volume>,
+    /// The targets among them.
+    pub(crate) named: Vec<(u32, u32)>,
 }
 
 impl Wanted {
@@ -23,6 +28,7 @@ impl Wanted {
     pub(crate) fn new(targets: &[MtdTarget], proc: &Path, sys: &Path) -> Self {
         let mut indexes: Vec<u32> = targets
             .iter()
+            .filter(|t| t.volume.is_none())
             .flat_map(|t| std::iter::once(t.index).chain(t.overlaps.iter().copied()))
             .collect();
         indexes.sort_unstable();
@@ -32,12 +38,21 @@ impl Wanted {
             .filter(|(index, _)| indexes.contains(index))
             .map(|(_, name)| name)
             .collect();
-        names.extend(targets.iter().map(|t| t.name.clone()));
-        let ubi = ubi_devices(sys)
+        names.extend(targets.iter().filter(|t| t.volume.is_none()).map(|t| t.name.clone()));
+        let ubi: Vec<_> = ubi::devices(sys)
             .into_iter()
             .filter(|(_, mtd)| indexes.contains(mtd))
             .collect();
-        Self { indexes, names, ubi }
+        let named: Vec<_> = targets.iter().filter_map(|t| t.volume).collect();
+        let mut volumes = ubi::volumes(sys);
+        volumes.retain(|volume| named.contains(&volume.id) || ubi.iter().any(|&(device, _)| device == volume.id.0));
+        Self {
+            indexes,
+            names,
+            ubi,
+            volumes,
+            named,
+        }
     }
 
     /// The partition numbers, ascending.
@@ -48,17 +63,20 @@ impl Wanted {
     /// Whether a block device or a file system's device number is one of them.
     pub(crate) fn has_block(&self, device: (u32, u32)) -> bool {
         device.0 == BLOCK_MAJOR && self.indexes.contains(&device.1)
+            || self.volumes.iter().any(|volume| volume.block == Some(device))
     }
 
     /// Whether a character device is one of them.
     pub(crate) fn has_char(&self, device: (u32, u32)) -> bool {
         device.0 == CHAR_MAJOR && self.indexes.contains(&(device.1 / 2))
+            || self.volumes.iter().any(|volume| volume.node == Some(device))
     }
 
     /// Whether a mount source, swap or loop backing file names one of them.
     ///
     /// Forms: `/dev/mtdblock3`, `mtdblock3`, `/dev/mtdblock/3`, `mtd3`, `mtd:NAME` (`fs/super.c`, `drivers/mtd/mtdsuper.c`) and of
-    /// UBI `ubi0:volume`, `ubi0_1`, `/dev/ubi0_1`, `/dev/ubiblock0_1`.
+    /// UBI `ubi0:volume`, `ubi0!volume`, `ubi:volume`, `ubi0_1`, `/dev/ubi0_1` (`open_ubi` in fs/ubifs/super.c),
+    /// `/dev/ubiblock0_1`.
     pub(crate) fn has_source(&self, source: &str) -> bool {
         if let Some(name) = source.strip_prefix("mtd:") {
             return self.names.iter().any(|known| known == name);
@@ -75,9 +93,16 @@ impl Wanted {
             return false;
         };
         let digits = volume.find(|c: char| !c.is_ascii_digit()).unwrap_or(volume.len());
-        volume[..digits]
-            .parse::<u32>()
-            .is_ok_and(|ubi| self.ubi.iter().any(|&(device, _)| device == ubi))
+        let (device, rest) = volume.split_at(digits);
+        // `ubi:volume` is one of ubi0.
+        let Ok(device) = (if device.is_empty() { "0" } else { device }).parse::<u32>() else {
+            return false;
+        };
+        self.ubi.iter().any(|&(ubi, _)| ubi == device) && (digits > 0 || rest.starts_with([':', '!']))
+            || self
+                .volumes
+                .iter()
+                .any(|volume| volume.id.0 == device && volume.is_called(rest))
     }
 }
 
@@ -90,18 +115,6 @@ fn parse_proc_mtd(table: &str) -> impl Iterator<Item = (u32, String)> + '_ {
     })
 }
 
-/// Each attached UBI device with the number of its MTD.
-fn ubi_devices(sys: &Path) -> Vec<(u32, u32)> {
-    let Ok(entries) = fs::read_dir(sys.join("class/ubi")) else {
-        return Vec::new();
-    };
-    let attached = |path: PathBuf| {
-        let ubi = path.file_name()?.to_str()?.strip_prefix("ubi")?.parse().ok()?;
-        Some((ubi, fs::read_to_string(path.join("mtd_num")).ok()?.trim().parse().ok()?))
-    };
-    entries.flatten().filter_map(|entry| attached(entry.path())).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +124,13 @@ mod tests {
             indexes: vec![2, 5],
             names: vec!["RootFS1".into(), "NAS Config".into()],
             ubi: vec![(0, 5)],
+            volumes: vec![ubi::Volume {
+                id: (3, 1),
+                name: "rootfs".into(),
+                node: Some((252, 9)),
+                block: Some((254, 8)),
+            }],
+            named: vec![(3, 1)],
         }
     }
 
@@ -127,6 +147,12 @@ mod tests {
             "/dev/ubi0_1",
             "ubi0",
             "/dev/ubiblock0_0",
+            "ubi:any",
+            "ubi3:rootfs",
+            "ubi3!rootfs",
+            "ubi3_1",
+            "/dev/ubi3_1",
+            "/dev/ubiblock3_1",
         ] {
             assert!(w.has_source(yes), "{yes}");
         }
@@ -135,6 +161,10 @@ mod tests {
             "mtd3",
             "mtd:Kernel",
             "ubi1:rootfs",
+            "ubi3",
+            "ubi3:kernel",
+            "ubi3_11",
+            "ubi",
             "/dev/sda2",
             "ubifs",
             "",
@@ -150,6 +180,8 @@ mod tests {
     fn numbers_are_matched_by_kind() {
         let w = wanted();
         assert!(w.has_block((31, 2)) && !w.has_block((31, 4)) && !w.has_block((8, 2)));
+        assert!(w.has_block((254, 8)) && !w.has_block((254, 9)));
+        assert!(w.has_char((252, 9)) && !w.has_char((252, 8)));
         assert!(w.has_char((90, 4)) && w.has_char((90, 5)) && w.has_char((90, 11)) && !w.has_char((90, 6)));
     }
 

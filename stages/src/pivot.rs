@@ -3,9 +3,11 @@
 
 use crate::arm;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::init;
 use crate::mounts::{Mount, make_private, mounts, move_mount};
 use crate::populate::Populated;
 use crate::ramroot::RamRoot;
+use crate::route::{Way, way};
 use nix::unistd::pivot_root;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +22,8 @@ const CARRIED: [&str; 3] = ["/proc", "/sys", "/dev"];
 pub struct Pivoted {
     root: Option<RamRoot>,
     moved: Vec<&'static str>,
-    /// Init was told to re-read its inittab, and must be told again after the way back.
-    pub(crate) hung_up: bool,
+    /// Init was told of the new root in this way, and must be told again after the way back.
+    pub(crate) told: Option<Way>,
 }
 
 impl Populated {
@@ -39,7 +41,7 @@ impl Populated {
             Ok(moved) => Ok(Pivoted {
                 root: Some(root),
                 moved,
-                hung_up: false,
+                told: None,
             }),
             Err(e) => Err(e.leaving(root.remove())),
         }
@@ -64,7 +66,7 @@ impl Pivoted {
         Self {
             root: Some(RamRoot::adopt(mountpoint)),
             moved,
-            hung_up: true,
+            told: way(&init::detect()).ok(),
         }
     }
 
@@ -82,8 +84,8 @@ impl Pivoted {
         let marker = arm::marker();
         let mut left = switch_back(root.path(), &self.moved);
         if left.is_empty() {
-            if self.hung_up {
-                left.extend(arm::disarm(marker));
+            if let Some(way) = self.told {
+                left.extend(arm::disarm(way, marker));
             }
             left.extend(root.remove());
         } else {
@@ -137,7 +139,7 @@ fn enter(table: &[Mount], moved: &mut Vec<&'static str>) -> Result<()> {
 
 /// Where `/dev` is no mount of its own it is part of the old root and stays with it: the RAM root has nodes of its own. A
 /// `/dev` that is bound from a disk or flash would keep that busy, so only file systems without a device go.
-fn can_be_carried(table: &[Mount], path: &Path) -> bool {
+pub(crate) fn can_be_carried(table: &[Mount], path: &Path) -> bool {
     let top = table.iter().rev().find(|mount| mount.mountpoint == path);
     top.is_some_and(|mount| mount.device.0 == 0 && mount.fs != "ubifs")
 }

@@ -4,11 +4,13 @@
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::handoff::HandOff;
 use crate::inittab;
+use crate::mounts::mounts;
+use crate::pivot::can_be_carried;
 use crate::ramroot::RamRoot;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 /// A node to make under `/dev` of the RAM root.
@@ -85,7 +87,25 @@ const STANDARD: [(&str, u32, u32); 9] = [
     ("watchdog", 10, 130),
 ];
 
-const DIRECTORIES: [&str; 8] = ["bin", "dev", "etc", "oldroot", "proc", "sbin", "sys", "tmp"];
+/// sysvinit has its FIFO in `/run`, and systemd looks at `/run/systemd` before it re-executes.
+const DIRECTORIES: [&str; 11] = [
+    "bin",
+    "dev",
+    "etc",
+    "lib/systemd",
+    "oldroot",
+    "proc",
+    "run/systemd",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr/lib/systemd",
+];
+
+/// What init executes when it starts anew. Up to 1.18 busybox init may run its old restart action, `/sbin/init`, whatever the
+/// new inittab says (LAB.md, 2), and sysvinit was started by that path. systemd has its own built in, before and after
+/// the merge of `/usr`, and stops for ever where it is missing (measured with 252).
+const INITS: [&str; 3] = ["sbin/init", "lib/systemd/systemd", "usr/lib/systemd/systemd"];
 
 impl RamRoot {
     /// Fills it. On an error it is unmounted again.
@@ -99,8 +119,9 @@ impl RamRoot {
             fs::create_dir_all(&path).context(|| format!("make {}", path.display()))?;
         }
         install(Path::new("/proc/self/exe"), &root.join("flasher"))?;
-        // Up to 1.18 init may run its old restart action, `/sbin/init`, whatever the new inittab says (LAB.md, 2).
-        link(&root.join("flasher"), &root.join("sbin/init"))?;
+        for init in INITS {
+            link(&root.join("flasher"), &root.join(init))?;
+        }
         for (name, major, minor) in STANDARD {
             node(
                 root,
@@ -115,7 +136,8 @@ impl RamRoot {
         for wanted in content.device_nodes {
             node(root, wanted)?;
         }
-        write(&root.join("etc/inittab"), &inittab::rewrite(old_inittab()?.as_deref()))?;
+        let inittab = inittab::rewrite(old_inittab()?.as_deref(), console_opens(root));
+        write(&root.join("etc/inittab"), &inittab)?;
         if let Some(busybox) = content.rescue_shell {
             install(busybox, &root.join("bin/busybox"))?;
             for (name, target) in [("sh", "busybox"), ("flasher", "/flasher")] {
@@ -125,6 +147,19 @@ impl RamRoot {
         content.handoff.store(root)?;
         Ok(Populated { root: self })
     }
+}
+
+/// Whether init will be able to open `/dev/console` of the RAM root, whichever that will be. As init does it, without
+/// waiting for a modem.
+fn console_opens(root: &Path) -> bool {
+    let carried = mounts().is_ok_and(|table| can_be_carried(&table, Path::new("/dev")));
+    let dev = if carried { Path::new("/") } else { root };
+    fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(nix::libc::O_NOCTTY | nix::libc::O_NONBLOCK)
+        .open(dev.join("dev/console"))
+        .is_ok()
 }
 
 /// The inittab in use. That there is none is no error: init has a default.

@@ -7,10 +7,13 @@ use crate::holders::{Holder, HolderKind, holders};
 /// A partition that is going to be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MtdTarget {
-    /// The N of `mtdN`.
+    /// The N of `mtdN`; of a volume, a number of the caller's that no MTD has.
     pub index: u32,
-    /// Its name as in `/proc/mtd`.
+    /// Its name as in `/proc/mtd`, or the name of the volume.
     pub name: String,
+    /// N and M of `ubiN_M`, where it is a UBI volume. Then only that volume is going to be changed, through UBI, and what
+    /// else lies on the same MTD does not matter.
+    pub volume: Option<(u32, u32)>,
     /// Other partitions that share flash bytes with it: parents, children, overlapping windows.
     pub overlaps: Vec<u32>,
 }

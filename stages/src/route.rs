@@ -9,6 +9,37 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// How init is made to start us as PID 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// busybox init re-reads its inittab on SIGHUP, and executes the restart line on SIGQUIT.
+    Inittab,
+    /// busybox init without FEATURE_USE_INITTAB: SIGQUIT executes the built-in restart action `init`, which it finds as
+    /// `/sbin/init` of the RAM root.
+    BuiltIn,
+    /// sysvinit executes the path it was started by, `/sbin/init`, when its FIFO says so (`telinit u`).
+    Initctl,
+    /// systemd executes the path of its own program, which is ours in the RAM root, on SIGTERM.
+    ///
+    /// Not `systemctl soft-reboot` (254 and later): that leaves the old root by a lazy unmount (`MNT_DETACH` in
+    /// `switch-root.c`), which can hide a file system that is in use, and needs 254.
+    Reexec,
+}
+
+/// The way for an init.
+///
+/// # Errors
+/// [`Refusal::Init`] for those that keep being PID 1 until the machine goes down.
+pub fn way(init: &Init) -> Result<Way, Refusal> {
+    match init {
+        Init::BusyBox { inittab: true, .. } => Ok(Way::Inittab),
+        Init::BusyBox { inittab: false, .. } => Ok(Way::BuiltIn),
+        Init::Sysvinit => Ok(Way::Initctl),
+        Init::Systemd { .. } => Ok(Way::Reexec),
+        other => Err(Refusal::Init(other.clone())),
+    }
+}
+
 /// Why a takeover is refused. `Display` is the reason, [`Refusal::remedy`] the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -29,7 +60,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Init(init) => write!(f, "the takeover needs busybox init as PID 1, and here it is {init}"),
+            Self::Init(init) => write!(
+                f,
+                "the takeover needs busybox init, sysvinit or systemd as PID 1, and here it is {init}"
+            ),
             Self::Initramfs => f.write_str("the root file system is the initramfs, which cannot be pivoted away"),
             Self::Container => f.write_str("this runs in a container, not on the machine itself"),
             Self::Chroot => f.write_str("this runs in a chroot: init has another root"),
@@ -100,9 +134,7 @@ fn decide(facts: &Facts) -> Result<(), Refusal> {
         Some(root) if root.fs == "rootfs" || root.id == root.parent => return Err(Refusal::Initramfs),
         Some(_) => {}
     }
-    if !matches!(facts.init, Init::BusyBox { .. }) {
-        return Err(Refusal::Init(facts.init.clone()));
-    }
+    way(&facts.init)?;
     if facts.tmpfs { Ok(()) } else { Err(Refusal::NoTmpfs) }
 }
 
@@ -120,7 +152,10 @@ mod tests {
             source: "/dev/root".into(),
         };
         Facts {
-            init: Init::BusyBox { version: None },
+            init: Init::BusyBox {
+                version: None,
+                inittab: true,
+            },
             root: Some(root),
             confined: false,
             same_root_as_init: true,
@@ -134,15 +169,34 @@ mod tests {
     }
 
     #[test]
+    fn each_init_has_its_way_or_is_refused_by_name() {
+        let busybox = |inittab| Init::BusyBox { version: None, inittab };
+        assert_eq!(way(&busybox(true)), Ok(Way::Inittab));
+        assert_eq!(way(&busybox(false)), Ok(Way::BuiltIn));
+        assert_eq!(way(&Init::Sysvinit), Ok(Way::Initctl));
+        assert_eq!(way(&Init::Systemd { version: None }), Ok(Way::Reexec));
+        for other in [
+            Init::Procd,
+            Init::Runit,
+            Init::S6,
+            Init::OpenrcInit,
+            Init::Unknown("busybox sh".into()),
+        ] {
+            let refusal = way(&other).expect_err("refused");
+            assert!(refusal.to_string().ends_with(&other.to_string()), "{refusal}");
+        }
+    }
+
+    #[test]
     fn each_obstacle_has_its_own_refusal() {
         let mut facts = nas();
         facts.tmpfs = false;
         assert_eq!(decide(&facts), Err(Refusal::NoTmpfs));
-        facts.init = Init::Systemd;
+        facts.init = Init::Procd;
         let refusal = decide(&facts).expect_err("refused");
         assert_eq!(
             refusal.to_string(),
-            "the takeover needs busybox init as PID 1, and here it is systemd"
+            "the takeover needs busybox init, sysvinit or systemd as PID 1, and here it is procd"
         );
         facts.root.as_mut().expect("set").fs = "rootfs".into();
         assert_eq!(decide(&facts), Err(Refusal::Initramfs));

@@ -6,15 +6,17 @@
 //! init to hand over, because the hand-over ends every process, sshd too.
 #![forbid(unsafe_code)]
 
-use crate::arm::Armed;
+use crate::arm::{self, Armed};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::StageEvent;
+use crate::init;
 use crate::memory;
 use crate::mounts::{mounts, root_is_ram_root};
 use crate::pivot::Pivoted;
 use crate::populate::Populated;
 use crate::process::single_threaded;
 use crate::ramroot::RamRoot;
+use crate::route::{self, Way};
 use crate::signals;
 use crate::sys::{self, Forked};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -68,6 +70,7 @@ enum Report {
 ///
 /// # Errors
 /// The failed step. The system is as it was, except for [`Error::left_behind`], and the RAM root is gone.
+/// [`ErrorKind::NoRoute`] when no way is known for this init, before anything is touched.
 /// [`ErrorKind::Threads`] when the process has more than one thread: fork without exec is only sound with one.
 pub fn take_over(root: Populated, on_event: &mut dyn FnMut(StageEvent)) -> Result<()> {
     take_over_with(root, Limits::default(), on_event)
@@ -84,11 +87,12 @@ pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(
             "stage one must be started while no other thread runs",
         ));
     }
+    let way = route::way(&init::detect()).map_err(|refusal| Error::new(ErrorKind::NoRoute, refusal.to_string()))?;
     let (reader, writer) = pipe().context(|| "make a pipe".to_owned())?;
     match sys::fork().context(|| "fork stage one".to_owned())? {
         Forked::Child => {
             drop(reader);
-            child(root, writer, limits)
+            child(root, way, writer, limits)
         }
         Forked::Parent(pid) => {
             drop(writer);
@@ -135,7 +139,7 @@ fn reap(pid: u32) {
 }
 
 /// Everything from here on runs in the child, which never returns into the caller's code.
-fn child(root: Populated, writer: OwnedFd, limits: Limits) -> ! {
+fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
     detach_from_caller();
     let mut reporter = Reporter {
         pipe: File::from(writer),
@@ -149,7 +153,7 @@ fn child(root: Populated, writer: OwnedFd, limits: Limits) -> ! {
     }
     let armed = nonblocking
         .context(|| "set up the pipe".to_owned())
-        .and_then(|_| stage_one(root, limits, &mut reporter));
+        .and_then(|_| stage_one(root, way, limits, &mut reporter));
     match armed {
         Ok(armed) => {
             reporter.last(&Report::Done);
@@ -166,10 +170,11 @@ fn child(root: Populated, writer: OwnedFd, limits: Limits) -> ! {
     }
 }
 
-fn stage_one(root: Populated, limits: Limits, reporter: &mut Reporter) -> Result<Armed> {
+fn stage_one(root: Populated, way: Way, limits: Limits, reporter: &mut Reporter) -> Result<Armed> {
+    arm::name_workers(root.path()).context(|| "name stage one in the RAM root".to_owned())?;
     let pivoted = root.pivot()?;
     reporter.event(StageEvent::Pivoted { moved: pivoted.moved() });
-    let armed = pivoted.arm(limits.arm, &mut |event| reporter.event(event))?;
+    let armed = pivoted.arm(way, limits.arm, &mut |event| reporter.event(event))?;
     reporter.event(StageEvent::HandingOver);
     Ok(armed)
 }

@@ -331,3 +331,47 @@ impl Drop for Freezer {
         }
     }
 }
+
+/// A root as OpenWrt and others have it: a read-only lower file system, a writable one over it, both mounted below as well.
+#[test]
+fn s13_an_overlay_root_is_unmounted_with_what_lies_under_it() {
+    let setup = "mkdir $PWD/l && rom=$PWD/l && mount -t tmpfs rom $rom && cp -a bin sbin etc box $rom/ && \
+                 mkdir $rom/dev $rom/proc $rom/sys $rom/run $rom/tmp $rom/mnt $rom/rom $rom/overlay $rom/old && \
+                 mount -o remount,ro $rom && up=$PWD/u && mkdir $up && mount -t tmpfs overlayfs $up && \
+                 mkdir $up/upper $up/work && new=$PWD/n && mkdir $new && \
+                 mount -t overlay overlay -o lowerdir=$rom,upperdir=$up/upper,workdir=$up/work $new && \
+                 mount --move dev $new/dev && mount --move proc $new/proc && mount --move sys $new/sys && \
+                 mount --move run $new/run && mount --move $rom $new/rom && mount --move $up $new/overlay && \
+                 rmdir $rom $up && cd $new";
+    let mut the_box = LittleBox::of(&common::Kind {
+        setup,
+        ..common::Kind::default()
+    });
+    assert!(
+        the_box.mounts().iter().any(|line| line.starts_with("/ overlay")),
+        "{:?}",
+        the_box.mounts()
+    );
+    assert!(the_box.apply(&[]).status.success());
+    in_order(
+        &the_box.until("work done, proof given: true"),
+        &["/oldroot/overlay unmounted", "/oldroot unmounted", "proved gone"],
+    );
+    the_box.reboots();
+}
+
+/// What told the old init to halt, to power off, to reboot or to start anew means nothing to PID 1 now.
+#[test]
+fn s14_signals_to_pid_one_make_no_difference() {
+    let mut the_box = LittleBox::start();
+    assert!(the_box.apply(&["pause_ms=1500", "grace_ms=50"]).status.success());
+    the_box.until("pid one: up");
+    for signal in [
+        "-HUP", "-INT", "-QUIT", "-USR1", "-PIPE", "-USR2", "-TERM", "-TSTP", "-PWR", "-ALRM",
+    ] {
+        let output = the_box.run(&[], &["/oldroot/bin/busybox", "kill", signal, "1"]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}

@@ -53,7 +53,7 @@ impl Firmware {
         Parts {
             kind: self.kind,
             kernel: self.pack_kernel(&made.join("kernel"), dir.path()),
-            rootfs: self.pack_rootfs(&made.join("root"), dir.path()),
+            rootfs: self.pack_rootfs(dir.path()),
         }
     }
 
@@ -95,10 +95,9 @@ impl Firmware {
         read(&uimage)
     }
 
-    fn pack_rootfs(&self, base: &Path, dir: &Path) -> Vec<u8> {
-        let root = dir.join("root");
-        let squashfs = dir.join("rootfs.squashfs");
-        run(command("cp").args(["-a", text(base), text(&root)]));
+    /// The files of its root, in a directory that is made.
+    pub fn tree(&self, root: &Path) {
+        run(command("cp").args(["-a", text(&made(self.kind).join("root")), text(root)]));
         let inittab = root.join("etc/inittab");
         let lines = String::from_utf8_lossy(&read(&inittab))
             .replace("::restart:/sbin/init", &format!("::restart:{}", self.restart));
@@ -116,6 +115,12 @@ impl Firmware {
             write(&to, &read(from));
             std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755)).expect("a mode on a file of ours");
         }
+    }
+
+    fn pack_rootfs(&self, dir: &Path) -> Vec<u8> {
+        let root = dir.join("root");
+        let squashfs = dir.join("rootfs.squashfs");
+        self.tree(&root);
         run(command("mksquashfs")
             .args([
                 text(&root),
@@ -201,15 +206,21 @@ impl Rescue {
     pub fn pack(kind: Kind, files: &[(&str, &[u8])]) -> Self {
         const INIT: &[u8] = b"#!/bin/sh\nmount -t proc proc /proc\nmount -t sysfs sysfs /sys\n\
             mount -t tmpfs tmpfs /run\necho LAB-RESCUE\nexec /bin/sh -i\n";
+        let files: Vec<_> = files.iter().copied().chain([("init", INIT)]).collect();
+        Rescue::pack_with_init(kind, &files)
+    }
+
+    /// The programs of a firmware, with these files in its root, `init` among them.
+    pub fn pack_with_init(kind: Kind, files: &[(&str, &[u8])]) -> Self {
         let dir = scratch();
         let (root, disk) = (dir.path().join("root"), dir.path().join("disk"));
         run(command("cp").args(["-a", text(&made(kind).join("root")), text(&root)]));
-        for (name, content) in files.iter().chain([&("init", INIT)]) {
+        for (name, content) in files {
             write(&root.join(name), content);
             std::fs::set_permissions(root.join(name), PermissionsExt::from_mode(0o755))
                 .expect("a mode on a file of ours");
         }
-        run(command("mke2fs").args(["-q", "-t", "ext2", "-d", text(&root), text(&disk), "32M"]));
+        run(command("mke2fs").args(["-q", "-t", "ext2", "-d", text(&root), text(&disk), "48M"]));
         Rescue {
             kernel: made(kind).join("kernel"),
             disk,
@@ -219,7 +230,7 @@ impl Rescue {
 }
 
 /// The directory in which `tests/lab/build` put this kind of box. Builds it if need be.
-fn made(kind: Kind) -> &'static Path {
+pub fn made(kind: Kind) -> &'static Path {
     static MADE: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
     MADE[kind as usize].get_or_init(|| {
         let output = Command::new(repository().join("tests/lab/build"))

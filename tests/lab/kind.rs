@@ -122,6 +122,14 @@ impl Kind {
         )
     }
 
+    /// The device node of the second serial port: each driver has names and numbers of its own.
+    pub fn second_port(self) -> &'static str {
+        match self {
+            Kind::Armel => "/dev/ttyAMA1",
+            Kind::Mips => "/dev/ttyS1",
+        }
+    }
+
     /// The emulator and the board.
     pub fn qemu(self) -> (&'static str, &'static [&'static str]) {
         match self {

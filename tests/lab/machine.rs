@@ -26,8 +26,11 @@ pub struct Machine {
     devices: Vec<&'static str>,
     /// Whether a reboot is one of the box, in which RAM keeps its content, and not the end of QEMU.
     warm_reboots: bool,
+    /// More words for QEMU's command line.
+    options: Vec<&'static str>,
     /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
     flash_speed: u32,
+    second_port: bool,
     console: Console,
     qemu: Option<Child>,
     ssh_port: u16,
@@ -50,7 +53,9 @@ impl Machine {
             append: String::new(),
             devices: Vec::new(),
             warm_reboots: false,
+            options: Vec::new(),
             flash_speed: 0,
+            second_port: false,
             console: Console::default(),
             qemu: None,
             ssh_port: 0,
@@ -75,6 +80,13 @@ impl Machine {
         self
     }
 
+    /// Makes an instruction of the box take 2 to the power of `shift` nanoseconds of its time, whatever else the workstation
+    /// does. Its clock tells then how long a real box would take, as far as an instruction of that takes always the same.
+    pub fn steady_clock(mut self, shift: &'static str) -> Self {
+        self.options.extend(["-icount", shift]);
+        self
+    }
+
     /// Makes the flash as slow as this, in bytes a second; an erase counts like writing the block.
     pub fn flash_speed(mut self, speed: u32) -> Self {
         self.flash_speed = speed;
@@ -84,6 +96,12 @@ impl Machine {
     /// Lets a reboot be one: the box goes on by itself with its RAM as it was, and with the kernel it was switched on with.
     pub fn warm_reboots(mut self) -> Self {
         self.warm_reboots = true;
+        self
+    }
+
+    /// Connects the second serial port, `Kind::second_port` in the box, to whoever calls [`Machine::heard`].
+    pub fn second_port(mut self) -> Self {
+        self.second_port = true;
         self
     }
 
@@ -170,6 +188,10 @@ impl Machine {
         if !self.warm_reboots {
             qemu.arg("-no-reboot");
         }
+        if self.second_port {
+            qemu.args(["-serial", &format!("file:{}", text(&self.second_port_file()))]);
+        }
+        qemu.args(&self.options);
         for device in &self.devices {
             qemu.args(["-device", device]);
         }
@@ -188,11 +210,21 @@ impl Machine {
         self.comes_up(letter);
     }
 
-    /// Switches the box on with a kernel and a root of their own, whatever is in the flash.
-    pub fn boot_rescue(&mut self, rescue: &Rescue) {
+    /// Switches the box on with a system from a disk, which starts firmware `letter` by itself.
+    pub fn boot_installer(&mut self, installer: &Rescue, letter: char) {
+        self.start_from_disk(installer);
+        self.comes_up(letter);
+    }
+
+    fn start_from_disk(&mut self, rescue: &Rescue) {
         // The last word for each of these counts.
         self.append = "root=/dev/vda rootfstype=ext2 ro init=/init".into();
         self.start(&rescue.kernel, &rescue.disk);
+    }
+
+    /// Switches the box on with a kernel and a root of their own, whatever is in the flash.
+    pub fn boot_rescue(&mut self, rescue: &Rescue) {
+        self.start_from_disk(rescue);
         self.expect("LAB-RESCUE", patience(120));
         self.expect(PROMPT, patience(60));
     }
@@ -319,6 +351,11 @@ impl Machine {
         read(&self.flash_file())
     }
 
+    /// What the box has sent to its second serial port since it was switched on.
+    pub fn heard(&self) -> Vec<u8> {
+        read(&self.second_port_file())
+    }
+
     /// The workstation's side of the network.
     pub fn ssh(&self) -> super::ssh::Ssh<'_> {
         self.keys.to_port(self.ssh_port)
@@ -326,6 +363,10 @@ impl Machine {
 
     fn flash_file(&self) -> PathBuf {
         self.dir.path().join("flash.bin")
+    }
+
+    fn second_port_file(&self) -> PathBuf {
+        self.dir.path().join("second-port")
     }
 
     fn disk(&self) -> PathBuf {

@@ -13,11 +13,13 @@ mod firmware;
 mod flash_file;
 mod kind;
 mod machine;
+mod nand;
 mod ssh;
 mod stories;
-mod tools;
+pub mod tools;
 
-use firmware::{Firmware, Parts, Rescue};
+use firmware::{Firmware, Rescue};
+pub use firmware::{Parts, made};
 use flash_file::Expected;
-use kind::Kind;
-use machine::Machine;
+pub use kind::Kind;
+pub use machine::Machine;

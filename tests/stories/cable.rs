@@ -82,8 +82,13 @@ impl Cable {
         self.command(&self.boxed, program, args).output().unwrap()
     }
 
-    /// `recovery serve` on the machine, once it says that it listens.
+    /// `recovery serve --once` on the machine, once it says that it listens.
     pub fn serve(&self, args: &[&str]) -> Server {
+        self.serve_on(&[&["--once"][..], args].concat())
+    }
+
+    /// `recovery serve` on the machine, for any number of boxes.
+    pub fn serve_on(&self, args: &[&str]) -> Server {
         let all = [&["recovery", "serve"][..], args].concat();
         Server::start(self.command(&self.machine, env!("CARGO_BIN_EXE_flasher"), &all))
     }

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+#[path = "../bench/mod.rs"]
+mod bench;
 mod cable;
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -32,5 +34,14 @@ mod s31_pat;
 mod s32_qpkg;
 mod s33_updater;
 mod s34_signals;
+mod s35_every_bit;
+mod s40_ubi;
+mod s41_nand;
+mod s42_geometry;
+mod s43_ecc;
+mod s44_recovery_last;
+mod s45_time_and_memory;
+mod s46_env;
+mod s47_slots;
 mod s48_keep;
 mod s49_record;

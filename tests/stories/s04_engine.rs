@@ -25,6 +25,11 @@ pub fn write_of(length: u64, size: u64, boot: bool) -> Write {
         bad: Vec::new(),
         size,
         erase_size: BLOCK as u32,
+        ubi: None,
+        leave_blank: false,
+        recovery: false,
+        spare: None,
+        uncorrectable: 0,
     }
 }
 

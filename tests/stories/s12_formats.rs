@@ -145,7 +145,7 @@ fn an_ubi_image_must_be_made_for_these_erase_blocks() {
 }
 
 /// fwtool's trailer, written from its header file and nothing of ours.
-fn trailer(image: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+pub fn trailer(image: &mut Vec<u8>, kind: u8, payload: &[u8]) {
     image.extend(payload);
     let crc = open_crc(image);
     image.extend(0x4657_7830u32.to_be_bytes());
@@ -216,6 +216,57 @@ fn openwrt_metadata_decides_and_is_not_written() {
     assert!(sim.flash()[0x20000..0x20000 + 300_000] == bytes(300_000, 6));
     sim.apply(&[&pack(&path, "xz", &["-k"])]).exits(0);
     assert!(sim.flash() == before);
+}
+
+/// `tests/artifacts/metadata.json` of fwtool (openwrt/fwtool, e5666ed), with its line end.
+const ARCHER: &str = concat!(
+    "{  \"metadata_version\": \"1.0\", \"supported_devices\":[\"tplink,archer-c7-v5\",\"archer-c7-v5\"], ",
+    "\"version\": { \"dist\": \"OpenWrt\", \"version\": \"SNAPSHOT\", \"revision\": \"r11215+4-bba6646b5cba\", ",
+    "\"target\": \"ath79/generic\", \"board\": \"tplink_archer-c7-v5\" } }\n"
+);
+
+/// What fwtool's own `tests/cram/test_fwtool.t` does with 512 KiB of noise: metadata, a signature of 516 bytes, and both;
+/// without them the image is what it was. Its signature is a binary of OpenWrt's, of which only the length matters here.
+#[test]
+fn the_cases_of_fwtools_own_tests() {
+    let sim = SimBox::new("tplink-wdr3600");
+    let noise = bytes(512 << 10, 21);
+    let signature = bytes(516, 22);
+    let info = [&[0; 8], ARCHER.as_bytes()].concat();
+    assert_eq!(ARCHER.len(), 244);
+    for (kinds, known) in [
+        (&[][..], false),
+        (&[1], true),
+        (&[0], false),
+        (&[1, 0], true),
+        (&[0, 1], true),
+    ] {
+        let mut image = noise.clone();
+        for kind in kinds {
+            trailer(&mut image, *kind, if *kind == 1 { &info } else { &signature });
+        }
+        if kinds.last() == Some(&0) {
+            let at = image.len() - 532;
+            assert!(image[at..at + 516] == signature, "where test_fwtool.t looks for it");
+        }
+        let report = flasher(&["inspect", "--format", "json", &sim.file("image", &image)])
+            .exits(0)
+            .json();
+        assert_eq!(report["parts"][0]["size"], 512 << 10, "{kinds:?}: {report}");
+        assert_eq!(report["size"], image.len());
+        let devices = serde_json::json!(["tplink,archer-c7-v5", "archer-c7-v5"]);
+        match known {
+            true => assert_eq!(report["metadata"]["supported_devices"], devices),
+            false => assert!(report["metadata"].is_null(), "{report}"),
+        }
+        sim.fill(&vec![0xff; 8 * MIB]);
+        let path = sim.file("image", &image);
+        sim.apply(&["--part", "firmware", "--force", "metadata", &path])
+            .exits(0);
+        let flash = sim.flash();
+        assert!(flash[0x20000..0x20000 + noise.len()] == noise);
+        assert!(flash[0x20000 + noise.len()..].iter().all(|byte| *byte == 0xff));
+    }
 }
 
 #[test]
@@ -355,6 +406,18 @@ fn a_synology_pat_is_checked_and_its_images_written() {
         assert!(flash[0x390000..0x390000 + 400_000] == bytes(400_000, 11), "rd.gz");
         assert!(flash[..0xc0000].iter().all(|byte| *byte == 0xff), "RedBoot");
     }
+    // What is not for the flash is named, and is no reason against the rest.
+    let plan = sim.run("plan", &["--format", "json", &plain]).exits(0).json();
+    let checks = plan["checks"].as_array().unwrap();
+    let unused = checks.iter().find(|check| check["name"] == "unused").unwrap();
+    assert_eq!(unused["status"], "warn");
+    assert_eq!(unused["text"], "of the .pat nothing is done with \"updater\"");
+    // With --part it may be one of the images.
+    let plan = sim.run("plan", &["--part", "rd.gz", &plain]).exits(0);
+    assert!(
+        plan.out.contains("nothing is done with \"updater\", \"zImage\""),
+        "{plan:?}"
+    );
     // A cut tar has no end, and no changed bit of a member or of the list agrees.
     let before = sim.flash();
     for at in [530, 5_000, 100_000, 500_000] {

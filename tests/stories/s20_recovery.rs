@@ -225,13 +225,42 @@ fn an_installer_that_does_not_fit_is_told_the_exact_shortfall() {
     }
 }
 
+/// The three recipes of the pages: of the running box, of copies, of an installer.
 #[test]
 fn the_image_of_one_box_makes_another_the_same_except_what_is_its_own() {
-    for kind in KINDS {
+    for (kind, recipe) in KINDS
+        .into_iter()
+        .flat_map(|kind| ["box", "copies", "installer"].map(|recipe| (kind, recipe)))
+    {
         let dir = TempDir::new().unwrap();
-        let old = sim(kind, &partitions(kind, dir.path(), "F_TS-219"));
+        let mut parts = partitions(kind, dir.path(), "F_TS-219");
         let image = dir.path().join("image");
-        create(&["--sim", text(&old.path()), text(&image)]).exits(0);
+        let copies = plain_copies(dir.path(), &parts);
+        let path = |name: &str| text(&dir.path().join(name)).to_owned();
+        let old = match recipe {
+            "box" => {
+                let old = sim(kind, &parts);
+                create(&["--sim", text(&old.path()), text(&image)]).exits(0);
+                old
+            }
+            "copies" => {
+                create(&["--from", text(&copies), text(&image)]).exits(0);
+                sim(kind, &parts)
+            }
+            _ => {
+                let (kernel, initrd) = (kernel(dir.path(), 1_700_001), bytes(3_999_999, 71));
+                fs::write(path("kernel"), &kernel).unwrap();
+                fs::write(path("initrd"), &initrd).unwrap();
+                let installer = ["--kernel", &path("kernel"), "--initrd", &path("initrd")];
+                create(&[&installer[..], &["--from", text(&copies), text(&image)]].concat()).exits(0);
+                // What a box with this installer in its flash holds: both padded with zeros.
+                for (mtd, mut content) in [(1, kernel), (2, initrd)] {
+                    content.resize(kind.sizes[mtd], 0);
+                    parts[mtd] = content;
+                }
+                sim(kind, &parts)
+            }
+        };
         let fresh = SimBox::new(kind.board);
         let before = fresh.dir.path().join("before");
         fresh.run("backup", &[text(&before)]).exits(0);
@@ -249,7 +278,11 @@ fn the_image_of_one_box_makes_another_the_same_except_what_is_its_own() {
                 false => &theirs,
             };
             if name != "SHA256SUMS" {
-                assert!(read(&ours.join(&name)) == read(&wanted.join(&name)), "{name:?}");
+                assert!(
+                    read(&ours.join(&name)) == read(&wanted.join(&name)),
+                    "{} {recipe} {name:?}",
+                    kind.board
+                );
             }
         }
     }

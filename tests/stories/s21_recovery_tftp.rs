@@ -77,12 +77,35 @@ fn every_real_client_fetches_the_image_byte_for_byte() {
     }
 }
 
+/// Without `--once`, a row of boxes can be switched on one after the other.
+#[test]
+fn the_next_box_is_served_too_until_somebody_ends_it() {
+    let cable = Cable::new("192.168.0.11/24", Some("192.168.0.10/24"));
+    let image = cable.image(&TS109, "image");
+    let mut server = cable.serve_on(&["image"]);
+    for boxes in 1..=3 {
+        let output = cable.client("curl", &["-sS", "-o", "got", "tftp://192.168.0.11/qnapimg.bin"]);
+        assert!(output.status.success(), "{output:?}");
+        assert!(read(&cable.path("got")) == image);
+        server.hears(&format!("{boxes} served; waiting for the next box, ^C ends this"));
+        fs::remove_file(cable.path("got")).unwrap();
+    }
+    // What it tells a program: an event for each box, none of which is the last.
+    let mut server = {
+        drop(server);
+        cable.serve_on(&["--format", "json", "image"])
+    };
+    let output = cable.client("curl", &["-sS", "-o", "got", "tftp://192.168.0.11/qnapimg.bin"]);
+    assert!(output.status.success(), "{output:?}");
+    server.hears(r#"{"event":"sent","ok":true,"exit":0,"bytes":7340032,"to":"192.168.0.10"}"#);
+}
+
 #[test]
 fn another_name_and_writing_are_refused_and_the_image_is_still_served() {
     let cable = Cable::new("192.168.0.11/24", Some("192.168.0.10/24"));
     let image = cable.image(&TS109, "image");
     fs::write(cable.path("secret"), "secret").unwrap();
-    let mut server = cable.serve(&["--once", "image"]);
+    let mut server = cable.serve(&["image"]);
     for name in [
         "secret",
         "../secret",
@@ -143,6 +166,7 @@ fn on_loopback(port: u16, image: &std::path::Path) -> (Server, Client) {
     command.args([
         "recovery",
         "serve",
+        "--once",
         "--address",
         "127.0.0.1",
         "--tftp-port",

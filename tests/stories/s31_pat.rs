@@ -11,7 +11,7 @@ fn text(path: &Path) -> &str {
 }
 
 /// The beginning of a little-endian ARM program, which is what `pat create` looks at.
-fn arm_program() -> Vec<u8> {
+pub fn arm_program() -> Vec<u8> {
     let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x28\0".to_vec();
     elf.extend(bytes(10_000, 1));
     elf
@@ -245,7 +245,8 @@ fn what_the_box_could_not_use_is_not_made() {
         flasher(args).exits(64);
     }
     let bomb = Command::new("sh")
-        .args(["-c", "head -c 3G /dev/zero | gzip -1", "sh"])
+        .args(["-ec", "cd \"$1\" && truncate -s 3G big && tar c big | gzip -1", "sh"])
+        .arg(dir.path())
         .output()
         .unwrap();
     fs::write(at("bomb.pat"), bomb.stdout).unwrap();

@@ -101,9 +101,15 @@ fn a_file_that_is_not_what_its_cksum_says() {
 
 /// Header, a tar of `control.tar.gz`, `data.tar.gz`, the QDK area, the tail.
 fn qdk(dir: &Path) -> Vec<u8> {
-    let make = "cd \"$1\" && mkdir -p c d/sub && echo 'QPKG_NAME=\"Test\"' >c/qpkg.cfg && echo data >d/sub/file \
-                && tar czf control.tar.gz -C c . && tar cf control.tar control.tar.gz && tar czf data.tar.gz -C d .";
-    tool("sh", &["-ec", make, "sh", text(dir)]);
+    qdk_packed(dir, "gzip", b"QDK\x01\0\0\0\x04sign\xff")
+}
+
+/// As [`qdk`], with the data packed by this command, and another QDK area.
+fn qdk_packed(dir: &Path, packer: &str, area: &[u8]) -> Vec<u8> {
+    let make = "cd \"$1\" && rm -rf c d && mkdir -p c d/sub && echo 'QPKG_NAME=\"Test\"' >c/qpkg.cfg \
+                && echo data >d/sub/file && tar czf control.tar.gz -C c . && tar cf control.tar control.tar.gz \
+                && tar c -C d . | $2 >data";
+    tool("sh", &["-ec", make, "sh", text(dir), packer]);
     let script = |length: usize| {
         format!(
             "#!/bin/sh\n/bin/echo \"Install QNAP package on TS-NAS...\"\n_EXTRACT_DIR=\"/mnt/HDA_ROOT/update_pkg/tmp\"\n\
@@ -114,8 +120,8 @@ fn qdk(dir: &Path) -> Vec<u8> {
     let mut package = script(length).into_bytes();
     assert_eq!(package.len(), length);
     package.extend(read(&dir.join("control.tar")));
-    package.extend(read(&dir.join("data.tar.gz")));
-    package.extend(b"QDK\x01\0\0\0\x04sign\xff");
+    package.extend(read(&dir.join("data")));
+    package.extend(area);
     package.extend(tail());
     package
 }
@@ -130,6 +136,63 @@ fn the_kind_of_qdk() {
     assert!(run.out.contains("SystemRecovery 1.0 for TS-109"), "{run:?}");
     assert_eq!(fs::read(out.join("control/qpkg.cfg")).unwrap(), b"QPKG_NAME=\"Test\"\n");
     assert_eq!(fs::read(out.join("data/sub/file")).unwrap(), b"data\n");
+}
+
+/// QDK's own choices are gzip, bzip2 and 7z; with the others a maker may have made do.
+#[test]
+fn data_packed_with_anything_else_is_unpacked_too() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("package.qpkg");
+    // A signature and a code signature, whose bytes look like an area themselves; and none at all.
+    let signed = b"QDK\x01\0\0\0\x04QDK\xfe\xfe\0\0\0\x05QDK\xff.\xff";
+    for packer in ["gzip", "bzip2", "xz", "xz --format=lzma", "zstd"] {
+        for area in [&signed[..], b""] {
+            let package = qdk_packed(dir.path(), packer, area);
+            fs::write(&path, &package).unwrap();
+            let out = dir.path().join("out");
+            flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(0);
+            assert_eq!(fs::read(out.join("data/sub/file")).unwrap(), b"data\n", "{packer}");
+            fs::remove_dir_all(&out).unwrap();
+
+            let mut flipped = package.clone();
+            let middle = package.len() - 100 - area.len() - read(&dir.path().join("data")).len() / 2;
+            flipped[middle] ^= 0x10;
+            fs::write(&path, flipped).unwrap();
+            flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(65);
+            assert!(!out.exists(), "{packer}");
+        }
+    }
+}
+
+/// What cannot be opened here is named, with a command that takes it out byte by byte.
+#[test]
+fn data_packed_with_7z_is_refused_with_the_command_that_opens_it() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("FILE");
+    let seven_zip = b"7z\xbc\xaf\x27\x1c and so on";
+    fs::write(dir.path().join("seven"), seven_zip).unwrap();
+    let take = format!("cat {} -", text(&dir.path().join("seven")));
+    let mut package = qdk_packed(dir.path(), &take, b"QDK\xff");
+    let data = read(&dir.path().join("data"));
+    assert!(data.starts_with(seven_zip));
+    fs::write(&path, &package).unwrap();
+    let out = dir.path().join("out");
+    let run = flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(69);
+    assert!(!out.exists());
+    let said = run.err;
+    let (_, command) = said.split_once("open them: ").expect(&said);
+    let command = command.lines().next().unwrap();
+    assert!(command.ends_with("; 7z x data.7z"), "{command}");
+    let take = command.trim_end_matches("; 7z x data.7z");
+    tool("sh", &["-ec", "cd \"$1\" && eval \"$2\"", "sh", text(dir.path()), take]);
+    assert_eq!(read(&dir.path().join("data.7z")), data);
+
+    // Something else again.
+    let at = package.windows(6).position(|bytes| bytes == &seven_zip[..6]).unwrap();
+    package[at] = b'8';
+    fs::write(&path, &package).unwrap();
+    let run = flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(69);
+    assert!(run.err.contains("not known"), "{run:?}");
 }
 
 #[test]

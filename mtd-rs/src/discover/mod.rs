@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod proc_mtd;
-mod sysfs;
+pub(crate) mod sysfs;
 
 use std::fs;
 use std::io;

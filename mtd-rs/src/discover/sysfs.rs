@@ -79,13 +79,13 @@ fn device(paths: &SystemPaths, index: u32) -> Result<Option<MtdInfo>> {
 }
 
 /// The attribute files of one device.
-struct Attributes<'a> {
-    directory: &'a Path,
+pub(crate) struct Attributes<'a> {
+    pub(crate) directory: &'a Path,
 }
 
 impl Attributes<'_> {
     /// The text without its line end; `None` where this kernel does not have the attribute.
-    fn text(&self, name: &str) -> Result<Option<String>> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>> {
         match fs::read(self.directory.join(name)) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
@@ -97,7 +97,7 @@ impl Attributes<'_> {
     }
 
     /// A number, decimal or with `0x` (only `flags` has that).
-    fn number(&self, name: &str) -> Result<Option<u64>> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
@@ -109,14 +109,14 @@ impl Attributes<'_> {
         number.map(Some).map_err(|_| self.malformed(name))
     }
 
-    fn small(&self, name: &str) -> Result<Option<u32>> {
+    pub(crate) fn small(&self, name: &str) -> Result<Option<u32>> {
         match self.number(name)? {
             Some(number) => u32::try_from(number).map(Some).map_err(|_| self.malformed(name)),
             None => Ok(None),
         }
     }
 
-    fn required(&self, name: &str) -> Result<u32> {
+    pub(crate) fn required(&self, name: &str) -> Result<u32> {
         self.small(name)?.ok_or_else(|| self.malformed(name))
     }
 

@@ -1,4 +1,4 @@
-//! `recovery serve IMAGE`: the server that a box in recovery mode looks for, for as long as one transfer takes.
+//! `recovery serve IMAGE`: the server that boxes in recovery mode look for, one box after the other.
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +29,7 @@ struct Outcome {
     to: Ipv4Addr,
 }
 
-/// Serves until one client has the whole image.
+/// Serves until somebody ends it, or with `--once` until one client has the whole image.
 ///
 /// # Errors
 /// An image that is none, an address that this machine does not have, ports that are taken.
@@ -85,19 +85,27 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
     }
     drop(events);
     reporter.stage(ENTER);
+    let mut served = 0_u32;
     for event in receiver {
         match event {
             Event::Said(text) => reporter.stage(text),
             Event::Warned(text) => reporter.warning(text),
             Event::Progress { done, total } => reporter.progress("sending", done, total),
             Event::Broken(what) => return Err(Failure::system(what)),
-            Event::Done { to } => return Ok(done(mode, size, to, reporter)),
+            Event::Done { to } => {
+                served += 1;
+                done(mode, size, to, network.once, reporter);
+                if network.once {
+                    return Ok(Exit::Done);
+                }
+                reporter.stage(format_args!("{served} served; waiting for the next box, ^C ends this"));
+            }
         }
     }
     Err(Failure::system("the servers ended"))
 }
 
-fn done(mode: Mode, size: u64, to: Ipv4Addr, reporter: &mut Reporter) -> Exit {
+fn done(mode: Mode, size: u64, to: Ipv4Addr, last: bool, reporter: &mut Reporter) {
     reporter.stage(format_args!("{to} has all {} bytes", Grouped(size)));
     if mode == Mode::Fixed && to != FIXED_BOX {
         reporter.warning(format_args!(
@@ -107,14 +115,13 @@ fn done(mode: Mode, size: u64, to: Ipv4Addr, reporter: &mut Reporter) -> Exit {
     reporter.stage(mode.beeps());
     if reporter.json() {
         reporter.object(&Outcome {
-            event: "result",
+            event: if last { "result" } else { "sent" },
             ok: true,
             exit: Exit::Done,
             bytes: size,
             to,
         });
     }
-    Exit::Done
 }
 
 fn taken(what: &str, address: Ipv4Addr, port: u16, error: &io::Error) -> Failure {

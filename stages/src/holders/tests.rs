@@ -44,6 +44,7 @@ impl FakeBox {
         let target = MtdTarget {
             index,
             name: "RootFS1".into(),
+            volume: None,
             overlaps: overlaps.to_vec(),
         };
         let found = scan(
@@ -98,6 +99,42 @@ fn jffs2_by_name_and_ubifs_by_its_ubi_are_found() {
             "ubi1 attached to mtd3"
         ]
     );
+}
+
+#[test]
+fn a_volume_is_held_by_what_uses_it_and_by_nothing_else_on_its_ubi() {
+    let fake = FakeBox::new(
+        "volume",
+        "14 1 0:17 / / rw - ubifs ubi1:rootfs rw\n15 1 254:0 / /b ro - squashfs /dev/root ro\n",
+    );
+    for (device, name, number) in [
+        ("ubi1_0", "rootfs", "252:1"),
+        ("ubi1_1", "app", "252:2"),
+        ("ubi1_2", "free", "252:3"),
+    ] {
+        fake.file(&format!("sys/class/ubi/{device}/name"), &format!("{name}\n"));
+        fake.file(&format!("sys/class/ubi/{device}/dev"), &format!("{number}\n"));
+    }
+    fake.file("sys/class/ubi/ubi1/mtd_num", "3\n");
+    fake.file("sys/block/ubiblock1_1/dev", "254:0\n");
+    let held = |id, name: &str| {
+        let target = MtdTarget {
+            index: 70_000 + id,
+            name: name.into(),
+            volume: Some((1, id)),
+            overlaps: vec![],
+        };
+        let path = |part| fake.dir.join(part);
+        let found = scan(&[target], &path("proc"), &path("sys"), &path("dev")).expect("scanned");
+        found.iter().map(Holder::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(held(0, "rootfs"), ["ubi1:rootfs mounted on / (ubifs)"]);
+    assert_eq!(held(1, "app"), ["/dev/root mounted on /b (squashfs)"]);
+    assert_eq!(held(2, "free"), [""; 0], "that its ubi is attached is what it needs");
+    fake.process_with_open(77, "ubi1_2", SFlag::S_IFCHR, 252, 3);
+    assert_eq!(held(2, "free").len(), 1);
+    // The MTD below is held by all of it.
+    assert_eq!(fake.scan(3, &[]).len(), 4);
 }
 
 #[test]

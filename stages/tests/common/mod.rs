@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,47 @@ pub const INITTAB: &str = "::sysinit:/bin/true\n\
     ::shutdown:/bin/umount -a -r\n\
     ::shutdown:/bin/swapoff -a\n";
 
+/// What a box is made of.
+pub struct Kind<'a> {
+    /// Its inittab; `None` for none.
+    pub inittab: Option<&'a str>,
+    /// Whether `/dev` is a mount of its own.
+    pub dev_is_mounted: bool,
+    /// The program that is `/sbin/init`, in place of busybox.
+    pub init: Option<&'a Path>,
+    /// The busybox to use; `None` for Debian's.
+    pub busybox: Option<&'a Path>,
+    /// The command that becomes PID 1.
+    pub exec: &'a str,
+    /// Its name in `/proc/1/comm`, by which it is seen to be up.
+    pub comm: &'a str,
+    /// Whether the service of [`INITTAB`] runs, which is waited for.
+    pub serves: bool,
+    /// Shell commands in the finished root directory, before it becomes the root.
+    pub setup: &'a str,
+    /// Shell commands in the new root, the last before init.
+    pub last: &'a str,
+    /// More for unshare, such as `--cgroup`.
+    pub unshare: &'a [&'a str],
+}
+
+impl Default for Kind<'_> {
+    fn default() -> Self {
+        Self {
+            inittab: Some(INITTAB),
+            dev_is_mounted: true,
+            init: None,
+            busybox: None,
+            exec: "/sbin/init",
+            comm: "init",
+            serves: true,
+            setup: "true",
+            last: "true",
+            unshare: &[],
+        }
+    }
+}
+
 pub struct LittleBox {
     pub name: String,
     dir: PathBuf,
@@ -31,16 +73,23 @@ pub struct LittleBox {
     events: UnixDatagram,
 }
 
+/// Where these stories put what they build.
+fn target() -> PathBuf {
+    let target = std::env::current_exe()
+        .expect("known")
+        .ancestors()
+        .nth(3)
+        .expect("target/debug/deps/x")
+        .join("stages-static");
+    fs::create_dir_all(&target).expect("made");
+    target
+}
+
 /// The example, linked statically as the product is: the RAM root has no libraries.
 fn example() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let target = std::env::current_exe()
-            .expect("known")
-            .ancestors()
-            .nth(3)
-            .expect("target/debug/deps/x")
-            .join("stages-static");
+        let target = target();
         let status = Command::new(env!("CARGO"))
             .args([
                 "rustc",
@@ -80,6 +129,7 @@ fn busybox() -> &'static Path {
     })
 }
 
+#[allow(dead_code, reason = "not every story file needs everything")]
 impl LittleBox {
     pub fn start() -> Self {
         Self::with_inittab(Some(INITTAB))
@@ -92,6 +142,15 @@ impl LittleBox {
 
     /// `dev_is_mounted` false puts the device nodes on the root file system itself, as old boxes have them.
     pub fn build(inittab: Option<&str>, dev_is_mounted: bool) -> Self {
+        Self::of(&Kind {
+            inittab,
+            dev_is_mounted,
+            ..Kind::default()
+        })
+    }
+
+    /// A box of any kind.
+    pub fn of(kind: &Kind<'_>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "stages-{}-{}",
@@ -104,29 +163,37 @@ impl LittleBox {
         events.set_read_timeout(Some(Duration::from_millis(200))).expect("set");
         let dir = std::env::temp_dir().join(&name);
         fs::create_dir_all(&dir).expect("made");
-        let inittab = inittab.map_or("true".to_owned(), |text| {
+        let inittab = kind.inittab.map_or("true".to_owned(), |text| {
             format!("printf '%s' '{}' >etc/inittab", text.replace('\'', "'\\''"))
         });
-        let dev = if dev_is_mounted {
+        let dev = if kind.dev_is_mounted {
             "mount -t tmpfs -o mode=755 dev dev"
         } else {
             "true"
         };
+        let init = kind.init.map_or_else(
+            || "ln -s ../bin/busybox sbin/init".to_owned(),
+            |path| format!("cp {} sbin/init", path.display()),
+        );
         // Init's descriptors lie on the old root on purpose: that is what stage two is for (LAB.md, 4).
         let script = format!(
             "set -e; mount -t tmpfs -o mode=755 thebox {dir}; cd {dir}; cp {example} box; \
              mkdir bin sbin etc dev proc sys tmp run mnt mnt/data old; cp {busybox} bin/busybox; \
-             for a in sh init true reboot umount swapoff sleep cat mount; do ln -s busybox bin/$a; done; ln -s ../bin/busybox sbin/init; \
+             for a in sh init true reboot umount swapoff sleep cat mount; do ln -s busybox bin/$a; done; {init}; \
              {inittab}; echo 'while :; do echo $$ >/tmp/service; sleep 1; done' >etc/service; \
              {dev}; mknod dev/null c 1 3; mknod dev/zero c 1 5; mknod dev/urandom c 1 9; mkfifo dev/console; mkfifo etc/console; \
              mount -t proc proc proc; mount -t sysfs sysfs sys; mount -t tmpfs run run; mount -t tmpfs data mnt/data; mkdir mnt/data/deep; \
-             mount -t tmpfs deep mnt/data/deep; pivot_root . old; cd /; /bin/busybox umount -l /old; \
-             exec /sbin/init <>/etc/console >/etc/console 2>&1",
+             mount -t tmpfs deep mnt/data/deep; {setup}; pivot_root . old; cd /; /bin/busybox umount -l /old; {last}; \
+             exec {exec} <>/etc/console >/etc/console 2>&1",
             dir = dir.display(),
             example = example().display(),
-            busybox = busybox().display(),
+            busybox = kind.busybox.unwrap_or_else(|| busybox()).display(),
+            setup = kind.setup,
+            last = kind.last,
+            exec = kind.exec,
         );
         let unshare = Command::new("unshare")
+            .args(kind.unshare)
             .args(["--mount", "--pid", "--fork", "sh", "-c", &script])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -148,12 +215,12 @@ impl LittleBox {
                 .and_then(|text| text.trim().parse().ok())
                 .unwrap_or(0);
             assert!(this.is_up(), "the box did not start");
-            this.comm() == "init" && this.service().is_some()
+            this.comm() == kind.comm && (!kind.serves || this.service().is_some())
         });
         this
     }
 
-    fn comm(&self) -> String {
+    pub fn comm(&self) -> String {
         fs::read_to_string(format!("/proc/{}/comm", self.init))
             .unwrap_or_default()
             .trim()
@@ -211,7 +278,6 @@ impl LittleBox {
         self.command(before, words).output().expect("runs")
     }
 
-    #[allow(dead_code, reason = "not every story file needs it")]
     pub fn apply(&self, options: &[&str]) -> Output {
         self.run(&[], &[&["/box", "apply", &self.name], options].concat())
     }
@@ -233,7 +299,6 @@ impl LittleBox {
     }
 
     /// Forgets the reports so far; the queue of the socket is short, and a full one holds the box up.
-    #[allow(dead_code, reason = "not every story file needs it")]
     pub fn forget_reports(&self) {
         self.events.set_nonblocking(true).expect("set");
         while self.events.recv(&mut [0; 16]).is_ok() {}
@@ -265,6 +330,72 @@ impl LittleBox {
         });
     }
 
+    /// The pids, as seen from outside, of the processes of the box with this command line.
+    pub fn pids(&self, command_line: &str) -> Vec<u32> {
+        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let ours = namespace(self.init);
+        fs::read_dir("/proc")
+            .expect("readable")
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|&pid| {
+                let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let words = String::from_utf8_lossy(&words).replace('\0', " ");
+                words.trim_end() == command_line && namespace(pid) == ours
+            })
+            .collect()
+    }
+
+    /// Waits until a process with this command line runs.
+    pub fn runs(&mut self, command_line: &str) {
+        self.wait_until(command_line, |this| !this.pids(command_line).is_empty());
+    }
+
+    /// Kills the processes with this command line.
+    pub fn ends(&self, command_line: &str) {
+        for pid in self.pids(command_line) {
+            signal("-KILL", pid);
+        }
+    }
+
+    /// Replaces the restart line, sends HUP and QUIT at once, and answers which of the lines init acted on within six seconds: `old`,
+    /// `new` or `neither`.
+    pub fn restarts_after_bare_signals(&self) -> String {
+        let root = self.root();
+        for which in ["old", "new"] {
+            let path = root.join("etc").join(which);
+            fs::write(
+                &path,
+                format!("#!/bin/sh\necho {which} >/mnt/data/restarted\nsleep 600\n"),
+            )
+            .expect("written");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("set");
+        }
+        // No shutdown line: `umount -a` would take the answer away.
+        let inittab = |which| {
+            let text = format!("::respawn:/bin/sh /etc/service\n::restart:/etc/{which}\n");
+            fs::write(root.join("etc/inittab"), text).expect("written");
+        };
+        inittab("old");
+        self.run(&[], &["/bin/busybox", "kill", "-HUP", "1"]);
+        // Time to act on it, and for versions that miss it now and then the next child that ends.
+        sleep(Duration::from_millis(1500));
+        inittab("new");
+        signal("-STOP", self.init);
+        self.run(&[], &["/bin/busybox", "kill", "-HUP", "1"]);
+        self.run(&[], &["/bin/busybox", "kill", "-QUIT", "1"]);
+        signal("-CONT", self.init);
+        let answer = root.join("mnt/data/restarted");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(6) {
+            match fs::read_to_string(&answer) {
+                Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
+                _ => sleep(Duration::from_millis(50)),
+            }
+        }
+        "neither".to_owned()
+    }
+
     pub fn wait_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
@@ -272,6 +403,12 @@ impl LittleBox {
             sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Sends a signal to a process by its pid outside of the box.
+pub fn signal(name: &str, pid: u32) {
+    let status = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(status.expect("runs").success(), "kill {name} {pid}");
 }
 
 impl Drop for LittleBox {
@@ -284,4 +421,74 @@ impl Drop for LittleBox {
         }
         let _ = fs::remove_dir(&self.dir);
     }
+}
+
+/// A box with a stand-in for an old busybox init, see `inits/old_init.c`.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub struct OldInit<'a> {
+    /// Such as `1.13`.
+    pub version: &'a str,
+    /// How long one of its seconds takes.
+    pub unit_ms: u32,
+    /// More words for it.
+    pub words: &'a str,
+    /// The rest of the box; `init` and `exec` are not looked at.
+    pub kind: Kind<'a>,
+}
+
+#[allow(dead_code, reason = "not every story file needs it")]
+impl<'a> OldInit<'a> {
+    pub fn of(version: &'a str) -> Self {
+        Self {
+            version,
+            unit_ms: 50,
+            words: "",
+            kind: Kind::default(),
+        }
+    }
+
+    pub fn start(&self) -> LittleBox {
+        LittleBox::of(&Kind {
+            init: Some(old_init(self.words == "noinittab")),
+            exec: &format!("/sbin/init {} {} {}", self.version, self.unit_ms, self.words),
+            ..self.kind
+        })
+    }
+}
+
+/// Without inittab it is a program of its own, because that is what tells them apart.
+fn old_init(without_inittab: bool) -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    static WITHOUT: OnceLock<PathBuf> = OnceLock::new();
+    let (built, name, define) = if without_inittab {
+        (&WITHOUT, "old_init_without_inittab", "-DNO_INITTAB")
+    } else {
+        (&BUILT, "old_init", "-DINITTAB")
+    };
+    built.get_or_init(|| {
+        let program = target().join(format!("{name}.{}", std::process::id()));
+        let status = Command::new("cc")
+            .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", define, "-o"])
+            .arg(&program)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inits/old_init.c"))
+            .status()
+            .expect("these stories need a C compiler: apt-get install gcc libc6-dev");
+        assert!(status.success(), "the stand-in cannot be compiled");
+        // Under one name for all: stories run beside each other, and a program that runs cannot be written to.
+        let last = target().join(name);
+        fs::rename(&program, &last).expect("renamed");
+        last
+    })
+}
+
+/// Programs of Debian packages, unpacked in one directory of the cache.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub fn unpacked(suite: &str, packages: &[&str]) -> PathBuf {
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inits/fetch"))
+        .arg(suite)
+        .args(packages)
+        .output()
+        .expect("runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }

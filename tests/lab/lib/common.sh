@@ -38,6 +38,11 @@ once() {
 	shift 2
 	out=$cache/$name-$key
 	log=$cache/$name.log
+	# What is there need not wait for somebody who builds another version of it.
+	if [[ -d $out ]]; then
+		printf '%s\n' "$out"
+		return
+	fi
 	(
 		# Two stories may need the same thing at the same time.
 		flock 9

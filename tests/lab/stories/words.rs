@@ -1,5 +1,11 @@
 //! What the product says, as far as stories wait for it or judge it.
 
+/// On the console, from busybox init when its own second between TERM and KILL is over.
+pub const INIT_HAS_KILLED: &str = "Sent SIGKILL to all processes";
+
+/// On the console, directly before the first erase.
+pub const WRITING: &str = "nothing holds the flash any more: writing";
+
 /// On the console, when PID 1 is the product.
 pub const AS_PID_ONE: &str = "stage two: flasher is PID 1";
 

@@ -1,0 +1,312 @@
+//! A dynamic volume as a [`Flash`]: its erase blocks are UBI's logical ones (LEB).
+//!
+//! UBI never shows a LEB half written: `UBI_IOCEBCH` writes the new content to another erase block and switches over
+//! when all of it is there, so that after a power cut the LEB has the old content or the new one. To get that through
+//! a trait that erases first and programs then, an erase is *put off*: followed at once by the program of the same
+//! block it becomes one atomic change; anything else carries it out first.
+#![forbid(unsafe_code)]
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::PathBuf;
+
+use super::ioctl;
+use super::sysfs::{VolumeInfo, VolumeKind, list};
+use crate::device::Access;
+use crate::discover::SystemPaths;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::flash::{EccStats, Flash};
+use crate::geometry::Geometry;
+use crate::kind::{FlashKind, MTD_WRITEABLE};
+use crate::transfer;
+
+/// What the kernel does to a volume. The tests have a model in its place.
+pub(super) trait Volume {
+    /// Some of the bytes from `offset` on; `EBADMSG` where ECC could not correct them.
+    fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+    /// Replaces the content of a LEB atomically.
+    fn change(&mut self, lnum: u32, data: &[u8]) -> io::Result<()>;
+    /// Makes a LEB blank, for good.
+    fn erase(&mut self, lnum: u32) -> io::Result<()>;
+}
+
+/// The character device of a volume.
+struct Node {
+    path: PathBuf,
+    access: Access,
+    /// Gone after a change that failed: closing it is what takes the volume out of the middle of a change.
+    file: Option<File>,
+}
+
+impl Node {
+    fn file(&mut self) -> io::Result<&mut File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => OpenOptions::new()
+                .read(true)
+                .write(self.access == Access::ReadWrite)
+                .open(&self.path)?,
+        };
+        Ok(self.file.insert(file))
+    }
+}
+
+impl Volume for Node {
+    fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.file()?.read_at(buf, offset)
+    }
+
+    fn change(&mut self, lnum: u32, data: &[u8]) -> io::Result<()> {
+        let bytes = u32::try_from(data.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+        let file = self.file()?;
+        let changed = ioctl::ubi_iocebch(file.as_fd(), lnum, bytes).and_then(|()| file.write_all(data));
+        if changed.is_err() {
+            self.file = None;
+        }
+        changed
+    }
+
+    fn erase(&mut self, lnum: u32) -> io::Result<()> {
+        ioctl::ubi_ioceber(self.file()?.as_fd(), lnum)
+    }
+}
+
+/// An open dynamic volume.
+///
+/// * Its geometry has one erase block for each LEB, no bad blocks, and pages of the device's `min_io_size`.
+/// * [`erase`](Flash::erase) is put off until it is known what follows; see the head of the module's source. Dropping
+///   the volume carries it out.
+/// * [`program`](Flash::program) takes whole erase blocks only and replaces what was there. Blank pages at the end of a
+///   block are not programmed, so that UBIFS can use them; a block that is all blank is left without an erase block.
+/// * Where ECC cannot correct what is read, zeros come back and [`ecc_stats`](Flash::ecc_stats) counts a failure, as
+///   MTD devices have it.
+pub struct UbiVolume {
+    volume: Box<dyn Volume>,
+    label: String,
+    geometry: Geometry,
+    access: Access,
+    /// The block whose erase was put off.
+    pending: Option<u64>,
+    /// Reads that ECC could not correct.
+    failed: u32,
+}
+
+impl UbiVolume {
+    /// Opens the volume that `info` describes and makes sure that it still is the same one.
+    ///
+    /// # Errors
+    /// [`NoDeviceNode`](ErrorKind::NoDeviceNode) when `/dev` lacks the node, [`WrongDevice`](ErrorKind::WrongDevice) when
+    /// the volume is another one now, [`ReadOnly`](ErrorKind::ReadOnly) when a static volume, or one whose update was
+    /// broken off, is to be written; `EBUSY` when it is to be written and something else writes it.
+    pub fn open(paths: &SystemPaths, info: &VolumeInfo, access: Access) -> Result<UbiVolume> {
+        let label = info.label();
+        let kind = |kind| Error::new(Operation::Open, &label, None, kind);
+        let system = |error| Error::io(Operation::Open, &label, None, error);
+        if access == Access::ReadWrite && (info.kind == VolumeKind::Static || info.upd_marker) {
+            return Err(kind(ErrorKind::ReadOnly));
+        }
+        let path = paths.dev.join(format!("ubi{}_{}", info.ubi, info.id));
+        let mut node = Node {
+            path,
+            access,
+            file: None,
+        };
+        let file = match node.file() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (major, minor) = info.device;
+                return Err(kind(ErrorKind::NoDeviceNode { major, minor }));
+            }
+            file => file.map_err(system)?,
+        };
+        let about = file.metadata().map_err(system)?;
+        let number = (libc::major(about.rdev()), libc::minor(about.rdev()));
+        if !about.file_type().is_char_device() || number != info.device {
+            return Err(kind(ErrorKind::WrongDevice("device number")));
+        }
+        // While it is open it cannot go away, so from here on it stays what is found now.
+        let now = list(paths)?
+            .into_iter()
+            .flat_map(|device| device.volumes)
+            .find(|volume| (volume.ubi, volume.id) == (info.ubi, info.id));
+        if now.as_ref() != Some(info) {
+            return Err(kind(ErrorKind::WrongDevice("name or size")));
+        }
+        Ok(UbiVolume::over(Box::new(node), info, access))
+    }
+
+    fn over(volume: Box<dyn Volume>, info: &VolumeInfo, access: Access) -> UbiVolume {
+        UbiVolume {
+            volume,
+            label: info.label(),
+            geometry: UbiVolume::geometry_of(info),
+            access,
+            pending: None,
+            failed: 0,
+        }
+    }
+
+    /// The shape that the volume has as a [`Flash`]. A volume that cannot be written block by block lacks
+    /// `MTD_WRITEABLE`.
+    pub fn geometry_of(info: &VolumeInfo) -> Geometry {
+        let writable = info.kind == VolumeKind::Dynamic && !info.upd_marker && !info.corrupted;
+        Geometry {
+            kind: FlashKind::UbiVolume,
+            size: info.capacity(),
+            erase_size: info.usable_eb_size,
+            write_size: info.min_io_size,
+            oob_size: 0,
+            flags: if writable { MTD_WRITEABLE } else { 0 },
+            regions: Vec::new(),
+        }
+    }
+
+    fn fail(&self, operation: Operation, offset: u64, kind: ErrorKind) -> Error {
+        Error::new(operation, &self.label, Some(offset), kind)
+    }
+
+    fn system(&self, operation: Operation, offset: u64, error: io::Error) -> Error {
+        Error::io(operation, &self.label, Some(offset), error)
+    }
+
+    /// The number of the LEB that begins at `block`.
+    fn leb(&self, operation: Operation, block: u64) -> Result<u32> {
+        let found = self
+            .geometry
+            .block_at(block)
+            .ok_or_else(|| self.fail(operation, block, ErrorKind::OutOfRange))?;
+        let number = found.start / u64::from(self.geometry.erase_size).max(1);
+        match (found.start == block, u32::try_from(number)) {
+            (true, Ok(number)) => Ok(number),
+            _ => Err(self.fail(operation, block, ErrorKind::Unaligned)),
+        }
+    }
+
+    fn check_writable(&self, operation: Operation, offset: u64) -> Result<()> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(self.fail(operation, offset, ErrorKind::ReadOnly)),
+        }
+    }
+
+    /// Carries out an erase that was put off.
+    fn settle(&mut self) -> Result<()> {
+        let Some(block) = self.pending.take() else {
+            return Ok(());
+        };
+        let lnum = self.leb(Operation::Erase, block)?;
+        self.volume
+            .erase(lnum)
+            .map_err(|error| self.system(Operation::Erase, block, error))
+    }
+
+    fn unsupported(&self, operation: Operation, offset: u64) -> Error {
+        self.system(operation, offset, io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+    }
+}
+
+/// What of a block has to be programmed: all but the blank pages at its end (`ubi_calc_data_len` in
+/// drivers/mtd/ubi/misc.c). A page that was programmed, with 0xFF too, could not be programmed again.
+fn without_blank_end(data: &[u8], page: u32) -> &[u8] {
+    let used = data.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
+    &data[..used.next_multiple_of(page.max(1) as usize).min(data.len())]
+}
+
+impl Flash for UbiVolume {
+    fn label(&self) -> &str {
+        &self.label
+    }
+
+    fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.settle()?;
+        match offset.checked_add(buf.len() as u64) {
+            Some(end) if end <= self.geometry.size => {}
+            _ => return Err(self.fail(Operation::Read, offset, ErrorKind::OutOfRange)),
+        }
+        let (volume, failed) = (&mut self.volume, &mut self.failed);
+        let read = transfer::read_full(offset, buf, |part, at| match volume.read(at, part) {
+            Err(error) if error.raw_os_error() == Some(libc::EBADMSG) => {
+                part.fill(0);
+                *failed = failed.saturating_add(1);
+                Ok(part.len())
+            }
+            result => result,
+        });
+        read.map_err(|stopped| match stopped.source {
+            Some(source) => self.system(Operation::Read, stopped.offset, source),
+            None => self.fail(Operation::Read, stopped.offset, stopped.kind),
+        })
+    }
+
+    fn erase(&mut self, block: u64) -> Result<()> {
+        self.check_writable(Operation::Erase, block)?;
+        self.leb(Operation::Erase, block)?;
+        if self.pending != Some(block) {
+            self.settle()?;
+        }
+        self.pending = Some(block);
+        Ok(())
+    }
+
+    fn program(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+        self.check_writable(Operation::Program, offset)?;
+        let lnum = self.leb(Operation::Program, offset)?;
+        if data.len() != self.geometry.erase_size as usize {
+            return Err(self.fail(Operation::Program, offset, ErrorKind::Unaligned));
+        }
+        match self.pending == Some(offset) {
+            true => self.pending = None,
+            false => self.settle()?,
+        }
+        let programmed = match without_blank_end(data, self.geometry.write_size) {
+            [] => self.volume.erase(lnum),
+            data => self.volume.change(lnum, data),
+        };
+        programmed.map_err(|error| self.system(Operation::Program, offset, error))
+    }
+
+    fn is_bad(&mut self, block: u64) -> Result<bool> {
+        self.leb(Operation::CheckBad, block)?;
+        Ok(false)
+    }
+
+    fn mark_bad(&mut self, block: u64) -> Result<()> {
+        Err(self.unsupported(Operation::MarkBad, block))
+    }
+
+    fn is_locked(&mut self, _range: Range<u64>) -> Result<Option<bool>> {
+        Ok(None)
+    }
+
+    fn unlock(&mut self, _range: Range<u64>) -> Result<()> {
+        Ok(())
+    }
+
+    fn lock(&mut self, range: Range<u64>) -> Result<()> {
+        Err(self.unsupported(Operation::Lock, range.start))
+    }
+
+    fn ecc_stats(&mut self) -> Result<Option<EccStats>> {
+        Ok(Some(EccStats {
+            failed: self.failed,
+            ..EccStats::default()
+        }))
+    }
+}
+
+impl Drop for UbiVolume {
+    fn drop(&mut self) {
+        // Nobody is left to be told; who must know reads the block, which carries it out too.
+        let _ = self.settle();
+    }
+}
+
+#[cfg(test)]
+#[path = "volume_tests.rs"]
+mod tests;

@@ -1,0 +1,143 @@
+//! What would be written to change the environment, as plain data.
+
+#![forbid(unsafe_code)]
+
+use super::{Environment, Place, Spot, Variables};
+use crate::board::Board;
+use crate::board::profile::{Keep, Order};
+use crate::error::{Exit, Failure, Harm, Result};
+use crate::image::uimage::CRC32;
+use crate::plan::{self, Check, Status, Write};
+use serde::Serialize;
+
+/// The planned writes of a change, done one after the other, each only when the one before is verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Change {
+    /// First the copy that the boot loader does not use; on NOR then the flags of the other, which makes it obsolete
+    /// and clears nothing but bits of one byte.
+    pub writes: Vec<Write>,
+    /// The bytes of each write.
+    #[serde(skip)]
+    pub bytes: Vec<Vec<u8>>,
+    /// Where the environment lies.
+    #[serde(skip)]
+    pub place: Place,
+    /// What it is to hold.
+    #[serde(skip)]
+    pub variables: Variables,
+}
+
+impl Environment {
+    /// Plans assignments `NAME=VALUE`; no writes where the variables are so already.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for what is no assignment, [`Exit::Refused`] for variables that do not fit.
+    pub fn change(&self, board: &Board, assignments: &[String]) -> Result<Change> {
+        let mut variables = self.variables.clone();
+        for assignment in assignments {
+            variables.assign(assignment).map_err(Failure::usage)?;
+        }
+        let mut change = Change {
+            writes: Vec::new(),
+            bytes: Vec::new(),
+            place: self.place.clone(),
+            variables,
+        };
+        if change.variables == self.variables {
+            return Ok(change);
+        }
+        let active = &self.copies[self.active];
+        let target = if self.place.redundant() { 1 - self.active } else { 0 };
+        let spot = &self.place.spots[target];
+        let header = self.place.header();
+        let data = change
+            .variables
+            .data(spot.size as usize - header)
+            .map_err(|what| Failure::new(Exit::Refused, "size", what).hint("take variables away: NAME="))?;
+        let sum = CRC32.checksum(&data);
+        let mut bytes = self.copies[target].bytes[..spot.lead() as usize].to_vec();
+        bytes.extend(match active.order {
+            Some(Order::Big) => sum.to_be_bytes(),
+            _ => sum.to_le_bytes(),
+        });
+        if self.place.redundant() {
+            bytes.push(if self.serial { active.flags.wrapping_add(1) } else { 1 });
+        }
+        bytes.extend(data);
+        change.push(board, spot, bytes)?;
+        if self.place.redundant() && !self.serial && active.flags != 0 {
+            let spot = &self.place.spots[self.active];
+            let mut bytes = active.bytes[..spot.lead() as usize + header].to_vec();
+            bytes[spot.lead() as usize + 4] = 0;
+            change.push(board, spot, bytes)?;
+        }
+        Ok(change)
+    }
+}
+
+impl Change {
+    fn push(&mut self, board: &Board, spot: &Spot, bytes: Vec<u8>) -> Result<()> {
+        let partition = spot.partition(board)?;
+        let mut write = Write {
+            partition: partition.name.clone(),
+            mtd: partition.mtd,
+            offset: spot.good_blocks(partition).next().map_or(0, |block| block.start),
+            length: bytes.len() as u64,
+            erase_blocks: 0,
+            unchanged: None,
+            source: 0,
+            boot: false,
+            bad: partition.bad.clone(),
+            size: partition.geometry.size,
+            erase_size: partition.geometry.erase_size,
+            ubi: None,
+            leave_blank: false,
+            recovery: false,
+            spare: None,
+            uncorrectable: 0,
+        };
+        write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
+        self.writes.push(write);
+        self.bytes.push(bytes);
+        Ok(())
+    }
+
+    /// How it ends when it could not be done: of two copies, the one that the boot loader takes is whole.
+    pub fn stopped(&self, failure: Failure) -> Failure {
+        match self.place.redundant() && failure.harm == Harm::Partly {
+            true => Failure {
+                exit: Exit::Flash,
+                code: "inactive",
+                ..failure
+            },
+            false => failure,
+        }
+    }
+
+    /// Whether it may be done.
+    pub fn checks(&self, board: &Board) -> Vec<Check> {
+        let mut checks = Vec::new();
+        // Each for itself: two copies in one partition do not overlap.
+        for write in &self.writes {
+            checks.extend(plan::judge(board, &mut [write.clone()], &[None], false));
+        }
+        // That it belongs to this one box is what the profile says of it; it is what was asked to be changed.
+        checks.retain(|check| check.name != Keep::Settings.check());
+        checks.retain(|check| check.status != Status::Pass);
+        checks.dedup();
+        checks.push(match self.place.redundant() || self.writes.is_empty() {
+            true => Check::pass(
+                "environment",
+                "the environment is whole, and the boot loader's copy of it stays",
+            ),
+            false => Check::fail(
+                "one-copy",
+                "there is one copy of the environment only: a power cut while it is written would lose it",
+                "use the boot loader's own setenv and saveenv, or --force=one-copy",
+            )
+            .forceable(),
+        });
+        checks
+    }
+}

@@ -1,0 +1,16 @@
+//! The environment of U-Boot: where it lies, what it holds, and how it is changed without ever being without one.
+//!
+//! Both layouts of FACTS §10: one copy (`u32` CRC, data), or two (`u32` CRC, `u8` flags, data), of which the boot loader
+//! takes the newer that is whole. Nothing here writes: [`Environment::change`] plans, `flash` executes.
+
+#![forbid(unsafe_code)]
+
+mod change;
+mod copies;
+mod place;
+mod variables;
+
+pub use change::Change;
+pub use copies::{Copy, Environment};
+pub use place::{Place, Spot};
+pub use variables::Variables;

@@ -1,0 +1,70 @@
+//! What a run took.
+
+#![forbid(unsafe_code)]
+
+use super::Target;
+use mtd_rs::{EccStats, Flash};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Counters of a run, in erase blocks where nothing else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Erased.
+    pub erased: u64,
+    /// Right already and left alone.
+    pub unchanged: u64,
+    /// Tries beyond the first.
+    pub retried: u64,
+    /// Bits that ECC corrected when the flash was read.
+    #[serde(default)]
+    pub corrected: u32,
+    /// Reads that ECC could not correct.
+    #[serde(default)]
+    pub uncorrectable: u32,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} erase blocks erased, {} unchanged, {} retried",
+            self.erased, self.unchanged, self.retried
+        )?;
+        match self.corrected | self.uncorrectable {
+            0 => Ok(()),
+            _ => write!(
+                f,
+                "; ECC corrected {} bits and failed in {} reads",
+                self.corrected, self.uncorrectable
+            ),
+        }
+    }
+}
+
+/// The ECC counters of a flash; zeros where there are none, or where they cannot be asked for, which fails elsewhere.
+pub(super) fn ecc(flash: &mut dyn Flash) -> EccStats {
+    flash.ecc_stats().ok().flatten().unwrap_or_default()
+}
+
+/// The ECC counters of all targets at one time: bits corrected, reads that could not be.
+pub(super) struct Ecc(u32, u32);
+
+impl Ecc {
+    pub fn now(targets: &mut [Target]) -> Ecc {
+        let mut sum = Ecc(0, 0);
+        for target in targets {
+            let stats = ecc(&mut *target.flash);
+            sum.0 = sum.0.wrapping_add(stats.corrected);
+            sum.1 = sum.1.wrapping_add(stats.failed);
+        }
+        sum
+    }
+
+    /// Adds what was counted since to the tally.
+    pub fn until_now(self, targets: &mut [Target], tally: &mut Tally) {
+        let now = Ecc::now(targets);
+        tally.corrected = tally.corrected.saturating_add(now.0.wrapping_sub(self.0));
+        tally.uncorrectable = tally.uncorrectable.saturating_add(now.1.wrapping_sub(self.1));
+    }
+}

@@ -1,0 +1,71 @@
+//! Erase blocks of an UBI: each keeps its own erase counter, which the image cannot know.
+//!
+//! As `ubiformat` of mtd-utils does it: the counter is read before the erase and stands, one higher, in the header of
+//! what is programmed; a block without a readable counter gets the mean of all that can be read; blocks that the image
+//! has nothing for hold the header alone.
+
+#![forbid(unsafe_code)]
+
+use crate::image::ubi::{HEADER, Layout, erase_counter};
+use mtd_rs::Flash;
+
+/// The erase counter header of the block at hand.
+#[derive(Clone, Copy)]
+pub(super) struct Stamp {
+    layout: Layout,
+    /// The counter on the flash.
+    erased: Option<u64>,
+    /// Whether no header is to be programmed: the volume header would come to lie in the same page later, and a page
+    /// takes one program. UBI finds such a block blank and puts the header on it.
+    bare: bool,
+}
+
+impl Stamp {
+    /// Completes what the image has for a block, `length` bytes that may be none, to the whole block.
+    pub fn complete(layout: Layout, block: &mut [u8], length: usize, page: u32) -> Stamp {
+        block[length..].fill(0xff);
+        let bare = layout.volume_header < page && block.iter().all(|byte| *byte == 0xff);
+        if !bare {
+            block[..HEADER].copy_from_slice(&layout.header(0));
+        }
+        Stamp {
+            layout,
+            erased: None,
+            bare,
+        }
+    }
+
+    /// Takes over the counter of what was found on the flash. From then on the two compare like any bytes: a header that
+    /// is damaged or of another UBI still differs.
+    pub fn adopt(&mut self, block: &mut [u8], found: &[u8]) {
+        self.erased = erase_counter(found);
+        if let Some(erased) = self.erased {
+            block[..HEADER].copy_from_slice(&self.layout.header(erased));
+        }
+    }
+
+    /// The block was erased once more: what is to be programmed says so. `mean` is asked where no counter was found.
+    pub fn renew(&mut self, block: &mut [u8], mean: impl FnOnce() -> u64) {
+        let erased = self.erased.map_or_else(mean, |erased| erased + 1);
+        self.erased = Some(erased);
+        match self.bare {
+            true => block[..HEADER].fill(0xff),
+            false => block[..HEADER].copy_from_slice(&self.layout.header(erased)),
+        }
+    }
+}
+
+/// The mean of all counters that can be read; 0 where none can.
+pub(super) fn mean(flash: &mut dyn Flash) -> u64 {
+    let geometry = flash.geometry().clone();
+    let (mut sum, mut known) = (0, 0);
+    for block in geometry.blocks() {
+        let mut header = [0; HEADER];
+        let readable = !flash.is_bad(block.start).unwrap_or(true) && flash.read(block.start, &mut header).is_ok();
+        if let Some(erased) = erase_counter(&header).filter(|_| readable) {
+            sum += erased;
+            known += 1;
+        }
+    }
+    sum / known.max(1)
+}

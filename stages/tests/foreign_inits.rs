@@ -1,0 +1,175 @@
+//! Stories with the inits of other people, real ones from Debian's packages.
+
+mod common;
+
+use common::{Kind, LittleBox, signal, unpacked};
+
+const QUICK: [&str; 2] = ["grace_ms=50", "exit_ms=1000"];
+
+const SYSVINIT: &str = "\
+id:2:initdefault:
+si::sysinit:/bin/true
+sv:2:respawn:/bin/sh /etc/service
+ca:12345:ctrlaltdel:/bin/reboot
+";
+
+/// What makes the unpacked packages the root of a box.
+fn laid_over(suite: &str, packages: &[&str]) -> String {
+    let tree = unpacked(suite, packages);
+    format!("cp -a --remove-destination {}/. .; rm .complete", tree.display())
+}
+
+fn sysvinit() -> LittleBox {
+    LittleBox::of(&Kind {
+        inittab: Some(SYSVINIT),
+        setup: &laid_over("bookworm", &["sysvinit-core", "libselinux1", "libpcre2-8-0", "libc6"]),
+        ..Kind::default()
+    })
+}
+
+#[test]
+fn s80_sysvinit_starts_us_anew_as_telinit_u_does() {
+    let mut the_box = sysvinit();
+    assert_eq!(looks(&the_box), "sysvinit: Initctl");
+    let output = the_box.apply(&QUICK);
+    assert!(output.status.success(), "{output:?}");
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}
+
+#[test]
+fn s81_sysvinit_that_does_not_listen_is_left_as_it_was() {
+    let mut the_box = sysvinit();
+    let before = the_box.mounts();
+    signal("-STOP", the_box.init);
+    let output = the_box.apply(&["arm_s=1"]);
+    signal("-CONT", the_box.init);
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("did not open its FIFO /run/initctl within 1 s"), "{said}");
+    assert_eq!(the_box.mounts(), before);
+    the_box.service_is_respawned();
+    // And it can be taken over after all: its FIFO is the one of the old root again.
+    the_box.forget_reports();
+    assert!(the_box.apply(&QUICK).status.success());
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}
+
+/// systemd and the libraries it is linked with, and those that have other names in trixie.
+const SYSTEMD: [&str; 22] = [
+    "systemd",
+    "libsystemd-shared",
+    "libseccomp2",
+    "libpam0g",
+    "libaudit1",
+    "libkmod2",
+    "libapparmor1",
+    "libselinux1",
+    "libmount1",
+    "libacl1",
+    "libblkid1",
+    "libcap2",
+    "libcrypt1",
+    "libgcrypt20",
+    "liblz4-1",
+    "libzstd1",
+    "liblzma5",
+    "libcap-ng0",
+    "libpcre2-8-0",
+    "libgpg-error0",
+    "libgcc-s1",
+    "libc6",
+];
+
+/// In a container systemd needs to be told that it is in one, and a console that does not wait for a reader.
+fn systemd(suite: &str, others: &[&str]) -> LittleBox {
+    let setup = format!(
+        "{}; [ -e lib ] || ln -s usr/lib lib; [ -e lib64 ] || ln -s usr/lib64 lib64; mkdir -p etc/systemd/system var/log; echo flasher-box >etc/machine-id; \
+         printf '[Unit]\nDefaultDependencies=no\nWants=service.service\n' >etc/systemd/system/default.target; \
+         printf '[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=/bin/sh /etc/service\nRestart=always\n' \
+         >etc/systemd/system/service.service; \
+         mount -t cgroup2 cgroup2 sys/fs/cgroup; rm dev/console; touch dev/console",
+        laid_over(suite, &[&SYSTEMD, others].concat())
+    );
+    let mut the_box = LittleBox::of(&Kind {
+        inittab: None,
+        setup: &setup,
+        unshare: &["--cgroup"],
+        exec: "/bin/busybox env container=box /lib/systemd/systemd",
+        comm: "systemd",
+        serves: false,
+        ..Kind::default()
+    });
+    the_box.wait_until("the service starts", |this| {
+        std::fs::read_to_string(this.root().join("tmp/service")).is_ok_and(|text| text.ends_with('\n'))
+    });
+    the_box
+}
+
+#[test]
+fn s82_systemd_executes_us_in_its_own_place() {
+    for (suite, others, version) in [
+        ("bookworm", &["libip4tc2", "libssl3"][..], "systemd 252"),
+        ("trixie", &["libssl3t64", "zlib1g"][..], "systemd 257"),
+    ] {
+        let mut the_box = systemd(suite, others);
+        assert!(looks(&the_box).starts_with(version), "{}", looks(&the_box));
+        let output = the_box.apply(&QUICK);
+        assert!(output.status.success(), "{output:?}");
+        the_box.until("work done, proof given: true");
+        the_box.reboots();
+    }
+}
+
+/// What the box program makes of PID 1.
+fn looks(the_box: &LittleBox) -> String {
+    let output = the_box.run(&[], &["/box", "look"]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn s83_inits_that_stay_are_refused_by_name_before_anything_is_touched() {
+    let runit = format!(
+        "{}; mkdir -p etc/runit; printf '#!/bin/sh\nexit 0\n' >etc/runit/1; \
+         printf '#!/bin/sh\nexec /bin/sleep 600\n' >etc/runit/2; chmod 755 etc/runit/1 etc/runit/2",
+        laid_over("bookworm", &["runit", "libc6"])
+    );
+    let s6 = format!(
+        "{}; mkdir -p service/a; printf '#!/bin/sh\nexec /bin/sleep 600\n' >service/a/run; chmod 755 service/a/run",
+        laid_over(
+            "bookworm",
+            &["s6", "libskarnet2.13", "libs6-2.11", "libexecline2.9", "libc6"]
+        )
+    );
+    let shell = "printf '#!/bin/sh\nexec sh /etc/service\n' >init; chmod 755 init";
+    for (setup, exec, comm, name) in [
+        (runit.as_str(), "/sbin/runit", "runit", "runit"),
+        (&s6, "/usr/bin/s6-svscan /service", "s6-svscan", "s6"),
+        (shell, "/init", "sh", "busybox sh"),
+    ] {
+        let mut the_box = LittleBox::of(&Kind {
+            inittab: None,
+            // Not one that waits for a reader.
+            setup: &format!("{setup}; rm dev/console; touch dev/console"),
+            exec,
+            comm,
+            serves: false,
+            ..Kind::default()
+        });
+        if comm == "sh" {
+            // So is the shell that sets the box up.
+            the_box.runs("sh /etc/service");
+        }
+        let before = the_box.mounts();
+        let wanted = format!("busybox init, sysvinit or systemd as PID 1, and here it is {name}");
+        assert!(looks(&the_box).contains(&wanted), "{}", looks(&the_box));
+        let output = the_box.apply(&[]);
+        assert_eq!(output.status.code(), Some(71), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.starts_with("NoRoute") && said.contains(&wanted), "{said}");
+        assert_eq!(the_box.mounts(), before);
+        assert!(the_box.is_up());
+    }
+}

@@ -1,0 +1,135 @@
+//! The box on which everything is measured, and its chips.
+
+use super::images::Families;
+use crate::lab::{Kind, Machine, Parts, made, tools};
+use std::process::Command;
+
+/// SLC NAND of 128 MiB in the words of nandsim: 2 KiB pages, erase blocks of 128 KiB. 100 of them are a partition, and begin
+/// where the box's NOR chip ends: flasher does not tell chips apart and takes partitions at the same offsets for the same flash.
+const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fourth_id_byte=0x15 parts=512,100";
+/// What data sheets of such chips (Micron MT29F1G08, for one) call typical: 25 µs until a page is read, 200 µs to program one,
+/// 2 ms to erase a block, 25 ns a byte on the bus.
+const DELAYS: &str = "do_delays=1 access_delay=25 programm_delay=200 erase_delay=2 input_cycle=25 output_cycle=25";
+
+/// Which of the two NAND chips.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Nand {
+    Delayed,
+    Quick,
+}
+
+/// An MTD of the box.
+#[derive(Clone, Copy)]
+pub struct Chip {
+    mtd: usize,
+    pub nand: bool,
+}
+
+/// What something took.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    /// By the clock of the box.
+    pub seconds: f64,
+    /// Erase blocks that flasher says it erased; 0 from everybody else.
+    pub erased: u64,
+}
+
+/// An ARM926 with 256 MiB and everything at hand in its `/tmp`.
+pub struct BenchBox(Machine);
+
+impl BenchBox {
+    /// `clock` is the shift of [`Machine::steady_clock`].
+    pub fn new(name: &str, clock: Option<&'static str>) -> Self {
+        let mut files: Vec<(String, Vec<u8>)> = Families::new().files().to_vec();
+        let utils = mtd_utils();
+        let modules = made(Kind::Armel).join("modules");
+        let here = tools::repository().join("tests/bench");
+        let mut add = |name: &str, from: std::path::PathBuf| files.push((name.into(), tools::read(&from)));
+        for name in ["flashcp", "flash_erase", "nandwrite", "busybox"] {
+            add(name, utils.join("bin").join(name));
+        }
+        for name in ["ld-linux.so.3", "libc.so.6"] {
+            add(name, utils.join("lib").join(name));
+        }
+        for name in ["reed_solomon.ko", "nand.ko", "nandsim.ko", "mtdram.ko"] {
+            add(name, modules.join(name));
+        }
+        add("guest", here.join("guest"));
+        add("flasher", tools::flasher(Kind::Armel));
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
+        let mut machine = Machine::new(name, Parts::plain(Kind::Armel, 'A'))
+            .ram_mib(256)
+            .append("log_buf_len=8M")
+            .data_disk(&files);
+        machine = match clock {
+            Some(shift) => machine.steady_clock(shift),
+            // A megabyte a second; an erase counts like writing the block.
+            None => machine.flash_speed(1_000_000),
+        };
+        machine.boot('A');
+        machine.must("cp /mnt/data/[!l]* /mnt/data/l[!o]* /tmp/ && chmod +x /tmp/*");
+        BenchBox(machine)
+    }
+
+    pub fn load_nand(&mut self, which: Nand) -> Chip {
+        let words = match which {
+            Nand::Delayed => DELAYS,
+            Nand::Quick => "",
+        };
+        self.0
+            .must("[ -d /sys/module/nand ] || { /tmp/guest load reed_solomon && /tmp/guest load nand; }");
+        self.0.must(&format!("/tmp/guest load nandsim {CHIP} {words}"));
+        self.chip("NAND simulator partition 1", true)
+    }
+
+    pub fn unload_nand(&mut self) {
+        self.0.must("/tmp/guest unload nandsim");
+    }
+
+    pub fn load_mtdram(&mut self) -> Chip {
+        self.0.must("/tmp/guest load mtdram total_size=12800 erase_size=128");
+        self.chip("mtdram test device", false)
+    }
+
+    /// The NOR chip's partition that nothing uses.
+    pub fn nor(&mut self) -> Chip {
+        self.chip("spare", false)
+    }
+
+    fn chip(&mut self, name: &str, nand: bool) -> Chip {
+        let table = self.0.must("cat /proc/mtd");
+        let line = table.lines().find(|line| line.contains(&format!("\"{name}\"")));
+        let number = line
+            .and_then(|line| line.strip_prefix("mtd")?.split(':').next()?.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in\n{table}"));
+        Chip { mtd: number, nand }
+    }
+
+    /// Writes an image with a tool, and says what it took.
+    pub fn take(&mut self, tool: &str, chip: Chip, image: &str) -> Took {
+        let said = self.0.must(&format!("/tmp/guest {tool} {} /tmp/{image}", chip.mtd));
+        let numbers: Vec<f64> = said
+            .lines()
+            .find_map(|line| line.strip_prefix("took "))
+            .map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).collect())
+            .unwrap_or_default();
+        let [begin, end, erased] = numbers[..] else {
+            panic!("{tool} took {said:?}");
+        };
+        Took {
+            seconds: end - begin,
+            erased: erased as u64,
+        }
+    }
+
+    /// Asserts that the chip begins with the image.
+    pub fn holds(&mut self, chip: Chip, image: &str) {
+        self.take("same", chip, image);
+    }
+}
+
+/// Where `tests/lab/build` put mtd-utils.
+fn mtd_utils() -> std::path::PathBuf {
+    let output = tools::run(Command::new(tools::repository().join("tests/lab/build")).arg("--mtd-utils"));
+    String::from_utf8_lossy(&output.stdout).trim().into()
+}

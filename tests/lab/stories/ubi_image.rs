@@ -1,0 +1,90 @@
+//! A `ubinize` image goes onto a NAND partition that nothing holds; UBI attaches it, and what is in it is right. A second
+//! one keeps count of how often each block has been erased.
+
+use super::*;
+use crate::lab::nand;
+
+on!(tell: armel = Armel);
+
+/// The firmware in UBI: a kernel in a volume of its own, and files.
+fn firmware(letter: char) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    let kernel = format!("kernel {letter} ").repeat(30_000).into_bytes();
+    let file = format!("what firmware {letter} is made of\n")
+        .repeat(20_000)
+        .into_bytes();
+    let ubifs = nand::ubifs(&[("etc/firmware", &file)]);
+    let image = nand::ubinize(&[("kernel", "dynamic", &kernel, 8), ("rootfs", "dynamic", &ubifs, 40)]);
+    (image, kernel, file)
+}
+
+fn tell(kind: Kind) {
+    let (a, b) = (firmware('A'), firmware('B'));
+    let product = tools::read(&tools::flasher(kind));
+    let mut files = nand::disk_files(kind);
+    for (letter, (image, kernel, file)) in [('a', &a), ('b', &b)] {
+        files.push((format!("{letter}.ubi"), image.clone()));
+        files.push((format!("{letter}.kernel"), kernel.clone()));
+        files.push((format!("{letter}.file"), file.clone()));
+    }
+    files.push(("flasher".into(), product));
+    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
+    let mut machine = Machine::new("ubi-image", Parts::plain(kind, 'A')).data_disk(&files);
+    machine.boot('A');
+    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
+    nand::load(&mut machine, "badblocks=3,17");
+    let mtd = nand::first_mtd(kind);
+    let mut counters = Vec::new();
+    for letter in ['a', 'b'] {
+        machine.must(&format!(
+            "/tmp/flasher apply -y --no-reboot --part mtd{mtd} /mnt/data/{letter}.ubi"
+        ));
+        counters.push(erase_counter(&mut machine, mtd));
+        machine.must(&format!("ubiattach -m {mtd} /dev/ubi_ctrl"));
+        let devices = machine.must("/tmp/flasher devices");
+        for line in [
+            "ubi0_0 \"ubi0:kernel\"",
+            "ubi0_1 \"ubi0:rootfs\"",
+            &format!("ubi0 attached to mtd{mtd}"),
+        ] {
+            assert!(devices.contains(line), "{devices}");
+        }
+        machine.must("mkdir -p /tmp/m && mount -t ubifs -o ro ubi0:rootfs /tmp/m");
+        machine.must(&format!("cmp /tmp/m/etc/firmware /mnt/data/{letter}.file"));
+        let kernel = if letter == 'a' { &a.1 } else { &b.1 };
+        machine.must(&format!(
+            "dd if=/dev/ubi0_0 bs={} count=1 2>/dev/null | cmp - /mnt/data/{letter}.kernel",
+            kernel.len()
+        ));
+        machine.must("umount /tmp/m");
+        held_by_ubi(&mut machine, mtd);
+        machine.must("ubidetach -d 0 /dev/ubi_ctrl");
+    }
+    assert_eq!(machine.must("cat /etc/firmware").trim(), format!("A 1.0-{kind}"));
+    // It was erased once more, and UBI knows.
+    assert_eq!(counters[1], counters[0] + 1, "the erase counter of the first block");
+}
+
+/// While UBI has the partition nothing is written in place, and the way out is told.
+fn held_by_ubi(machine: &mut Machine, mtd: usize) {
+    let (status, said) = machine.run(&format!(
+        "/tmp/flasher apply -y --in-place --no-reboot --part mtd{mtd} /mnt/data/a.ubi 2>&1"
+    ));
+    assert_eq!(status, 78, "{said}");
+    assert!(said.contains(&format!("ubi0 attached to mtd{mtd}")), "{said}");
+    assert!(said.contains("ubidetach -d 0"), "{said}");
+}
+
+/// The low half of the number in the header of the first erase block (`struct ubi_ec_hdr`, drivers/mtd/ubi/ubi-media.h), which
+/// is big-endian; the box's `od` prints words of its own order, in octal.
+fn erase_counter(machine: &mut Machine, mtd: usize) -> u16 {
+    let dump = machine.must(&format!("dd if=/dev/mtd{mtd} bs=8 skip=1 count=1 2>/dev/null | od"));
+    let word = dump.lines().next().and_then(|line| line.split_whitespace().last());
+    let word = word
+        .and_then(|word| u16::from_str_radix(word, 8).ok())
+        .expect("words in octal");
+    if machine.kind.is_big_endian() {
+        word
+    } else {
+        word.swap_bytes()
+    }
+}
