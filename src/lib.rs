@@ -1,7 +1,7 @@
 //! Replaces the firmware of a small Linux box from inside the running system.
 //!
 //! The parts: [`board`] says what the box is, [`image`] what the file is, [`plan`] which bytes go where,
-//! [`preflight`] whether that may be, [`flash`] does it. [`env`] is the environment of U-Boot, [`slots`] what it boots. [`recovery`] knows what the boot loader itself can write.
+//! [`preflight`] whether that may be, [`flash`] does it. [`mod@env`] is the environment of U-Boot, [`slots`] what it boots. [`recovery`] knows what the boot loader itself can write.
 //! [`cmd`] has a file for each verb.
 
 pub mod board;
@@ -11,6 +11,7 @@ pub mod env;
 pub mod error;
 pub mod flash;
 pub mod image;
+#[cfg_attr(not(feature = "keep"), path = "keep/none.rs")]
 pub mod keep;
 pub mod lock;
 pub mod plan;

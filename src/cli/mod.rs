@@ -337,7 +337,9 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
         "no-rollback" => apply.keep.rollback = false,
+        #[cfg(feature = "keep")]
         "keep" => apply.files.paths.push(value),
+        #[cfg(feature = "keep")]
         "keep-to" => apply.files.to = Some(value),
         "mark-bad" => apply.keep.mark_bad = true,
         "key" => apply.trust.key = Some(value.into()),

@@ -279,6 +279,7 @@ const FLAGS: &[Flag] = &[
         verbs: APPLY,
         help: "do not keep the old content in RAM to put it back if the new one cannot be written",
     },
+    #[cfg(feature = "keep")]
     Flag {
         long: "keep",
         alias: None,
@@ -287,6 +288,7 @@ const FLAGS: &[Flag] = &[
         verbs: APPLY,
         help: "keep this file, directory or glob, besides those in /etc/flasher/keep; may be given again",
     },
+    #[cfg(feature = "keep")]
     Flag {
         long: "keep-to",
         alias: None,

@@ -304,7 +304,7 @@ fn save(plan: &Plan, options: &cli::Apply, directory: &Path) -> Result<Option<Ta
 /// The partitions that will be written, the record's among them.
 pub(super) fn targets(board: &Board, writes: &[Write], files: Option<&Task>) -> Vec<stages::MtdTarget> {
     let record = record::partition(board).map(|partition| partition.mtd);
-    let files = files.and_then(|task| task.write.as_ref());
+    let files = files.and_then(Task::write);
     let mut targets = board.targets(
         board
             .partitions

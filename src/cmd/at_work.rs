@@ -52,8 +52,10 @@ pub struct Work<'a> {
     /// The slots that it switches.
     pub slot: Option<&'a Switch>,
     /// The user's files that are put back afterwards.
+    #[cfg_attr(not(feature = "keep"), allow(dead_code))]
     pub files: Option<&'a Task>,
     /// Where their tar is.
+    #[cfg_attr(not(feature = "keep"), allow(dead_code))]
     pub directory: &'a Path,
 }
 
@@ -89,60 +91,22 @@ impl Work<'_> {
             record.ecc_failed = Some(after.1.saturating_sub(before.1));
         }
         // A power cut while the files are put back finds a firmware that is good, and files that are not known to be.
+        #[cfg(feature = "keep")]
         if result.is_ok() {
             record.kept = self.files.map(|task| task.fate("pending", String::new()));
         }
         self.keep(&mut record, reporter);
         let verified = result?;
+        #[cfg(feature = "keep")]
         if let Some(task) = self.files {
-            let fate = self.put_back(task, reporter);
+            record.kept = Some(self.put_back(task, reporter));
             reporter.reach("files put back");
-            record.kept = Some(fate);
             self.keep(&mut record, reporter);
         }
         Ok(Done {
             verified,
             kept: record.kept,
         })
-    }
-
-    /// Puts the user's files into the new firmware, which is good whatever comes of it.
-    fn put_back(&self, task: &Task, reporter: &mut Reporter) -> Fate {
-        let result = match &task.write {
-            None => task.put_back(self.directory).map_err(|failure| failure.what),
-            Some(write) => self.write_tar(task, write),
-        };
-        match result {
-            Ok(()) => {
-                let fate = task.fate("restored", String::new());
-                reporter.stage(format_args!(
-                    "{} files put back into {} and read back",
-                    fate.files, fate.to
-                ));
-                fate
-            }
-            Err(why) => {
-                let fate = task.fate("failed", why);
-                reporter.warning(format_args!(
-                    "the new firmware is good, but the kept files could not be put into {}: {}",
-                    fate.to, fate.text
-                ));
-                fate
-            }
-        }
-    }
-
-    /// The tar itself into a partition, by the engine.
-    fn write_tar(&self, task: &Task, write: &Write) -> std::result::Result<(), String> {
-        let written = task.tar(self.directory).and_then(|tar| {
-            let targets = open(self.board, std::slice::from_ref(write), self.proof)?;
-            flash::write(targets, &tar, Policy::default(), &mut |_| ())
-                .and_then(|written| written.verify(&tar, &mut |_| ()))
-                .map_err(|stopped| stopped.failure)
-        });
-        written
-            .map(|_| ())
-            .map_err(|failure| format!("{failure}{}", task.elsewhere()))
     }
 
     fn about(&self, end: &std::result::Result<(), &Failure>, harm: Harm, code: &str, tally: Tally) -> Record {
@@ -207,6 +171,48 @@ impl Work<'_> {
             reporter.reach_at("written", at);
         }
         result
+    }
+}
+
+#[cfg(feature = "keep")]
+impl Work<'_> {
+    /// Puts the user's files into the new firmware, which is good whatever comes of it.
+    fn put_back(&self, task: &Task, reporter: &mut Reporter) -> Fate {
+        let result = match task.write() {
+            None => task.put_back(self.directory).map_err(|failure| failure.what),
+            Some(write) => self.write_tar(task, write),
+        };
+        match result {
+            Ok(()) => {
+                let fate = task.fate("restored", String::new());
+                reporter.stage(format_args!(
+                    "{} files put back into {} and read back",
+                    fate.files, fate.to
+                ));
+                fate
+            }
+            Err(why) => {
+                let fate = task.fate("failed", why);
+                reporter.warning(format_args!(
+                    "the new firmware is good, but the kept files could not be put into {}: {}",
+                    fate.to, fate.text
+                ));
+                fate
+            }
+        }
+    }
+
+    /// The tar itself into a partition, by the engine.
+    fn write_tar(&self, task: &Task, write: &Write) -> std::result::Result<(), String> {
+        let written = task.tar(self.directory).and_then(|tar| {
+            let targets = open(self.board, std::slice::from_ref(write), self.proof)?;
+            flash::write(targets, &tar, Policy::default(), &mut |_| ())
+                .and_then(|written| written.verify(&tar, &mut |_| ()))
+                .map_err(|stopped| stopped.failure)
+        });
+        written
+            .map(|_| ())
+            .map_err(|failure| format!("{failure}{}", task.elsewhere()))
     }
 }
 

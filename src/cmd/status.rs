@@ -38,10 +38,7 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
         line.push_str(&format!("\n  {stage}"));
     }
     if let Some(kept) = &record.kept {
-        line.push_str(&format!("\nkept files: {}, {} in {}", kept.state, kept.files, kept.to));
-        if !kept.text.is_empty() {
-            line.push_str(&format!(": {}", kept.text));
-        }
+        line.push_str(&format!("\nkept files: {kept}"));
     }
     if !record.text.is_empty() {
         line.push_str(&format!("\n{}", record.text));

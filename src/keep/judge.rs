@@ -32,19 +32,12 @@ pub fn judge(board: &Board, wish: &Wish, force: &[String], content: &Store, plan
     let to = wish.to.as_ref().or(board.profile.keep_to.as_ref());
     // OpenWrt's lists are on every OpenWrt box, and wish for nothing by themselves.
     let asked = !wish.paths.is_empty() || lists.iter().any(|(_, path)| path == Path::new(OURS));
-    let Some(to) = to.filter(|_| cfg!(feature = "keep")) else {
+    let Some(to) = to else {
         if asked {
-            let (why, remedy) = match cfg!(feature = "keep") {
-                true => (
-                    "nothing says where the kept files go",
-                    "add --keep-to FS:WHERE, such as --keep-to jffs2:config",
-                ),
-                false => (
-                    "this flasher was built without room for it",
-                    "copy the files away, and back afterwards",
-                ),
-            };
-            let check = refuse(why, remedy);
+            let check = refuse(
+                "nothing says where the kept files go",
+                "add --keep-to FS:WHERE, such as --keep-to jffs2:config",
+            );
             add(plan, forced(check, force));
         }
         return Ok(());

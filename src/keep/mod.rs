@@ -16,9 +16,10 @@ use crate::board::Board;
 use crate::error::{Context, Exit, Failure, Result};
 use crate::image::store::Store;
 use crate::plan::Write;
-use crate::units::hex;
+use crate::units::{Size, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ pub struct Task {
     sha256: String,
     files: u64,
     /// For a raw place.
-    pub write: Option<Write>,
+    write: Option<Write>,
     /// Another copy of the tar, made by `--backup`.
     copy: Option<String>,
 }
@@ -127,9 +128,6 @@ pub fn tar_in(directory: &Path) -> PathBuf {
 /// # Errors
 /// Files that cannot be read, or that grew since they were measured; nothing was touched.
 pub fn save(keeping: &Keeping, directory: &Path, backup: Option<&Path>) -> Result<Task> {
-    if !cfg!(feature = "keep") {
-        return Err(Failure::system("this flasher keeps no files"));
-    }
     let path = tar_in(directory);
     let mut out = Hashed {
         file: File::create(&path).context(path.display())?,
@@ -179,7 +177,41 @@ impl io::Write for Hashed {
     }
 }
 
+impl Keeping {
+    /// For people, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<_> = self
+            .files
+            .iter()
+            .map(|kept| format!("keep: {} {}", Size(kept.size), kept.path))
+            .collect();
+        lines.push(format!(
+            "keep: {} files, {} as a tar, to {}",
+            self.files.len(),
+            Size(self.bytes),
+            self.to
+        ));
+        lines
+    }
+}
+
+/// For people.
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} in {}", self.state, self.files, self.to)?;
+        match self.text.is_empty() {
+            true => Ok(()),
+            false => write!(f, ": {}", self.text),
+        }
+    }
+}
+
 impl Task {
+    /// How the tar is written to a raw place.
+    pub fn write(&self) -> Option<&Write> {
+        self.write.as_ref()
+    }
+
     /// How it stands.
     pub fn fate(&self, state: &str, text: String) -> Fate {
         Fate {
@@ -216,9 +248,6 @@ impl Task {
     /// # Errors
     /// What failed, and where the tar is left.
     pub fn put_back(&self, directory: &Path) -> Result<()> {
-        if !cfg!(feature = "keep") {
-            return Err(Failure::system("this flasher keeps no files"));
-        }
         let tar = self.tar(directory)?;
         let place = Place::parse(&self.to)?;
         let mount =

@@ -44,6 +44,7 @@ pub struct Record {
     /// Reads that it could not correct, likewise.
     pub ecc_failed: Option<u32>,
     /// What became of the user's files.
+    #[cfg_attr(not(feature = "keep"), serde(skip))]
     pub kept: Option<Fate>,
 }
 

@@ -36,6 +36,7 @@ pub struct Outcome {
     #[serde(flatten)]
     pub tally: Tally,
     /// What became of the files that were to be kept.
+    #[cfg_attr(not(feature = "keep"), serde(skip))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<Fate>,
 }
@@ -280,15 +281,7 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
         ));
     }
     if let Some(keep) = &plan.keep {
-        for kept in &keep.files {
-            lines.push(format!("keep: {} {}", Size(kept.size), kept.path));
-        }
-        lines.push(format!(
-            "keep: {} files, {} as a tar, to {}",
-            keep.files.len(),
-            Size(keep.bytes),
-            keep.to
-        ));
+        lines.extend(keep.lines());
     }
     if plan.valid && !plan.nothing_to_do() {
         lines.push(format!(

@@ -60,7 +60,7 @@ impl Families {
 
     /// The name of the image for a case, when `turn` tools have had their turn before.
     pub fn next(&self, turn: usize, case: Case) -> String {
-        let family = if turn % 2 == 0 { "a" } else { "b" };
+        let family = if turn.is_multiple_of(2) { "a" } else { "b" };
         let name = match case {
             Case::Everything | Case::Nothing => "all",
             Case::One => "one",
