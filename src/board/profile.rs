@@ -49,7 +49,8 @@ pub struct Profile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// Where kept files go (`--keep-to`): `FS:WHERE[,DIRECTORY]`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "keep", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(not(feature = "keep"), serde(skip))]
     pub keep_to: Option<String>,
     /// LEDs and buzzer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

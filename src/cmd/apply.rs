@@ -432,7 +432,6 @@ fn staged(
         keep: options.keep,
         files,
         reached: reporter.reached.clone(),
-        begun: reporter.begun,
     };
     let populated = root
         .populate(&stages::Populate {

@@ -87,8 +87,8 @@ impl Work<'_> {
             Err(Stopped { failure, tally }) => self.about(&Err(failure), failure.harm, failure.code, *tally),
         };
         if let (Some(before), Some(after)) = (before, self.ecc()) {
-            record.ecc_corrected = Some(after.0.saturating_sub(before.0));
-            record.ecc_failed = Some(after.1.saturating_sub(before.1));
+            let (corrected, failed) = (after.0.wrapping_sub(before.0), after.1.wrapping_sub(before.1));
+            reporter.reach(&format!("ecc: {corrected} bits corrected, {failed} reads failed"));
         }
         // A power cut while the files are put back finds a firmware that is good, and files that are not known to be.
         #[cfg(feature = "keep")]
@@ -124,7 +124,7 @@ impl Work<'_> {
     fn ecc(&self) -> Option<(u32, u32)> {
         let mut sum = None;
         for write in self.writes {
-            let partition = self.board.partition(&format!("mtd{}", write.mtd)).ok()?;
+            let partition = self.board.partitions.iter().find(|p| p.mtd == write.mtd)?;
             if let Some(stats) = self.board.open(partition).ok()?.ecc_stats().ok()? {
                 let (corrected, failed) = sum.unwrap_or_default();
                 sum = Some((stats.corrected + corrected, stats.failed + failed));
@@ -168,7 +168,7 @@ impl Work<'_> {
             .and_then(|verified| self.switch(verified, &mut observer));
         signals.end(result.is_ok());
         if result.is_ok() {
-            reporter.reach_at("written", at);
+            reporter.reach_at("written", &at);
         }
         result
     }

@@ -33,9 +33,7 @@ pub struct Job {
     #[cfg_attr(not(feature = "keep"), serde(skip))]
     pub files: Option<Task>,
     /// What was reached before the hand-off.
-    pub reached: Vec<String>,
-    /// When that began, in milliseconds since the box was started.
-    pub begun: u64,
+    pub reached: String,
 }
 
 impl Job {

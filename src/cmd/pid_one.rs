@@ -48,7 +48,6 @@ pub fn run(pid_one: PidOne) -> ! {
 fn finish(pid_one: PidOne, reporter: &mut Reporter) -> Result<()> {
     let job = Job::unpack(pid_one.handoff())?;
     reporter.reached.clone_from(&job.reached);
-    reporter.begun = job.begun;
     reporter.reach("taken over");
     let detached = match pid_one.detach(&mut |event| reporter.stage(event)) {
         Ok(detached) => detached,

@@ -29,13 +29,9 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     if let Some(sha256) = &record.image_sha256 {
         line.push_str(&format!("\nimage sha256 {sha256}\n{}", record.tally));
     }
-    if let (Some(corrected), Some(failed)) = (record.ecc_corrected, record.ecc_failed) {
-        line.push_str(&format!(
-            "\necc: {corrected} bits corrected, {failed} reads uncorrectable"
-        ));
-    }
-    for stage in &record.stages {
-        line.push_str(&format!("\n  {stage}"));
+    if !record.stages.is_empty() {
+        line.push('\n');
+        line.push_str(&record.stages);
     }
     if let Some(kept) = &record.kept {
         line.push_str(&format!("\nkept files: {kept}"));

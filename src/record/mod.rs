@@ -36,24 +36,20 @@ pub struct Record {
     /// Erase blocks.
     #[serde(default)]
     pub tally: Tally,
-    /// What was reached, and how long after the beginning: `3.2 s verified`.
+    /// What was reached, each with the seconds since the box was started: `31.20 s begun; 75.01 s written`. Text, because each
+    /// type that JSON is made of costs the device binaries kilobytes.
     #[serde(default)]
-    pub stages: Vec<String>,
-    /// Bits that ECC corrected in the partitions that were written, where there is ECC.
-    pub ecc_corrected: Option<u32>,
-    /// Reads that it could not correct, likewise.
-    pub ecc_failed: Option<u32>,
+    pub stages: String,
     /// What became of the user's files.
     #[cfg_attr(not(feature = "keep"), serde(skip))]
     pub kept: Option<Fate>,
 }
 
-/// Milliseconds since the box was started, by the clock that nobody sets: the same for PID 1 as for who handed over.
-pub fn uptime() -> u64 {
-    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let number = |text: &str| text.parse().unwrap_or(0u64);
-    let (seconds, rest) = text.split_once('.').unwrap_or_default();
-    number(seconds) * 1000 + number(rest.split(' ').next().unwrap_or_default()) * 10
+/// Seconds since the box was started, by the clock that nobody sets: the same for PID 1 as for who handed over.
+pub fn uptime() -> String {
+    let mut text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    text.truncate(text.find(' ').unwrap_or_default());
+    text
 }
 
 impl Record {
@@ -68,15 +64,21 @@ impl Record {
             slot: None,
             text: "no update is on record".into(),
             tally: Tally::default(),
-            stages: Vec::new(),
-            ecc_corrected: None,
-            ecc_failed: None,
+            stages: String::new(),
             kept: None,
         }
     }
 
     /// An end that was just reached.
     pub fn now(end: &std::result::Result<(), &Failure>, harm: Harm, code: &str, sha256: &str, tally: Tally) -> Record {
+        let mut text = match end {
+            Ok(()) => String::new(),
+            Err(failure) => failure.what.clone(),
+        };
+        // The places of a record are small.
+        while text.len() > LONGEST {
+            text.pop();
+        }
         Record {
             result: if end.is_ok() { "ok" } else { "failed" }.into(),
             harm,
@@ -84,21 +86,15 @@ impl Record {
             image_sha256: Some(sha256.into()),
             finished: Some(time::utc_now()),
             slot: None,
-            text: match end {
-                Ok(()) => String::new(),
-                // The places of a record are small.
-                Err(failure) => failure.what.chars().take(LONGEST).collect(),
-            },
+            text,
             tally,
-            stages: Vec::new(),
-            ecc_corrected: None,
-            ecc_failed: None,
+            stages: String::new(),
             kept: None,
         }
     }
 }
 
-/// Characters of a record's text.
+/// Bytes of a record's text.
 const LONGEST: usize = 500;
 
 /// The partition that keeps the record on this box: the profile's, or one that is named `flasher`.

@@ -85,9 +85,7 @@ pub struct Reporter {
     /// Whether events go out as they happen; other verbs answer with one object.
     pub events: bool,
     /// What was reached so far, for the record.
-    pub reached: Vec<String>,
-    /// When the update began, in milliseconds since the box was started.
-    pub begun: u64,
+    pub reached: String,
     sink: Option<Box<dyn Sink>>,
 }
 
@@ -99,8 +97,7 @@ impl Reporter {
             verbosity: global.verbosity,
             meter: Meter::new(global.format == Format::Text && io::stdout().is_terminal()),
             events: false,
-            reached: Vec::new(),
-            begun: record::uptime(),
+            reached: String::new(),
             sink: None,
         }
     }
@@ -117,13 +114,13 @@ impl Reporter {
 
     /// A stage of an update is behind us; its name and time go into the record.
     pub fn reach(&mut self, name: &str) {
-        self.reach_at(name, record::uptime());
+        self.reach_at(name, &record::uptime());
     }
 
-    /// The same, at that time in milliseconds since the box was started.
-    pub fn reach_at(&mut self, name: &str, at: u64) {
-        let ms = at.saturating_sub(self.begun);
-        self.reached.push(format!("{}.{} s {name}", ms / 1000, ms % 1000 / 100));
+    /// The same, at that time of [`record::uptime`].
+    pub fn reach_at(&mut self, name: &str, at: &str) {
+        let parts = [if self.reached.is_empty() { "" } else { "; " }, at, " s ", name];
+        parts.iter().for_each(|part| self.reached.push_str(part));
     }
 
     /// Something that was done.

@@ -140,9 +140,9 @@ impl RamRoot {
         write(&root.join("etc/inittab"), &inittab)?;
         if let Some(busybox) = content.rescue_shell {
             install(busybox, &root.join("bin/busybox"))?;
-            for (name, target) in [("sh", "busybox"), ("flasher", "/flasher")] {
-                symlink(target, root.join("bin").join(name)).context(|| format!("link bin/{name}"))?;
-            }
+            symlink("busybox", root.join("bin/sh")).context(|| "link bin/sh".to_owned())?;
+            // Without it the whole name has to be typed.
+            let _ = symlink("/flasher", root.join("bin/flasher"));
         }
         content.handoff.store(root)?;
         Ok(Populated { root: self })

@@ -40,9 +40,8 @@ pub fn run(reason: &str) -> ! {
         }
     );
     say(&text);
-    if let Err(e) = std::fs::write(MARK, reason) {
-        say(&format!("{MARK}: {e}"));
-    }
+    // Without it only the second try from the shell is refused.
+    let _ = std::fs::write(MARK, reason);
     if has_shell {
         let _ = Builder::new().stack_size(STACK).spawn(shells);
     }

@@ -10,10 +10,10 @@ fn status_tells_the_stages_in_their_order_with_times() {
     let image = sim.file("image", &bytes(MIB, 1));
     sim.apply(&["--part", "kernel", &image]).exits(0);
     let status = sim.run("status", &["--format", "json"]).exits(0).json();
-    let stages = status["stages"].as_array().unwrap();
+    let stages = status["stages"].as_str().unwrap();
     let told: Vec<_> = stages
-        .iter()
-        .map(|stage| stage.as_str().unwrap().split_once(" s ").unwrap())
+        .split("; ")
+        .map(|stage| stage.split_once(" s ").unwrap())
         .collect();
     let names: Vec<_> = told.iter().map(|(_, name)| *name).collect();
     assert_eq!(names, ["begun", "written", "verified"]);
@@ -42,6 +42,7 @@ fn nand_tells_what_its_ecc_met_and_nor_says_nothing_of_it() {
         let image = sim.file("image", &bytes(3 * 16384, 1));
         sim.apply(&["--part", part, &image]).exits(0);
         let status = sim.run("status", &["--format", "json"]).exits(0).json();
-        assert_eq!(status["ecc_failed"].is_u64(), has, "{board}: {status}");
+        let stages = status["stages"].as_str().unwrap();
+        assert_eq!(stages.contains(" reads failed"), has, "{board}: {status}");
     }
 }
