@@ -11,11 +11,13 @@ pub mod env;
 pub mod error;
 pub mod flash;
 pub mod image;
+pub mod json;
 #[cfg_attr(not(feature = "keep"), path = "keep/none.rs")]
 pub mod keep;
 pub mod lock;
 pub mod plan;
 pub mod preflight;
+pub mod quoted;
 pub mod record;
 pub mod recovery;
 pub mod report;

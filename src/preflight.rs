@@ -9,6 +9,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::image::signature::Key;
 use crate::image::{Image, Part, content, store::Store};
 use crate::plan::{self, Check, ImageSummary, Pace, Plan, Ram, Request, Route, Status, Write};
+use crate::quoted::Quoted;
 use crate::record;
 use crate::slots::{self, Seen};
 use crate::units::{Grouped, Size};
@@ -75,8 +76,10 @@ pub struct Question<'a> {
 pub fn known_checks(names: &[String]) -> Result<()> {
     match names.iter().find(|name| !CHECKS.contains(&name.as_str())) {
         None => Ok(()),
-        Some(name) => Err(Failure::usage(format_args!("there is no check {name:?} to force"))
-            .hint(format!("the checks are {}", CHECKS.join(", ")))),
+        Some(name) => Err(
+            Failure::usage(format_args!("there is no check {} to force", Quoted(name)))
+                .hint(format!("the checks are {}", CHECKS.join(", "))),
+        ),
     }
 }
 

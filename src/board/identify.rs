@@ -4,6 +4,7 @@
 
 use super::profile::{self, Profile};
 use crate::error::Result;
+use crate::quoted::Quoted;
 use mtd_rs::MtdInfo;
 use std::fs;
 use std::path::Path;
@@ -110,8 +111,9 @@ pub fn recognise(seen: &Seen, found: &[MtdInfo]) -> Result<(Profile, Option<Stri
             None => return Ok((profile, None)),
             Some(name) => {
                 remark = Some(format!(
-                    "this looks like a {}, but partition {name:?} is not as there: treated as generic",
-                    profile.name
+                    "this looks like a {}, but partition {} is not as there: treated as generic",
+                    profile.name,
+                    Quoted(name)
                 ));
             }
         }

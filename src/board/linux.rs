@@ -5,6 +5,7 @@
 use super::profile::Profile;
 use super::{Board, Health, Partition, Seat, identify, volumes};
 use crate::error::{Exit, Failure, Result};
+use crate::quoted::Quoted;
 use mtd_rs::{Access, Flash, MtdDevice, MtdInfo, SystemPaths};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
                 return Err(Failure::new(
                     Exit::Unsupported,
                     "board",
-                    format_args!("this is no {}: partition {name:?} is not as there", profile.id),
+                    format_args!("this is no {}: partition {} is not as there", profile.id, Quoted(name)),
                 )
                 .hint("flasher devices"));
             }

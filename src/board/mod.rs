@@ -13,6 +13,7 @@ pub mod volumes;
 
 use crate::cli::Where;
 use crate::error::{Exit, Failure, Result};
+use crate::quoted::Quoted;
 use mtd_rs::{Flash, Geometry};
 use profile::{Cpu, Keep, Profile};
 use sim::SimBox;
@@ -189,7 +190,7 @@ impl Board {
             let mut named = self.partitions.iter().filter(|p| fits(p, name));
             match (named.next(), named.next()) {
                 (Some(one), None) => return Ok(one),
-                (Some(_), Some(_)) => return Err(format!("several partitions are named {name:?}: say {say}")),
+                (Some(_), Some(_)) => return Err(format!("several partitions are named {}: say {say}", Quoted(name))),
                 _ => (),
             }
         }
@@ -197,8 +198,8 @@ impl Board {
             .and_then(|number| number.parse().ok())
             .and_then(|number: u32| self.partitions.iter().find(|p| p.mtd == number))
             .ok_or_else(|| {
-                let known: Vec<_> = self.partitions.iter().map(|p| format!("{:?}", p.name)).collect();
-                format!("there is no partition {name:?} here: {}", known.join(", "))
+                let known: Vec<_> = self.partitions.iter().map(|p| Quoted(&p.name).to_string()).collect();
+                format!("there is no partition {} here: {}", Quoted(name), known.join(", "))
             })
     }
 

@@ -8,6 +8,8 @@
 use crate::error::{Exit, Failure, Result};
 use crate::image::Image;
 use crate::image::content::Role;
+use crate::json;
+use crate::quoted::Quoted;
 use mtd_rs::FlashKind;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -359,7 +361,7 @@ impl Profile {
             return Err(Failure::new(
                 Exit::Unsupported,
                 "board",
-                format_args!("there is no board {id_or_file:?}"),
+                format_args!("there is no board {}", Quoted(id_or_file)),
             )
             .hint(format!(
                 "one of {}, or the path of a profile of your own",
@@ -380,8 +382,8 @@ impl Profile {
     }
 
     fn parse(text: &str, origin: &str) -> Result<Profile> {
-        let profile: Profile =
-            serde_json::from_str(text).map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")))?;
+        let profile: Profile = json::parse(text.as_bytes())
+            .map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")))?;
         profile
             .contradiction()
             .map_or(Ok(()), |what| {
@@ -401,13 +403,17 @@ impl Profile {
         }
         for (index, partition) in self.partitions.iter().enumerate() {
             if partition.size == 0 || partition.range().end > chip.size {
-                return Some(format!("partition {:?} does not lie on the chip", partition.name));
+                return Some(format!(
+                    "partition {} does not lie on the chip",
+                    Quoted(&partition.name)
+                ));
             }
             let twin = |other: &&PartitionProfile| other.mtd == partition.mtd || other.name == partition.name;
             if let Some(other) = self.partitions[..index].iter().find(twin) {
                 return Some(format!(
-                    "partitions {:?} and {:?} share a name or number",
-                    other.name, partition.name
+                    "partitions {} and {} share a name or number",
+                    Quoted(&other.name),
+                    Quoted(&partition.name)
                 ));
             }
         }
@@ -433,7 +439,7 @@ impl Profile {
         if !pair {
             return Some("slots that are no pair".into());
         }
-        unknown.map(|name| format!("there is no partition {name:?}"))
+        unknown.map(|name| format!("there is no partition {}", Quoted(name)))
     }
 
     /// The partition of that name, in whichever case this box's kernel writes it.

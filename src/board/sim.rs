@@ -8,6 +8,8 @@
 use super::profile::{ChipKind, Profile};
 use super::{Board, Health, Partition, Seat};
 use crate::error::{Context, Exit, Failure, Result};
+use crate::json;
+use crate::quoted::Quoted;
 use mtd_rs::{Flash, Geometry, SimChip};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +58,7 @@ pub fn create(board: &str, dir: &Path) -> Result<Profile> {
         );
     }
     SimChip::create_file(&flash_path(dir), &profile.chip.geometry()).map_err(Failure::system)?;
-    let mut text = serde_json::to_string_pretty(&profile).map_err(Failure::system)?;
+    let mut text = json::write(&profile).map_err(Failure::system)?;
     text.push('\n');
     // Written last: a directory without it is no box.
     fs::write(profile_path(dir), text).context(dir.display())?;
@@ -95,7 +97,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
                 size: known.size,
                 ..profile.chip.geometry()
             };
-            let label = format!("mtd{} {:?}", known.mtd, known.name);
+            let label = format!("mtd{} {}", known.mtd, Quoted(&known.name));
             let mut flash = chip.partition(&label, known.range(), !known.read_only);
             let mut bad = Vec::new();
             if profile.chip.kind == ChipKind::Nand {

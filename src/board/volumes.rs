@@ -8,6 +8,7 @@
 
 use super::{Health, Partition};
 use crate::error::{Failure, Result};
+use crate::quoted::Quoted;
 use mtd_rs::ubi::{self, UbiVolume, VolumeInfo, VolumeKind};
 use mtd_rs::{Access, Flash, SystemPaths};
 
@@ -58,10 +59,10 @@ impl Volume {
 /// What to call a partition with this number and name: `mtd1 "Kernel"`, `ubi0_1 "rootfs"`.
 pub fn label(number: u32, name: &str) -> String {
     match number.checked_sub(FIRST) {
-        None => format!("mtd{number} {name:?}"),
+        None => format!("mtd{number} {}", Quoted(name)),
         Some(volume) => {
             let name = name.split_once(':').map_or(name, |(_, name)| name);
-            format!("ubi{}_{} {name:?}", volume / EACH, volume % EACH)
+            format!("ubi{}_{} {}", volume / EACH, volume % EACH, Quoted(name))
         }
     }
 }

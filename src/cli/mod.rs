@@ -12,6 +12,7 @@ mod table;
 mod tests;
 
 use crate::error::{Failure, Result};
+use crate::quoted::Quoted;
 use lexopt::{Arg, Parser, ValueExt};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -213,7 +214,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)>
     let mut raw = Raw::default();
     let mut verb: Option<&'static str> = None;
     let mut parser = Parser::from_args(args);
-    while let Some(arg) = parser.next().map_err(Failure::usage)? {
+    while let Some(arg) = parser.next().map_err(misused)? {
         match arg {
             Arg::Long("help") | Arg::Short('h') => {
                 return Ok((raw.global, Verb::Print(help::text(verb))));
@@ -232,7 +233,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)>
                     )));
                 }
                 let value = match flag.value {
-                    Some(_) => Some(parser.value().map_err(Failure::usage)?),
+                    Some(_) => Some(parser.value().map_err(misused)?),
                     None => None,
                 };
                 set(&mut raw, flag.long, value)?;
@@ -256,11 +257,11 @@ fn positional(verb: &mut Option<&'static str>, raw: &mut Raw, value: OsString) -
         None => table::verbs()
             .map(|known| known.name.split_once(' ').map_or(known.name, |(group, _)| group))
             .find(|known| *known == word)
-            .ok_or_else(|| Failure::usage(format_args!("there is no verb {word:?}")))?,
+            .ok_or_else(|| Failure::usage(format_args!("there is no verb {}", Quoted(&word))))?,
         Some(group) if table::group(group).next().is_some() => table::group(group)
             .map(|known| known.name)
             .find(|known| known.split_once(' ').is_some_and(|(_, member)| member == word))
-            .ok_or_else(|| Failure::usage(format_args!("{group} knows {}, not {word:?}", members(group))))?,
+            .ok_or_else(|| Failure::usage(format_args!("{group} knows {}, not {}", members(group), Quoted(&word))))?,
         Some(verb) => {
             raw.positional.push(word);
             verb
@@ -291,7 +292,18 @@ fn lexopt_name(arg: &Arg<'_>) -> String {
     match arg {
         Arg::Long(name) => format!("there is no option --{name}"),
         Arg::Short(name) => format!("there is no option -{name}"),
-        Arg::Value(value) => format!("unexpected {value:?}"),
+        Arg::Value(value) => format!("unexpected {}", Quoted(&value.to_string_lossy())),
+    }
+}
+
+fn misused(error: lexopt::Error) -> Failure {
+    match error {
+        lexopt::Error::UnexpectedValue { option, value } => Failure::usage(format_args!(
+            "option '{option}' takes no value, not even {}",
+            Quoted(&value.to_string_lossy())
+        )),
+        // No other that the parser itself makes prints its argument through Debug.
+        other => Failure::usage(other),
     }
 }
 
@@ -322,7 +334,10 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
                 "text" => Format::Text,
                 "json" => Format::Json,
                 other => {
-                    return Err(Failure::usage(format_args!("--format is text or json, not {other:?}")));
+                    return Err(Failure::usage(format_args!(
+                        "--format is text or json, not {}",
+                        Quoted(other)
+                    )));
                 }
             }
         }

@@ -5,6 +5,7 @@
 use super::table::{Flag, VerbRow};
 use super::{Apply, Where};
 use crate::error::{Failure, Result};
+use crate::quoted::Quoted;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -244,7 +245,7 @@ pub(super) struct Raw {
 fn parsed<T: FromStr>(flag: &str, value: &str, what: &str) -> Result<T> {
     value
         .parse()
-        .map_err(|_| Failure::usage(format_args!("--{flag} takes {what}, not {value:?}")))
+        .map_err(|_| Failure::usage(format_args!("--{flag} takes {what}, not {}", Quoted(&value))))
 }
 
 impl Raw {
@@ -269,7 +270,8 @@ impl Raw {
                     "tftpd-hpa" => Server::TftpdHpa,
                     _ => {
                         return Err(Failure::usage(format_args!(
-                            "--for is dhcpd, dnsmasq or tftpd-hpa, not {value:?}"
+                            "--for is dhcpd, dnsmasq or tftpd-hpa, not {}",
+                            Quoted(&value)
                         )));
                     }
                 });
@@ -319,7 +321,8 @@ fn file_name(name: String) -> Result<String> {
     match !name.is_empty() && name.len() < 128 && name.bytes().all(plain) {
         true => Ok(name),
         false => Err(Failure::usage(format_args!(
-            "--name takes a file name of letters, digits and _-+. only, not {name:?}"
+            "--name takes a file name of letters, digits and _-+. only, not {}",
+            Quoted(&name)
         ))),
     }
 }

@@ -7,6 +7,7 @@ use crate::board::{Board, Partition};
 use crate::cli::Where;
 use crate::error::{Exit, Failure, Result};
 use crate::preflight;
+use crate::quoted::Quoted;
 use crate::report::Reporter;
 use crate::slots;
 use crate::units::Size;
@@ -172,7 +173,7 @@ fn text(report: &Report, reporter: &mut Reporter) {
                 .volume
                 .clone()
                 .unwrap_or_else(|| format!("mtd{}", partition.mtd)),
-            format!("{:?}", partition.name),
+            Quoted(&partition.name).to_string(),
             Size(partition.size).to_string(),
             partition.r#type,
             Size(partition.erase_size.into())

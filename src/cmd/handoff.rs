@@ -6,6 +6,7 @@ use crate::board::profile::{self, Profile};
 use crate::cli::Keep;
 use crate::error::{Context, Failure, Result};
 use crate::image::packed::Packing;
+use crate::json;
 use crate::keep::Task;
 use crate::plan::Write;
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ impl Job {
     /// # Errors
     /// None that is known; serde could not make JSON of it.
     pub fn pack(&self) -> Result<stages::HandOff> {
-        let payload = serde_json::to_string(self).context("hand-off")?;
+        let payload = json::write(self).context("hand-off")?;
         Ok(stages::HandOff::new(payload))
     }
 
@@ -51,7 +52,7 @@ impl Job {
     /// # Errors
     /// A hand-off of another version of flasher.
     pub fn unpack(handoff: &stages::HandOff) -> Result<Job> {
-        serde_json::from_str(&handoff.payload)
+        json::parse(handoff.payload.as_bytes())
             .map_err(|error| Failure::system(format_args!("the hand-off is not ours: {error}")))
     }
 }
@@ -64,7 +65,7 @@ pub fn board(root: &Path, profile: &Profile, named: Option<&str>) -> Result<Opti
     match named {
         Some(named) if !profile::ids().any(|id| id == named) => {
             let copy = root.join(BOARD);
-            let text = serde_json::to_string(profile).context("board file")?;
+            let text = json::write(profile).context("board file")?;
             std::fs::write(&copy, text).context(copy.display())?;
             Ok(Some(format!("/{BOARD}")))
         }

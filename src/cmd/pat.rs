@@ -9,6 +9,7 @@ use crate::image::pat::{self, CHECKSUMS, Line, Pat, Sum};
 use crate::image::source::Source;
 use crate::image::store::Store;
 use crate::image::unpack;
+use crate::quoted::Quoted;
 use crate::report::Reporter;
 use crate::units::{Grouped, Size};
 use serde::Serialize;
@@ -163,7 +164,7 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
         let twin = entries[..index].iter().any(|other| other.name == entry.name);
         if twin || entry.name == CHECKSUMS {
             return Err(
-                Failure::usage(format_args!("{:?} would be in the .pat twice", entry.name))
+                Failure::usage(format_args!("{} would be in the .pat twice", Quoted(&entry.name)))
                     .hint("name each file once; updater and checksum.syno are made here"),
             );
         }

@@ -4,6 +4,7 @@
 
 use crate::board::{Board, Partition, Seat};
 use crate::error::{Exit, Failure, Result};
+use crate::quoted::Quoted;
 use std::ops::Range;
 use std::path::Path;
 
@@ -71,7 +72,7 @@ impl Place {
         let lines = text.lines().map(str::trim);
         let spots = lines
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(|line| spot(board, line).map_err(|what| refused(format_args!("{line:?}: {what}"))))
+            .map(|line| spot(board, line).map_err(|what| refused(format_args!("{}: {what}", Quoted(line)))))
             .collect::<Result<Vec<_>>>()?;
         match spots.as_slice() {
             [_] => (),

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::quoted::Quoted;
 use serde::{Serialize, Serializer};
 
 /// The variables, in the order in which they are stored.
@@ -59,9 +60,9 @@ impl Variables {
         let (name, value) = assignment
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| format!("{assignment:?} is not NAME=VALUE"))?;
+            .ok_or_else(|| format!("{} is not NAME=VALUE", Quoted(assignment)))?;
         if name.contains(|c: char| c.is_whitespace() || c.is_control()) || value.contains('\0') {
-            return Err(format!("{assignment:?} has characters that no variable has"));
+            return Err(format!("{} has characters that no variable has", Quoted(assignment)));
         }
         let same = |entry: &Vec<u8>| name_of(entry) == name.as_bytes();
         let at = self.entries.iter().position(same).unwrap_or(self.entries.len());

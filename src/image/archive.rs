@@ -7,6 +7,7 @@ use super::pat::{self, Pat};
 use super::store::Store;
 use super::tar::{self, Member, bad};
 use super::{Image, Part};
+use crate::quoted::Quoted;
 use std::io;
 use std::ops::Range;
 
@@ -84,8 +85,8 @@ fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<(
             Some(other) if !other.contains('/') => other,
             _ => {
                 return Err(bad(format_args!(
-                    "{:?} has no place in a sysupgrade archive",
-                    member.name
+                    "{} has no place in a sysupgrade archive",
+                    Quoted(&member.name)
                 )));
             }
         };

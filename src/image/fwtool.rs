@@ -96,7 +96,7 @@ pub fn strip(store: &Store) -> io::Result<Stripped> {
             store.read_exact_at(start, &mut text)?;
             let json = text.get(INFO_HEADER as usize..).unwrap_or_default();
             let json = json.split(|byte| *byte == 0).next().unwrap_or_default();
-            let metadata = serde_json::from_slice(json)
+            let metadata = crate::json::parse(json)
                 .map_err(|error| bad(format_args!("the metadata behind the image makes no sense: {error}")))?;
             stripped.metadata = Some(metadata);
         }

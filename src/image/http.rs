@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::quoted::is_plain;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -127,7 +128,12 @@ impl Head {
         };
         let mut head = Head {
             status: status.ok_or("what answers is no web server")?,
-            reason: words.next().unwrap_or_default().escape_debug().to_string(),
+            reason: words
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .filter(|c| is_plain(*c))
+                .collect(),
             ..Head::default()
         };
         loop {

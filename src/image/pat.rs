@@ -8,6 +8,7 @@
 use super::store::Store;
 use super::tar::{self, Member, bad};
 use super::uimage::CRC32;
+use crate::quoted::Quoted;
 use crate::units::Fields;
 use std::fmt;
 use std::io;
@@ -167,7 +168,7 @@ pub fn parse_checksum_syno(text: &str) -> Result<Vec<Line>, String> {
             total = Some(sums.trim_end().to_owned());
             continue;
         }
-        lines.push(parse_line(line).ok_or_else(|| format!("{CHECKSUMS} has a line that is none: {line:?}"))?);
+        lines.push(parse_line(line).ok_or_else(|| format!("{CHECKSUMS} has a line that is none: {}", Quoted(line)))?);
     }
     let Some(total) = total else {
         return Err(format!("{CHECKSUMS} has no last line (#Synocksum)"));
@@ -244,12 +245,12 @@ impl Pat {
         };
         for (index, line) in lines.iter().enumerate() {
             if lines[..index].iter().any(|other| other.name == line.name) {
-                return Err(bad(format_args!("{CHECKSUMS} lists {:?} twice", line.name)));
+                return Err(bad(format_args!("{CHECKSUMS} lists {} twice", Quoted(&line.name))));
             }
             if !members.iter().any(|member| member.name == line.name) {
                 return Err(bad(format_args!(
-                    "{:?} is listed in {CHECKSUMS} and not there",
-                    line.name
+                    "{} is listed in {CHECKSUMS} and not there",
+                    Quoted(&line.name)
                 )));
             }
         }
@@ -265,18 +266,18 @@ impl Pat {
             return Ok(None);
         }
         let Some(line) = self.lines.iter().find(|line| line.name == member.name) else {
-            return Ok(Some(format!("{:?} is not listed in {CHECKSUMS}", member.name)));
+            return Ok(Some(format!("{} is not listed in {CHECKSUMS}", Quoted(&member.name))));
         };
         let mut sum = Sum::new(member.data.end - member.data.start);
         store.scan(member.data.clone(), |chunk| sum.update(chunk))?;
-        Ok((!sum.agrees(line)).then(|| format!("{:?} is not what {CHECKSUMS} lists", member.name)))
+        Ok((!sum.agrees(line)).then(|| format!("{} is not what {CHECKSUMS} lists", Quoted(&member.name))))
     }
 }
 
 fn text(store: &Store, member: &Member) -> io::Result<String> {
     let length = member.data.end - member.data.start;
     if length > TEXT {
-        return Err(bad(format_args!("{:?} is too long", member.name)));
+        return Err(bad(format_args!("{} is too long", Quoted(&member.name))));
     }
     let mut bytes = vec![0; length as usize];
     store.read_exact_at(member.data.start, &mut bytes)?;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::store::Store;
+use crate::quoted::Quoted;
 use std::io;
 use std::ops::Range;
 
@@ -88,7 +89,7 @@ pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
             b'0' | 0 => {
                 let name = safe(&name)?;
                 if members.iter().any(|member| member.name == name) {
-                    return Err(bad(format_args!("the tar has {name:?} twice")));
+                    return Err(bad(format_args!("the tar has {} twice", Quoted(&name))));
                 }
                 if members.len() == MEMBERS {
                     return Err(bad(format_args!("the tar has more than {MEMBERS} members")));
@@ -107,9 +108,14 @@ pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
                     return Err(bad("the tar gives all its members one name"));
                 }
             }
-            b'1' | b'2' => return Err(bad(format_args!("the tar has a link in it: {name:?}"))),
-            b'3' | b'4' | b'6' => return Err(bad(format_args!("the tar has a device in it: {name:?}"))),
-            kind => return Err(bad(format_args!("the tar has {name:?} of unknown kind 0x{kind:02x}"))),
+            b'1' | b'2' => return Err(bad(format_args!("the tar has a link in it: {}", Quoted(&name)))),
+            b'3' | b'4' | b'6' => return Err(bad(format_args!("the tar has a device in it: {}", Quoted(&name)))),
+            kind => {
+                return Err(bad(format_args!(
+                    "the tar has {} of unknown kind 0x{kind:02x}",
+                    Quoted(&name)
+                )));
+            }
         }
     }
     Ok(members)
@@ -202,7 +208,10 @@ fn safe(name: &str) -> io::Result<String> {
     let short = name.trim_start_matches("./").trim_end_matches('/');
     let outside = name.starts_with('/') || short.split('/').any(|part| part == "..");
     match outside || name.chars().any(char::is_control) {
-        true => Err(bad(format_args!("the tar has a member that leads elsewhere: {name:?}"))),
+        true => Err(bad(format_args!(
+            "the tar has a member that leads elsewhere: {}",
+            Quoted(name)
+        ))),
         false => Ok(short.to_owned()),
     }
 }

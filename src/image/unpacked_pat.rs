@@ -9,6 +9,7 @@
 use super::pat::{CHECKSUMS, Line, Sum, parse_checksum_syno, setting};
 use super::{Image, Part};
 use crate::error::{Exit, Failure, Result};
+use crate::quoted::Quoted;
 use crate::units::hex;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -71,12 +72,12 @@ impl UnpackedPat {
         list(dir, "", DEPTH, &mut there)?;
         let listed = |name: &String| lines.iter().any(|line| line.name == *name);
         if let Some(name) = there.iter().find(|name| *name != CHECKSUMS && !listed(name)) {
-            return Err(bad(format_args!("{name:?} is not listed in {CHECKSUMS}")));
+            return Err(bad(format_args!("{} is not listed in {CHECKSUMS}", Quoted(name))));
         }
         if let Some(line) = lines.iter().find(|line| !there.contains(&line.name)) {
             return Err(bad(format_args!(
-                "{:?} is listed in {CHECKSUMS} and not there",
-                line.name
+                "{} is listed in {CHECKSUMS} and not there",
+                Quoted(&line.name)
             )));
         }
         let version = there.iter().any(|name| name == "VERSION");
@@ -173,7 +174,10 @@ impl UnpackedPat {
         }
         match left == 0 && sum.agrees(line) {
             true => Ok(()),
-            false => Err(bad(format_args!("{:?} is not what {CHECKSUMS} lists", line.name))),
+            false => Err(bad(format_args!(
+                "{} is not what {CHECKSUMS} lists",
+                Quoted(&line.name)
+            ))),
         }
     }
 }
@@ -187,7 +191,7 @@ fn list(dir: &Path, below: &str, depth: usize, names: &mut Vec<String>) -> Resul
         match (kind.is_dir(), kind.is_file()) {
             (true, _) if depth > 0 => list(&entry.path(), &format!("{name}/"), depth - 1, names)?,
             (_, true) => names.push(name),
-            _ => return Err(bad(format_args!("{name:?} is no plain file"))),
+            _ => return Err(bad(format_args!("{} is no plain file", Quoted(&name)))),
         }
     }
     Ok(())

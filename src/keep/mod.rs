@@ -16,6 +16,7 @@ use crate::board::Board;
 use crate::error::{Context, Exit, Failure, Result};
 use crate::image::store::Store;
 use crate::plan::Write;
+use crate::quoted::Quoted;
 use crate::units::{Size, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -112,7 +113,8 @@ impl<'a> Place<'a> {
                 })
             }
             _ => Err(Failure::usage(format_args!(
-                "kept files go to FS:WHERE[,DIRECTORY], such as jffs2:config or ext4:/dev/sda1, not {text:?}"
+                "kept files go to FS:WHERE[,DIRECTORY], such as jffs2:config or ext4:/dev/sda1, not {}",
+                Quoted(text)
             ))),
         }
     }

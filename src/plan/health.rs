@@ -4,6 +4,7 @@
 
 use super::{Check, Write};
 use crate::board::Partition;
+use crate::quoted::Quoted;
 
 const ADVICE: &str = "the chip may be failing, so make a backup first";
 
@@ -26,8 +27,10 @@ pub fn just_now(write: &Write) -> Option<Check> {
         Check::warn(
             "ecc",
             format!(
-                "mtd{} {:?}: ECC could not correct {} reads just now: {ADVICE}",
-                write.mtd, write.partition, write.uncorrectable
+                "mtd{} {}: ECC could not correct {} reads just now: {ADVICE}",
+                write.mtd,
+                Quoted(&write.partition),
+                write.uncorrectable
             ),
         )
     })

@@ -6,6 +6,7 @@ use super::Check;
 use crate::board::Board;
 use crate::image::Image;
 use crate::image::fwtool::{Metadata, version};
+use crate::quoted::Quoted;
 
 /// The checks of what the image says about itself; none where it says nothing.
 pub fn metadata(board: &Board, image: &Image) -> Vec<Check> {
@@ -97,8 +98,8 @@ fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
             Check::fail(
                 "metadata",
                 format!(
-                    "the image has a compatibility that makes no sense: {:?}",
-                    metadata.compat_version
+                    "the image has a compatibility that makes no sense: {}",
+                    Quoted(&metadata.compat_version)
                 ),
                 "get the image again",
             )

@@ -5,6 +5,7 @@
 use super::{Check, Write};
 use crate::image::Image;
 use crate::image::pat::CHECKSUMS;
+use crate::quoted::Quoted;
 
 /// Names the members of a `.pat` that no write takes. Nothing where there is no write at all.
 pub fn unused(image: &Image, writes: &[Write]) -> Option<Check> {
@@ -19,7 +20,7 @@ pub fn unused(image: &Image, writes: &[Write]) -> Option<Check> {
         .chain(&image.unused)
         // These two were used: for the check of the others, and for the kind of box.
         .filter(|name| ![CHECKSUMS, "VERSION"].contains(&name.as_str()));
-    let names: Vec<_> = left.map(|name| format!("{name:?}")).collect();
+    let names: Vec<_> = left.map(|name| Quoted(name).to_string()).collect();
     (!names.is_empty()).then(|| {
         Check::warn(
             "unused",

@@ -9,6 +9,7 @@ mod time;
 use crate::board::{Board, Partition, Proof, Seat};
 use crate::error::{Context, Failure, Harm, Result};
 use crate::flash::Tally;
+use crate::json;
 use crate::keep::Fate;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -118,7 +119,7 @@ fn sim_path(dir: &Path) -> PathBuf {
 /// # Errors
 /// When it could be kept nowhere; that is worth a warning and changes nothing about the outcome.
 pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()> {
-    let text = serde_json::to_string(record).map_err(Failure::system)?;
+    let text = json::write(record).map_err(Failure::system)?;
     if let Seat::Sim(sim) = &board.seat {
         return fs::write(sim_path(&sim.dir), text).context("status.json");
     }
@@ -156,7 +157,7 @@ fn write_new(path: &str, text: &str) -> bool {
 pub fn load(board: &Board) -> Result<Record> {
     if let Seat::Sim(sim) = &board.seat {
         return match fs::read_to_string(sim_path(&sim.dir)) {
-            Ok(text) => serde_json::from_str(&text).context("status.json"),
+            Ok(text) => json::parse(text.as_bytes()).context("status.json"),
             Err(_) => Ok(Record::none()),
         };
     }
@@ -164,6 +165,6 @@ pub fn load(board: &Board) -> Result<Record> {
     Ok([volatile, flash_log::load(board), pstore::load()]
         .into_iter()
         .flatten()
-        .find_map(|text| serde_json::from_str(&text).ok())
+        .find_map(|text| json::parse(text.as_bytes()).ok())
         .unwrap_or_else(Record::none))
 }

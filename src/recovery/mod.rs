@@ -14,6 +14,7 @@ pub mod net;
 
 use crate::board::profile::{self, PartitionProfile, Profile};
 use crate::error::{Exit, Failure, Result};
+use crate::quoted::Quoted;
 use std::ops::Range;
 
 /// The word of `inspect` and of the profiles.
@@ -81,7 +82,7 @@ pub struct Slot {
 impl Slot {
     /// `mtd1 "Kernel"`.
     pub fn label(&self) -> String {
-        format!("mtd{} {:?}", self.partition.mtd, self.partition.name)
+        format!("mtd{} {}", self.partition.mtd, Quoted(&self.partition.name))
     }
 }
 

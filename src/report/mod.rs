@@ -12,6 +12,7 @@ use crate::board::volumes;
 use crate::cli::{Format, Global, Verbosity};
 use crate::error::{Exit, Failure, Harm};
 use crate::flash::Tally;
+use crate::json;
 use crate::keep::Fate;
 use crate::plan::{Check, Plan, Status};
 use crate::record;
@@ -192,7 +193,7 @@ impl Reporter {
 
     /// A whole object as the answer of a verb.
     pub fn object(&mut self, object: &impl Serialize) {
-        match serde_json::to_string(object) {
+        match json::write(object) {
             Ok(text) => self.line(&text),
             Err(error) => self.warning(format_args!("no JSON of this: {error}")),
         }

@@ -217,7 +217,7 @@ pub(crate) fn disarm(way: Way, marker: Option<u32>) -> Vec<String> {
         // It opens the FIFO of the old root again.
         Way::Initctl => kill(Pid::from_raw(1), Signal::SIGUSR1)
             .err()
-            .map(|e| format!("send SIGUSR1 to init: {e}"))
+            .map(|e| format!("send SIGUSR1 to init: {}", io::Error::from(e)))
             .into_iter()
             .collect(),
         Way::BuiltIn | Way::Reexec => Vec::new(),
@@ -232,7 +232,7 @@ fn forget_inittab(marker: Option<u32>) -> Vec<String> {
     let mut left = Vec::new();
     for _ in 0..2 {
         if let Err(e) = kill(Pid::from_raw(1), Signal::SIGHUP) {
-            left.push(format!("send SIGHUP to init: {e}"));
+            left.push(format!("send SIGHUP to init: {}", io::Error::from(e)));
         }
         sleep(Duration::from_millis(300));
         if let Some(pid) = marker.filter(|&pid| is_marker(pid)) {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::io;
 
 /// What every fallible step of stage one returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -88,8 +89,10 @@ pub(crate) trait Context<T> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
-impl<T, E: fmt::Display> Context<T> for std::result::Result<T, E> {
+// Through `io::Error`, because nix prints the name of an errno through Debug, which the binaries of `cross/build` leave
+// out, and brings a second table of their texts.
+impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| Error::new(ErrorKind::System, format!("{}: {cause}", what())))
+        self.map_err(|cause| Error::new(ErrorKind::System, format!("{}: {}", what(), cause.into())))
     }
 }

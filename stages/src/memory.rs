@@ -15,7 +15,7 @@ pub fn protect() -> io::Result<()> {
     // oom_score_adj came with 2.6.36; before, -17 in oom_adj meant never (proc(5)).
     let spared = fs::write("/proc/self/oom_score_adj", "-1000").or_else(|_| fs::write("/proc/self/oom_adj", "-17"));
     mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)
-        .map_err(|e| io::Error::other(format!("it may be paged out: {e}")))?;
+        .map_err(|e| io::Error::other(format!("it may be paged out: {}", io::Error::from(e))))?;
     spared.map_err(|e| io::Error::other(format!("the out-of-memory killer may choose this process: {e}")))
 }
 

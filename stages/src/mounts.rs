@@ -105,23 +105,25 @@ pub(crate) fn root_is_ram_root() -> bool {
 }
 
 /// mount(2) of a file system that has no device.
-pub(crate) fn mount_virtual(fs: &str, target: &Path, options: &str) -> nix::Result<()> {
+pub(crate) fn mount_virtual(fs: &str, target: &Path, options: &str) -> io::Result<()> {
     mount(
         Some(if fs == "tmpfs" { SOURCE } else { fs }),
         target,
         Some(fs),
         MsFlags::empty(),
         Some(options),
-    )
+    )?;
+    Ok(())
 }
 
 /// `MS_MOVE`.
-pub(crate) fn move_mount(from: &Path, to: &Path) -> nix::Result<()> {
-    mount(Some(from), to, None::<&str>, MsFlags::MS_MOVE, None::<&str>)
+pub(crate) fn move_mount(from: &Path, to: &Path) -> io::Result<()> {
+    mount(Some(from), to, None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
+    Ok(())
 }
 
 /// Cuts mount propagation, of this mount or of all below it too.
-pub(crate) fn make_private(path: &Path, recursive: bool) -> nix::Result<()> {
+pub(crate) fn make_private(path: &Path, recursive: bool) -> io::Result<()> {
     let depth = if recursive { MsFlags::MS_REC } else { MsFlags::empty() };
     mount(
         None::<&str>,
@@ -129,20 +131,22 @@ pub(crate) fn make_private(path: &Path, recursive: bool) -> nix::Result<()> {
         None::<&str>,
         MsFlags::MS_PRIVATE | depth,
         None::<&str>,
-    )
+    )?;
+    Ok(())
 }
 
 /// umount2(2), never lazily: an unmount that succeeds means that nothing in this namespace uses the file system.
-pub(crate) fn unmount(path: &Path) -> nix::Result<()> {
+pub(crate) fn unmount(path: &Path) -> io::Result<()> {
     match umount2(path, MntFlags::UMOUNT_NOFOLLOW) {
         // The flag came with 2.6.34; before that an unknown flag is EINVAL.
         Err(nix::Error::EINVAL) => umount2(path, MntFlags::empty()),
         result => result,
-    }
+    }?;
+    Ok(())
 }
 
 /// Makes a tmpfs writable again that `umount -a -r` of an old inittab has made read-only. Its size option stays.
-pub(crate) fn make_writable(path: &Path) -> nix::Result<()> {
+pub(crate) fn make_writable(path: &Path) -> io::Result<()> {
     if statvfs(path)?.flags().contains(FsFlags::ST_RDONLY) {
         mount(None::<&str>, path, None::<&str>, MsFlags::MS_REMOUNT, None::<&str>)?;
     }

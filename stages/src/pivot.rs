@@ -9,6 +9,7 @@ use crate::populate::Populated;
 use crate::ramroot::RamRoot;
 use crate::route::{Way, way};
 use nix::unistd::pivot_root;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where the old root is mounted after the pivot.
@@ -116,7 +117,10 @@ pub(crate) fn switch(new_root: &Path, table: &[Mount]) -> Result<Vec<&'static st
         } else {
             ErrorKind::System
         };
-        Error::new(kind, format!("pivot_root to {}: {e}", new_root.display()))
+        Error::new(
+            kind,
+            format!("pivot_root to {}: {}", new_root.display(), io::Error::from(e)),
+        )
     })?;
     let mut moved = Vec::new();
     match enter(table, &mut moved) {
@@ -160,7 +164,7 @@ fn switch_back(mountpoint: &Path, moved: &[&'static str]) -> Vec<String> {
                 left.push(format!("change to the old root: {e}"));
             }
         }
-        Err(e) => left.push(format!("pivot_root back: {e}")),
+        Err(e) => left.push(format!("pivot_root back: {}", io::Error::from(e))),
     }
     left
 }

@@ -194,7 +194,7 @@ fn node(root: &Path, wanted: &DeviceNode) -> Result<()> {
         Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
         Err(e) => Err(Error::new(
             ErrorKind::System,
-            format!("make device node {}: {e}", path.display()),
+            format!("make device node {}: {}", path.display(), io::Error::from(e)),
         )),
     }
 }

@@ -10,6 +10,7 @@ use crate::watchdog;
 use nix::sys::reboot::{RebootMode, reboot as kernel_reboot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, sync};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, sleep};
@@ -35,7 +36,7 @@ pub fn reboot() -> ! {
     });
     // It returns only when it has failed.
     let Err(e) = kernel_reboot(RebootMode::RB_AUTOBOOT);
-    say(&format!("reboot failed: {e}"));
+    say(&format!("reboot failed: {}", io::Error::from(e)));
     other_ways()
 }
 

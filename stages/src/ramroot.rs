@@ -132,7 +132,7 @@ impl RamRoot {
         // The marker that init started may need a moment to end.
         let mut result = unmount(&self.mountpoint);
         for _ in 0..20 {
-            if result != Err(nix::Error::EBUSY) {
+            if !matches!(&result, Err(e) if e.raw_os_error() == Some(nix::libc::EBUSY)) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -5,6 +5,7 @@
 
 use super::{Events, Name};
 use crate::cli::recovery::Mac;
+use crate::quoted::Quoted;
 use dhcproto::v4::{DhcpOption, HType, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -192,10 +193,10 @@ pub fn serve(socket: &UdpSocket, port: u16, lease: Option<Lease>, name: &Name, e
 fn describe(question: &Question, chosen: bool, ours: bool) -> String {
     let mut text = format!("{} from {}", question.kind(), question.mac);
     if let Some(class) = &question.class {
-        text.push_str(&format!(", vendor class {class:?}"));
+        text.push_str(&format!(", vendor class {}", Quoted(class)));
     }
     if let Some(file) = &question.file {
-        text.push_str(&format!(", asks for {file:?}"));
+        text.push_str(&format!(", asks for {}", Quoted(file)));
     }
     match (chosen, ours) {
         (false, _) => text.push_str(&format!(": if this is the box, --mac {}", question.mac)),
@@ -230,8 +231,11 @@ fn reply(socket: &UdpSocket, port: u16, question: &Question, lease: &Lease, name
     };
     match socket.send_to(&bytes, (to, port.saturating_add(1))) {
         Ok(_) => events.say(format!(
-            "answered {}: address {}, filename {file:?}, next-server {}",
-            question.mac, lease.ip, lease.server
+            "answered {}: address {}, filename {}, next-server {}",
+            question.mac,
+            lease.ip,
+            Quoted(&file),
+            lease.server
         )),
         Err(error) => events.warn(format!("DHCP answer to {to}: {error}")),
     }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Event, Events, Name};
+use crate::quoted::Quoted;
 use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -109,7 +110,10 @@ fn admit(
         }) => {
             let asked: String = filename.chars().filter(|c| !c.is_control()).collect();
             if offer.only.is_some_and(|only| client.ip() != only) {
-                return refuse(ErrorCode::AccessViolation, format!("{asked:?} is for another box"));
+                return refuse(
+                    ErrorCode::AccessViolation,
+                    format!("{} is for another box", Quoted(&asked)),
+                );
             }
             // U-Boot asks for the name as it was told; other clients put a slash before it.
             let wanted = asked.strip_prefix('/').unwrap_or(&asked);
@@ -119,22 +123,25 @@ fn admit(
                     let served = served.unwrap_or_else(|| "nothing yet".to_owned());
                     return refuse(
                         ErrorCode::FileNotFound,
-                        format!("{asked:?} is not here, but {served}: {}", offer.hint),
+                        format!("{} is not here, but {served}: {}", Quoted(&asked), offer.hint),
                     );
                 }
             }
             if !mode.eq_ignore_ascii_case("octet") {
                 return refuse(
                     ErrorCode::IllegalOperation,
-                    format!("{asked:?} in mode {mode}: an image goes in mode octet (binary) only"),
+                    format!(
+                        "{} in mode {mode}: an image goes in mode octet (binary) only",
+                        Quoted(&asked)
+                    ),
                 );
             }
-            events.say(format!("{client} asks for {asked:?}"));
+            events.say(format!("{client} asks for {}", Quoted(&asked)));
             Ok(options)
         }
         Some(Packet::Wrq { filename, .. }) => refuse(
             ErrorCode::AccessViolation,
-            format!("writing {filename:?}: nothing can be written here"),
+            format!("writing {}: nothing can be written here", Quoted(&filename)),
         ),
         // An answer that lost its way must not be answered, or two servers talk for ever.
         Some(_) => Err((ErrorCode::UnknownId, "no transfer of that kind".to_owned())),
@@ -269,7 +276,7 @@ impl<'a> Transfer<'a> {
                             return Ok(number);
                         }
                     }
-                    Some(Packet::Error { msg, .. }) => return Err(format!("the client says {msg:?}")),
+                    Some(Packet::Error { msg, .. }) => return Err(format!("the client says {}", Quoted(&msg))),
                     _ => (),
                 }
             }

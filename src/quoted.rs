@@ -1,0 +1,55 @@
+//! Names from outside as messages show them.
+
+#![forbid(unsafe_code)]
+
+use std::fmt::{self, Write as _};
+
+/// A name between quotation marks: `"Kernel"`. What would move the cursor of a terminal, turn the direction of the
+/// line or end the quotation is escaped, for names come from images and from the network.
+///
+/// This is what `{:?}` does with a `str`; that prints nothing in the binaries of `cross/build`, which leave Debug out.
+#[derive(Clone, Copy)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => {
+                    f.write_char('\\')?;
+                    f.write_char(c)?;
+                }
+                _ if is_plain(c) => f.write_char(c)?,
+                _ => write!(f, "{}", c.escape_default())?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+/// Neither a control character nor one without a width that changes how its neighbours are read.
+pub fn is_plain(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_quotation_marks() {
+        for (name, shown) in [
+            ("Kernel", r#""Kernel""#),
+            ("Größe 大", r#""Größe 大""#),
+            ("", r#""""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\x1b[2J\n\t", r#""\u{1b}[2J\n\t""#),
+            ("\u{202e}nib", r#""\u{202e}nib""#),
+        ] {
+            assert_eq!(Quoted(name).to_string(), shown);
+            assert_eq!(format!("{name:?}"), shown, "as Debug has it");
+        }
+    }
+}
