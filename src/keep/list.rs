@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::quoted::Quoted;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
@@ -167,7 +168,7 @@ fn names(directory: &str) -> io::Result<Vec<String>> {
 
 fn text(name: OsString) -> io::Result<String> {
     name.into_string()
-        .map_err(|name| io::Error::other(format!("{name:?} is no UTF-8")))
+        .map_err(|name| io::Error::other(format!("{} is no UTF-8", Quoted(&name.to_string_lossy()))))
 }
 
 /// `*` and `?` within one name. Goes back to the last star only, which is enough.
