@@ -12,6 +12,8 @@ pub mod error;
 pub mod flash;
 pub mod image;
 pub mod json;
+#[cfg_attr(not(feature = "keep"), path = "keep/none.rs")]
+pub mod keep;
 pub mod lock;
 pub mod plan;
 pub mod preflight;

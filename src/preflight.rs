@@ -20,7 +20,7 @@ pub const OVERHEAD: u64 = 2 << 20;
 
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
-const CHECKS: [&str; 25] = [
+const CHECKS: [&str; 26] = [
     "aligned",
     "bad-blocks",
     "board",
@@ -35,6 +35,7 @@ const CHECKS: [&str; 25] = [
     "holders",
     "image",
     "init",
+    "keep",
     "metadata",
     "one-copy",
     "overlap",
@@ -216,6 +217,7 @@ pub fn assemble(
         writes,
         ram,
         slot,
+        keep: None,
     })
 }
 

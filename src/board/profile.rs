@@ -50,6 +50,10 @@ pub struct Profile {
     /// The partition whose last erase block keeps the record of the last update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
+    /// Where kept files go (`--keep-to`): `FS:WHERE[,DIRECTORY]`.
+    #[cfg_attr(feature = "keep", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[cfg_attr(not(feature = "keep"), serde(skip))]
+    pub keep_to: Option<String>,
     /// LEDs and buzzer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signals: Option<Signals>,

@@ -115,6 +115,8 @@ pub struct Apply {
     pub rescue_shell: bool,
     /// How faults are met.
     pub keep: Keep,
+    /// Files that outlive the update.
+    pub files: crate::keep::Wish,
     /// Where the boot loader's environment lies, as in `/etc/fw_env.config`.
     pub env_config: Option<PathBuf>,
 }
@@ -350,6 +352,10 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
         "no-rollback" => apply.keep.rollback = false,
+        #[cfg(feature = "keep")]
+        "keep" => apply.files.paths.push(value),
+        #[cfg(feature = "keep")]
+        "keep-to" => apply.files.to = Some(value),
         "mark-bad" => apply.keep.mark_bad = true,
         "key" => apply.trust.key = Some(value.into()),
         "sha256" => apply.trust.sha256 = Some(sha256(&value)?),

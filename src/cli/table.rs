@@ -279,6 +279,24 @@ const FLAGS: &[Flag] = &[
         verbs: APPLY,
         help: "do not keep the old content in RAM to put it back if the new one cannot be written",
     },
+    #[cfg(feature = "keep")]
+    Flag {
+        long: "keep",
+        alias: None,
+        shorts: "",
+        value: Some("PATH"),
+        verbs: APPLY,
+        help: "keep this file, directory or glob, besides those in /etc/flasher/keep; may be given again",
+    },
+    #[cfg(feature = "keep")]
+    Flag {
+        long: "keep-to",
+        alias: None,
+        shorts: "",
+        value: Some("FS:WHERE"),
+        verbs: APPLY,
+        help: "put the kept files there: jffs2:PARTITION, ext4:/dev/sda1, or a tar in raw:PARTITION",
+    },
     Flag {
         long: "mark-bad",
         alias: None,

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::at_work::Work;
+use super::at_work::{Done, Work};
 use super::handoff::{self, Job};
 use crate::board::{Board, Partition, Proof, Seat};
 use crate::cli::{self, Keep, Trust};
@@ -14,6 +14,7 @@ use crate::image::pieces::Pieces;
 use crate::image::source::Source;
 use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
+use crate::keep::{self, Fate, Task};
 use crate::lock::Lock;
 use crate::plan::{self, Check, Plan, Request, Route, Write};
 use crate::preflight::{self, OVERHEAD, Question};
@@ -43,6 +44,7 @@ pub(super) struct End {
     pub(super) code: &'static str,
     pub(super) harm: Harm,
     pub(super) tally: Tally,
+    pub(super) kept: Option<Fate>,
 }
 
 impl End {
@@ -51,6 +53,7 @@ impl End {
             code,
             harm: Harm::Untouched,
             tally: Tally::default(),
+            kept: None,
         }
     }
 }
@@ -79,6 +82,7 @@ pub fn run(options: cli::Apply, from: From, reporter: &mut Reporter) -> Result<E
         return dry_run(&options, from, reporter);
     }
     reporter.events = true;
+    reporter.reach("begun");
     let result = attempt(&options, from, reporter);
     report(result, reporter)
 }
@@ -92,6 +96,7 @@ pub(super) fn report(result: std::result::Result<End, Broken>, reporter: &mut Re
             harm: end.harm,
             code: end.code.into(),
             tally: end.tally,
+            kept: end.kept.clone(),
         },
         Err(broken) => {
             reporter.failure(&broken.failure);
@@ -101,6 +106,7 @@ pub(super) fn report(result: std::result::Result<End, Broken>, reporter: &mut Re
                 harm: broken.failure.harm,
                 code: broken.failure.code.into(),
                 tally: broken.tally,
+                kept: None,
             }
         }
     };
@@ -120,9 +126,11 @@ fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<
             true => Some(board.profile.ram),
             false => stages::memory::available(),
         };
-        looked.plan(&board, options, available, &mut |writes| {
+        let mut plan = looked.plan(&board, options, available, &mut |writes| {
             survey(&board, writes, &looked.store, reporter)
-        })
+        })?;
+        keep::judge(&board, &options.files, &options.force, &looked.store, &mut plan)?;
+        Ok(plan)
     })();
     let plan = match plan {
         Ok(plan) => plan,
@@ -170,7 +178,18 @@ fn attempt(options: &cli::Apply, from: From, reporter: &mut Reporter) -> std::re
             let plan = decide(&board, &looked, options, Some(board.profile.ram), reporter)?;
             match plan {
                 None => Ok(End::untouched("nothing-to-do")),
-                Some(plan) => write_now(&board, &plan, &looked.store, options.keep, &Proof::Sim(lock), reporter),
+                Some(plan) => {
+                    let files = save(&plan, options, &sim.dir)?;
+                    write_now(
+                        &board,
+                        &plan,
+                        &looked.store,
+                        options.keep,
+                        (files, &sim.dir),
+                        &Proof::Sim(lock),
+                        reporter,
+                    )
+                }
             }
         }
         Seat::Linux => on_this_box(&board, options, from, reporter),
@@ -192,7 +211,15 @@ fn on_this_box(
     };
     match plan.route {
         Route::InPlace => {
-            let end = in_place(board, &plan, &looked.store, options.keep, reporter)?;
+            let files = save(&plan, options, root.path())?;
+            let end = in_place(
+                board,
+                &plan,
+                &looked.store,
+                options.keep,
+                (files, root.path()),
+                reporter,
+            )?;
             drop((looked, root));
             if !options.no_reboot {
                 reporter.stage("rebooting into the new firmware");
@@ -212,9 +239,10 @@ fn decide(
     available: Option<u64>,
     reporter: &mut Reporter,
 ) -> Result<Option<Plan>> {
-    let plan = looked.plan(board, options, available, &mut |writes| {
+    let mut plan = looked.plan(board, options, available, &mut |writes| {
         survey(board, writes, &looked.store, reporter)
     })?;
+    keep::judge(board, &options.files, &options.force, &looked.store, &mut plan)?;
     reporter.plan(&plan);
     if let Some(refusal) = preflight::refusal(&plan) {
         return Err(refusal);
@@ -253,24 +281,35 @@ fn in_place(
     plan: &Plan,
     store: &Store,
     keep: Keep,
+    files: (Option<Task>, &Path),
     reporter: &mut Reporter,
 ) -> std::result::Result<End, Broken> {
     stages::signals::ignore_hangups();
     if let Err(error) = stages::memory::protect() {
         reporter.warning(format_args!("memory could not be locked: {error}"));
     }
-    let proof = stages::prove_unheld_in_place(&targets(board, &plan.touched())).map_err(|holders| held(&holders))?;
-    write_now(board, plan, store, keep, &Proof::Unheld(proof), reporter)
+    let targets = targets(board, &plan.touched(), files.0.as_ref());
+    let proof = stages::prove_unheld_in_place(&targets).map_err(|holders| held(&holders))?;
+    write_now(board, plan, store, keep, files, &Proof::Unheld(proof), reporter)
+}
+
+/// Saves what the plan keeps.
+fn save(plan: &Plan, options: &cli::Apply, directory: &Path) -> Result<Option<Task>> {
+    plan.keep
+        .as_ref()
+        .map(|keeping| keep::save(keeping, directory, options.backup.as_deref()))
+        .transpose()
 }
 
 /// The partitions that will be written, the record's among them.
-pub(super) fn targets(board: &Board, writes: &[Write]) -> Vec<stages::MtdTarget> {
+pub(super) fn targets(board: &Board, writes: &[Write], files: Option<&Task>) -> Vec<stages::MtdTarget> {
     let record = record::partition(board).map(|partition| partition.mtd);
+    let files = files.and_then(Task::write);
     let mut targets = board.targets(
         board
             .partitions
             .iter()
-            .filter(|partition| writes.iter().any(|write| write.mtd == partition.mtd)),
+            .filter(|partition| writes.iter().chain(files).any(|write| write.mtd == partition.mtd)),
     );
     // A record's partition that is in use is not written, and no reason against the update.
     let record = board.targets(
@@ -301,6 +340,7 @@ fn write_now(
     plan: &Plan,
     store: &Store,
     keep: Keep,
+    (files, directory): (Option<Task>, &Path),
     proof: &Proof,
     reporter: &mut Reporter,
 ) -> std::result::Result<End, Broken> {
@@ -314,14 +354,20 @@ fn write_now(
         proof,
         change: plan.slot.as_ref().map(|slot| &slot.environment),
         slot: plan.slot.as_ref(),
+        files: files.as_ref(),
+        directory,
     };
     match work.run(reporter) {
-        Ok(Verified { tally, .. }) => {
+        Ok(Done {
+            verified: Verified { tally, .. },
+            kept,
+        }) => {
             reporter.stage(format_args!("written and verified: {tally}"));
             Ok(End {
                 code: "written",
                 harm: Harm::Written,
                 tally,
+                kept,
             })
         }
         Err(Stopped { failure, tally }) => Err(Broken { failure, tally }),
@@ -365,11 +411,14 @@ fn staged(
     root: RamRoot,
     reporter: &mut Reporter,
 ) -> Result<End> {
+    let files = save(&plan, options, root.path())?;
+    reporter.reach("checked");
     let nodes: Vec<_> = board
         .partitions
         .iter()
         .flat_map(Partition::nodes)
         .chain(signal_port(board))
+        .chain(files.as_ref().and_then(Task::node))
         .collect();
     let shell = match options.rescue_shell {
         true => Some(find_busybox()?),
@@ -381,6 +430,8 @@ fn staged(
         packing,
         board: handoff::board(root.path(), &board.profile, options.at.board.as_deref())?,
         keep: options.keep,
+        files,
+        reached: reporter.reached.clone(),
     };
     let populated = root
         .populate(&stages::Populate {

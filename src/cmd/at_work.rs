@@ -8,12 +8,14 @@ use crate::env::{Change, Environment};
 use crate::error::{Exit, Failure, Harm, Result};
 use crate::flash::{self, Phase, Policy, Progress, Stopped, Tally, Target, Verified};
 use crate::image::store::Store;
+use crate::keep::{Fate, Task};
 use crate::plan::Write;
 use crate::record::{self, Record};
 use crate::report::Reporter;
 use crate::report::signals::Signals;
 use crate::slots::Switch;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,6 +51,20 @@ pub struct Work<'a> {
     pub change: Option<&'a Change>,
     /// The slots that it switches.
     pub slot: Option<&'a Switch>,
+    /// The user's files that are put back afterwards.
+    #[cfg_attr(not(feature = "keep"), allow(dead_code))]
+    pub files: Option<&'a Task>,
+    /// Where their tar is.
+    #[cfg_attr(not(feature = "keep"), allow(dead_code))]
+    pub directory: &'a Path,
+}
+
+/// The end of a [`Work`] that went well.
+pub struct Done {
+    /// What the engine did.
+    pub verified: Verified,
+    /// What became of the user's files.
+    pub kept: Option<Fate>,
 }
 
 impl Work<'_> {
@@ -57,37 +73,64 @@ impl Work<'_> {
     ///
     /// # Errors
     /// How far it came, and why not further.
-    pub fn run(&self, reporter: &mut Reporter) -> std::result::Result<Verified, Stopped> {
+    pub fn run(&self, reporter: &mut Reporter) -> std::result::Result<Done, Stopped> {
         let interrupted = Failure::new(Exit::Flash, "interrupted", "the update was interrupted").harm(Harm::Partly);
-        self.record(
-            &Err(&interrupted),
-            Harm::Partly,
-            "interrupted",
-            Tally::default(),
-            reporter,
-        );
+        let before = self.ecc();
+        let mut record = self.about(&Err(&interrupted), Harm::Partly, "interrupted", Tally::default());
+        self.keep(&mut record, reporter);
         let result = self.write(reporter);
-        match &result {
-            Ok(verified) => self.record(&Ok(()), Harm::Written, "written", verified.tally, reporter),
-            Err(Stopped { failure, tally }) => {
-                self.record(&Err(failure), failure.harm, failure.code, *tally, reporter);
+        let mut record = match &result {
+            Ok(verified) => {
+                reporter.reach("verified");
+                self.about(&Ok(()), Harm::Written, "written", verified.tally)
             }
+            Err(Stopped { failure, tally }) => self.about(&Err(failure), failure.harm, failure.code, *tally),
+        };
+        if let (Some(before), Some(after)) = (before, self.ecc()) {
+            let (corrected, failed) = (after.0.wrapping_sub(before.0), after.1.wrapping_sub(before.1));
+            reporter.reach(&format!("ecc: {corrected} bits corrected, {failed} reads failed"));
         }
-        result
+        // A power cut while the files are put back finds a firmware that is good, and files that are not known to be.
+        #[cfg(feature = "keep")]
+        if result.is_ok() {
+            record.kept = self.files.map(|task| task.fate("pending", String::new()));
+        }
+        self.keep(&mut record, reporter);
+        let verified = result?;
+        #[cfg(feature = "keep")]
+        if let Some(task) = self.files {
+            record.kept = Some(self.put_back(task, reporter));
+            reporter.reach("files put back");
+            self.keep(&mut record, reporter);
+        }
+        Ok(Done {
+            verified,
+            kept: record.kept,
+        })
     }
 
-    fn record(
-        &self,
-        end: &std::result::Result<(), &Failure>,
-        harm: Harm,
-        code: &str,
-        tally: Tally,
-        reporter: &mut Reporter,
-    ) {
-        let record = Record::now(end, harm, code, self.sha256, tally);
-        if let Err(failure) = record::save(self.board, &record, Some(self.proof)) {
+    fn about(&self, end: &std::result::Result<(), &Failure>, harm: Harm, code: &str, tally: Tally) -> Record {
+        Record::now(end, harm, code, self.sha256, tally)
+    }
+
+    fn keep(&self, record: &mut Record, reporter: &mut Reporter) {
+        record.stages = reporter.reached.clone();
+        if let Err(failure) = record::save(self.board, record, Some(self.proof)) {
             reporter.warning(format_args!("the outcome could not be kept: {failure}"));
         }
+    }
+
+    /// Bits corrected and reads that could not be, in everything that is written, where there is ECC.
+    fn ecc(&self) -> Option<(u32, u32)> {
+        let mut sum = None;
+        for write in self.writes {
+            let partition = self.board.partitions.iter().find(|p| p.mtd == write.mtd)?;
+            if let Some(stats) = self.board.open(partition).ok()?.ecc_stats().ok()? {
+                let (corrected, failed) = sum.unwrap_or_default();
+                sum = Some((stats.corrected + corrected, stats.failed + failed));
+            }
+        }
+        sum
     }
 
     /// Writes and verifies, and keeps no record.
@@ -114,7 +157,9 @@ impl Work<'_> {
             signals.tick();
             reporter.progress(phase, progress.done, progress.total);
         };
-        let result = flash::write(targets, self.store, self.policy, &mut observer)
+        let written = flash::write(targets, self.store, self.policy, &mut observer);
+        let at = record::uptime();
+        let result = written
             .and_then(|written| written.verify(self.store, &mut observer))
             .map_err(|stopped| match self.slot {
                 Some(slot) => slot.stopped(stopped, false),
@@ -122,7 +167,52 @@ impl Work<'_> {
             })
             .and_then(|verified| self.switch(verified, &mut observer));
         signals.end(result.is_ok());
+        if result.is_ok() {
+            reporter.reach_at("written", &at);
+        }
         result
+    }
+}
+
+#[cfg(feature = "keep")]
+impl Work<'_> {
+    /// Puts the user's files into the new firmware, which is good whatever comes of it.
+    fn put_back(&self, task: &Task, reporter: &mut Reporter) -> Fate {
+        let result = match task.write() {
+            None => task.put_back(self.directory).map_err(|failure| failure.what),
+            Some(write) => self.write_tar(task, write),
+        };
+        match result {
+            Ok(()) => {
+                let fate = task.fate("restored", String::new());
+                reporter.stage(format_args!(
+                    "{} files put back into {} and read back",
+                    fate.files, fate.to
+                ));
+                fate
+            }
+            Err(why) => {
+                let fate = task.fate("failed", why);
+                reporter.warning(format_args!(
+                    "the new firmware is good, but the kept files could not be put into {}: {}",
+                    fate.to, fate.text
+                ));
+                fate
+            }
+        }
+    }
+
+    /// The tar itself into a partition, by the engine.
+    fn write_tar(&self, task: &Task, write: &Write) -> std::result::Result<(), String> {
+        let written = task.tar(self.directory).and_then(|tar| {
+            let targets = open(self.board, std::slice::from_ref(write), self.proof)?;
+            flash::write(targets, &tar, Policy::default(), &mut |_| ())
+                .and_then(|written| written.verify(&tar, &mut |_| ()))
+                .map_err(|stopped| stopped.failure)
+        });
+        written
+            .map(|_| ())
+            .map_err(|failure| format!("{failure}{}", task.elsewhere()))
     }
 }
 

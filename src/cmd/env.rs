@@ -18,6 +18,7 @@ use crate::report::Reporter;
 use crate::units::hex;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::path::Path;
 
 #[derive(Serialize)]
 struct CopyReport<'a> {
@@ -145,6 +146,7 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         ram: Ram::default(),
         seconds: plan::seconds(&board, &change.writes, None),
         slot: None,
+        keep: None,
     };
     match options.dry_run && reporter.json() {
         true => reporter.object(&plan),
@@ -160,7 +162,7 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         (Seat::Sim(_), Some(lock)) => Proof::Sim(lock),
         _ => {
             stages::signals::ignore_hangups();
-            stages::prove_unheld_in_place(&targets(&board, &plan.writes))
+            stages::prove_unheld_in_place(&targets(&board, &plan.writes, None))
                 .map(Proof::Unheld)
                 .map_err(|holders| held(&holders))?
         }
@@ -174,6 +176,8 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         proof: &proof,
         change: Some(&change),
         slot: None,
+        files: None,
+        directory: Path::new("/"),
     };
     let verified = work
         .write(reporter)
@@ -183,5 +187,6 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         code: "written",
         harm: Harm::Written,
         tally: verified.tally,
+        kept: None,
     })
 }

@@ -7,6 +7,7 @@ use crate::cli::Keep;
 use crate::error::{Context, Failure, Result};
 use crate::image::packed::Packing;
 use crate::json;
+use crate::keep::Task;
 use crate::plan::Write;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -29,6 +30,11 @@ pub struct Job {
     pub board: Option<String>,
     /// `--no-rollback` and `--mark-bad`.
     pub keep: Keep,
+    /// The user's files, saved beside the image.
+    #[cfg_attr(not(feature = "keep"), serde(skip))]
+    pub files: Option<Task>,
+    /// What was reached before the hand-off.
+    pub reached: String,
 }
 
 impl Job {

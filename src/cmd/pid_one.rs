@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::apply;
-use super::at_work::Work;
+use super::at_work::{Done, Work};
 use super::handoff::{Job, image_path};
 use crate::board::{Board, Proof};
 use crate::cli::{Global, Where};
@@ -47,6 +47,8 @@ pub fn run(pid_one: PidOne) -> ! {
 
 fn finish(pid_one: PidOne, reporter: &mut Reporter) -> Result<()> {
     let job = Job::unpack(pid_one.handoff())?;
+    reporter.reached.clone_from(&job.reached);
+    reporter.reach("taken over");
     let detached = match pid_one.detach(&mut |event| reporter.stage(event)) {
         Ok(detached) => detached,
         Err(error) => {
@@ -55,6 +57,7 @@ fn finish(pid_one: PidOne, reporter: &mut Reporter) -> Result<()> {
             return Err(untouched(&job, failure, reporter));
         }
     };
+    reporter.reach("old root gone");
     match ready(&job, &detached, reporter) {
         Ok((board, store, proof)) => write(&job, &board, &store, &proof, reporter),
         Err(failure) => Err(untouched(&job, failure, reporter)),
@@ -87,7 +90,7 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
         None => store,
         Some(packing) => Store::Packed(Packed::again(Rc::new(store), packing)),
     };
-    let targets = apply::targets(&board, &job.writes);
+    let targets = apply::targets(&board, &job.writes, job.files.as_ref());
     detached.detach_ubi(&targets, &mut |event| reporter.stage(event));
     let proof = detached
         .prove_unheld(&targets)
@@ -107,12 +110,17 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         proof,
         change: None,
         slot: None,
+        files: job.files.as_ref(),
+        directory: Path::new("/"),
     };
     let mut attempt = 1;
     loop {
         stages::set_flash_touched(true);
         match work.run(reporter) {
-            Ok(Verified { tally, kept }) => {
+            Ok(Done {
+                verified: Verified { tally, kept },
+                ..
+            }) => {
                 stages::set_flash_touched(false);
                 summary(&tally, kept, store, reporter);
                 return Ok(());
@@ -144,13 +152,14 @@ fn summary(tally: &Tally, kept: u64, store: &Store, reporter: &mut Reporter) {
 
 /// Keeps the record of an end that left the flash alone.
 fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
-    let record = Record::now(
+    let mut record = Record::now(
         &Err(&failure),
         Harm::Untouched,
         failure.code,
         &job.sha256,
         Tally::default(),
     );
+    record.stages = reporter.reached.clone();
     let place = Where {
         sim: None,
         board: job.board.clone(),

@@ -29,6 +29,13 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     if let Some(sha256) = &record.image_sha256 {
         line.push_str(&format!("\nimage sha256 {sha256}\n{}", record.tally));
     }
+    if !record.stages.is_empty() {
+        line.push('\n');
+        line.push_str(&record.stages);
+    }
+    if let Some(kept) = &record.kept {
+        line.push_str(&format!("\nkept files: {kept}"));
+    }
     if !record.text.is_empty() {
         line.push_str(&format!("\n{}", record.text));
     }

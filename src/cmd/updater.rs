@@ -59,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, reporter: &mut Reporter) ->
                 harm: failure.harm,
                 code: failure.code.into(),
                 tally: crate::flash::Tally::default(),
+                kept: None,
             });
             Err(failure)
         }

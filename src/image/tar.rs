@@ -122,7 +122,7 @@ pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
 }
 
 /// The sum of all bytes, those of the sum itself taken as spaces.
-fn checksum_is_right(header: &[u8; BLOCK as usize]) -> bool {
+pub(crate) fn checksum_is_right(header: &[u8; BLOCK as usize]) -> bool {
     let sum: u64 = header
         .iter()
         .enumerate()
@@ -138,7 +138,7 @@ fn checksum_is_right(header: &[u8; BLOCK as usize]) -> bool {
 }
 
 /// An octal number, or GNU's binary form with the top bit set.
-fn number(field: &[u8]) -> Option<u64> {
+pub(crate) fn number(field: &[u8]) -> Option<u64> {
     if field.first()? & 0x80 != 0 {
         let (high, low) = field.split_at(field.len().checked_sub(8)?);
         let blank = high
@@ -164,7 +164,8 @@ fn string(field: &[u8]) -> io::Result<&str> {
     std::str::from_utf8(&field[..end]).map_err(|_| bad("the tar has a name that is no UTF-8"))
 }
 
-fn short_name(header: &[u8; BLOCK as usize]) -> io::Result<String> {
+/// The name, with its prefix where POSIX has one.
+pub(crate) fn short_name(header: &[u8; BLOCK as usize]) -> io::Result<String> {
     let name = string(&header[..100])?;
     // Only POSIX archives have a prefix there; old GNU ones keep times.
     let prefix = match &header[257..263] == b"ustar\0" {

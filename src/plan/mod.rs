@@ -269,6 +269,10 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// Memory.
     pub ram: Ram,
+    /// The user's files that are kept.
+    #[cfg_attr(not(feature = "keep"), serde(skip))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<crate::keep::Keeping>,
     /// About how long it takes, in seconds.
     pub seconds: u64,
     /// What happens to the slots, on a box that has them.

@@ -10,6 +10,7 @@ use crate::board::{Board, Partition, Proof, Seat};
 use crate::error::{Context, Failure, Harm, Result};
 use crate::flash::Tally;
 use crate::json;
+use crate::keep::Fate;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,20 @@ pub struct Record {
     /// Erase blocks.
     #[serde(default)]
     pub tally: Tally,
+    /// What was reached, each with the seconds since the box was started: `31.20 s begun; 75.01 s written`. Text, because each
+    /// type that JSON is made of costs the device binaries kilobytes.
+    #[serde(default)]
+    pub stages: String,
+    /// What became of the user's files.
+    #[cfg_attr(not(feature = "keep"), serde(skip))]
+    pub kept: Option<Fate>,
+}
+
+/// Seconds since the box was started, by the clock that nobody sets: the same for PID 1 as for who handed over.
+pub fn uptime() -> String {
+    let mut text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    text.truncate(text.find(' ').unwrap_or_default());
+    text
 }
 
 impl Record {
@@ -50,11 +65,21 @@ impl Record {
             slot: None,
             text: "no update is on record".into(),
             tally: Tally::default(),
+            stages: String::new(),
+            kept: None,
         }
     }
 
     /// An end that was just reached.
     pub fn now(end: &std::result::Result<(), &Failure>, harm: Harm, code: &str, sha256: &str, tally: Tally) -> Record {
+        let mut text = match end {
+            Ok(()) => String::new(),
+            Err(failure) => failure.what.clone(),
+        };
+        // The places of a record are small.
+        while text.len() > LONGEST {
+            text.pop();
+        }
         Record {
             result: if end.is_ok() { "ok" } else { "failed" }.into(),
             harm,
@@ -62,14 +87,16 @@ impl Record {
             image_sha256: Some(sha256.into()),
             finished: Some(time::utc_now()),
             slot: None,
-            text: match end {
-                Ok(()) => String::new(),
-                Err(failure) => failure.what.clone(),
-            },
+            text,
             tally,
+            stages: String::new(),
+            kept: None,
         }
     }
 }
+
+/// Bytes of a record's text.
+const LONGEST: usize = 500;
 
 /// The partition that keeps the record on this box: the profile's, or one that is named `flasher`.
 pub fn partition(board: &Board) -> Option<&Partition> {

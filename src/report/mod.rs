@@ -13,7 +13,9 @@ use crate::cli::{Format, Global, Verbosity};
 use crate::error::{Exit, Failure, Harm};
 use crate::flash::Tally;
 use crate::json;
+use crate::keep::Fate;
 use crate::plan::{Check, Plan, Status};
+use crate::record;
 use crate::units::{Seconds, Size};
 use progress::Meter;
 use serde::Serialize;
@@ -34,6 +36,10 @@ pub struct Outcome {
     /// Erase blocks.
     #[serde(flatten)]
     pub tally: Tally,
+    /// What became of the files that were to be kept.
+    #[cfg_attr(not(feature = "keep"), serde(skip))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Fate>,
 }
 
 #[derive(Serialize)]
@@ -79,6 +85,8 @@ pub struct Reporter {
     meter: Meter,
     /// Whether events go out as they happen; other verbs answer with one object.
     pub events: bool,
+    /// What was reached so far, for the record.
+    pub reached: String,
     sink: Option<Box<dyn Sink>>,
 }
 
@@ -90,6 +98,7 @@ impl Reporter {
             verbosity: global.verbosity,
             meter: Meter::new(global.format == Format::Text && io::stdout().is_terminal()),
             events: false,
+            reached: String::new(),
             sink: None,
         }
     }
@@ -102,6 +111,17 @@ impl Reporter {
     /// Whether objects are wanted instead of text.
     pub fn json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// A stage of an update is behind us; its name and time go into the record.
+    pub fn reach(&mut self, name: &str) {
+        self.reach_at(name, &record::uptime());
+    }
+
+    /// The same, at that time of [`record::uptime`].
+    pub fn reach_at(&mut self, name: &str, at: &str) {
+        let parts = [if self.reached.is_empty() { "" } else { "; " }, at, " s ", name];
+        parts.iter().for_each(|part| self.reached.push_str(part));
     }
 
     /// Something that was done.
@@ -257,6 +277,9 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             volumes::label(write.mtd, &write.partition),
             write.erase_blocks
         ));
+    }
+    if let Some(keep) = &plan.keep {
+        lines.extend(keep.lines());
     }
     if plan.valid && !plan.nothing_to_do() {
         lines.push(format!(

@@ -15,6 +15,7 @@
 //! No function here panics on data from outside, and as PID 1 no path ends in an exit ([`guard`]).
 
 mod arm;
+mod attach;
 mod boot_on;
 mod detach;
 mod error;
@@ -47,6 +48,7 @@ mod wake;
 pub mod watchdog;
 
 pub use arm::{Armed, init_marker};
+pub use attach::{Attached, mounted_at};
 pub use boot_on::boot_on;
 pub use detach::{DetachError, Detached};
 pub use error::{Error, ErrorKind, Result};

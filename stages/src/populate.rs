@@ -141,6 +141,8 @@ impl RamRoot {
         if let Some(busybox) = content.rescue_shell {
             install(busybox, &root.join("bin/busybox"))?;
             symlink("busybox", root.join("bin/sh")).context(|| "link bin/sh".to_owned())?;
+            // Without it the whole name has to be typed.
+            let _ = symlink("/flasher", root.join("bin/flasher"));
         }
         content.handoff.store(root)?;
         Ok(Populated { root: self })

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::init::{self, Init};
+use crate::mounts::root_is_ram_root;
 use crate::process::confined;
 use crate::say::say;
 use crate::sys;
@@ -73,6 +74,10 @@ fn other_ways() -> ! {
 /// Reboots from an ordinary process, in the way of the init that runs: its `reboot` command, then SIGTERM to busybox
 /// init, then after a minute reboot(2) itself.
 pub fn reboot_in_place() -> ! {
+    // In the rescue PID 1 is a flasher that waits, and there is no init to ask.
+    if root_is_ram_root() {
+        reboot()
+    }
     let asked = ["/sbin/reboot", "/bin/reboot", "/usr/sbin/reboot"]
         .iter()
         .filter(|path| Path::new(path).exists())

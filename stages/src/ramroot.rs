@@ -3,6 +3,7 @@
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::mounts::{find_ram_root, make_private, mount_virtual, mounts, root_is_ram_root, unmount};
+use crate::rescue;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,8 @@ impl RamRoot {
     /// [`ErrorKind::AlreadyMounted`] when an earlier one is in use, [`ErrorKind::NoPlace`] with the reason for each
     /// directory, [`ErrorKind::System`] without `/proc`.
     pub fn create() -> Result<Self> {
-        if root_is_ram_root() {
+        // From the shell of the rescue another image may be written: there the RAM root only has to stage it.
+        if root_is_ram_root() && !rescue::is_on() {
             return Err(Error::new(
                 ErrorKind::AlreadyMounted,
                 "this system is being taken over already: its root is a RAM root",

@@ -1,6 +1,11 @@
 //! Flash was touched and cannot be made good: the box stays up, because it would not come back.
+//!
+//! What a person then has: this text once a minute; with a rescue shell, a console that lets in whoever stands before it,
+//! and `flasher` to try again with this image or another one. Addresses and routes are the kernel's, so the network that the
+//! old system had set up by hand works on (a DHCP lease is not renewed).
 #![forbid(unsafe_code)]
 
+use crate::mounts::root_is_ram_root;
 use crate::say::say;
 use crate::sys;
 use std::fs::OpenOptions;
@@ -10,22 +15,34 @@ use std::thread::{Builder, sleep};
 use std::time::Duration;
 
 const SHELL: &str = "/bin/sh";
+/// Says to the programs in this RAM root that PID 1 is done with the flash, for good.
+const MARK: &str = "/rescue";
 const REMINDER: Duration = Duration::from_secs(60);
 const STACK: usize = 64 << 10;
+
+/// Whether PID 1 of this RAM root has given up, so that another flasher may write.
+#[must_use]
+pub fn is_on() -> bool {
+    root_is_ram_root() && Path::new(MARK).exists()
+}
 
 /// Stays up for ever: says what to do once a minute, keeps the watchdog fed (its thread goes on), and runs `/bin/sh` on
 /// the console where a rescue shell was put into the RAM root. As PID 1 only.
 pub fn run(reason: &str) -> ! {
+    let has_shell = Path::new(SHELL).exists();
     let text = format!(
         "{reason}. The flash is partly written: do NOT switch the box off. The image lies in this system's RAM as /image{}",
-        if Path::new(SHELL).exists() {
-            "; a shell is on the console"
-        } else {
-            ""
+        match has_shell {
+            true =>
+                "; on this console is a shell: type flasher apply -y with the options of the first time and /image, or \
+                 the http:// address of another image; flasher reboots the box when all is written and verified",
+            false => "",
         }
     );
     say(&text);
-    if Path::new(SHELL).exists() {
+    // Without it only the second try from the shell is refused.
+    let _ = std::fs::write(MARK, reason);
+    if has_shell {
         let _ = Builder::new().stack_size(STACK).spawn(shells);
     }
     loop {

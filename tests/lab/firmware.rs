@@ -157,6 +157,18 @@ impl Parts {
         image
     }
 
+    /// A file system for the partition `config`, as long as that.
+    pub fn config(&self, from: &Path) -> Vec<u8> {
+        let mut config = jffs2(self.kind, from);
+        config.resize(self.kind.partition("config").size, 0xff);
+        config
+    }
+
+    /// A module of the kernel that a firmware does not load by itself.
+    pub fn module(&self, name: &str) -> Vec<u8> {
+        read(&made(self.kind).join(format!("modules/{name}.ko")))
+    }
+
     /// A whole chip with this firmware on it, and with this directory as the content of `config`.
     pub fn flash(&self, config: &Path) -> Vec<u8> {
         let mut flash = vec![0xff; self.kind.flash_size()];

@@ -24,6 +24,8 @@ pub struct Machine {
     ram_mib: u32,
     append: String,
     devices: Vec<&'static str>,
+    /// Whether a reboot is one of the box, in which RAM keeps its content, and not the end of QEMU.
+    warm_reboots: bool,
     /// More words for QEMU's command line.
     options: Vec<&'static str>,
     /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
@@ -50,6 +52,7 @@ impl Machine {
             ram_mib: 128,
             append: String::new(),
             devices: Vec::new(),
+            warm_reboots: false,
             options: Vec::new(),
             flash_speed: 0,
             second_port: false,
@@ -87,6 +90,12 @@ impl Machine {
     /// Makes the flash as slow as this, in bytes a second; an erase counts like writing the block.
     pub fn flash_speed(mut self, speed: u32) -> Self {
         self.flash_speed = speed;
+        self
+    }
+
+    /// Lets a reboot be one: the box goes on by itself with its RAM as it was, and with the kernel it was switched on with.
+    pub fn warm_reboots(mut self) -> Self {
+        self.warm_reboots = true;
         self
     }
 
@@ -172,10 +181,13 @@ impl Machine {
                 &format!("user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22", self.ssh_port),
             ])
             .args(["-device", "virtio-net-pci,netdev=n0,romfile="])
-            .args(["-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"])
+            .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors);
+        if !self.warm_reboots {
+            qemu.arg("-no-reboot");
+        }
         if self.second_port {
             qemu.args(["-serial", &format!("file:{}", text(&self.second_port_file()))]);
         }

@@ -43,3 +43,5 @@ mod s44_recovery_last;
 mod s45_time_and_memory;
 mod s46_env;
 mod s47_slots;
+mod s48_keep;
+mod s49_record;

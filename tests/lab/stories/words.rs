@@ -24,6 +24,9 @@ pub const NOT_AS_CHECKED: &str = "is not the one that was checked";
 /// On the console, when the watchdog has a new owner.
 pub const FED: &str = "stage two: feeding the watchdog";
 
+/// On the console, when the box stays up because its flash is not good.
+pub const RESCUE: &str = "do NOT switch the box off";
+
 /// In the caller's session, the last line before init ends the session.
 pub const HANDED_OVER: &str = "handed over: this connection ends now";
 

@@ -1,0 +1,337 @@
+//! Whether the files can be kept: the check `keep` of the plan. Touches nothing.
+
+#![forbid(unsafe_code)]
+
+use super::list::{Found, Item, patterns};
+use super::{Keeping, Kept, OURS, Place, Wish, lists, tar};
+use crate::board::{Board, Partition};
+use crate::error::Result;
+use crate::image::store::Store;
+use crate::plan::{Check, Plan, Route, Status, Write};
+use crate::units::{Grouped, Size};
+use nix::sys::statvfs::statvfs;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Major number of mtdblock, and of file systems that are mounted from an mtd.
+const MTD_BLOCK: u32 = 31;
+/// What jffs2 needs beside the bytes, for each page and for each name (`include/uapi/linux/jffs2.h`).
+const JFFS2_NODE: u64 = 72;
+const PAGE: u64 = 4096;
+
+/// Fills in what is kept, and adds the check. `content` is the image, `force` what `--force` overrides: then nothing is kept.
+///
+/// # Errors
+/// A wish that cannot be understood.
+pub fn judge(board: &Board, wish: &Wish, force: &[String], content: &Store, plan: &mut Plan) -> Result<()> {
+    let lists: Vec<_> = lists(board)
+        .into_iter()
+        .filter_map(|path| Some((fs::read_to_string(&path).ok()?, path)))
+        .collect();
+    let to = wish.to.as_ref().or(board.profile.keep_to.as_ref());
+    // OpenWrt's lists are on every OpenWrt box, and wish for nothing by themselves.
+    let asked = !wish.paths.is_empty() || lists.iter().any(|(_, path)| path == Path::new(OURS));
+    let Some(to) = to else {
+        if asked {
+            let check = refuse(
+                "nothing says where the kept files go",
+                "add --keep-to FS:WHERE, such as --keep-to jffs2:config",
+            );
+            add(plan, forced(check, force));
+        }
+        return Ok(());
+    };
+    let place = Place::parse(to)?;
+    let judged = find(board, wish, &lists, &place).and_then(|(keeping, odd)| {
+        if keeping.files.is_empty() {
+            return Ok(None);
+        }
+        fits(board, &place, content, plan, keeping, odd).map(Some)
+    });
+    match judged {
+        Ok(None) => (),
+        Ok(Some((keeping, check))) => {
+            add(plan, check);
+            plan.ram.needed += keeping.bytes;
+            plan.keep = Some(keeping);
+        }
+        Err(check) => add(plan, forced(*check, force)),
+    }
+    Ok(())
+}
+
+fn add(plan: &mut Plan, check: Check) {
+    plan.valid &= check.status != Status::Fail;
+    plan.checks.push(check);
+}
+
+type Judged<T> = std::result::Result<T, Box<Check>>;
+
+fn refuse(why: impl Into<String>, remedy: &str) -> Check {
+    Check::fail("keep", why, remedy).forceable()
+}
+
+fn refused<T>(why: impl Into<String>, remedy: &str) -> Judged<T> {
+    Err(Box::new(refuse(why, remedy)))
+}
+
+fn forced(mut check: Check, force: &[String]) -> Check {
+    if force.iter().any(|name| name == "keep") {
+        check.status = Status::Warn;
+        check.text.push_str(" (forced: nothing is kept)");
+    }
+    check
+}
+
+/// What the lists and the command line name, as the tar will have it.
+fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'_>) -> Judged<(Keeping, u32)> {
+    let mtd = board.partition(place.on).ok();
+    // A path below the place's own mount point means the same file there.
+    let mounted = match place.fs {
+        "raw" => None,
+        _ if board.is_sim() => None,
+        _ => device(place, mtd).and_then(stages::mounted_at),
+    };
+    let mounted = mounted.as_deref().and_then(Path::to_str).filter(|at| *at != "/");
+    let rename = |path: &str| match mounted.and_then(|mounted| path.strip_prefix(mounted)) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_start_matches('/').to_owned(),
+        _ => format!("{}{path}", place.directory).trim_start_matches('/').to_owned(),
+    };
+    let mut found = Found::default();
+    let named = wish.paths.iter().map(|path| (path.as_str(), true));
+    let listed = lists
+        .iter()
+        .flat_map(|(text, _)| patterns(text))
+        .map(|path| (path, false));
+    for (pattern, must) in named.chain(listed) {
+        match found.add(pattern, &rename) {
+            Ok(false) if must => return refused(format!("there is no {pattern}"), "name what is there"),
+            Ok(_) => (),
+            Err(error) => return refused(format!("{pattern}: {error}"), "mend the keep list"),
+        }
+    }
+    let mut bytes = tar::END;
+    for item in &found.items {
+        if tar::header(item).is_none() {
+            return refused(format!("{} is too long a name for a tar", item.name), "leave it out");
+        }
+        bytes += tar::measure(item);
+    }
+    let source = match mtd {
+        // As `mount -t ubifs` calls it.
+        Some(partition) if partition.volume.is_some() => partition.name.clone(),
+        Some(partition) => format!("mtd{}", partition.mtd),
+        None => place.on.to_owned(),
+    };
+    let files = found.items.into_iter().map(|item| Kept {
+        path: item.path.clone(),
+        size: item.size,
+        item,
+    });
+    let keeping = Keeping {
+        to: match place.directory {
+            "" => format!("{}:{}", place.fs, place.on),
+            directory => format!("{}:{},{directory}", place.fs, place.on),
+        },
+        source,
+        bytes,
+        files: files.collect(),
+        write: None,
+    };
+    Ok((keeping, found.odd))
+}
+
+/// The number of the device whose file system it is.
+fn device(place: &Place<'_>, mtd: Option<&Partition>) -> Option<(u32, u32)> {
+    match mtd {
+        // What is mounted of a volume has a number that says nothing.
+        Some(partition) if partition.volume.is_some() => None,
+        Some(partition) => Some((MTD_BLOCK, partition.mtd)),
+        None => {
+            let device = fs::metadata(place.on).ok()?.rdev();
+            Some((libc::major(device as _), libc::minor(device as _)))
+        }
+    }
+}
+
+/// Whether the place exists, is free, and has room; and whether the RAM has.
+fn fits(
+    board: &Board,
+    place: &Place<'_>,
+    content: &Store,
+    plan: &Plan,
+    mut keeping: Keeping,
+    odd: u32,
+) -> Judged<(Keeping, Check)> {
+    let mtd = board.partition(place.on);
+    let room = match (place.fs, &mtd) {
+        ("raw", Err(why)) => return refused(why, "flasher devices lists the partitions"),
+        ("raw", Ok(partition)) => Some(raw(board, partition, plan, &mut keeping)?),
+        _ if board.is_sim() => return refused("a simulated box has no file systems", "keep to raw:PARTITION"),
+        (fs, mtd) => {
+            if !kernel_has(fs) {
+                return refused(format!("the kernel knows no {fs}"), "load its module first");
+            }
+            if let Ok(partition) = mtd {
+                stays(board, partition, plan)?;
+            }
+            room(place, mtd.as_ref().ok().copied(), content, plan)
+        }
+    };
+    let needed = match place.fs {
+        "raw" => keeping.bytes,
+        "jffs2" => sum(&keeping, |item| {
+            item.size + (item.size / PAGE + 2) * JFFS2_NODE + item.name.len() as u64
+        }),
+        _ => sum(&keeping, |item| item.size.next_multiple_of(PAGE) + PAGE),
+    };
+    if room.is_some_and(|room| room < needed) {
+        return refused(
+            format!(
+                "the kept files need {} bytes in {}, where {} are free",
+                Grouped(needed),
+                keeping.to,
+                Grouped(room.unwrap_or_default())
+            ),
+            "keep less",
+        );
+    }
+    if plan.ram.available < plan.ram.needed + keeping.bytes {
+        return refused(
+            format!(
+                "the kept files need {} bytes of RAM beside the {} of the update, {} are available",
+                Grouped(keeping.bytes),
+                Grouped(plan.ram.needed),
+                Grouped(plan.ram.available)
+            ),
+            "keep less, or stop services that use much memory",
+        );
+    }
+    let mut text = format!(
+        "{} files, {} as a tar, are kept in {}",
+        keeping.files.len(),
+        Size(keeping.bytes),
+        keeping.to
+    );
+    let mut check = Check::pass("keep", "");
+    if room.is_none() {
+        text.push_str(", whose free room is not known before it is mounted");
+        check.status = Status::Warn;
+    }
+    if odd > 0 {
+        text.push_str(&format!("; {odd} sockets, pipes or devices are passed over"));
+        check.status = Status::Warn;
+    }
+    check.text = text;
+    Ok((keeping, check))
+}
+
+fn sum(keeping: &Keeping, each: impl Fn(&Item) -> u64) -> u64 {
+    keeping.files.iter().map(|kept| each(&kept.item)).sum()
+}
+
+fn kernel_has(fs: &str) -> bool {
+    fs::read_to_string("/proc/filesystems")
+        .is_ok_and(|text| text.lines().any(|line| line.split_whitespace().last() == Some(fs)))
+}
+
+/// The tar as a write of its own, from the partition's beginning. Answers the room in bytes.
+fn raw(board: &Board, partition: &Partition, plan: &Plan, keeping: &mut Keeping) -> Judged<u64> {
+    let label = partition.label();
+    let written = plan
+        .touched()
+        .iter()
+        .filter_map(|write| board.partitions.iter().find(|other| other.mtd == write.mtd))
+        .any(|other| other.overlaps(partition));
+    let record = crate::record::partition(board).is_some_and(|record| record.mtd == partition.mtd);
+    if written || record || partition.keep.is_some() || !partition.writable || !partition.is_aligned() {
+        return refused(
+            format!("{label} is written by the update, protected, or read-only"),
+            "keep to another partition",
+        );
+    }
+    if plan.route == Route::InPlace && !board.is_sim() {
+        let held = stages::holders(&board.targets([partition])).unwrap_or_default();
+        if let Some(holder) = held.first() {
+            return refused(format!("{label} is in use: {holder}"), "end that use");
+        }
+    }
+    let erase_size = u64::from(partition.geometry.erase_size);
+    keeping.write = Some(Write {
+        partition: partition.name.clone(),
+        mtd: partition.mtd,
+        offset: 0,
+        length: keeping.bytes,
+        erase_blocks: keeping.bytes.div_ceil(erase_size),
+        unchanged: None,
+        source: 0,
+        boot: false,
+        bad: partition.bad.clone(),
+        size: partition.geometry.size,
+        erase_size: partition.geometry.erase_size,
+        ubi: None,
+        leave_blank: false,
+        recovery: false,
+        spare: None,
+        uncorrectable: 0,
+    });
+    Ok(partition.capacity())
+}
+
+/// A partition that the kernel cut out of what is written lies elsewhere in the new firmware: a mount would write into
+/// the middle of it (`drivers/mtd/mtdsplit` of OpenWrt; Synology's and QNAP's tables are fixed).
+fn stays(board: &Board, partition: &Partition, plan: &Plan) -> Judged<()> {
+    let label = partition.label();
+    let overlaps = plan
+        .touched()
+        .iter()
+        .filter(|write| write.mtd != partition.mtd)
+        .filter_map(|write| board.partitions.iter().find(|other| other.mtd == write.mtd))
+        .any(|other| other.overlaps(partition));
+    let known = board.profile.partition(&partition.name);
+    let moves = known.is_some_and(|known| known.moves) || known.is_none() && partition.name == "rootfs_data";
+    match overlaps || moves {
+        true => refused(
+            format!("where {label} lies depends on the image that is written"),
+            "keep to another partition or to a disk",
+        ),
+        false if !partition.writable => refused(format!("{label} is read-only"), "keep to another partition"),
+        false => Ok(()),
+    }
+}
+
+/// Erase blocks that jffs2 keeps back: two for deletion, and 2 % and 100 bytes a block for overhead
+/// (`jffs2_calc_trigger_levels` in `fs/jffs2/build.c`).
+fn jffs2_reserve(size: u64, erase_size: u64) -> u64 {
+    2 + (size / 50 + size / erase_size * 100).div_ceil(erase_size)
+}
+
+/// What will be free, if it can be known: of flash that is written anew, what the image leaves.
+fn room(place: &Place<'_>, mtd: Option<&Partition>, content: &Store, plan: &Plan) -> Option<u64> {
+    let writes: Vec<_> = plan
+        .writes
+        .iter()
+        .filter(|write| mtd.is_some_and(|partition| partition.mtd == write.mtd))
+        .collect();
+    if let (Some(partition), false) = (mtd.filter(|partition| partition.volume.is_none()), writes.is_empty()) {
+        let erase_size = u64::from(partition.geometry.erase_size);
+        let mut used = (1 + jffs2_reserve(partition.geometry.size, erase_size)) * erase_size;
+        for write in writes {
+            let range = write.source..write.source + write.length;
+            content
+                .scan(range, |chunk| {
+                    let pages = chunk.chunks(PAGE as usize);
+                    used += PAGE * pages.filter(|page| page.iter().any(|byte| *byte != 0xff)).count() as u64;
+                })
+                .ok()?;
+        }
+        return Some(partition.capacity().saturating_sub(used));
+    }
+    let at = device(place, mtd).and_then(stages::mounted_at)?;
+    let about = statvfs(&at).ok()?;
+    // These have other widths on other machines.
+    (u128::from(about.blocks_available()) * u128::from(about.fragment_size()))
+        .try_into()
+        .ok()
+}

@@ -1,0 +1,225 @@
+//! Finds what a keep list names: one path or glob a line, `#` begins a comment. Touches nothing.
+
+#![forbid(unsafe_code)]
+
+use crate::quoted::Quoted;
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+/// More files than any configuration has; bounds memory.
+const ITEMS: usize = 4096;
+/// Bounds the walk.
+const DEPTH: u32 = 32;
+
+/// A file, link or directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Where it is now.
+    pub path: String,
+    /// What it is called in its new place, without a slash in front.
+    pub name: String,
+    /// As in the tar: `0`, `2` or `5`.
+    pub kind: u8,
+    /// Permission bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// Bytes of a file; 0 for all others.
+    pub size: u64,
+    /// Seconds since 1970.
+    pub mtime: u64,
+    /// Where a link leads.
+    pub link: String,
+}
+
+/// The paths and globs of a list.
+pub fn patterns(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .filter(|line| !line.is_empty())
+}
+
+/// What is found.
+#[derive(Default)]
+pub struct Found {
+    /// In the order of their new names, so that a directory comes before what is in it.
+    pub items: Vec<Item>,
+    /// How many sockets, devices and pipes were passed over.
+    pub odd: u32,
+}
+
+/// The new name of a path.
+pub type Rename<'a> = &'a dyn Fn(&str) -> String;
+
+impl Found {
+    /// Adds what a pattern names; answers whether there is anything.
+    ///
+    /// # Errors
+    /// A pattern that is no absolute path, a directory that cannot be read, too many files.
+    pub fn add(&mut self, pattern: &str, rename: Rename<'_>) -> io::Result<bool> {
+        if !pattern.starts_with('/') {
+            return Err(io::Error::other("it is no absolute path"));
+        }
+        let mut paths = vec![String::new()];
+        for word in pattern.split('/').filter(|word| !word.is_empty()) {
+            if word == ".." {
+                return Err(io::Error::other("it has .. in it"));
+            }
+            let mut next = Vec::new();
+            for path in &paths {
+                match word.contains(['*', '?']) {
+                    false => next.push(format!("{path}/{word}")),
+                    true => next.extend(
+                        names(&format!("{path}/"))
+                            .unwrap_or_default()
+                            .into_iter()
+                            // As a shell does it.
+                            .filter(|name| !name.starts_with('.') || word.starts_with('.'))
+                            .filter(|name| glob(word.as_bytes(), name.as_bytes()))
+                            .map(|name| format!("{path}/{name}")),
+                    ),
+                }
+            }
+            paths = next;
+        }
+        let mut any = false;
+        for path in paths {
+            let Ok(about) = fs::symlink_metadata(&path) else {
+                continue;
+            };
+            any = true;
+            // The directories above it, in case the new firmware has none of that name.
+            let name = rename(&path);
+            for (at, _) in path.match_indices('/').skip(1) {
+                let above = &path[..at];
+                if name.starts_with(&format!("{}/", rename(above))) {
+                    self.put(above, &fs::metadata(above)?, rename)?;
+                }
+            }
+            self.walk(&path, &about, about.dev(), 0, rename)?;
+        }
+        Ok(any)
+    }
+
+    /// Stays on the file system it began on.
+    fn walk(&mut self, path: &str, about: &Metadata, device: u64, depth: u32, rename: Rename<'_>) -> io::Result<()> {
+        self.put(path, about, rename)?;
+        if !about.is_dir() || about.dev() != device {
+            return Ok(());
+        }
+        if depth == DEPTH {
+            return Err(io::Error::other("too deep"));
+        }
+        for name in names(path)? {
+            let path = format!("{path}/{name}");
+            let about = fs::symlink_metadata(&path)?;
+            self.walk(&path, &about, device, depth + 1, rename)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, path: &str, about: &Metadata, rename: Rename<'_>) -> io::Result<()> {
+        let mut link = String::new();
+        // `S_IFMT` of stat(2).
+        let kind = match about.mode() & 0o170_000 {
+            0o040_000 => b'5',
+            0o100_000 => b'0',
+            0o120_000 => {
+                link = text(fs::read_link(path)?.into_os_string())?;
+                b'2'
+            }
+            _ => {
+                self.odd += 1;
+                return Ok(());
+            }
+        };
+        let name = rename(path);
+        let at = self.items.binary_search_by(|item| item.name.as_str().cmp(&name));
+        let (Err(at), false) = (at, name.is_empty()) else {
+            return Ok(());
+        };
+        if self.items.len() == ITEMS {
+            return Err(io::Error::other("too many files"));
+        }
+        let item = Item {
+            path: path.to_owned(),
+            name,
+            kind,
+            mode: about.mode() & 0o7777,
+            uid: about.uid(),
+            gid: about.gid(),
+            size: if kind == b'0' { about.size() } else { 0 },
+            mtime: about.mtime().try_into().unwrap_or_default(),
+            link,
+        };
+        self.items.insert(at, item);
+        Ok(())
+    }
+}
+
+/// What is in a directory.
+fn names(directory: &str) -> io::Result<Vec<String>> {
+    fs::read_dir(directory)?.map(|entry| text(entry?.file_name())).collect()
+}
+
+fn text(name: OsString) -> io::Result<String> {
+    name.into_string()
+        .map_err(|name| io::Error::other(format!("{} is no UTF-8", Quoted(&name.to_string_lossy()))))
+}
+
+/// `*` and `?` within one name. Goes back to the last star only, which is enough.
+fn glob(mut pattern: &[u8], mut name: &[u8]) -> bool {
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern.split_first(), name.split_first()) {
+            (Some((b'*', rest)), _) => {
+                star = Some((rest, name));
+                pattern = rest;
+            }
+            (Some((wanted, rest)), Some((found, tail))) if *wanted == b'?' || wanted == found => {
+                pattern = rest;
+                name = tail;
+            }
+            (None, None) => return true,
+            _ => match star {
+                Some((rest, [_, tail @ ..])) => {
+                    star = Some((rest, tail));
+                    pattern = rest;
+                    name = tail;
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_as_in_a_shell() {
+        for (pattern, name, matches) in [
+            ("*", "", true),
+            ("*.conf", "a.conf", true),
+            ("*.conf", "a.conf.bak", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "acb", false),
+            ("?", "", false),
+            ("h?st*", "hosts", true),
+            ("abc", "abd", false),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), name.as_bytes()), matches, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn comments_and_blank_lines_name_nothing() {
+        let found: Vec<_> = patterns("# all\n\n /etc/passwd # users\n/etc/*.conf\n").collect();
+        assert_eq!(found, ["/etc/passwd", "/etc/*.conf"]);
+    }
+}

@@ -1,0 +1,321 @@
+//! Files of the user's that outlive the update: listed and measured in the plan, saved into RAM as a tar before anything is
+//! stopped, put into the new firmware when it is written and verified, and read back (pain 13 in FACTS).
+//!
+//! Where they go says a *place*, `FS:WHERE[,DIRECTORY]`: `jffs2:config`, `raw:spare`, `ext4:/dev/sda1`,
+//! `ubifs:ubi0:rootfs_data,upper`. `raw` is the tar itself in a partition, written by the engine as everything else;
+//! the others are file systems that are mounted for it. The new firmware is good whatever becomes of the files.
+
+#![forbid(unsafe_code)]
+
+mod judge;
+mod list;
+mod put;
+mod tar;
+
+use crate::board::Board;
+use crate::error::{Context, Exit, Failure, Result};
+use crate::image::store::Store;
+use crate::plan::Write;
+use crate::quoted::Quoted;
+use crate::units::{Size, hex};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use judge::judge;
+
+/// The name of the tar in the RAM root, in a simulated box, and beside the partitions of a backup.
+const TAR: &str = "keep.tar";
+/// Where a tar is left that could not be unpacked, in the file system that was to have the files.
+const LEFT: &str = "flasher-keep.tar";
+
+/// What the user asked to keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// `--keep`: paths and globs.
+    pub paths: Vec<String>,
+    /// `--keep-to`.
+    pub to: Option<String>,
+}
+
+/// What will be kept; a part of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Keeping {
+    /// The place, as the user or the profile gives it.
+    pub to: String,
+    /// What is mounted, or the partition of a raw place.
+    pub source: String,
+    /// Bytes of the tar.
+    pub bytes: u64,
+    /// Everything in it, in its order.
+    pub files: Vec<Kept>,
+    /// For a raw place, how the tar is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<Write>,
+}
+
+/// A file, link or directory that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Where it is now.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    #[serde(skip)]
+    item: list::Item,
+}
+
+/// What is left to do after the update: crosses the hand-off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    to: String,
+    source: String,
+    sha256: String,
+    files: u64,
+    /// For a raw place.
+    write: Option<Write>,
+    /// Another copy of the tar, made by `--backup`.
+    copy: Option<String>,
+}
+
+/// What became of the files, for record and outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fate {
+    /// `pending`, `restored` or `failed`.
+    pub state: String,
+    /// The place.
+    pub to: String,
+    /// How many files, links and directories.
+    pub files: u64,
+    /// Why it failed, and where the tar is.
+    pub text: String,
+}
+
+/// A place, taken apart.
+struct Place<'a> {
+    fs: &'a str,
+    on: &'a str,
+    directory: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn parse(text: &'a str) -> Result<Place<'a>> {
+        let (at, directory) = text.split_once(',').unwrap_or((text, ""));
+        match at.split_once(':') {
+            Some((fs, on)) if !fs.is_empty() && !on.is_empty() && !directory.split('/').any(|word| word == "..") => {
+                Ok(Place {
+                    fs,
+                    on,
+                    directory: directory.trim_matches('/'),
+                })
+            }
+            _ => Err(Failure::usage(format_args!(
+                "kept files go to FS:WHERE[,DIRECTORY], such as jffs2:config or ext4:/dev/sda1, not {}",
+                Quoted(text)
+            ))),
+        }
+    }
+}
+
+/// The tar of a box in this directory.
+pub fn tar_in(directory: &Path) -> PathBuf {
+    directory.join(TAR)
+}
+
+/// Saves the files as a tar in `directory`, and a copy of it in that of a backup.
+///
+/// # Errors
+/// Files that cannot be read, or that grew since they were measured; nothing was touched.
+pub fn save(keeping: &Keeping, directory: &Path, backup: Option<&Path>) -> Result<Task> {
+    let path = tar_in(directory);
+    let mut out = Hashed {
+        file: File::create(&path).context(path.display())?,
+        hash: Sha256::new(),
+    };
+    for kept in &keeping.files {
+        tar::append(&kept.item, &mut out).map_err(|error| {
+            Failure::system(format_args!("{} cannot be kept: {error}", kept.path))
+                .hint("try again, or leave it out of the keep list")
+        })?;
+    }
+    tar::end(&mut out).context(path.display())?;
+    let copy = match backup {
+        None => None,
+        Some(backup) => {
+            let copy = tar_in(backup);
+            fs::copy(&path, &copy).context(copy.display())?;
+            Some(copy.display().to_string())
+        }
+    };
+    let task = Task {
+        to: keeping.to.clone(),
+        source: keeping.source.clone(),
+        sha256: hex(&out.hash.finalize()),
+        files: keeping.files.len() as u64,
+        write: keeping.write.clone(),
+        copy,
+    };
+    task.tar(directory)?;
+    Ok(task)
+}
+
+struct Hashed {
+    file: File,
+    hash: Sha256,
+}
+
+impl io::Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Keeping {
+    /// For people, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<_> = self
+            .files
+            .iter()
+            .map(|kept| format!("keep: {} {}", Size(kept.size), kept.path))
+            .collect();
+        lines.push(format!(
+            "keep: {} files, {} as a tar, to {}",
+            self.files.len(),
+            Size(self.bytes),
+            self.to
+        ));
+        lines
+    }
+}
+
+/// For people.
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} in {}", self.state, self.files, self.to)?;
+        match self.text.is_empty() {
+            true => Ok(()),
+            false => write!(f, ": {}", self.text),
+        }
+    }
+}
+
+impl Task {
+    /// How the tar is written to a raw place.
+    pub fn write(&self) -> Option<&Write> {
+        self.write.as_ref()
+    }
+
+    /// How it stands.
+    pub fn fate(&self, state: &str, text: String) -> Fate {
+        Fate {
+            state: state.to_owned(),
+            to: self.to.clone(),
+            files: self.files,
+            text,
+        }
+    }
+
+    /// The tar, if it is the one that was saved.
+    ///
+    /// # Errors
+    /// Otherwise.
+    pub fn tar(&self, directory: &Path) -> Result<Store> {
+        let path = tar_in(directory);
+        let store = File::open(&path).and_then(Store::file).context(path.display())?;
+        let mut hash = Sha256::new();
+        store
+            .scan(0..store.len(), |chunk| hash.update(chunk))
+            .context(path.display())?;
+        match hex(&hash.finalize()) == self.sha256 {
+            true => Ok(store),
+            false => Err(Failure::new(
+                Exit::System,
+                "keep",
+                "the kept files in RAM are not those that were saved",
+            )),
+        }
+    }
+
+    /// Puts the files into the file system of the place and reads them back from its device.
+    ///
+    /// # Errors
+    /// What failed, and where the tar is left.
+    pub fn put_back(&self, directory: &Path) -> Result<()> {
+        let tar = self.tar(directory)?;
+        let place = Place::parse(&self.to)?;
+        let mount =
+            || stages::Attached::mount(place.fs, &self.source, &directory.join("keep")).map_err(Failure::system);
+        let attached = mount()?;
+        let done = put::put(&tar, attached.path())
+            .and_then(|()| attached.unmount().map_err(io::Error::other))
+            // Mounted anew, so that what is compared comes from the device and not from the page cache.
+            .and_then(|()| mount().map_err(|failure| io::Error::other(failure.what)))
+            .and_then(|attached| put::compare(&tar, attached.path()));
+        done.map_err(|error| {
+            let left = self.leave(&tar_in(directory), &mount);
+            Failure::system(format_args!("{error}; {left}"))
+        })
+    }
+
+    /// The tar must not be lost with the RAM.
+    fn leave(&self, tar: &Path, mount: &dyn Fn() -> Result<stages::Attached>) -> String {
+        let left = mount().is_ok_and(|attached| {
+            let to = attached.path().join(LEFT);
+            let copied = fs::copy(tar, &to).and_then(|_| File::open(&to)?.sync_all());
+            if copied.is_err() {
+                // Half a tar helps nobody, and fills what the new firmware needs.
+                let _ = fs::remove_file(&to);
+            }
+            copied.is_ok() && attached.unmount().is_ok()
+        });
+        match (&self.copy, left) {
+            (Some(copy), _) => format!("they are in {copy}"),
+            (None, true) => format!("they are in {} as {LEFT}", self.to),
+            (None, false) => "they could be left nowhere".to_owned(),
+        }
+    }
+
+    /// Where else the tar is.
+    pub fn elsewhere(&self) -> String {
+        match &self.copy {
+            Some(copy) => format!("; they are in {copy}"),
+            None => String::new(),
+        }
+    }
+
+    /// The node that PID 1 needs where `/dev` is not carried over.
+    pub fn node(&self) -> Option<stages::DeviceNode> {
+        use std::os::unix::fs::MetadataExt;
+        let name = self.source.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
+        let device = fs::metadata(&self.source).ok()?.rdev();
+        Some(stages::DeviceNode {
+            name: name.to_owned(),
+            block: true,
+            major: libc::major(device as _),
+            minor: libc::minor(device as _),
+        })
+    }
+}
+
+/// The lists that a firmware or its owner may have, besides `--keep`: ours and those of OpenWrt's sysupgrade.
+fn lists(board: &Board) -> Vec<PathBuf> {
+    if board.is_sim() {
+        return Vec::new();
+    }
+    let mut lists = vec![OURS.into(), "/etc/sysupgrade.conf".into()];
+    let more = fs::read_dir("/lib/upgrade/keep.d").into_iter().flatten().flatten();
+    lists.extend(more.map(|entry| entry.path()));
+    lists
+}
+
+/// Our own list.
+const OURS: &str = "/etc/flasher/keep";

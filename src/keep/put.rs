@@ -1,0 +1,198 @@
+//! Puts the files of the tar below a directory, and compares them. No link of the new firmware is followed: it could lead
+//! out of its file system.
+
+#![forbid(unsafe_code)]
+
+use super::list::Item;
+use super::tar::{self, CHUNK};
+use crate::image::store::Store;
+use std::fs::{self, File, FileTimes, Permissions};
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Behind the name, of what becomes the file when all of it is there.
+const UNFINISHED: &str = ".flasher";
+
+/// The path below `root`, every directory above it being one; one that is not there is made.
+fn below(root: &Path, name: &str) -> io::Result<String> {
+    let path = format!("{}/{name}", root.display());
+    for (at, _) in name.match_indices('/') {
+        let above = &path[..path.len() - name.len() + at];
+        let there = fs::symlink_metadata(above);
+        if there.is_err() {
+            fs::create_dir(above)?;
+        } else if !there.is_ok_and(|there| there.is_dir()) {
+            return Err(io::Error::other(format!("{above} is no directory in the new firmware")));
+        }
+    }
+    Ok(path)
+}
+
+/// Everything in the tar. A directory that is there already keeps its owner and mode.
+pub fn put(tar: &Store, root: &Path) -> io::Result<()> {
+    tar::walk(tar, &mut |item, data| {
+        let path = below(root, &item.name)?;
+        let there = fs::symlink_metadata(&path);
+        if item.kind == b'5' && there.as_ref().is_ok_and(|there| there.is_dir()) {
+            return Ok(());
+        }
+        match item.kind {
+            b'5' => {
+                fs::create_dir(&path)?;
+                chown(&path, Some(item.uid), Some(item.gid))?;
+                fs::set_permissions(&path, Permissions::from_mode(item.mode))
+            }
+            b'2' => {
+                if there.is_ok() {
+                    fs::remove_file(&path)?;
+                }
+                symlink(&item.link, &path)?;
+                lchown(&path, Some(item.uid), Some(item.gid))
+            }
+            _ => put_file(item, tar, data, &path),
+        }
+    })
+}
+
+fn put_file(item: &Item, tar: &Store, data: Range<u64>, path: &str) -> io::Result<()> {
+    let unfinished = format!("{path}{UNFINISHED}");
+    let _ = fs::remove_file(&unfinished);
+    let mut file = File::create_new(&unfinished)?;
+    chunks(tar, data, &mut |chunk| file.write_all(chunk))?;
+    // The owner first: changing it takes the set-uid bit away.
+    chown(&unfinished, Some(item.uid), Some(item.gid))?;
+    file.set_permissions(Permissions::from_mode(item.mode))?;
+    file.set_times(FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_secs(item.mtime)))?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)
+}
+
+/// Compares everything in the tar with what is there: bytes, mode, owner and time of files, the aim of links.
+pub fn compare(tar: &Store, root: &Path) -> io::Result<()> {
+    tar::walk(tar, &mut |item, data| {
+        let path = below(root, &item.name)?;
+        let about = fs::symlink_metadata(&path)?;
+        let right = match item.kind {
+            b'5' => about.is_dir(),
+            b'2' => fs::read_link(&path)? == Path::new(&item.link),
+            _ => {
+                let mut file = File::open(&path)?;
+                let mut found = vec![0; CHUNK];
+                let mut same = about.is_file() && about.len() == item.size;
+                if same {
+                    chunks(tar, data, &mut |chunk| {
+                        let found = &mut found[..chunk.len()];
+                        file.read_exact(found)?;
+                        same &= found == chunk;
+                        Ok(())
+                    })?;
+                }
+                same && about.mode() & 0o7777 == item.mode && about.mtime().unsigned_abs() == item.mtime
+            }
+        };
+        let owned = item.kind == b'5' || (about.uid(), about.gid()) == (item.uid, item.gid);
+        match right && owned {
+            true => Ok(()),
+            false => Err(io::Error::other("it does not read back as it was written")),
+        }
+    })
+}
+
+fn chunks(tar: &Store, data: Range<u64>, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    let mut at = data.start;
+    while at < data.end {
+        let chunk = &mut buffer[..CHUNK.min((data.end - at) as usize)];
+        tar.read_exact_at(at, chunk)?;
+        each(chunk)?;
+        at += chunk.len() as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::keep::list::Found;
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    /// The tar of a directory with a file, a link and a directory in it.
+    fn tar_of(dir: &TempDir) -> Store {
+        let etc = dir.path().join("etc");
+        fs::create_dir_all(etc.join("ssh")).unwrap();
+        fs::write(etc.join("ssh/key"), vec![7; 40_000]).unwrap();
+        fs::set_permissions(etc.join("ssh/key"), Permissions::from_mode(0o4640)).unwrap();
+        symlink("ssh/key", etc.join("link")).unwrap();
+        let mut found = Found::default();
+        let prefix = format!("{}/", dir.path().display());
+        let rename = |path: &str| path.strip_prefix(&prefix).unwrap_or_default().to_owned();
+        assert!(found.add(etc.to_str().unwrap(), &rename).unwrap());
+        let mut bytes = Vec::new();
+        for item in &found.items {
+            tar::append(item, &mut bytes).unwrap();
+        }
+        tar::end(&mut bytes).unwrap();
+        Store::Memory(bytes)
+    }
+
+    #[test]
+    fn what_was_put_compares_and_what_was_changed_does_not() {
+        let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let tar = tar_of(&from);
+        put(&tar, to.path()).unwrap();
+        compare(&tar, to.path()).unwrap();
+        // Over what it put before, too.
+        put(&tar, to.path()).unwrap();
+        compare(&tar, to.path()).unwrap();
+        let key = to.path().join("etc/ssh/key");
+        assert_eq!(fs::metadata(&key).unwrap().mode() & 0o7777, 0o4640);
+        let time = fs::metadata(&key).unwrap().modified().unwrap();
+        let hour = Duration::from_secs(3600);
+        for (content, time) in [
+            (vec![8; 40_000], time),
+            (vec![7; 39_999], time),
+            (vec![7; 40_000], time - hour),
+        ] {
+            fs::write(&key, content).unwrap();
+            let file = File::options().write(true).open(&key).unwrap();
+            file.set_modified(time).unwrap();
+            assert!(compare(&tar, to.path()).is_err());
+        }
+        fs::remove_file(&key).unwrap();
+        assert!(compare(&tar, to.path()).is_err());
+    }
+
+    #[test]
+    fn a_link_of_the_new_firmware_leads_nowhere_else() {
+        let (from, to, elsewhere) = (
+            TempDir::new().unwrap(),
+            TempDir::new().unwrap(),
+            TempDir::new().unwrap(),
+        );
+        let tar = tar_of(&from);
+        symlink(elsewhere.path(), to.path().join("etc")).unwrap();
+        assert!(put(&tar, to.path()).is_err());
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_tar_is_an_error_and_never_a_panic() {
+        let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let Store::Memory(bytes) = tar_of(&from) else {
+            unreachable!()
+        };
+        for cut in [1, 511, 512, 1000, bytes.len() - 1024] {
+            assert!(put(&Store::Memory(bytes[..cut].to_vec()), to.path()).is_err(), "{cut}");
+        }
+        for at in 0..512 {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 0x55;
+            let _ = put(&Store::Memory(bytes), to.path());
+        }
+    }
+}

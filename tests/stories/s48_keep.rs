@@ -1,0 +1,204 @@
+//! Files of the user's outlive the update: listed with their sizes before anything happens, refused when they do not fit,
+//! put back and read back afterwards.
+
+use crate::simbox::{SimBox, bytes, read, tool};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+const MIB: usize = 1 << 20;
+/// Where `config` of the generic box begins, and how long it is.
+const CONFIG: usize = 15_007_744;
+const ROOM: usize = 1_769_472;
+
+/// A configuration beside the box, with all that a tar can hold.
+fn configuration(sim: &SimBox) -> PathBuf {
+    let etc = sim.dir.path().join("etc");
+    fs::create_dir_all(etc.join("ssh/keys")).unwrap();
+    fs::write(etc.join("passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
+    fs::write(etc.join("ssh/keys/host"), bytes(70_000, 7)).unwrap();
+    fs::set_permissions(etc.join("ssh/keys/host"), PermissionsExt::from_mode(0o600)).unwrap();
+    fs::write(etc.join("empty.conf"), "").unwrap();
+    symlink("passwd", etc.join("passwd.link")).unwrap();
+    let deep = etc.join(format!("{}/{}", "d".repeat(90), "e".repeat(90)));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("f"), "a long name").unwrap();
+    etc
+}
+
+/// The tar of `config`, unpacked by tar(1).
+fn unpacked(sim: &SimBox) -> PathBuf {
+    let tar = sim.file("config.tar", &sim.flash()[CONFIG..CONFIG + ROOM]);
+    let out = sim.dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    tool("tar", &["-xpf", &tar, "-C", out.to_str().unwrap()]);
+    out
+}
+
+fn same(from: &Path, root: &Path) {
+    let to = root.join(from.strip_prefix("/").unwrap());
+    let (a, b) = (fs::symlink_metadata(from).unwrap(), fs::symlink_metadata(&to).unwrap());
+    assert_eq!((a.mode(), a.mtime()), (b.mode(), b.mtime()), "{}", to.display());
+    assert_eq!((a.uid(), a.gid()), (b.uid(), b.gid()), "{}", to.display());
+    match a.is_symlink() {
+        true => assert_eq!(fs::read_link(from).unwrap(), fs::read_link(&to).unwrap()),
+        false => assert_eq!(read(from), read(&to), "{}", to.display()),
+    }
+}
+
+#[test]
+fn kept_files_are_a_tar_in_the_partition_that_any_tar_unpacks_as_they_were() {
+    let sim = SimBox::new("generic");
+    let etc = configuration(&sim);
+    let image = sim.file("image", &bytes(MIB, 1));
+    let keep = etc.to_str().unwrap();
+    let result = sim
+        .apply(&["--part", "kernel", "--keep", keep, "--keep-to", "raw:config", &image])
+        .exits(0)
+        .json();
+    assert_eq!(result["harm"], "written");
+    assert_eq!(result["kept"]["state"], "restored");
+    let out = unpacked(&sim);
+    let deep = format!("{}/{}/f", "d".repeat(90), "e".repeat(90));
+    for name in ["passwd", "ssh/keys/host", "empty.conf", "passwd.link", &deep] {
+        same(&etc.join(name), &out);
+    }
+    let status = sim.run("status", &["--format", "json"]).exits(0).json();
+    assert_eq!(status["harm"], "written");
+    assert_eq!(status["kept"]["state"], "restored");
+    assert_eq!(status["kept"]["to"], "raw:config");
+}
+
+#[test]
+fn the_plan_lists_every_path_with_its_size_and_touches_nothing() {
+    let sim = SimBox::new("generic");
+    let etc = configuration(&sim);
+    let image = sim.file("image", &bytes(MIB, 1));
+    let before = sim.flash();
+    let keep = format!("{}/pass*", etc.display());
+    let args = ["--part", "kernel", "--keep", &keep, "--keep-to", "raw:config", &image];
+    let text = sim.run("plan", &args).exits(0).out;
+    assert!(
+        text.contains(&format!("keep: 22 bytes {}/passwd", etc.display())),
+        "{text}"
+    );
+    assert!(text.contains("as a tar, to raw:config"), "{text}");
+    let plan = sim
+        .run("plan", &[&["--format", "json"], &args[..]].concat())
+        .exits(0)
+        .json();
+    let of = |name: &str| {
+        let files = plan["keep"]["files"].as_array().unwrap();
+        let path = etc.join(name).display().to_string();
+        files.iter().find(|file| file["path"] == json!(path)).cloned()
+    };
+    assert_eq!(of("passwd").unwrap()["size"], 22);
+    assert_eq!(of("passwd.link").unwrap()["size"], 0);
+    assert_eq!(of("empty.conf"), None, "the glob names it not");
+    assert_eq!(plan["keep"]["bytes"].as_u64().unwrap() % 512, 0);
+    assert_eq!(sim.flash(), before);
+}
+
+/// The check `keep` of a plan that is refused by it.
+fn refusal(sim: &SimBox, args: &[&str]) -> Value {
+    let image = sim.file("image", &bytes(MIB, 1));
+    let all = [&["--format", "json", "--part", "kernel"], args, &[&image]].concat();
+    let before = sim.flash();
+    let plan = sim.run("plan", &all).exits(78).json();
+    sim.apply(&all[2..]).exits(78);
+    assert_eq!(sim.flash(), before);
+    let checks = plan["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == "keep").unwrap().clone();
+    assert_eq!(
+        (&check["status"], &plan["valid"]),
+        (&json!("fail"), &json!(false)),
+        "{check}"
+    );
+    check
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_numbers_and_nothing_is_touched() {
+    let sim = SimBox::new("generic");
+    let big = sim.file("big", &bytes(ROOM, 1));
+    let text = refusal(&sim, &["--keep", &big, "--keep-to", "raw:config"])["text"].to_string();
+    assert!(text.contains("1,769,472"), "{text}");
+
+    let sim = SimBox::changed("generic", |profile| profile["ram"] = json!(4_500_000));
+    let some = sim.file("some", &bytes(ROOM - 65536, 1));
+    let text = refusal(&sim, &["--keep", &some, "--keep-to", "raw:config"])["text"].to_string();
+    assert!(text.contains("of RAM"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_by_name_unless_it_is_forced_not_to_be() {
+    let sim = SimBox::new("generic");
+    let some = sim.file("some", b"some");
+    for (args, why) in [
+        (vec!["--keep", &some], "nothing says where"),
+        (
+            vec!["--keep", &some, "--keep-to", "raw:kernel"],
+            "written by the update",
+        ),
+        (vec!["--keep", &some, "--keep-to", "raw:u-boot"], "protected"),
+        (vec!["--keep", &some, "--keep-to", "raw:nowhere"], "no partition"),
+        (
+            vec!["--keep", "/no/such/file", "--keep-to", "raw:config"],
+            "there is no /no/such/file",
+        ),
+        (
+            vec!["--keep", "relative", "--keep-to", "raw:config"],
+            "no absolute path",
+        ),
+        (vec!["--keep", "/a/../b", "--keep-to", "raw:config"], "has .. in it"),
+        (vec!["--keep", &some, "--keep-to", "jffs2:config"], "no file systems"),
+    ] {
+        let text = refusal(&sim, &args)["text"].to_string();
+        assert!(text.contains(why), "{args:?}: {text}");
+    }
+    let image = sim.file("image", &bytes(MIB, 1));
+    sim.apply(&["--part", "kernel", "--keep", &some, "--keep-to", "config", &image])
+        .exits(64);
+    let result = sim
+        .apply(&["--part", "kernel", "--keep", &some, "--force", "keep", &image])
+        .exits(0)
+        .json();
+    assert_eq!(result["kept"], Value::Null);
+}
+
+#[test]
+fn the_profile_may_say_where_they_go() {
+    let sim = SimBox::changed("generic", |profile| profile["keep_to"] = json!("raw:config"));
+    let some = sim.file("some", b"some");
+    let image = sim.file("image", &bytes(MIB, 1));
+    let result = sim
+        .apply(&["--part", "kernel", "--keep", &some, &image])
+        .exits(0)
+        .json();
+    assert_eq!(result["kept"]["state"], "restored");
+    same(Path::new(&some), &unpacked(&sim));
+}
+
+#[test]
+fn a_backup_has_a_copy_of_the_tar() {
+    let sim = SimBox::new("generic");
+    let some = sim.file("some", b"some");
+    let image = sim.file("image", &bytes(MIB, 1));
+    let backup = sim.dir.path().join("backup");
+    let to = backup.to_str().unwrap();
+    sim.apply(&[
+        "--part",
+        "kernel",
+        "--keep",
+        &some,
+        "--keep-to",
+        "raw:config",
+        "--backup",
+        to,
+        &image,
+    ])
+    .exits(0);
+    let tar = read(&backup.join("keep.tar"));
+    assert_eq!(tar, sim.flash()[CONFIG..CONFIG + tar.len()]);
+}
