@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{read, served_name};
+use super::network::{read, served_name};
 use crate::cli::recovery::{Network, Server};
 use crate::error::{Exit, Failure, Result};
 use crate::recovery::{Mode, boards};
@@ -73,7 +73,7 @@ fn tftpd_hpa(server: Ipv4Addr) -> String {
 
 /// The addresses are in the boot loader and cannot be configured (seed "TS-109").
 fn fixed() -> Report {
-    let server = super::FIXED_SERVER;
+    let server = super::network::FIXED_SERVER;
     Report {
         name: boards::FIXED.to_owned(),
         dhcpd: None,
@@ -96,7 +96,7 @@ fn dhcp(network: &Network, name: Option<String>) -> Result<Report> {
     let server = network
         .address
         .ok_or_else(|| missing("say with --server which address the server has", "--server 192.168.1.2"))?;
-    let name = name.ok_or_else(super::nameless)?;
+    let name = name.ok_or_else(super::network::nameless)?;
     let mut dhcpd = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(

@@ -4,23 +4,21 @@
 
 mod boards;
 mod check;
+#[cfg(feature = "host")]
 mod config;
 mod copies;
 mod create;
 mod name;
 #[cfg(feature = "host")]
+mod network;
+#[cfg(feature = "host")]
 mod serve;
 
-use crate::cli::recovery::{Network, Recovery};
+use crate::cli::recovery::Recovery;
 use crate::error::{Exit, Failure, Result};
-use crate::image::source::Source;
-use crate::image::store::Store;
-use crate::recovery::check::{self as checking, Report};
-use crate::recovery::{Layout, Mode, boards as table};
+use crate::recovery::check::Report;
 use crate::report::Reporter;
 use std::io;
-use std::net::Ipv4Addr;
-use std::path::Path;
 
 /// Runs one of them.
 ///
@@ -32,57 +30,26 @@ pub fn run(verb: &Recovery, reporter: &mut Reporter) -> Result<Exit> {
         Recovery::Check { image } => check::run(image, reporter),
         Recovery::Boards => boards::run(reporter),
         Recovery::Name { at, from } => name::run(at, from.as_deref(), reporter),
-        Recovery::Serve(network) => serve(network, reporter),
+        #[cfg(feature = "host")]
+        Recovery::Serve(network) => serve::run(network, reporter),
+        #[cfg(feature = "host")]
         Recovery::Config { network, server } => config::run(network, *server, reporter),
+        #[cfg(not(feature = "host"))]
+        Recovery::Serve(_) | Recovery::Config { .. } => Err(Failure::new(
+            Exit::Unsupported,
+            "host-only",
+            "the network side of recovery is left out of this flasher, which is made for small boxes",
+        )
+        .hint("run flasher recovery serve, or config, on a workstation")),
     }
-}
-
-#[cfg(feature = "host")]
-fn serve(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
-    serve::run(network, reporter)
-}
-
-#[cfg(not(feature = "host"))]
-fn serve(network: &Network, _: &mut Reporter) -> Result<Exit> {
-    Err(Failure::new(
-        Exit::Unsupported,
-        "host-only",
-        "serving images is left out of this flasher, which is made for small boxes",
-    )
-    .hint(format!(
-        "run flasher recovery serve on a workstation, or give its server the entries of: flasher recovery config {}",
-        network.image
-    )))
 }
 
 fn unreadable(error: io::Error) -> Failure {
     Failure::new(Exit::ImageUnreadable, "image-unreadable", error)
 }
 
-/// Where a box of the TS-109 kind looks for its image; it cannot be told otherwise.
-const FIXED_SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 11);
-
-fn nameless() -> Failure {
-    Failure::usage("neither the image nor its name tells what the box asks for: say so with --name")
-        .hint("flasher recovery boards lists the names; flasher recovery serve IMAGE shows what the box asks for")
-}
-
 /// The checks of a recovery image have one name for `--force`.
 const CHECK: &str = "content";
-
-/// Reads and checks an image that is to be given to a box.
-fn read(image: &str, force: &[String], reporter: &mut Reporter) -> Result<(Store, Layout, Report)> {
-    let (store, sha256) = Source::open(image)?.into_memory()?;
-    let report = checking::check(&store, sha256)?.map_err(unreadable)?;
-    let layout = Layout::all()?
-        .into_iter()
-        .find(|layout| report.board.as_ref() == Some(&layout.board));
-    let Some(layout) = layout else {
-        return Err(improper(image, &report.problems, false));
-    };
-    accept(image, &report, force, reporter)?;
-    Ok((store, layout, report))
-}
 
 /// Refuses an image with something wrong in it, unless that is forced.
 fn accept(image: &str, report: &Report, force: &[String], reporter: &mut Reporter) -> Result<()> {
@@ -114,28 +81,4 @@ fn improper(image: &str, problems: &[String], forceable: bool) -> Failure {
         format_args!("{image} is no proper recovery image: {}", problems.join("; ")),
     )
     .hint(hint)
-}
-
-/// The name under which a box is to ask for this image: what the user says, else the file's own if it begins as some
-/// box wants it, else what the boot loader configuration in the image says.
-fn served_name(network: &Network, layout: &Layout, report: &Report) -> Option<String> {
-    if layout.mode() == Mode::Fixed {
-        return Some(table::FIXED.to_owned());
-    }
-    let own = Path::new(&network.image).file_name().and_then(|name| name.to_str());
-    let fits = |name: &&str| {
-        table::beginning(name, Mode::Dhcp).is_some()
-            && name.len() < 128
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte))
-    };
-    network
-        .name
-        .clone()
-        .or_else(|| own.filter(fits).map(str::to_owned))
-        .or_else(|| match report.names.as_slice() {
-            [one] => Some(one.clone()),
-            _ => None,
-        })
 }

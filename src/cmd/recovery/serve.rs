@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{FIXED_SERVER, read, served_name};
+use super::network::{FIXED_SERVER, read, served_name};
 use crate::cli::recovery::Network;
 use crate::error::{Context, Exit, Failure, Result};
 use crate::image::store::Store;
