@@ -70,7 +70,12 @@ pub fn text(path: &Path) -> &str {
 
 /// The cross-built product for this kind of box: what users copy to theirs.
 pub fn flasher(kind: super::Kind) -> PathBuf {
-    let path = repository().join(format!("dist/flasher-{kind}"));
-    assert!(path.exists(), "{} is missing: run cross/build {kind}", path.display());
+    product(&kind.to_string())
+}
+
+/// The cross-built product of that name.
+pub fn product(name: &str) -> PathBuf {
+    let path = repository().join(format!("dist/flasher-{name}"));
+    assert!(path.exists(), "{} is missing: run cross/build {name}", path.display());
     path
 }

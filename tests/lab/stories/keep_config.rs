@@ -3,7 +3,7 @@
 use super::tools::{patience, scratch, write};
 use super::*;
 
-on!(tell: armel = Armel, mips = Mips);
+on!(tell: armel = Armel);
 on!(tell_refused: no_room_armel = Armel);
 on!(tell_failed: in_the_way_armel = Armel);
 
@@ -19,7 +19,7 @@ fn ready(story: &str, kind: Kind, files: &[(&str, &[u8])]) -> (Machine, Vec<u8>,
     let mut image = firmware.image();
     image.resize(kind.partition("kernel").size + kind.partition("rootfs").size, 0xff);
     image.extend(firmware.config(config.path()));
-    let product = tools::read(&tools::flasher(kind));
+    let product = tools::read(&tools::product(&format!("{kind}-full")));
     let mut machine =
         Machine::new(story, Parts::plain(kind, 'A')).data_disk(&[("flasher", &product), ("image.bin", &image)]);
     let before = machine.flash();
