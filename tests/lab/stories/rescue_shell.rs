@@ -37,8 +37,12 @@ fn tell(kind: Kind) {
     machine.expect("# ", patience(60));
     assert!(machine.is_on());
 
+    // This busybox's shell has no echo of its own, and the RAM root no other programs, which is what the harness asks with.
+    machine.send_line("echo() { busybox echo \"$@\"; }");
+    machine.expect("# ", patience(10));
+
     // What the old system had set up is there, and everybody who set it up is gone.
-    machine.must("busybox ping -c 1 10.0.2.2");
+    machine.must("busybox ping 10.0.2.2");
     let said = machine.must("flasher status");
     assert!(said.contains("flash partly"), "{said}");
 
