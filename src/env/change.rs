@@ -79,25 +79,8 @@ impl Environment {
 impl Change {
     fn push(&mut self, board: &Board, spot: &Spot, bytes: Vec<u8>) -> Result<()> {
         let partition = spot.partition(board)?;
-        let mut write = Write {
-            partition: partition.name.clone(),
-            mtd: partition.mtd,
-            offset: spot.good_blocks(partition).next().map_or(0, |block| block.start),
-            length: bytes.len() as u64,
-            erase_blocks: 0,
-            unchanged: None,
-            source: 0,
-            boot: false,
-            bad: partition.bad.clone(),
-            size: partition.geometry.size,
-            erase_size: partition.geometry.erase_size,
-            ubi: None,
-            leave_blank: false,
-            recovery: false,
-            spare: None,
-            uncorrectable: 0,
-        };
-        write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
+        let offset = spot.good_blocks(partition).next().map_or(0, |block| block.start);
+        let write = Write::new(partition, offset, 0..bytes.len() as u64);
         self.writes.push(write);
         self.bytes.push(bytes);
         Ok(())

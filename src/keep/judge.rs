@@ -257,25 +257,7 @@ fn raw(board: &Board, partition: &Partition, plan: &Plan, keeping: &mut Keeping)
             return refused(format!("{label} is in use: {holder}"), "end that use");
         }
     }
-    let erase_size = u64::from(partition.geometry.erase_size);
-    keeping.write = Some(Write {
-        partition: partition.name.clone(),
-        mtd: partition.mtd,
-        offset: 0,
-        length: keeping.bytes,
-        erase_blocks: keeping.bytes.div_ceil(erase_size),
-        unchanged: None,
-        source: 0,
-        boot: false,
-        bad: partition.bad.clone(),
-        size: partition.geometry.size,
-        erase_size: partition.geometry.erase_size,
-        ubi: None,
-        leave_blank: false,
-        recovery: false,
-        spare: None,
-        uncorrectable: 0,
-    });
+    keeping.write = Some(Write::new(partition, 0, 0..keeping.bytes));
     Ok(partition.capacity())
 }
 

@@ -255,25 +255,8 @@ fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
     if length > room {
         return Err(too_long(&[partition], length));
     }
-    let mut write = Write {
-        partition: partition.name.clone(),
-        mtd: partition.mtd,
-        offset: 0,
-        length,
-        erase_blocks: 0,
-        unchanged: None,
-        source: range.start,
-        boot: false,
-        bad: partition.bad.clone(),
-        size: partition.geometry.size,
-        erase_size: partition.geometry.erase_size,
-        ubi: None,
-        leave_blank: false,
-        // The boot loader is what is left when all else fails.
-        recovery: partition.recovery || partition.keep == Some(Keep::Bootloader),
-        spare: None,
-        uncorrectable: 0,
-    };
-    write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
+    let mut write = Write::new(partition, 0, range);
+    // The boot loader is what is left when all else fails.
+    write.recovery = partition.recovery || partition.keep == Some(Keep::Bootloader);
     Ok(write)
 }

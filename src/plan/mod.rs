@@ -14,6 +14,7 @@ mod metadata;
 mod time;
 mod unused;
 
+use crate::board::Partition;
 use crate::image::ubi;
 use crate::slots::Switch;
 use mtd_rs::Geometry;
@@ -200,6 +201,30 @@ impl BlockStep {
 }
 
 impl Write {
+    /// Bytes of an image, bound for the partition from `offset` on, with nothing yet known of what they are.
+    pub fn new(partition: &Partition, offset: u64, image: Range<u64>) -> Write {
+        let mut write = Write {
+            partition: partition.name.clone(),
+            mtd: partition.mtd,
+            offset,
+            length: image.end - image.start,
+            erase_blocks: 0,
+            unchanged: None,
+            source: image.start,
+            boot: false,
+            bad: partition.bad.clone(),
+            size: partition.geometry.size,
+            erase_size: partition.geometry.erase_size,
+            ubi: None,
+            leave_blank: false,
+            recovery: false,
+            spare: None,
+            uncorrectable: 0,
+        };
+        write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
+        write
+    }
+
     /// Bytes of the partition that the plan decides on.
     pub fn bytes(&self) -> u64 {
         match self.ubi {
