@@ -100,6 +100,20 @@ impl Console {
         }
     }
 
+    /// Waits until both patterns are printed, in whatever order.
+    ///
+    /// # Errors
+    ///
+    /// Why one of them will not come: the machine ended, or the time is up.
+    pub fn expect_both(&mut self, one: &str, other: &str, timeout: Duration) -> Result<(), String> {
+        let start = self.seen;
+        self.expect(one, timeout)?;
+        let after_one = std::mem::replace(&mut self.seen, start);
+        self.expect(other, timeout)?;
+        self.seen = self.seen.max(after_one);
+        Ok(())
+    }
+
     /// Everything printed since the first power-on.
     pub fn transcript(&self) -> String {
         String::from_utf8_lossy(&self.shared.lock().transcript).replace('\r', "")

@@ -14,6 +14,8 @@ use super::tools::{command, patience, read, run, scratch, text, write};
 
 /// The prompt of the box's shell, which is root's.
 const PROMPT: &str = "# ";
+/// The last that init itself prints, from a process of its own: before, amid or after what its first shell prints.
+const INIT_IS_QUIET: &str = "'/usr/sbin/dropbear -F -R 2>/run/dropbear.log'\r\n";
 
 /// A box, which need not be switched on. All of its files are in a directory of its own and go away with it.
 pub struct Machine {
@@ -240,22 +242,26 @@ impl Machine {
 
     /// Waits until firmware `letter` has come up and its shell answers.
     pub fn comes_up(&mut self, letter: char) {
-        self.expect(&format!("LAB-FIRMWARE {letter} "), patience(120));
-        self.expect(PROMPT, patience(60));
+        self.expect(&banner(letter), patience(120));
+        self.shell_answers();
     }
 
     /// Waits until firmware `letter` runs anew, by a restart of init or of the whole box.
     pub fn comes_up_or_reboots(&mut self, letter: char) {
-        let banner = format!("LAB-FIRMWARE {letter} ");
-        match self.console.expect(&banner, patience(180)) {
-            Ok(_) => {
-                self.expect(PROMPT, patience(60));
-            }
+        match self.console.expect(&banner(letter), patience(180)) {
+            Ok(_) => self.shell_answers(),
             Err(why) => {
                 assert!(!self.is_on(), "{}: {why}", self.name);
                 self.wait_exit(patience(10));
                 self.boot(letter);
             }
+        }
+    }
+
+    /// Waits until the shell answers and nobody else prints between.
+    fn shell_answers(&mut self) {
+        if let Err(why) = self.console.expect_both(PROMPT, INIT_IS_QUIET, patience(60)) {
+            panic!("{}: {why}", self.name);
         }
     }
 
@@ -388,6 +394,10 @@ impl Drop for Machine {
             }
         }
     }
+}
+
+fn banner(letter: char) -> String {
+    format!("LAB-FIRMWARE {letter} ")
 }
 
 fn free_port() -> u16 {
