@@ -62,9 +62,9 @@ impl Firmware {
         let uimage = dir.join("uImage");
         let (compression, mut content) = match self.kind {
             // A zImage unpacks itself. Nothing reads what follows its device tree, so each letter gets an end of its own.
-            Kind::Armel => ("none", read(kernel)),
+            Kind::Armel | Kind::ArmelSmall => ("none", read(kernel)),
             // lzma, as the routers have it. Another number of context bits makes other bytes throughout.
-            Kind::Mips => {
+            Kind::Mips | Kind::Mipsel => {
                 let options = if self.letter == 'A' {
                     "preset=3,lc=3"
                 } else {
@@ -75,7 +75,7 @@ impl Firmware {
                 ("lzma", run(&mut xz).stdout)
             }
         };
-        if self.kind == Kind::Armel {
+        if self.kind.is_arm() {
             content.extend(std::iter::repeat_n(self.letter as u8, 64 * 1024));
         }
         write(&payload, &content);
@@ -109,7 +109,7 @@ impl Firmware {
         );
         // Something big that no two firmwares share, and of which none has the same length: whatever is packed after it
         // moves, so that most erase blocks differ.
-        write(&root.join("bin/.bulk"), &noise(self.letter, 100 * 1024));
+        write(&root.join("bin/.bulk"), &noise(self.letter, self.kind.bulk()));
         for (path, from) in &self.programs {
             let to = root.join(path.trim_start_matches('/'));
             write(&to, &read(from));
@@ -139,7 +139,7 @@ impl Firmware {
 impl Parts {
     /// Firmware A or B without anything added. Packing takes a while, so all stories of a run share them.
     pub fn plain(kind: Kind, letter: char) -> &'static Parts {
-        static PLAIN: [[OnceLock<Parts>; 2]; 2] = [const { [const { OnceLock::new() }; 2] }; 2];
+        static PLAIN: [[OnceLock<Parts>; 2]; Kind::COUNT] = [const { [const { OnceLock::new() }; 2] }; Kind::COUNT];
         PLAIN[kind as usize][usize::from(letter != 'A')].get_or_init(|| Firmware::new(kind, letter).pack())
     }
 
@@ -180,7 +180,9 @@ impl Parts {
             ("rootfs", self.rootfs.clone()),
             ("config", jffs2(self.kind, config)),
         ] {
-            let partition = self.kind.partition(name);
+            let Some(partition) = self.kind.partitions().into_iter().find(|p| p.name == name) else {
+                continue;
+            };
             assert!(
                 content.len() <= partition.size,
                 "{name} of {} has {} bytes, its partition {}",
@@ -231,7 +233,7 @@ impl Rescue {
 
 /// The directory in which `tests/lab/build` put this kind of box. Builds it if need be.
 pub fn made(kind: Kind) -> &'static Path {
-    static MADE: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+    static MADE: [OnceLock<PathBuf>; Kind::COUNT] = [const { OnceLock::new() }; Kind::COUNT];
     MADE[kind as usize].get_or_init(|| {
         let output = Command::new(repository().join("tests/lab/build"))
             .args(["--where", kind.name()])

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-/// A kind of box, named like the binary that runs on it.
+/// A kind of box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// ARM926 (ARMv5TE, little-endian): QEMU's `versatilepb`, 64 MiB of NOR.
     Armel,
     /// MIPS32r2, big-endian: QEMU's `malta`, 4 MiB of NOR.
     Mips,
+    /// The same, little-endian.
+    Mipsel,
+    /// The ARM926 with 32 MiB of RAM, whose kernel knows of the first 8 MiB of the flash only.
+    ArmelSmall,
 }
 
 /// A partition of a box's flash; offsets and sizes are in bytes.
@@ -29,34 +33,62 @@ impl Partition {
 
 const KIB: usize = 1024;
 
+/// What fills `rootfs` of [`Kind::ArmelSmall`] nearly.
+const BULK_SMALL: usize = 3360 * KIB;
+
 impl Kind {
-    /// The word used in file names and on the command line of `tests/lab/build`.
+    /// How many there are.
+    pub const COUNT: usize = 4;
+
+    /// What the binary that runs on it is called, and what `tests/lab/build` makes for it.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Armel => "armel",
+            Kind::Armel | Kind::ArmelSmall => "armel",
             Kind::Mips => "mips",
+            Kind::Mipsel => "mipsel",
+        }
+    }
+
+    /// Whether it is QEMU's `versatilepb` and not its `malta`.
+    pub fn is_arm(self) -> bool {
+        matches!(self, Kind::Armel | Kind::ArmelSmall)
+    }
+
+    /// RAM in MiB.
+    pub fn ram_mib(self) -> u32 {
+        match self {
+            Kind::ArmelSmall => 32,
+            _ => 128,
+        }
+    }
+
+    /// Bytes of noise that fill a firmware up, about.
+    pub fn bulk(self) -> usize {
+        match self {
+            Kind::ArmelSmall => BULK_SMALL,
+            _ => 100 * KIB,
         }
     }
 
     /// Size of the flash chip in bytes. QEMU's boards insist on these.
     pub fn flash_size(self) -> usize {
         match self {
-            Kind::Armel => 64 * KIB * KIB,
-            Kind::Mips => 4 * KIB * KIB,
+            Kind::Armel | Kind::ArmelSmall => 64 * KIB * KIB,
+            Kind::Mips | Kind::Mipsel => 4 * KIB * KIB,
         }
     }
 
     /// Size of an erase block in bytes.
     pub fn erase_size(self) -> usize {
         match self {
-            Kind::Armel => 256 * KIB,
-            Kind::Mips => 64 * KIB,
+            Kind::Armel | Kind::ArmelSmall => 256 * KIB,
+            Kind::Mips | Kind::Mipsel => 64 * KIB,
         }
     }
 
     /// The partitions in physical order, without a gap. The root is always the third.
     pub fn partitions(self) -> Vec<Partition> {
-        // Sizes in KiB; the last partition takes the rest. jffs2 wants five erase blocks at least.
+        // Sizes in KiB; what is left is `spare`. jffs2 wants five erase blocks at least.
         let sizes: [(&str, usize); 5] = match self {
             Kind::Armel => [
                 ("boot", 512),
@@ -65,7 +97,14 @@ impl Kind {
                 ("config", 2048),
                 ("flasher", 256),
             ],
-            Kind::Mips => [
+            Kind::ArmelSmall => [
+                ("boot", 256),
+                ("kernel", 2048),
+                ("rootfs", 4352),
+                ("config", 1280),
+                ("flasher", 256),
+            ],
+            Kind::Mips | Kind::Mipsel => [
                 ("boot", 128),
                 ("kernel", 1664),
                 ("rootfs", 1792),
@@ -84,12 +123,15 @@ impl Kind {
             });
             offset += kib * KIB;
         }
-        partitions.push(Partition {
-            name: "spare",
-            offset,
-            size: self.flash_size() - offset,
-            read_only: false,
-        });
+        // The kernel of the small box knows nothing of it.
+        if self != Kind::ArmelSmall {
+            partitions.push(Partition {
+                name: "spare",
+                offset,
+                size: self.flash_size() - offset,
+                read_only: false,
+            });
+        }
         partitions
     }
 
@@ -104,8 +146,8 @@ impl Kind {
     /// The kernel's command line.
     pub fn command_line(self) -> String {
         let (console, chip) = match self {
-            Kind::Armel => ("ttyAMA0", "34000000.flash"),
-            Kind::Mips => ("ttyS0", "1e000000.flash"),
+            Kind::Armel | Kind::ArmelSmall => ("ttyAMA0", "34000000.flash"),
+            Kind::Mips | Kind::Mipsel => ("ttyS0", "1e000000.flash"),
         };
         let table: Vec<String> = self
             .partitions()
@@ -125,24 +167,26 @@ impl Kind {
     /// The device node of the second serial port: each driver has names and numbers of its own.
     pub fn second_port(self) -> &'static str {
         match self {
-            Kind::Armel => "/dev/ttyAMA1",
-            Kind::Mips => "/dev/ttyS1",
+            Kind::Armel | Kind::ArmelSmall => "/dev/ttyAMA1",
+            Kind::Mips | Kind::Mipsel => "/dev/ttyS1",
         }
     }
 
     /// The emulator and the board.
     pub fn qemu(self) -> (&'static str, &'static [&'static str]) {
+        const MALTA: &[&str] = &["-M", "malta", "-cpu", "24Kf", "-vga", "none"];
         match self {
-            Kind::Armel => ("qemu-system-arm", &["-M", "versatilepb", "-cpu", "arm926"]),
-            Kind::Mips => ("qemu-system-mips", &["-M", "malta", "-cpu", "24Kf", "-vga", "none"]),
+            Kind::Armel | Kind::ArmelSmall => ("qemu-system-arm", &["-M", "versatilepb", "-cpu", "arm926"]),
+            Kind::Mips => ("qemu-system-mips", MALTA),
+            Kind::Mipsel => ("qemu-system-mipsel", MALTA),
         }
     }
 
     /// What `mkimage` calls the CPU.
     pub fn mkimage_arch(self) -> &'static str {
         match self {
-            Kind::Armel => "arm",
-            Kind::Mips => "mips",
+            Kind::Armel | Kind::ArmelSmall => "arm",
+            Kind::Mips | Kind::Mipsel => "mips",
         }
     }
 
@@ -154,6 +198,9 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Kind::ArmelSmall => "armel-small",
+            kind => kind.name(),
+        })
     }
 }

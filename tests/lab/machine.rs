@@ -51,7 +51,7 @@ impl Machine {
             name: format!("{name}-{}", firmware.kind),
             dir,
             keys,
-            ram_mib: 128,
+            ram_mib: firmware.kind.ram_mib(),
             append: String::new(),
             devices: Vec::new(),
             warm_reboots: false,
@@ -64,7 +64,7 @@ impl Machine {
         }
     }
 
-    /// Changes the size of the RAM, which is 128 MiB otherwise.
+    /// Changes the size of the RAM, which is that of its kind otherwise.
     pub fn ram_mib(mut self, mib: u32) -> Self {
         self.ram_mib = mib;
         self
@@ -355,6 +355,12 @@ impl Machine {
     /// The chip's content at this moment.
     pub fn flash(&self) -> Vec<u8> {
         read(&self.flash_file())
+    }
+
+    /// Puts this content into the chip of a box that is off.
+    pub fn set_flash(&mut self, content: &[u8]) {
+        assert!(self.qemu.is_none(), "{} is on", self.name);
+        write(&self.flash_file(), content);
     }
 
     /// What the box has sent to its second serial port since it was switched on.

@@ -70,7 +70,7 @@ pub fn text(path: &Path) -> &str {
 
 /// The cross-built product for this kind of box: what users copy to theirs.
 pub fn flasher(kind: super::Kind) -> PathBuf {
-    product(&kind.to_string())
+    product(kind.name())
 }
 
 /// The cross-built product of that name.

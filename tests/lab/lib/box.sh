@@ -1,13 +1,14 @@
 # The box as a whole: its kernel, and the tree from which firmware is packed.
 # shellcheck shell=bash disable=SC2154
-# (set by common.sh)
+# (set by common.sh and targets.sh)
 
-# build_box KIND: prints a directory with `kernel`, `modules/` and `root/`.
+# build_box KIND: prints a directory with `kernel`, `modules/`, `root/`, and `linux-2.6.32`, which a story puts into its firmware.
 build_box() {
 	local kernel busybox dropbear
 	kernel=$(build_kernel "$1")
 	busybox=$(build_busybox "$1")
 	dropbear=$(build_dropbear "$1")
+	target "$1"
 	once "box-$1" "$(key "${kernel##*-}" "${busybox##*-}" "${dropbear##*-}" "$lab/lib/box.sh" "$lab/box")" \
 		make_box "$kernel" "$busybox" "$dropbear"
 }
@@ -16,6 +17,7 @@ build_box() {
 make_box() {
 	cp "$1/kernel" kernel
 	cp -a "$1/modules" modules
+	"$triplet-gcc" -std=gnu11 -Wall -Wextra -Werror -Os -static -s -o linux-2.6.32 "$lab/box/linux-2.6.32.c"
 	mkdir root
 	cp -a "$2/root/." "$3/root/." root/
 	mkdir -p root/{config,dev,etc/init.d,mnt/data,proc,root,run,sys,tmp,usr/sbin,var}

@@ -4,7 +4,7 @@ use super::tools::patience;
 use super::*;
 use std::time::Instant;
 
-on!(tell: armel = Armel, mips = Mips);
+on!(tell: armel = Armel, mips = Mips, mipsel = Mipsel);
 
 fn tell(kind: Kind) {
     let (mut machine, image) = box_with_disk("by-hand", kind);

@@ -1,6 +1,6 @@
 //! What users do with their boxes, and what happens then. One story a file, told on each kind of box where that says more.
 
-use super::{Expected, Firmware, Kind, Machine, Parts, Rescue, tools};
+use super::{Expected, Firmware, Kind, Machine, Parts, Rescue, made, tools};
 
 /// Makes a test of `$tell` on each of these kinds of box.
 macro_rules! on {
@@ -22,15 +22,19 @@ mod in_place;
 mod keep_config;
 mod little_memory;
 mod nand_blocks;
+mod old_system_calls;
 mod over_the_network;
 mod packed;
 mod pmsg;
 mod power_cut;
+mod power_cuts_before_writing;
 mod power_cuts_while_writing;
 mod refusals;
 mod rescue_shell;
 mod restart_line;
 mod signals;
+mod small_box;
+mod softdog;
 mod tampered;
 mod ubi_image;
 mod ubi_root;

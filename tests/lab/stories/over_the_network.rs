@@ -6,7 +6,7 @@ use std::path::Path;
 use super::tools::{flasher, patience, scratch, write};
 use super::*;
 
-on!(tell: armel = Armel, mips = Mips);
+on!(tell: armel = Armel, mips = Mips, mipsel = Mipsel);
 on!(tell_cut: cut_armel = Armel);
 
 /// The session is told clearly what happens next and ends well, before init ends everything.

@@ -1,5 +1,8 @@
 //! What the product says, as far as stories wait for it or judge it.
 
+/// On the console, from busybox init when it was told to restart, before it ends a process.
+pub const INIT_ENDS_ALL: &str = "The system is going down NOW!";
+
 /// On the console, from busybox init when its own second between TERM and KILL is over.
 pub const INIT_HAS_KILLED: &str = "Sent SIGKILL to all processes";
 

@@ -1,0 +1,56 @@
+//! A box with 32 MiB of RAM and 8 MiB of flash, of which everything but the boot loader, the configuration and the record is
+//! replaced. What does not fit into its RAM is refused with numbers, and nothing is touched.
+
+use super::tools::patience;
+use super::*;
+
+on!(tell: small = ArmelSmall);
+on!(tell_refused: too_small = ArmelSmall);
+
+/// The image comes over the network and is put where the owner of such a box puts it: into `/tmp`, which is RAM.
+fn tell(kind: Kind) {
+    let (mut machine, image) = box_with_disk("small-box", kind);
+    let room: usize = PARTITIONS.iter().map(|name| kind.partition(name).size).sum();
+    println!("the image has {} of {room} bytes", image.len());
+    assert!(
+        image.len() > room / 100 * 95,
+        "the image fills its partitions: {}",
+        image.len()
+    );
+    let before = machine.flash();
+    machine.boot('A');
+    copy_from_disk(&mut machine);
+    println!(
+        "{}",
+        machine.must("head -n 3 /proc/meminfo; /tmp/flasher plan --part kernel,rootfs /tmp/image.bin")
+    );
+    machine.send_line(APPLY);
+    machine.expect(words::AS_PID_ONE, patience(120));
+    becomes_b(&mut machine, &before, &image);
+    words::check_memory(&machine.transcript());
+    copy_from_disk(&mut machine);
+    status_tells(&mut machine, "written");
+}
+
+/// The same box with half of that RAM.
+fn tell_refused(kind: Kind) {
+    let (machine, image) = box_with_disk("small-box-refused", kind);
+    let mut machine = machine.ram_mib(16);
+    let before = machine.flash();
+    machine.boot('A');
+    let total = machine.must("head -n 1 /proc/meminfo");
+    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
+    let (status, output) = machine.run("/tmp/flasher apply -y --part kernel,rootfs /mnt/data/image.bin");
+    assert_eq!(status, 78, "{output}");
+    let refusal = output
+        .lines()
+        .find(|line| line.contains("refused by check ram"))
+        .unwrap_or_default();
+    println!("{}; an image of {} bytes: {refusal}", total.trim(), image.len());
+    let numbers = refusal
+        .split(' ')
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        .count();
+    assert!(numbers >= 2, "what is needed, and what there is: {output}");
+    Expected::unchanged(kind, &before).compare(&machine.flash());
+}
