@@ -104,6 +104,16 @@ impl Pivoted {
         }
     }
 
+    /// SIGHUP makes sysvinit re-read its inittab too (init(8)), whose marker line it understands, and starts anew whoever kills the
+    /// marker. That is for the case that all of us are killed; where it does not come it is done without.
+    fn with_marker(&mut self, start: Instant) -> Result<()> {
+        kill(Pid::from_raw(1), Signal::SIGHUP).context(|| "send SIGHUP to init".to_owned())?;
+        while marker().is_none() && start.elapsed() < REPEAT {
+            sleep(POLL);
+        }
+        Ok(())
+    }
+
     /// Sends SIGUSR1 to sysvinit, which opens its FIFO anew then (init(8)), in the new root. That somebody reads it proves that
     /// init is awake and sees this root: nobody else opens it to read.
     fn until_listening(&mut self, limit: Duration) -> Result<File> {
@@ -113,10 +123,8 @@ impl Pivoted {
         let _ = mkfifo(INITCTL[0], Mode::S_IRUSR | Mode::S_IWUSR);
         kill(Pid::from_raw(1), Signal::SIGUSR1).context(|| "send SIGUSR1 to init".to_owned())?;
         loop {
-            let open = |path| OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path);
-            // ENXIO while nobody reads.
-            if let Some(fifo) = INITCTL.into_iter().find_map(|path| open(path).ok()) {
-                return Ok(fifo);
+            if let Some(fifo) = initctl() {
+                return self.with_marker(start).map(|()| fifo);
             }
             if start.elapsed() >= limit {
                 return Err(silent("open its FIFO /run/initctl", limit));
@@ -124,6 +132,12 @@ impl Pivoted {
             sleep(POLL);
         }
     }
+}
+
+/// Opens sysvinit's FIFO; ENXIO while init does not read it.
+fn initctl() -> Option<File> {
+    let open = |path| OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path);
+    INITCTL.into_iter().find_map(|path| open(path).ok())
 }
 
 /// systemd refuses to re-execute where less than 16 MiB are free in `/run/systemd` (`RELOAD_DISK_SPACE_MIN` in its
@@ -214,17 +228,19 @@ fn is_marker(pid: u32) -> bool {
 pub(crate) fn disarm(way: Way, marker: Option<u32>) -> Vec<String> {
     match way {
         Way::Inittab => forget_inittab(marker),
-        // It opens the FIFO of the old root again.
-        Way::Initctl => kill(Pid::from_raw(1), Signal::SIGUSR1)
-            .err()
-            .map(|e| format!("send SIGUSR1 to init: {}", io::Error::from(e)))
-            .into_iter()
-            .collect(),
+        Way::Initctl => {
+            let mut left = forget_inittab(marker);
+            // It opens the FIFO of the old root again.
+            if let Err(e) = kill(Pid::from_raw(1), Signal::SIGUSR1) {
+                left.push(format!("send SIGUSR1 to init: {}", io::Error::from(e)));
+            }
+            left
+        }
         Way::BuiltIn | Way::Reexec => Vec::new(),
     }
 }
 
-/// Makes busybox init forget our inittab and ends the marker, which would keep the RAM root busy.
+/// Makes init forget our inittab and ends the marker, which would keep the RAM root busy.
 ///
 /// Init without FEATURE_KILL_REMOVED lets a process run whose line has vanished, and respawns it until it has
 /// re-read the file; so the marker is ended after the HUP had time to act, and a second HUP covers a lost one.
@@ -257,7 +273,11 @@ pub fn init_marker() -> ! {
         while written.is_ok() && root_is_ram_root() {
             sleep(Duration::from_secs(1));
             if workers_are_gone() {
-                let _ = kill(Pid::from_raw(1), Signal::SIGQUIT);
+                // SIGQUIT means nothing to sysvinit, and busybox init has no FIFO.
+                match initctl() {
+                    Some(mut fifo) => drop(fifo.write_all(&telinit_u())),
+                    None => drop(kill(Pid::from_raw(1), Signal::SIGQUIT)),
+                }
             }
         }
     }

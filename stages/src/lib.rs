@@ -17,9 +17,11 @@
 mod arm;
 mod attach;
 mod boot_on;
+mod bounded;
 mod detach;
 mod error;
 mod event;
+mod exports;
 pub mod guard;
 mod handoff;
 mod holders;
