@@ -6,7 +6,7 @@
 
 use crate::mounts::{Mount, is_remote, mount_of, mounts_of, unescape};
 use crate::mtd::{BLOCK_MAJOR, Wanted};
-use crate::process::{Process, pids, process, processes};
+use crate::process::{Process, confined, pids, process, processes};
 use crate::proof::MtdTarget;
 use nix::libc;
 use std::fmt;
@@ -53,6 +53,8 @@ pub enum HolderKind {
     Export { path: String },
     /// An attached UBI device.
     Ubi { ubi: u32, mtd: u32 },
+    /// What may run outside of the container that we are in.
+    Unseen,
     /// The kernel itself claims the block device: a mount that no process shows, or a driver on top of it.
     Claimed { device: String },
 }
@@ -88,6 +90,9 @@ impl fmt::Display for Holder {
             HolderKind::Root { pid, comm, path } => write!(f, "process {pid} ({comm}), whose root directory is {path}"),
             HolderKind::Export { path } => write!(f, "the NFS export of {path}"),
             HolderKind::Ubi { ubi, mtd } => write!(f, "ubi{ubi} attached to mtd{mtd}"),
+            HolderKind::Unseen => {
+                f.write_str("whatever runs outside of this container, which cannot be seen from within")
+            }
             HolderKind::Claimed { device } => {
                 write!(f, "the kernel, which has {device} mounted or claimed out of our sight")
             }
@@ -107,9 +112,21 @@ pub(crate) struct Identity<'a> {
 
 /// Everything that uses one of the targets or a partition that shares flash with it. Empty means: nothing does.
 ///
+/// In a container, which does not see the processes of the machine, there always is one.
+///
 /// # Errors
 /// `/proc/self/mountinfo` cannot be read; without it nothing can be said.
 pub fn holders(targets: &[MtdTarget]) -> io::Result<Vec<Holder>> {
+    let mut found = seen(targets)?;
+    if confined() {
+        let what = HolderKind::Unseen;
+        found.push(Holder { what });
+    }
+    Ok(found)
+}
+
+/// [`holders`] where nothing runs that cannot be seen.
+pub(crate) fn seen(targets: &[MtdTarget]) -> io::Result<Vec<Holder>> {
     scan(targets, Path::new("/proc"), Path::new("/sys"), Path::new("/dev"))
 }
 
@@ -318,7 +335,8 @@ pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount)
     let mut found = Vec::new();
     for pid in others(proc) {
         let namespace = fs::read_link(proc.join(pid.to_string()).join("ns/mnt")).ok();
-        if seen.contains(&namespace) {
+        // In a chroot our own table lacks what is mounted outside of it (`show_mountinfo`, fs/proc_namespace.c).
+        if pid != 1 && seen.contains(&namespace) {
             continue;
         }
         let Some(owner) = process(proc, pid).filter(Process::is_alive) else {
