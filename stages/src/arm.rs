@@ -10,11 +10,12 @@
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::StageEvent;
+use crate::init;
 use crate::mounts::root_is_ram_root;
 use crate::pivot::Pivoted;
 use crate::power;
 use crate::process::{command_line, process};
-use crate::route::Way;
+use crate::route::{Way, way};
 use nix::libc::O_NONBLOCK;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -32,6 +33,8 @@ const MARKER: &str = "/marker";
 const MARKER_ARGUMENT: &str = "init-marker";
 /// Who does the work: the pids of stage one and of its caller, in decimal.
 const WORKERS: &str = "stage-one";
+/// Seconds that the marker of systemd waits for the RAM root.
+const PIVOT: u32 = 30;
 const POLL: Duration = Duration::from_millis(50);
 /// Early versions lose a HUP that meets another signal, so it is repeated.
 const REPEAT: Duration = Duration::from_secs(3);
@@ -260,11 +263,18 @@ fn forget_inittab(marker: Option<u32>) -> Vec<String> {
 }
 
 /// The body of `/flasher init-marker`: shows stage one that the new inittab is in force. Ends when the RAM root is no
-/// longer `/`.
+/// longer `/`. As `/flasher init-marker wait` it waits for the RAM root first.
 ///
 /// Where stage one and its caller are both killed it tells init to hand over in their place: all is ready once it runs, and
 /// init starts it again when it is killed too.
 pub fn init_marker() -> ! {
+    let wait = if std::env::args_os().nth(2).is_some() { PIVOT } else { 0 };
+    for _ in 0..wait {
+        if root_is_ram_root() {
+            break;
+        }
+        sleep(Duration::from_secs(1));
+    }
     // Run by hand on a box that is not being taken over, it must not leave a file behind.
     if root_is_ram_root() {
         // Written beside and renamed, so that nobody reads half a number. A failure shows as a marker that never comes.
@@ -273,15 +283,26 @@ pub fn init_marker() -> ! {
         while written.is_ok() && root_is_ram_root() {
             sleep(Duration::from_secs(1));
             if workers_are_gone() {
-                // SIGQUIT means nothing to sysvinit, and busybox init has no FIFO.
-                match initctl() {
-                    Some(mut fifo) => drop(fifo.write_all(&telinit_u())),
-                    None => drop(kill(Pid::from_raw(1), Signal::SIGQUIT)),
-                }
+                hand_over();
             }
         }
     }
     // Init starts us again at once; a pause keeps that from being a loop without rest.
     sleep(Duration::from_secs(1));
     std::process::exit(0)
+}
+
+/// Tells init in the way that it understands: to another one the same signal may mean to crash.
+fn hand_over() {
+    let signal = match way(&init::detect()) {
+        Ok(Way::Inittab | Way::BuiltIn) => Signal::SIGQUIT,
+        Ok(Way::Reexec) => Signal::SIGTERM,
+        Ok(Way::Initctl) => {
+            // The next time round it may be open.
+            let _ = initctl().map(|mut fifo| fifo.write_all(&telinit_u()));
+            return;
+        }
+        Err(_) => return,
+    };
+    let _ = kill(Pid::from_raw(1), signal);
 }

@@ -44,6 +44,7 @@ mod route;
 mod say;
 pub mod signals;
 mod sys;
+mod systemd;
 mod takeover;
 mod ubi;
 mod wake;
