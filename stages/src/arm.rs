@@ -10,11 +10,12 @@
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::StageEvent;
+use crate::init;
 use crate::mounts::root_is_ram_root;
 use crate::pivot::Pivoted;
 use crate::power;
 use crate::process::{command_line, process};
-use crate::route::Way;
+use crate::route::{Way, way};
 use nix::libc::O_NONBLOCK;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -32,6 +33,8 @@ const MARKER: &str = "/marker";
 const MARKER_ARGUMENT: &str = "init-marker";
 /// Who does the work: the pids of stage one and of its caller, in decimal.
 const WORKERS: &str = "stage-one";
+/// Seconds that the marker of systemd waits for the RAM root.
+const PIVOT: u32 = 30;
 const POLL: Duration = Duration::from_millis(50);
 /// Early versions lose a HUP that meets another signal, so it is repeated.
 const REPEAT: Duration = Duration::from_secs(3);
@@ -104,6 +107,16 @@ impl Pivoted {
         }
     }
 
+    /// SIGHUP makes sysvinit re-read its inittab too (init(8)), whose marker line it understands, and starts anew whoever kills the
+    /// marker. That is for the case that all of us are killed; where it does not come it is done without.
+    fn with_marker(&mut self, start: Instant) -> Result<()> {
+        kill(Pid::from_raw(1), Signal::SIGHUP).context(|| "send SIGHUP to init".to_owned())?;
+        while marker().is_none() && start.elapsed() < REPEAT {
+            sleep(POLL);
+        }
+        Ok(())
+    }
+
     /// Sends SIGUSR1 to sysvinit, which opens its FIFO anew then (init(8)), in the new root. That somebody reads it proves that
     /// init is awake and sees this root: nobody else opens it to read.
     fn until_listening(&mut self, limit: Duration) -> Result<File> {
@@ -113,10 +126,8 @@ impl Pivoted {
         let _ = mkfifo(INITCTL[0], Mode::S_IRUSR | Mode::S_IWUSR);
         kill(Pid::from_raw(1), Signal::SIGUSR1).context(|| "send SIGUSR1 to init".to_owned())?;
         loop {
-            let open = |path| OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path);
-            // ENXIO while nobody reads.
-            if let Some(fifo) = INITCTL.into_iter().find_map(|path| open(path).ok()) {
-                return Ok(fifo);
+            if let Some(fifo) = initctl() {
+                return self.with_marker(start).map(|()| fifo);
             }
             if start.elapsed() >= limit {
                 return Err(silent("open its FIFO /run/initctl", limit));
@@ -124,6 +135,12 @@ impl Pivoted {
             sleep(POLL);
         }
     }
+}
+
+/// Opens sysvinit's FIFO; ENXIO while init does not read it.
+fn initctl() -> Option<File> {
+    let open = |path| OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(path);
+    INITCTL.into_iter().find_map(|path| open(path).ok())
 }
 
 /// systemd refuses to re-execute where less than 16 MiB are free in `/run/systemd` (`RELOAD_DISK_SPACE_MIN` in its
@@ -214,17 +231,19 @@ fn is_marker(pid: u32) -> bool {
 pub(crate) fn disarm(way: Way, marker: Option<u32>) -> Vec<String> {
     match way {
         Way::Inittab => forget_inittab(marker),
-        // It opens the FIFO of the old root again.
-        Way::Initctl => kill(Pid::from_raw(1), Signal::SIGUSR1)
-            .err()
-            .map(|e| format!("send SIGUSR1 to init: {}", io::Error::from(e)))
-            .into_iter()
-            .collect(),
+        Way::Initctl => {
+            let mut left = forget_inittab(marker);
+            // It opens the FIFO of the old root again.
+            if let Err(e) = kill(Pid::from_raw(1), Signal::SIGUSR1) {
+                left.push(format!("send SIGUSR1 to init: {}", io::Error::from(e)));
+            }
+            left
+        }
         Way::BuiltIn | Way::Reexec => Vec::new(),
     }
 }
 
-/// Makes busybox init forget our inittab and ends the marker, which would keep the RAM root busy.
+/// Makes init forget our inittab and ends the marker, which would keep the RAM root busy.
 ///
 /// Init without FEATURE_KILL_REMOVED lets a process run whose line has vanished, and respawns it until it has
 /// re-read the file; so the marker is ended after the HUP had time to act, and a second HUP covers a lost one.
@@ -244,11 +263,18 @@ fn forget_inittab(marker: Option<u32>) -> Vec<String> {
 }
 
 /// The body of `/flasher init-marker`: shows stage one that the new inittab is in force. Ends when the RAM root is no
-/// longer `/`.
+/// longer `/`. As `/flasher init-marker wait` it waits for the RAM root first.
 ///
 /// Where stage one and its caller are both killed it tells init to hand over in their place: all is ready once it runs, and
 /// init starts it again when it is killed too.
 pub fn init_marker() -> ! {
+    let wait = if std::env::args_os().nth(2).is_some() { PIVOT } else { 0 };
+    for _ in 0..wait {
+        if root_is_ram_root() {
+            break;
+        }
+        sleep(Duration::from_secs(1));
+    }
     // Run by hand on a box that is not being taken over, it must not leave a file behind.
     if root_is_ram_root() {
         // Written beside and renamed, so that nobody reads half a number. A failure shows as a marker that never comes.
@@ -257,11 +283,26 @@ pub fn init_marker() -> ! {
         while written.is_ok() && root_is_ram_root() {
             sleep(Duration::from_secs(1));
             if workers_are_gone() {
-                let _ = kill(Pid::from_raw(1), Signal::SIGQUIT);
+                hand_over();
             }
         }
     }
     // Init starts us again at once; a pause keeps that from being a loop without rest.
     sleep(Duration::from_secs(1));
     std::process::exit(0)
+}
+
+/// Tells init in the way that it understands: to another one the same signal may mean to crash.
+fn hand_over() {
+    let signal = match way(&init::detect()) {
+        Ok(Way::Inittab | Way::BuiltIn) => Signal::SIGQUIT,
+        Ok(Way::Reexec) => Signal::SIGTERM,
+        Ok(Way::Initctl) => {
+            // The next time round it may be open.
+            let _ = initctl().map(|mut fifo| fifo.write_all(&telinit_u()));
+            return;
+        }
+        Err(_) => return,
+    };
+    let _ = kill(Pid::from_raw(1), signal);
 }

@@ -4,18 +4,21 @@
 //! root brings the box down (seed 004).
 #![forbid(unsafe_code)]
 
+use crate::bounded;
 use crate::event::StageEvent;
+use crate::exports;
 use crate::handoff::HandOff;
 use crate::holders::{Holder, foreign_mounts, loops, parse_swaps, scan_processes};
 use crate::kill;
-use crate::mounts::{Mount, mounts, unmount};
+use crate::mounts::{Mount, mounts, move_mount, unmount};
 use crate::pidone::PidOne;
 use crate::pivot::OLD_ROOT;
 use crate::process::confined;
 use crate::sys;
 use std::fmt;
 use std::fs::{self, File};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -25,7 +28,11 @@ const GENTLE: Duration = Duration::from_millis(500);
 const FORCED: Duration = Duration::from_secs(3);
 /// For the whole unmount. Then the old firmware is rebooted.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// For one unmount: the file system of a server that has gone may keep us for good.
+const PATIENCE: Duration = Duration::from_secs(10);
 const PROC: &str = "/proc";
+/// Where a file system of the old root goes that has to outlive what is mounted from it.
+const ASIDE: &str = "/aside";
 
 /// PID 1 in RAM, the old root is gone.
 #[derive(Debug)]
@@ -71,7 +78,7 @@ impl fmt::Display for DetachError {
 impl std::error::Error for DetachError {}
 
 impl PidOne {
-    /// Ends every other process, switches swap off, frees loop devices, unmounts everything below `/oldroot` deepest first
+    /// Ends every other process, switches swap off, stops the NFS server, frees loop devices, unmounts everything below `/oldroot` deepest first
     /// and then the old root, and proves that no mount namespace has it any more.
     ///
     /// # Errors
@@ -97,19 +104,26 @@ impl PidOne {
         let mut known = Vec::new();
         kill::everybody(GENTLE, FORCED, &mut known, on_event);
         swaps_off(on_event);
+        exports::withdraw(on_event);
         let before = table()?;
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);
         let mut reported = Vec::new();
+        let mut silent = Vec::new();
         loop {
-            let stuck = unmount_round(on_event)?;
+            let stuck = unmount_round(&mut silent, on_event)?;
             if stuck.is_empty() {
                 break;
             }
-            free_loops(on_event);
+            if free_loops(on_event) || put_aside(&stuck) {
+                continue;
+            }
             let holders = busy(&stuck, &mut reported, on_event);
             if start.elapsed() >= DEADLINE {
-                let text = format!("{} cannot be unmounted", names(&stuck).join(", "));
+                let mut text = format!("{} cannot be unmounted", names(&stuck).join(", "));
+                for path in &silent {
+                    text.push_str(&format!("; what is mounted on {} does not answer", path.display()));
+                }
                 return Err(DetachError {
                     stuck: names(&stuck),
                     holders,
@@ -135,25 +149,36 @@ fn table() -> Result<Vec<Mount>, DetachError> {
 fn under_old_root(table: &[Mount]) -> Vec<Mount> {
     table
         .iter()
-        .filter(|mount| mount.mountpoint.starts_with(OLD_ROOT))
+        .filter(|mount| is_old(&mount.mountpoint))
         .cloned()
         .collect()
 }
 
-/// Unmounts leaves of the mount tree until none is left or none gives way. Answers the rest, deepest first.
-fn unmount_round(on_event: &mut dyn FnMut(StageEvent)) -> Result<Vec<Mount>, DetachError> {
+/// Whether this is a path of the old root's.
+fn is_old(path: &Path) -> bool {
+    path.starts_with(OLD_ROOT) || path.starts_with(ASIDE)
+}
+
+/// Unmounts leaves of the mount tree until none is left or none gives way. Answers the rest, deepest first. Those in `silent`
+/// are left alone, and one whose unmount does not come back joins them.
+fn unmount_round(silent: &mut Vec<PathBuf>, on_event: &mut dyn FnMut(StageEvent)) -> Result<Vec<Mount>, DetachError> {
     loop {
         let rest = under_old_root(&table()?);
         let mut progress = false;
-        for mount in rest
-            .iter()
-            .filter(|mount| !rest.iter().any(|other| other.parent == mount.id))
-        {
-            if unmount(&mount.mountpoint).is_ok() {
-                progress = true;
-                on_event(StageEvent::Unmounted {
-                    mountpoint: mount.mountpoint.display().to_string(),
-                });
+        for mount in rest.iter().filter(|mount| is_leaf(mount, &rest)) {
+            if silent.contains(&mount.mountpoint) {
+                continue;
+            }
+            let path = mount.mountpoint.clone();
+            match bounded::within(PATIENCE, Box::new(move || unmount(&path))) {
+                Ok(()) => {
+                    progress = true;
+                    on_event(StageEvent::Unmounted {
+                        mountpoint: mount.mountpoint.display().to_string(),
+                    });
+                }
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => silent.push(mount.mountpoint.clone()),
+                Err(_) => {}
             }
         }
         if !progress {
@@ -162,6 +187,30 @@ fn unmount_round(on_event: &mut dyn FnMut(StageEvent)) -> Result<Vec<Mount>, Det
             return Ok(rest);
         }
     }
+}
+
+fn is_leaf(mount: &Mount, table: &[Mount]) -> bool {
+    !table.iter().any(|other| other.parent == mount.id)
+}
+
+/// A root on a loop device whose file lies on a file system that is mounted below that very root: neither can go first. So the
+/// lower one is moved out from under it. Answers whether something was moved.
+fn put_aside(stuck: &[Mount]) -> bool {
+    let files = loops(Path::new("/sys"));
+    let lower = stuck.iter().find(|mount| {
+        mount.mountpoint != Path::new(OLD_ROOT)
+            && mount.mountpoint.starts_with(OLD_ROOT)
+            && is_leaf(mount, stuck)
+            && files
+                .iter()
+                .any(|(_, file)| Path::new(file).starts_with(&mount.mountpoint))
+    });
+    lower.is_some_and(|mount| {
+        let aside = Path::new(ASIDE).join(mount.id.to_string());
+        fs::create_dir_all(&aside)
+            .and_then(|()| move_mount(&mount.mountpoint, &aside))
+            .is_ok()
+    })
 }
 
 fn names(mounts: &[Mount]) -> Vec<String> {
@@ -218,16 +267,19 @@ fn swaps_off(on_event: &mut dyn FnMut(StageEvent)) {
     }
 }
 
-/// Frees the loop devices whose backing file lies on the old root.
-fn free_loops(on_event: &mut dyn FnMut(StageEvent)) {
-    for (device, _) in loops(Path::new("/sys"))
-        .into_iter()
-        .filter(|(_, file)| Path::new(file).starts_with(OLD_ROOT))
-    {
-        if File::open(&device).and_then(|file| sys::loop_clr_fd(&file)).is_ok() {
+/// Frees the loop devices whose backing file lies on the old root. Answers whether one is free now: one that is in use goes
+/// when its last user does (`__loop_clr_fd`, drivers/block/loop.c).
+fn free_loops(on_event: &mut dyn FnMut(StageEvent)) -> bool {
+    let sys = Path::new("/sys");
+    let mut freed = false;
+    for (device, _) in loops(sys).into_iter().filter(|(_, file)| is_old(Path::new(file))) {
+        let cleared = File::open(&device).and_then(|file| sys::loop_clr_fd(&file)).is_ok();
+        if cleared && !loops(sys).iter().any(|(other, _)| *other == device) {
+            freed = true;
             on_event(StageEvent::LoopFreed { device });
         }
     }
+    freed
 }
 
 /// The unmounts succeeded in our own namespace. Another one may still have the file systems mounted, so every table that can

@@ -4,9 +4,9 @@
 //! disagree. It reads `/proc` and `/sys` and touches nothing but the block device nodes, which it opens once.
 #![forbid(unsafe_code)]
 
-use crate::mounts::{Mount, mounts_of, unescape};
+use crate::mounts::{Mount, is_remote, mount_of, mounts_of, unescape};
 use crate::mtd::{BLOCK_MAJOR, Wanted};
-use crate::process::{Process, pids, process};
+use crate::process::{Process, confined, pids, process, processes};
 use crate::proof::MtdTarget;
 use nix::libc;
 use std::fmt;
@@ -49,8 +49,12 @@ pub enum HolderKind {
     Cwd { pid: u32, comm: String, path: String },
     /// A root directory (chroot).
     Root { pid: u32, comm: String, path: String },
+    /// A directory that the kernel's NFS server gives to others.
+    Export { path: String },
     /// An attached UBI device.
     Ubi { ubi: u32, mtd: u32 },
+    /// What may run outside of the container that we are in.
+    Unseen,
     /// The kernel itself claims the block device: a mount that no process shows, or a driver on top of it.
     Claimed { device: String },
 }
@@ -84,7 +88,11 @@ impl fmt::Display for Holder {
                 write!(f, "process {pid} ({comm}), whose working directory is {path}")
             }
             HolderKind::Root { pid, comm, path } => write!(f, "process {pid} ({comm}), whose root directory is {path}"),
+            HolderKind::Export { path } => write!(f, "the NFS export of {path}"),
             HolderKind::Ubi { ubi, mtd } => write!(f, "ubi{ubi} attached to mtd{mtd}"),
+            HolderKind::Unseen => {
+                f.write_str("whatever runs outside of this container, which cannot be seen from within")
+            }
             HolderKind::Claimed { device } => {
                 write!(f, "the kernel, which has {device} mounted or claimed out of our sight")
             }
@@ -104,9 +112,21 @@ pub(crate) struct Identity<'a> {
 
 /// Everything that uses one of the targets or a partition that shares flash with it. Empty means: nothing does.
 ///
+/// In a container, which does not see the processes of the machine, there always is one.
+///
 /// # Errors
 /// `/proc/self/mountinfo` cannot be read; without it nothing can be said.
 pub fn holders(targets: &[MtdTarget]) -> io::Result<Vec<Holder>> {
+    let mut found = seen(targets)?;
+    if confined() {
+        let what = HolderKind::Unseen;
+        found.push(Holder { what });
+    }
+    Ok(found)
+}
+
+/// [`holders`] where nothing runs that cannot be seen.
+pub(crate) fn seen(targets: &[MtdTarget]) -> io::Result<Vec<Holder>> {
     scan(targets, Path::new("/proc"), Path::new("/sys"), Path::new("/dev"))
 }
 
@@ -114,7 +134,11 @@ fn scan(targets: &[MtdTarget], proc: &Path, sys: &Path, dev: &Path) -> io::Resul
     let wanted = Wanted::new(targets, proc, sys);
     let table = mounts_of(&proc.join("self/mountinfo"))?;
     let mut found: Vec<HolderKind> = Vec::new();
-    let on_flash = |mount: &Mount| wanted.has_block(mount.device) || wanted.has_source(&mount.source);
+    let direct = |mount: &Mount| wanted.has_block(mount.device) || wanted.has_source(&mount.source);
+    let lies_on_flash = |file: &str| wanted.has_source(file) || mount_of(&table, Path::new(file)).is_some_and(direct);
+    let mut loops = loops(sys);
+    loops.retain(|(_, file)| lies_on_flash(file));
+    let on_flash = |mount: &Mount| direct(mount) || loops.iter().any(|(device, _)| *device == mount.source);
     for mount in table.iter().filter(|mount| on_flash(mount)) {
         found.push(HolderKind::Mount {
             device: mount.source.clone(),
@@ -126,14 +150,20 @@ fn scan(targets: &[MtdTarget], proc: &Path, sys: &Path, dev: &Path) -> io::Resul
     let swaps = fs::read_to_string(proc.join("swaps")).unwrap_or_default();
     found.extend(
         parse_swaps(&swaps)
-            .filter(|device| wanted.has_source(device))
+            .filter(|device| lies_on_flash(device))
             .map(|device| HolderKind::Swap { device }),
     );
-    for (device, file) in loops(sys) {
-        if wanted.has_source(&file) {
-            found.push(HolderKind::Loop { device, file });
-        }
-    }
+    found.extend(
+        exports(proc)
+            .into_iter()
+            .filter(|path| lies_on_flash(path))
+            .map(|path| HolderKind::Export { path }),
+    );
+    let backed = |(device, file): &(String, String)| HolderKind::Loop {
+        device: device.clone(),
+        file: file.clone(),
+    };
+    found.extend(loops.iter().map(backed));
     // Files on a file system that is mounted in our sight need no line each: the mount has one.
     let mounted = |device| table.iter().any(|mount| mount.device == device);
     found.extend(scan_processes(proc, &|file| match file.node {
@@ -144,6 +174,7 @@ fn scan(targets: &[MtdTarget], proc: &Path, sys: &Path, dev: &Path) -> io::Resul
     found.extend(foreign_mounts(proc, &table, &|mount| on_flash(mount)));
     if found.is_empty() {
         found.extend(wanted.indexes().iter().filter_map(|index| claimed(dev, *index)));
+        found.extend(collected(proc, &wanted));
         found.extend(wanted.named.iter().filter_map(|volume| in_use(dev, *volume)));
     }
     Ok(found.into_iter().map(|what| Holder { what }).collect())
@@ -154,6 +185,32 @@ pub(crate) fn parse_swaps(text: &str) -> impl Iterator<Item = String> + '_ {
     text.lines()
         .skip(1)
         .filter_map(|line| Some(unescape(line.split_ascii_whitespace().next()?)))
+}
+
+/// The directories that the kernel's NFS server has been told of, in whatever state it is. Each entry holds its file system,
+/// also when no server runs (`svc_export_parse`, fs/nfsd/export.c).
+pub(crate) fn exports(proc: &Path) -> Vec<String> {
+    let text = fs::read_to_string(proc.join("net/rpc/nfsd.export/content")).unwrap_or_default();
+    let mut found: Vec<String> = text
+        .lines()
+        // The heading, and entries that are not valid (any more).
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| Some(unescape(line.split_once('\t')?.0)))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// jffs2 claims no block device, but while it is mounted for writing, wherever that is, its garbage collector runs
+/// (`jffs2_start_garbage_collect_thread`, fs/jffs2/background.c).
+fn collected(proc: &Path, wanted: &Wanted) -> Option<HolderKind> {
+    processes(proc).into_iter().find_map(|process| {
+        let index = process.comm.strip_prefix("jffs2_gcd_mtd")?.parse().ok()?;
+        (process.kernel && wanted.indexes().contains(&index)).then(|| HolderKind::Claimed {
+            device: format!("mtd{index}"),
+        })
+    })
 }
 
 /// Each loop device in use with its backing file. The attribute came with 2.6.37; before that loops go unseen here.
@@ -175,17 +232,31 @@ pub(crate) fn loops(sys: &Path) -> Vec<(String, String)> {
 }
 
 /// Looks at working directory, root, program, open files and mappings of every process but our own.
+///
+/// A file on a mount that is a server's is known by its path alone: to ask a server that has gone takes for ever, and no flash is
+/// there. Only what looks like a device node is asked for, on boxes that have their `/dev` there.
 pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<HolderKind> {
+    let table = mounts_of(&proc.join("self/mountinfo")).unwrap_or_default();
+    let ask = |path: &Path| {
+        path.components().any(|part| part.as_os_str() == "dev")
+            || !mount_of(&table, path).is_some_and(|mount| is_remote(&mount.fs))
+    };
     let mut found = Vec::new();
     for pid in others(proc) {
         if let Some(owner) = process(proc, pid).filter(Process::is_alive) {
-            scan_process(&proc.join(pid.to_string()), &owner, wanted, &mut found);
+            scan_process(&proc.join(pid.to_string()), &owner, &ask, wanted, &mut found);
         }
     }
     found
 }
 
-fn scan_process(dir: &Path, owner: &Process, wanted: &dyn Fn(&Identity<'_>) -> bool, found: &mut Vec<HolderKind>) {
+fn scan_process(
+    dir: &Path,
+    owner: &Process,
+    ask: &dyn Fn(&Path) -> bool,
+    wanted: &dyn Fn(&Identity<'_>) -> bool,
+    found: &mut Vec<HolderKind>,
+) {
     let (pid, comm) = (owner.pid, owner.to_string());
     // The state is worth more to the reader than the bare name, so "(name)" carries it where it matters.
     let comm = if owner.state == 'D' {
@@ -196,17 +267,16 @@ fn scan_process(dir: &Path, owner: &Process, wanted: &dyn Fn(&Identity<'_>) -> b
     };
     let hit = |link: &Path| {
         let path = fs::read_link(link).ok()?;
-        // Through the link, so that deleted files and other namespaces count.
-        let about = fs::metadata(link).ok()?;
-        let kind = about.file_type();
-        let node =
-            (kind.is_block_device() || kind.is_char_device()).then(|| (kind.is_block_device(), numbers(about.rdev())));
-        wanted(&Identity {
-            on: numbers(about.dev()),
-            node,
-            path: &path,
-        })
-        .then(|| path.display().to_string())
+        let (mut on, mut node) = ((0, 0), None);
+        if ask(&path) {
+            // Through the link, so that deleted files and other namespaces count.
+            let about = fs::metadata(link).ok()?;
+            let kind = about.file_type();
+            on = numbers(about.dev());
+            node = (kind.is_block_device() || kind.is_char_device())
+                .then(|| (kind.is_block_device(), numbers(about.rdev())));
+        }
+        wanted(&Identity { on, node, path: &path }).then(|| path.display().to_string())
     };
     if let Some(path) = hit(&dir.join("cwd")) {
         found.push(HolderKind::Cwd {
@@ -265,7 +335,8 @@ pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount)
     let mut found = Vec::new();
     for pid in others(proc) {
         let namespace = fs::read_link(proc.join(pid.to_string()).join("ns/mnt")).ok();
-        if seen.contains(&namespace) {
+        // In a chroot our own table lacks what is mounted outside of it (`show_mountinfo`, fs/proc_namespace.c).
+        if pid != 1 && seen.contains(&namespace) {
             continue;
         }
         let Some(owner) = process(proc, pid).filter(Process::is_alive) else {

@@ -86,6 +86,20 @@ pub(crate) fn is_mountpoint(table: &[Mount], path: &Path) -> bool {
     table.iter().any(|mount| mount.mountpoint == path)
 }
 
+/// The mount that a path lies on, by the path alone: nothing is asked of the file system, whose server may not answer.
+pub(crate) fn mount_of<'a>(table: &'a [Mount], path: &Path) -> Option<&'a Mount> {
+    // Of several on the same directory the last one is on top.
+    table
+        .iter()
+        .filter(|mount| path.starts_with(&mount.mountpoint))
+        .max_by_key(|mount| mount.mountpoint.components().count())
+}
+
+/// File systems of a server, which may be asleep for good.
+pub(crate) fn is_remote(fs: &str) -> bool {
+    matches!(fs, "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "9p" | "ceph") || fs.starts_with("fuse.")
+}
+
 /// The mount point of our own tmpfs, when it is mounted anywhere but on `/`.
 pub(crate) fn find_ram_root(table: &[Mount]) -> Option<PathBuf> {
     let ours = |mount: &&Mount| mount.source == SOURCE && is_ram(&mount.fs) && mount.mountpoint != Path::new("/");
@@ -181,6 +195,16 @@ nonsense
         assert_eq!(table[4].mountpoint, Path::new("/mnt/my disk"));
         assert_eq!(table[4].source, "mtd:config");
         assert_eq!(find_ram_root(&table).as_deref(), Some(Path::new("/run/flasher")));
+    }
+
+    #[test]
+    fn a_path_lies_on_the_deepest_and_topmost_mount() {
+        let table = parse(BOX);
+        let id = |path: &str| mount_of(&table, Path::new(path)).map(|mount| mount.id);
+        assert_eq!(id("/mnt/my disk/x"), Some(18));
+        assert_eq!(id("/mnt/my"), Some(14));
+        assert_eq!(id("/run/flasher"), Some(19));
+        assert_eq!(id("relative"), None);
     }
 
     #[test]

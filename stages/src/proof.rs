@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use crate::detach::Detached;
-use crate::holders::{Holder, HolderKind, holders};
+use crate::holders::{Holder, HolderKind, holders, seen};
+use std::io;
 
 /// A partition that is going to be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,11 @@ impl Unheld {
 /// # Errors
 /// The holders, at least one. That the mount table cannot be read counts as one: what cannot be seen is not proved.
 pub fn prove_unheld_in_place(targets: &[MtdTarget]) -> Result<Unheld, Vec<Holder>> {
-    let found = holders(targets).unwrap_or_else(|e| {
+    proof(targets, holders(targets))
+}
+
+fn proof(targets: &[MtdTarget], found: io::Result<Vec<Holder>>) -> Result<Unheld, Vec<Holder>> {
+    let found = found.unwrap_or_else(|e| {
         let device = format!("something that cannot be seen, because /proc/self/mountinfo cannot be read ({e})");
         vec![Holder {
             what: HolderKind::Claimed { device },
@@ -61,6 +66,6 @@ impl Detached {
     /// # Errors
     /// The holders, at least one.
     pub fn prove_unheld(&self, targets: &[MtdTarget]) -> Result<Unheld, Vec<Holder>> {
-        prove_unheld_in_place(targets)
+        proof(targets, seen(targets))
     }
 }

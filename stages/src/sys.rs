@@ -108,6 +108,14 @@ impl Program {
         })
     }
 
+    /// The same with these arguments.
+    pub(crate) fn with(mut self, arguments: &[&str]) -> io::Result<Self> {
+        for argument in arguments {
+            self.argv.push(CString::new(*argument)?);
+        }
+        Ok(self)
+    }
+
     fn pointers(list: &[CString]) -> Vec<*const libc::c_char> {
         list.iter()
             .map(|text| text.as_ptr())

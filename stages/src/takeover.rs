@@ -19,17 +19,21 @@ use crate::ramroot::RamRoot;
 use crate::route::{self, Way};
 use crate::signals;
 use crate::sys::{self, Forked};
+use crate::systemd;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
+
+/// What a caller takes at the most to make the old root `/` again.
+const UNDO: Duration = Duration::from_secs(2);
 
 /// How long stage one waits for others.
 #[derive(Clone, Copy, Debug)]
@@ -156,8 +160,18 @@ fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
         .and_then(|_| stage_one(root, way, limits, &mut reporter));
     match armed {
         Ok(armed) => {
+            let lifeline = match stand_in() {
+                Some(StandIn::Us(lifeline)) => {
+                    drop(reporter);
+                    outlive(lifeline, armed)
+                }
+                Some(StandIn::Other(lifeline)) => Some(lifeline),
+                None => None,
+            };
             reporter.last(&Report::Done);
             reporter.wait_for_caller(limits);
+            // Closed by the kernel at our end, and no sooner.
+            std::mem::forget(lifeline);
             armed.fire()
         }
         Err(error) => {
@@ -172,11 +186,43 @@ fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
 
 fn stage_one(root: Populated, way: Way, limits: Limits, reporter: &mut Reporter) -> Result<Armed> {
     arm::name_workers(root.path()).context(|| "name stage one in the RAM root".to_owned())?;
+    // The last chance to run a program of the old root.
+    if way == Way::Reexec && !systemd::guard().unwrap_or(false) {
+        reporter.event(StageEvent::note(
+            "stage one: systemd would not notice if all of us were killed",
+        ));
+    }
     let pivoted = root.pivot()?;
     reporter.event(StageEvent::Pivoted { moved: pivoted.moved() });
     let armed = pivoted.arm(way, limits.arm, &mut |event| reporter.event(event))?;
     reporter.event(StageEvent::HandingOver);
     Ok(armed)
+}
+
+/// Which of the two we are: the one that tells init to hand over, or the one that does so in its place when it is killed
+/// before, and the caller is not there any more to put things back.
+enum StandIn {
+    Us(OwnedFd),
+    Other(OwnedFd),
+}
+
+/// Forks the stand-in. The pipe between the two says that the first one lives. Without one the takeover goes on.
+fn stand_in() -> Option<StandIn> {
+    let (reader, writer) = pipe().ok()?;
+    match sys::fork().ok()? {
+        Forked::Child => Some(StandIn::Us(reader)),
+        Forked::Parent(_) => Some(StandIn::Other(writer)),
+    }
+}
+
+/// Waits for the end of stage one, and then for the caller to put everything back if it wants to.
+fn outlive(lifeline: OwnedFd, armed: Armed) -> ! {
+    let _ = File::from(lifeline).read(&mut [0]);
+    sleep(UNDO);
+    if root_is_ram_root() {
+        armed.fire()
+    }
+    sys::exit_now(0)
 }
 
 /// A session of its own, no terminal, no signal that a dying session sends.

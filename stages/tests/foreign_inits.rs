@@ -173,3 +173,104 @@ fn s83_inits_that_stay_are_refused_by_name_before_anything_is_touched() {
         assert!(the_box.is_up());
     }
 }
+
+/// The pid of stage one in the box, as its first report has it.
+fn stage_one(seen: &[String]) -> String {
+    let pid = seen
+        .iter()
+        .find_map(|line| line.strip_prefix("stage one: goes on as process "));
+    pid.and_then(|rest| rest.split(',').next())
+        .expect("reported")
+        .to_owned()
+}
+
+/// After stage one has said that all is done nobody puts things back any more, and init knows of no other way.
+#[test]
+fn s84_stage_one_is_killed_after_its_last_word_and_the_box_is_taken_over_all_the_same() {
+    let bookworm = || systemd("bookworm", &["libip4tc2", "libssl3"]);
+    for (start, all) in [
+        (&sysvinit as &dyn Fn() -> LittleBox, false),
+        (&bookworm, false),
+        // Its marker is respawned.
+        (&sysvinit, true),
+    ] {
+        let mut the_box = start();
+        let name = the_box.name.clone();
+        let mut caller = the_box
+            .command(&[], &["/box", "apply", &name, "grace_ms=8000", "exit_ms=1000"])
+            .spawn()
+            .expect("runs");
+        let seen = the_box.until("caller: last line");
+        let _ = caller.wait();
+        let victims = if all { "-1".to_owned() } else { stage_one(&seen) };
+        the_box.run(&[], &["/oldroot/bin/busybox", "kill", "-KILL", &victims]);
+        the_box.until("work done, proof given: true");
+        the_box.reboots();
+    }
+}
+
+/// systemd has nobody to start us in its place; it reboots then, and the flash is untouched.
+#[test]
+fn s86_everybody_is_killed_under_systemd() {
+    for (suite, others) in [
+        ("bookworm", &["libip4tc2", "libssl3"][..]),
+        ("trixie", &["libssl3t64", "zlib1g"][..]),
+    ] {
+        let mut the_box = systemd(suite, others);
+        let name = the_box.name.clone();
+        let mut caller = the_box
+            .command(&[], &["/box", "apply", &name, "grace_ms=60000", "exit_ms=1000"])
+            .spawn()
+            .expect("runs");
+        the_box.until("caller: last line");
+        let _ = caller.wait();
+        the_box.run(&[], &["/oldroot/bin/busybox", "kill", "-KILL", "-1"]);
+        the_box.reboots();
+    }
+}
+
+/// What starts it is undone with the rest: the box does not reboot when nothing came of it.
+#[test]
+fn s87_systemd_goes_on_after_a_takeover_that_was_undone() {
+    let mut the_box = systemd("bookworm", &["libip4tc2", "libssl3"]);
+    let before = the_box.mounts();
+    let output = the_box.run(
+        &[
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "inject=pivot_root:error=EINVAL",
+        ],
+        &["/box", "apply", &the_box.name],
+    );
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    assert_eq!(the_box.mounts(), before);
+    // Longer than the marker waits.
+    std::thread::sleep(std::time::Duration::from_secs(35));
+    assert!(the_box.is_up());
+}
+
+/// And before it: the caller puts everything back.
+#[test]
+fn s85_stage_one_is_killed_before_its_last_word() {
+    let mut the_box = sysvinit();
+    let before = the_box.mounts();
+    signal("-STOP", the_box.init);
+    let name = the_box.name.clone();
+    let caller = the_box.command(&[], &["/box", "apply", &name]).spawn().expect("runs");
+    let seen = the_box.until("RAM root is /");
+    the_box.run(&[], &["/oldroot/bin/busybox", "kill", "-KILL", &stage_one(&seen)]);
+    let output = caller.wait_with_output().expect("ends");
+    signal("-CONT", the_box.init);
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(the_box.mounts(), before, "{output:?}");
+    the_box.service_is_respawned();
+    assert!(the_box.is_up());
+    assert!(the_box.apply(&QUICK).status.success());
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}

@@ -375,3 +375,45 @@ fn s14_signals_to_pid_one_make_no_difference() {
     the_box.until("work done, proof given: true");
     the_box.reboots();
 }
+
+/// Leaves no byte free in the RAM root.
+fn fill(the_box: &LittleBox) {
+    let script = "b=/oldroot/bin/busybox; set -- $($b df -k / | $b tail -n 1); $b mount -o remount,size=${3}k /; \
+                  echo x >/full; [ ! -s /full ]";
+    let output = the_box.run(&[], &["/oldroot/bin/busybox", "sh", "-c", script]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn s15_the_ram_root_is_full_before_init_has_answered() {
+    let mut the_box = LittleBox::start();
+    let before = the_box.mounts();
+    common::signal("-STOP", the_box.init);
+    let caller = the_box
+        .command(&[], &["/box", "apply", &the_box.name, "arm_s=4"])
+        .spawn()
+        .expect("runs");
+    the_box.until("asked to re-read");
+    fill(&the_box);
+    common::signal("-CONT", the_box.init);
+    let output = caller.wait_with_output().expect("ends");
+    // The marker has no room to show itself.
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    assert_eq!(the_box.mounts(), before);
+    the_box.service_is_respawned();
+    assert!(the_box.is_up());
+}
+
+#[test]
+fn s16_the_ram_root_is_full_when_init_hands_over() {
+    let mut the_box = LittleBox::start();
+    let mut caller = the_box
+        .command(&[], &["/box", "apply", &the_box.name, "grace_ms=3000"])
+        .spawn()
+        .expect("runs");
+    the_box.until("caller: last line");
+    fill(&the_box);
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+    let _ = caller.wait();
+}

@@ -14,6 +14,7 @@ pub struct Firmware {
     letter: char,
     restart: &'static str,
     programs: Vec<(&'static str, PathBuf)>,
+    files: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// A packed firmware.
@@ -32,12 +33,19 @@ impl Firmware {
             letter,
             restart: "/sbin/init",
             programs: Vec::new(),
+            files: Vec::new(),
         }
     }
 
     /// Puts a program of the workstation into the firmware.
     pub fn program(mut self, path: &'static str, from: PathBuf) -> Self {
         self.programs.push((path, from));
+        self
+    }
+
+    /// Puts an executable file with this content into the firmware.
+    pub fn file(mut self, path: &'static str, content: &[u8]) -> Self {
+        self.files.push((path, content.to_vec()));
         self
     }
 
@@ -110,11 +118,27 @@ impl Firmware {
         // Something big that no two firmwares share, and of which none has the same length: whatever is packed after it
         // moves, so that most erase blocks differ.
         write(&root.join("bin/.bulk"), &noise(self.letter, self.kind.bulk()));
-        for (path, from) in &self.programs {
+        let programs = self.programs.iter().map(|(path, from)| (path, read(from)));
+        for (path, content) in programs.chain(self.files.iter().map(|(path, content)| (path, content.clone()))) {
             let to = root.join(path.trim_start_matches('/'));
-            write(&to, &read(from));
+            write(&to, &content);
             std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755)).expect("a mode on a file of ours");
         }
+    }
+
+    /// The same root as an initramfs. A kernel mounts nothing in it, so its `/init` does what the kernel does elsewhere.
+    pub fn initramfs(self) -> Vec<u8> {
+        const INIT: &[u8] =
+            b"#!/bin/sh\nmount -t devtmpfs devtmpfs /dev\nexec /sbin/init <dev/console >dev/console 2>&1\n";
+        let dir = scratch();
+        let (root, cpio) = (dir.path().join("root"), dir.path().join("cpio"));
+        self.file("/init", INIT).tree(&root);
+        run(command("sh").current_dir(&root).args([
+            "-c",
+            "find . | cpio --quiet -o -H newc -R 0:0 >\"$0\"",
+            text(&cpio),
+        ]));
+        read(&cpio)
     }
 
     fn pack_rootfs(&self, dir: &Path) -> Vec<u8> {

@@ -128,6 +128,12 @@ impl Machine {
         self
     }
 
+    /// Gives the kernel an initramfs, as a boot loader does that loads one from the network.
+    pub fn initramfs(self, cpio: &[u8]) -> Self {
+        write(&self.initrd(), cpio);
+        self
+    }
+
     /// Switches the box on.
     ///
     /// # Errors
@@ -196,6 +202,9 @@ impl Machine {
         qemu.args(&self.options);
         for device in &self.devices {
             qemu.args(["-device", device]);
+        }
+        if self.initrd().exists() {
+            qemu.args(["-initrd", text(&self.initrd())]);
         }
         if disk.exists() {
             qemu.args(["-drive", &format!("if=none,id=d0,format=raw,file={}", text(disk))])
@@ -379,6 +388,10 @@ impl Machine {
 
     fn second_port_file(&self) -> PathBuf {
         self.dir.path().join("second-port")
+    }
+
+    fn initrd(&self) -> PathBuf {
+        self.dir.path().join("initrd")
     }
 
     fn disk(&self) -> PathBuf {

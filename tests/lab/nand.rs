@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use super::firmware::made;
 use super::kind::Kind;
 use super::machine::Machine;
+use super::modules;
 use super::tools::{command, read, run, scratch, text, write};
 
 /// Bytes of a page, and of an erase block of the chip that [`load`] plugs in.
@@ -20,33 +20,8 @@ const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa2 third_id_byte=0x00 fo
 
 /// The modules that a kind of box needs for NAND and UBI, in the order of loading.
 pub fn modules(kind: Kind) -> Vec<(String, Vec<u8>)> {
-    let directory = made(kind).join("modules");
-    let mut loaded = Vec::new();
     // UBIFS asks for its compressors by name, which no symbol tells.
-    for name in ["nandsim", "lzo", "deflate", "ubi", "ubifs"] {
-        load_after_its_needs(&directory, name, &mut loaded);
-    }
-    loaded
-}
-
-fn load_after_its_needs(directory: &Path, name: &str, loaded: &mut Vec<(String, Vec<u8>)>) {
-    if loaded.iter().any(|(other, _)| other == name) {
-        return;
-    }
-    let file = [name.to_owned(), name.replace('_', "-")]
-        .map(|name| directory.join(format!("{name}.ko")))
-        .into_iter()
-        .find(|file| file.exists())
-        .unwrap_or_else(|| panic!("there is no module {name}"));
-    let module = read(&file);
-    let key = b"depends=";
-    let at = module.windows(key.len()).position(|window| window == key);
-    let list = module[at.expect("a module says what it needs") + key.len()..].split(|byte| *byte == 0);
-    let needs = String::from_utf8_lossy(list.into_iter().next().unwrap_or_default()).into_owned();
-    for need in needs.split(',').filter(|need| !need.is_empty()) {
-        load_after_its_needs(directory, need, loaded);
-    }
-    loaded.push((name.to_owned(), module));
+    modules::with_needs(kind, &["nandsim", "lzo", "deflate", "ubi", "ubifs"])
 }
 
 /// The files of the data disk for [`load`]: `modules/*.ko`, and a script that loads them.

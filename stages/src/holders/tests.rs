@@ -214,3 +214,76 @@ fn map_lines_and_device_numbers_are_decoded() {
     assert_eq!(numbers(makedev(31, 2)), (31, 2));
     assert_eq!(numbers(makedev(259, 70000)), (259, 70000));
 }
+
+#[test]
+fn what_lies_on_a_file_system_on_flash_is_found_too() {
+    let fake = FakeBox::new(
+        "on",
+        "14 1 0:2 / / rw - tmpfs tmpfs rw\n15 14 31:2 / /data rw - jffs2 mtd:RootFS1 rw\n\
+         16 14 7:3 / /app ro - squashfs /dev/loop3 ro\n",
+    );
+    fake.file(
+        "proc/swaps",
+        "Filename Type Size Used Priority\n/data/swap file 9 0 -1\n/swap file 9 0 -2\n",
+    );
+    fake.file("sys/block/loop3/loop/backing_file", "/data/app.img\n");
+    fake.file("sys/block/loop4/loop/backing_file", "/tmp/data.img\n");
+    fake.file(
+        "proc/net/rpc/nfsd.export/content",
+        "#path domain(flags)\n/data/my\\040share\tlab(rw)\n/data/my\\040share\tother(rw)\n/tmp\tlab(ro)\n# /data\told()\n",
+    );
+    assert_eq!(
+        fake.scan(2, &[]),
+        [
+            "mtd:RootFS1 mounted on /data (jffs2)",
+            "/dev/loop3 mounted on /app (squashfs)",
+            "swap on /data/swap",
+            "the NFS export of /data/my share",
+            "loop device /dev/loop3 on /data/app.img",
+        ]
+    );
+}
+
+#[test]
+fn jffs2_out_of_sight_is_known_by_its_garbage_collector() {
+    let fake = FakeBox::new("gcd", QUIET);
+    // PF_KTHREAD.
+    fake.file("proc/60/stat", "60 (jffs2_gcd_mtd2) S 2 0 0 0 -1 2129984 0");
+    assert_eq!(
+        fake.scan(2, &[]),
+        ["the kernel, which has mtd2 mounted or claimed out of our sight"]
+    );
+    fake.file("proc/61/stat", "61 (jffs2_gcd_mtd3) S 1 1 1 0 -1 4194560 0");
+    assert_eq!(fake.scan(3, &[]), [""; 0], "anybody may be called that");
+}
+
+#[test]
+fn in_a_chroot_the_table_of_init_counts() {
+    let fake = FakeBox::new("chroot", QUIET);
+    fake.file("proc/1/stat", "1 (init) S 0 1 1 0 -1 4194560 0");
+    fake.file("proc/1/mountinfo", "99 1 31:2 / / ro - squashfs /dev/root ro\n");
+    for pid in ["self", "1"] {
+        fs::create_dir_all(fake.dir.join(format!("proc/{pid}/ns"))).expect("made");
+        symlink("mnt:[1]", fake.dir.join(format!("proc/{pid}/ns/mnt"))).expect("linked");
+    }
+    assert_eq!(
+        fake.scan(2, &[]),
+        ["mounted on / in the mount namespace of process 1 (init)"]
+    );
+}
+
+/// A file of a server that has gone must not be asked for; its path is enough. Here the link leads nowhere.
+#[test]
+fn files_of_servers_are_known_by_their_path() {
+    let fake = FakeBox::new(
+        "remote",
+        "14 1 0:2 / / rw - tmpfs tmpfs rw\n15 14 0:30 / /net rw - nfs 10.0.0.1:/ rw\n",
+    );
+    fake.file("proc/9/stat", "9 (sh) S 1 1 1 0 -1 4194560 0");
+    symlink("/net/home", fake.dir.join("proc/9/cwd")).expect("linked");
+    let found = scan_processes(&fake.dir.join("proc"), &|file| file.path.starts_with("/net"));
+    assert!(
+        matches!(&found[..], [HolderKind::Cwd { pid: 9, path, .. }] if path == "/net/home"),
+        "{found:?}"
+    );
+}

@@ -17,13 +17,20 @@ macro_rules! on {
 
 mod busy_root;
 mod by_hand;
+mod confined;
 mod foreign_init;
+mod held_every_way;
 mod in_place;
+mod initramfs_root;
 mod keep_config;
 mod little_memory;
+mod loop_root;
 mod nand_blocks;
+mod nfs_export;
+mod nfs_root;
 mod old_system_calls;
 mod over_the_network;
+mod overlay_root;
 mod packed;
 mod pmsg;
 mod power_cut;

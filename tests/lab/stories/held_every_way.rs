@@ -1,0 +1,113 @@
+//! Whatever can hold a file system in the flash holds it: all of it is named before the start, and ended by the takeover.
+
+use super::*;
+use tools::patience;
+
+on!(tell: armel = Armel);
+
+/// Bytes of the file system that is put into `spare`.
+const SIZE: usize = 4 << 20;
+
+/// Everything that holds `/tmp/m`, which is `spare`, and `config`.
+const HOLD: &[u8] = b"#!/bin/sh
+set -e
+umount /config
+dd if=/mnt/data/swap of=/dev/mtdblock3 bs=64k
+mkswap /dev/mtdblock3
+swapon /dev/mtdblock3
+dd if=/mnt/data/spare.ext2 of=/dev/mtdblock5 bs=64k
+mkdir -p /tmp/m /tmp/l
+mount -t ext2 /dev/mtdblock5 /tmp/m
+mkswap /tmp/m/swap
+swapon /tmp/m/swap
+mount -t ext2 -o loop /tmp/m/loop.ext2 /tmp/l
+cp /bin/busybox /tmp/m/jail/busybox
+chroot /tmp/m/jail /busybox sleep 1111 &
+cp /bin/busybox /tmp/m/sleep
+/tmp/m/sleep 2222 &
+sleep 1
+rm /tmp/m/sleep
+unshare -m sleep 3333 &
+sleep 1
+";
+
+/// An ext2 of [`SIZE`] bytes with these files, made on the workstation.
+fn ext2(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let dir = tools::scratch();
+    let (root, image) = (dir.path().join("root"), dir.path().join("ext2"));
+    for (name, content) in files {
+        tools::write(&root.join(name), content);
+    }
+    let size = format!("{}k", SIZE / 1024);
+    tools::run(
+        tools::command("mke2fs")
+            .args(["-q", "-t", "ext2", "-m", "0", "-d"])
+            .args([tools::text(&root), tools::text(&image), &size]),
+    );
+    tools::read(&image)
+}
+
+fn tell(kind: Kind) {
+    // Not zeros, of which mke2fs makes holes.
+    let room = vec![b'-'; 256 << 10];
+    let inner = {
+        let dir = tools::scratch();
+        let image = dir.path().join("ext2");
+        tools::run(tools::command("mke2fs").args(["-q", "-t", "ext2", tools::text(&image), "256k"]));
+        tools::read(&image)
+    };
+    let spare = ext2(&[("swap", &room), ("loop.ext2", &inner), ("jail/.keep", b"")]);
+    let settings = tools::scratch();
+    tools::write(&settings.path().join("settings"), b"new\n");
+    let mut image = Parts::plain(kind, 'A').config(settings.path());
+    image.resize(image.len() + SIZE, b'n');
+    let product = tools::read(&tools::flasher(kind));
+    let mut machine = Machine::new("held-every-way", Parts::plain(kind, 'A')).data_disk(&[
+        ("flasher", &product),
+        ("image.bin", &image),
+        ("spare.ext2", &spare),
+        ("swap", &room),
+        ("hold", HOLD),
+    ]);
+    let before = machine.flash();
+    machine.boot('A');
+    copy_from_disk(&mut machine);
+    machine.must("sh /mnt/data/hold");
+
+    let apply = APPLY.replace("kernel,rootfs", "config,spare");
+    let in_place = format!("{apply} --in-place 2>&1");
+    let (status, said) = machine.run(&in_place);
+    assert_eq!(status, 78, "{said}");
+    for holder in [
+        "swap on /dev/mtdblock3",
+        "/dev/mtdblock5 mounted on /tmp/m (ext2)",
+        "swap on /tmp/m/swap",
+        "/dev/loop0 mounted on /tmp/l (ext2)",
+        "loop device /dev/loop0 on /tmp/m/loop.ext2",
+        "(sleep)",
+    ] {
+        assert!(said.contains(holder), "{holder}: {said}");
+    }
+    // Out of our sight it is in use all the same.
+    machine.must("umount -l /tmp/l && umount -l /tmp/m");
+    let (status, said) = machine.run(&in_place);
+    assert_eq!(status, 78, "{said}");
+    for holder in [
+        "mounted on /tmp/m in the mount namespace of process",
+        "(busybox), whose root directory is /jail",
+        "(sleep), which runs /sleep (deleted)",
+    ] {
+        assert!(said.contains(holder), "{holder}: {said}");
+    }
+
+    machine.send_line(&apply);
+    machine.expect("swap /dev/mtdblock3 is off", patience(120));
+    machine.expect(words::PROVED, patience(120));
+    machine.expect(words::WRITING, patience(60));
+    machine.wait_exit(patience(300));
+    Expected::unchanged(kind, &before)
+        .with_image(&["config", "spare"], &image)
+        .compare(&machine.flash());
+    machine.boot('A');
+    machine.must("grep -q new /config/settings");
+}
