@@ -130,6 +130,7 @@ fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<
             survey(&board, writes, &looked.store, reporter)
         })?;
         keep::judge(&board, &options.files, &options.force, &looked.store, &mut plan)?;
+        looked.hash(&mut plan, reporter)?;
         Ok(plan)
     })();
     let plan = match plan {
@@ -243,6 +244,10 @@ fn decide(
         survey(board, writes, &looked.store, reporter)
     })?;
     keep::judge(board, &options.files, &options.force, &looked.store, &mut plan)?;
+    // What is on the flash already was found by comparing all of it.
+    if !plan.nothing_to_do() {
+        looked.hash(&mut plan, reporter)?;
+    }
     reporter.plan(&plan);
     if let Some(refusal) = preflight::refusal(&plan) {
         return Err(refusal);
@@ -512,6 +517,15 @@ fn unreadable(error: io::Error) -> Failure {
     Failure::new(Exit::ImageUnreadable, "image-unreadable", error)
 }
 
+/// The image. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.
+fn source(options: &cli::Apply) -> Result<Source> {
+    let source = Source::open(&options.image)?;
+    Ok(match options.trust.sha256 {
+        Some(_) => source,
+        None => source.unhashed(),
+    })
+}
+
 /// The directory, where the operand names one.
 fn pieces(options: &cli::Apply, from: From) -> Result<Option<Pieces>> {
     let dir = Path::new(&options.image);
@@ -528,7 +542,7 @@ impl Looked {
         if from != From::Image {
             return Looked::into_memory(options, board, from);
         }
-        let (store, sha256) = Source::open(&options.image)?.in_place()?;
+        let (store, sha256) = source(options)?.in_place()?;
         Looked::finish(options, board, store, sha256)
     }
 
@@ -543,7 +557,7 @@ impl Looked {
                 store: Store::Memory(bytes),
             });
         }
-        let (store, sha256) = Source::open(&options.image)?.into_memory()?;
+        let (store, sha256) = source(options)?.into_memory()?;
         Looked::finish(options, board, store, sha256)
     }
 
@@ -572,7 +586,7 @@ impl Looked {
                 store: Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?,
             });
         }
-        let source = Source::open(&options.image)?;
+        let source = source(options)?;
         let length = source.length();
         room_for(length.unwrap_or_default(), available)?;
         let (_, sha256) = source.copy(&mut sink, &mut |done| {
@@ -591,6 +605,18 @@ impl Looked {
             image,
             store,
         })
+    }
+
+    /// Gives the plan the image's checksum, if that was left for later: that of the bytes in RAM, which will be written.
+    fn hash(&self, plan: &mut Plan, reporter: &mut Reporter) -> Result<()> {
+        if plan.image.sha256.is_empty() {
+            let length = self.store.delivered().len();
+            let sha256 = self
+                .store
+                .sha256(&mut |done| reporter.progress("hashing", done, length));
+            plan.image.sha256 = sha256.map_err(unreadable)?;
+        }
+        Ok(())
     }
 
     /// The plan for it.

@@ -15,8 +15,7 @@ use crate::image::packed::Packed;
 use crate::image::store::Store;
 use crate::record::{self, Record};
 use crate::report::Reporter;
-use crate::units::{Size, hex};
-use sha2::{Digest, Sha256};
+use crate::units::Size;
 use stages::{Detached, PidOne};
 use std::fs::File;
 use std::path::Path;
@@ -75,11 +74,7 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
     let store = File::open(&path)
         .and_then(Store::file)
         .map_err(|error| Failure::system(format_args!("{}: {error}", path.display())))?;
-    let mut hash = Sha256::new();
-    store
-        .scan(0..store.len(), |chunk| hash.update(chunk))
-        .map_err(Failure::system)?;
-    if hex(&hash.finalize()) != job.sha256 {
+    if store.sha256(&mut |_| ()).map_err(Failure::system)? != job.sha256 {
         return Err(Failure::new(
             Exit::ImageBad,
             "image-changed",

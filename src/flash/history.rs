@@ -7,7 +7,6 @@ use super::block::Scratch;
 use super::run::Run;
 use super::{Phase, Stopped, Target, failure};
 use crate::error::{Exit, Failure, Harm};
-use crate::plan::BlockStep;
 use mtd_rs::Flash;
 use std::ops::Range;
 
@@ -22,6 +21,8 @@ pub(super) struct History {
     entries: Vec<Entry>,
     /// Bytes that may still be kept; `None` once something could not be: a part of the old content is of no use.
     room: Option<u64>,
+    /// A buffer to be used again.
+    spare: Vec<u8>,
 }
 
 impl History {
@@ -29,6 +30,7 @@ impl History {
         History {
             entries: Vec::new(),
             room: (room > 0).then_some(room),
+            spare: Vec::new(),
         }
     }
 
@@ -37,37 +39,52 @@ impl History {
         self.entries.iter().map(|entry| entry.content.len() as u64).sum()
     }
 
-    /// Keeps a block's content, before it is changed for the first time.
-    pub fn keep(&mut self, target: usize, flash: &mut dyn Flash, step: &BlockStep) -> Result<(), String> {
-        let size = step.block.end - step.block.start;
-        let kept = self
-            .entries
-            .iter()
-            .any(|entry| entry.target == target && entry.block == step.block);
-        let Some(room) = self.room.filter(|_| !kept) else {
-            return Ok(());
-        };
-        let mut content = Vec::new();
-        // Old content that cannot be read is no reason against replacing it; it only cannot come back.
-        let readable = room >= size && content.try_reserve_exact(size as usize).is_ok() && {
-            content.resize(size as usize, 0);
-            read_well(flash, step.block.start, &mut content)
-        };
-        match readable {
-            true => {
-                self.room = Some(room - size);
+    /// Whether the block is to be kept before it is changed, as far as there is room.
+    fn keeps(&self, target: usize, block: &Range<u64>) -> bool {
+        let kept = |entry: &Entry| entry.target == target && entry.block == *block;
+        self.room.is_some() && !self.entries.iter().any(kept)
+    }
+
+    /// Reads a block that may have to be kept: all of it, so that it need not be read again for being compared. `None`
+    /// where it need not be kept or cannot be.
+    pub fn read(&mut self, target: usize, flash: &mut dyn Flash, block: &Range<u64>) -> Option<Vec<u8>> {
+        let size = (block.end - block.start) as usize;
+        if !self.keeps(target, block) || self.room? < size as u64 {
+            return None;
+        }
+        let mut content = std::mem::take(&mut self.spare);
+        content.try_reserve_exact(size.saturating_sub(content.len())).ok()?;
+        content.resize(size, 0);
+        let failed = failed(flash);
+        let whole = flash.read(block.start, &mut content).is_ok();
+        (whole && failed == self::failed(flash)).then_some(content)
+    }
+
+    /// Takes back what was read for nothing.
+    pub fn spare(&mut self, content: Option<Vec<u8>>) {
+        self.spare = content.unwrap_or_default();
+    }
+
+    /// Keeps what was read of a block, before it is changed for the first time. Old content that could not be read is no
+    /// reason against replacing it; but then nothing is put back.
+    pub fn keep(&mut self, target: usize, flash: &mut dyn Flash, block: &Range<u64>, content: Option<Vec<u8>>) {
+        if !self.keeps(target, block) {
+            return;
+        }
+        match content.filter(|content| is_there(flash, block.start, content)) {
+            Some(content) => {
+                self.room = self.room.map(|room| room - content.len() as u64);
                 self.entries.push(Entry {
                     target,
-                    block: step.block.clone(),
+                    block: block.clone(),
                     content,
                 });
             }
-            false => {
+            None => {
                 self.room = None;
                 self.entries = Vec::new();
             }
         }
-        Ok(())
     }
 
     /// Puts everything back, the last change first: so the block that makes the box bootable comes last.
@@ -113,17 +130,18 @@ fn put_back(flash: &mut dyn Flash, entry: &Entry, scratch: &mut Scratch, run: &m
     scratch.program(flash, entry.block.clone(), run)
 }
 
-/// Reads, and answers whether the bytes can be relied on. Where there is ECC it vouches for them; elsewhere they are read
-/// twice, because a bit that flipped on its way would be put back as content.
-fn read_well(flash: &mut dyn Flash, at: u64, content: &mut [u8]) -> bool {
-    let failed = |flash: &mut dyn Flash| flash.ecc_stats().ok().flatten().map(|stats| stats.failed);
-    let before = failed(flash);
+/// Reads that ECC could not correct, where there is ECC.
+fn failed(flash: &mut dyn Flash) -> Option<u32> {
+    flash.ecc_stats().ok().flatten().map(|stats| stats.failed)
+}
+
+/// Whether the bytes that were read can be relied on. Where there is ECC it has vouched for them; elsewhere they are read
+/// again, because a bit that flipped on its way would be put back as content.
+fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
     let mut again = [0; 4096];
-    let whole = flash.read(at, content).is_ok();
-    let agree = before.is_some()
+    failed(flash).is_some()
         || content.chunks(again.len()).enumerate().all(|(index, chunk)| {
             let again = &mut again[..chunk.len()];
             flash.read(at + (index * 4096) as u64, again).is_ok() && again == chunk
-        });
-    whole && agree && failed(flash) == before
+        })
 }

@@ -207,7 +207,8 @@ struct Broken {
     what: String,
 }
 
-/// Writes one target from its beginning; what is right already costs a comparison.
+/// Writes one target from its beginning; what is right already costs a comparison, unless that was made under the lock that
+/// is still held. Who wrote in between all the same is found by the last verification.
 fn write_one(
     index: usize,
     target: &mut Target,
@@ -224,8 +225,13 @@ fn write_one(
         if held == Some(&step) {
             continue;
         }
-        let flash = &mut *target.flash;
         let block = step.block.start;
+        if target.write.right.binary_search(&block).is_ok() {
+            run.unchanged();
+            run.advance(Phase::Write, &step);
+            continue;
+        }
+        let flash = &mut *target.flash;
         put(index, flash, &step, image, scratch, history, run).map_err(|what| Broken { block, what })?;
         run.advance(Phase::Write, &step);
     }
@@ -242,12 +248,14 @@ fn put(
     history: &mut History,
     run: &mut Run<'_>,
 ) -> Result<(), String> {
-    let verdict = scratch.judge(flash, step, image)?;
+    let old = history.read(index, flash, &step.block);
+    let verdict = scratch.judge(flash, step, image, old.as_deref())?;
     if verdict == Verdict::Right {
+        history.spare(old);
         run.unchanged();
         return Ok(());
     }
-    history.keep(index, flash, step)?;
+    history.keep(index, flash, &step.block, old);
     scratch.keep_tail(flash, step)?;
     run.touched = true;
     if verdict == Verdict::Program && scratch.program_once(flash, step.block.clone()).is_ok() {
@@ -262,6 +270,8 @@ fn move_on(target: &mut Target, broken: Broken) -> Result<(), String> {
     log::warn!("{}; the block is marked bad", broken.what);
     target.flash.mark_bad(broken.block).map_err(|error| error.to_string())?;
     target.write.bad.push(broken.block);
+    // What was compared was the content of before.
+    target.write.right.clear();
     let geometry = target.flash.geometry().clone();
     if target.write.ubi.is_some() {
         target.write.erase_blocks = target.write.blocks(&geometry).count() as u64;
@@ -302,9 +312,13 @@ fn invalidate(
         // A block that also keeps somebody's tail cannot lie blank meanwhile: its rest would be at risk
         // for the whole run, so it is written like any other.
         let whole = step.image.end - step.image.start == step.block.end - step.block.start;
+        if !whole || target.write.right.binary_search(&step.block.start).is_ok() {
+            continue;
+        }
         let flash = &mut *target.flash;
-        if whole && scratch.judge(flash, &step, image)? != Verdict::Right {
-            history.keep(index, flash, &step)?;
+        let old = history.read(index, flash, &step.block);
+        if scratch.judge(flash, &step, image, old.as_deref())? != Verdict::Right {
+            history.keep(index, flash, &step.block, old);
             run.touched = true;
             if !scratch.is_blank(flash, &step)? {
                 scratch.erase(flash, step.block.start, run)?;

@@ -9,7 +9,7 @@ use crate::image::store::Store;
 use crate::plan::Write;
 use mtd_rs::Flash;
 
-/// Fills in [`Write::unchanged`]. Nothing is written, and nothing of this is believed when writing.
+/// Fills in [`Write::unchanged`] and [`Write::right`]. Nothing is written.
 ///
 /// # Errors
 /// Flash that cannot be opened or read.
@@ -24,14 +24,17 @@ pub fn survey(
     for write in writes {
         let mut flash = open(write)?;
         let geometry = flash.geometry().clone();
-        let mut unchanged = 0;
+        let mut right = Vec::new();
         let before = ecc(&mut *flash);
         for step in write.blocks(&geometry) {
-            unchanged += u64::from(scratch.same(&mut *flash, &step, image).map_err(Failure::system)?);
+            if scratch.same(&mut *flash, &step, image).map_err(Failure::system)? {
+                right.push(step.block.start);
+            }
             done += step.bytes();
             progress(done);
         }
-        write.unchanged = Some(unchanged);
+        write.unchanged = Some(right.len() as u64);
+        write.right = right;
         write.uncorrectable = ecc(&mut *flash).failed.wrapping_sub(before.failed);
     }
     Ok(())

@@ -50,7 +50,7 @@ pub struct Image {
     pub format: String,
     /// Bytes, as it was delivered.
     pub size: u64,
-    /// Lower-case hexadecimal SHA-256 of all of it.
+    /// Lower-case hexadecimal SHA-256 of all of it; empty while that is left for later ([`source::Source::unhashed`]).
     pub sha256: String,
     /// With what it is packed; offsets and sizes of its parts are those of what is inside.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
-//! Where an image comes from, and its way into memory: read once, hashed on the way, refused if it is
-//! empty, cut off or changing.
+//! Where an image comes from, and its way into memory: read once, hashed on the way unless that is left for later, refused
+//! if it is empty, cut off or changing.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ pub struct Source {
     reader: Reader,
     /// Bytes, where known beforehand.
     length: Option<u64>,
+    hash: Option<Sha256>,
 }
 
 enum Reader {
@@ -38,6 +39,7 @@ impl Source {
                 name: "standard input".into(),
                 reader: Reader::Stream(Box::new(io::stdin())),
                 length: None,
+                hash: Some(Sha256::new()),
             });
         }
         if image.contains("://") {
@@ -61,7 +63,14 @@ impl Source {
             name: image.into(),
             reader: Reader::File(file, metadata),
             length,
+            hash: Some(Sha256::new()),
         })
+    }
+
+    /// Leaves the checksum to [`Store::sha256`]: it is empty until then. A processor of these boxes hashes more slowly than
+    /// it reads flash, and what is on the flash already is found by comparing.
+    pub fn unhashed(self) -> Source {
+        Source { hash: None, ..self }
     }
 
     /// The name for messages.
@@ -74,7 +83,7 @@ impl Source {
         self.length
     }
 
-    /// Copies everything into `sink` and returns length and SHA-256. `progress` is told the bytes so far.
+    /// Copies everything into `sink` and returns length and SHA-256, if it is not left for later. `progress` is told the bytes so far.
     ///
     /// # Errors
     /// [`Exit::ImageUnreadable`] when reading fails or the file changes meanwhile, [`Exit::ImageBad`]
@@ -84,6 +93,7 @@ impl Source {
             name,
             reader,
             length: expected,
+            mut hash,
         } = self;
         let (mut stream, before): (Box<dyn Read>, _) = match reader {
             Reader::File(file, metadata) => (
@@ -93,7 +103,6 @@ impl Source {
             Reader::Stream(stream) => (stream, None),
         };
         let mut buffer = vec![0; CHUNK];
-        let mut hash = Sha256::new();
         let mut length = 0u64;
         loop {
             let got = match stream.read(&mut buffer) {
@@ -102,7 +111,9 @@ impl Source {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(unreadable(&name, length, &error)),
             };
-            hash.update(&buffer[..got]);
+            if let Some(hash) = &mut hash {
+                hash.update(&buffer[..got]);
+            }
             sink.write_all(&buffer[..got]).map_err(|error| {
                 Failure::system(format_args!(
                     "image {name}: no room for it in RAM after {}: {error}",
@@ -132,7 +143,7 @@ impl Source {
         }
         match expected {
             Some(expected) if expected != length => Err(cut_off(&name, length, expected)),
-            _ => Ok((length, hex(&hash.finalize()))),
+            _ => Ok((length, hash.map_or_else(String::new, |hash| hex(&hash.finalize())))),
         }
     }
 
@@ -146,7 +157,7 @@ impl Source {
         Ok((Store::Memory(bytes), sha256))
     }
 
-    /// Leaves a file where it is and only hashes it; reads a stream into memory. For the verbs that look.
+    /// Leaves a file where it is, and hashes it unless that is left for later; reads a stream into memory. For the verbs that look.
     ///
     /// # Errors
     /// As [`Source::copy`].
@@ -202,6 +213,7 @@ fn open_url(url: &str) -> Result<Source> {
             name: url.into(),
             reader: Reader::Stream(body),
             length,
+            hash: Some(Sha256::new()),
         });
     }
     Err(unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher apply -y -")))
@@ -217,6 +229,7 @@ mod tests {
             name: "test".into(),
             reader: Reader::Stream(Box::new(bytes)),
             length,
+            hash: Some(Sha256::new()),
         }
     }
 

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::packed::Packed;
+use crate::units::hex;
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -47,6 +49,22 @@ impl Store {
             Store::Packed(packed) => packed.delivered(),
             other => other,
         }
+    }
+
+    /// The SHA-256 of the bytes as they were delivered, in lower-case hexadecimal. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn sha256(&self, progress: &mut dyn FnMut(u64)) -> io::Result<String> {
+        let store = self.delivered();
+        let mut hash = Sha256::new();
+        let mut done = 0;
+        store.scan(0..store.len(), |chunk| {
+            hash.update(chunk);
+            done += chunk.len() as u64;
+            progress(done);
+        })?;
+        Ok(hex(&hash.finalize()))
     }
 
     /// Fills the buffer from this offset.

@@ -148,6 +148,10 @@ pub struct Write {
     pub erase_blocks: u64,
     /// How many of those are right already; unknown before the flash was read.
     pub unchanged: Option<u64>,
+    /// Where these begin, ascending. Known only to the process that has compared, and believed when it writes while it still
+    /// holds the lock; whoever is handed the plan compares for himself.
+    #[serde(skip)]
+    pub right: Vec<u64>,
     /// Where in the image its bytes begin.
     pub source: u64,
     /// The first erase block makes the box bootable: invalidated first, made valid last (law 9).
@@ -210,6 +214,7 @@ impl Write {
             length: image.end - image.start,
             erase_blocks: 0,
             unchanged: None,
+            right: Vec::new(),
             source: image.start,
             boot: false,
             bad: partition.bad.clone(),
@@ -273,7 +278,7 @@ pub struct ImageSummary {
     pub format: String,
     /// Bytes.
     pub size: u64,
-    /// Lower-case hexadecimal SHA-256.
+    /// Lower-case hexadecimal SHA-256; empty as long as nothing asks for it.
     pub sha256: String,
 }
 

@@ -20,7 +20,7 @@ impl Pace {
     /// How fast the flash was read when the writes were compared with the image. Of a block that differs at least a part
     /// was read.
     pub fn measured(writes: &[Write], elapsed: Duration) -> Pace {
-        const PART: u64 = 16 << 10;
+        const PART: u64 = 2 << 10;
         let total: u64 = writes.iter().map(Write::bytes).sum();
         let changing = Plan::changing(writes);
         let blocks: u64 = writes
@@ -52,9 +52,10 @@ fn micros(board: &Board, write: &Write, pace: Option<Pace>) -> u64 {
     let timing = Timing::of(&partition.geometry);
     let block = u64::from(write.erase_size);
     let blocks = write.erase_blocks - write.unchanged.unwrap_or_default().min(write.erase_blocks);
-    // The comparison of a block that differs ends early, so all of it and the read-back are one read; the last
-    // verification is another.
-    let read = 2 * write.bytes();
+    // The last verification reads everything. Of the rest, what changes is read back, and what is right is compared before,
+    // unless that is known.
+    let known = write.right.len() as u64 * block;
+    let read = (2 * write.bytes()).saturating_sub(known);
     let reading = match pace {
         Some(pace) => read.saturating_mul(pace.millis) / pace.bytes * 1000,
         None => read.saturating_mul(1_000_000) / u64::from(timing.read_bytes_per_second.max(1)),

@@ -259,12 +259,10 @@ impl PartialOrd for Verbosity {
 
 /// A plan for people.
 fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
-    let mut lines = vec![format!(
-        "image: {} · {} · sha256 {}",
-        plan.image.format,
-        Size(plan.image.size),
-        plan.image.sha256
-    )];
+    let mut lines = vec![format!("image: {} · {}", plan.image.format, Size(plan.image.size))];
+    if !plan.image.sha256.is_empty() {
+        lines[0].push_str(&format!(" · sha256 {}", plan.image.sha256));
+    }
     lines.push(format!("board: {} · route: {}", plan.board, plan.route.as_str()));
     for write in &plan.writes {
         let unchanged = match write.unchanged {
