@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 /// How a run ends for whoever called it. The numbers are a contract (DESIGN.md §5) and follow
 /// `sysexits.h` where it has a word for the case; 255 is left to ssh, which uses it for its own failures.
@@ -101,9 +102,13 @@ impl Harm {
     }
 }
 
-/// A failure on its way to the user.
+/// A failure on its way to the user. One word long, so that what can fail does not carry the room for it around.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Told>);
+
+/// What the user is told of a failure.
+#[derive(Debug)]
+pub struct Told {
     /// The exit code.
     pub exit: Exit,
     /// One stable word for programs: `size`, `not-root`, `image-changed`, …
@@ -122,13 +127,13 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// A failure that left the flash untouched.
     pub fn new(exit: Exit, code: &'static str, what: impl fmt::Display) -> Failure {
-        Failure {
+        Failure(Box::new(Told {
             exit,
             code,
             what: what.to_string(),
             harm: Harm::Untouched,
             hint: None,
-        }
+        }))
     }
 
     /// The command line is wrong.
@@ -141,6 +146,11 @@ impl Failure {
         Failure::new(Exit::System, "system", what)
     }
 
+    /// What there is to tell, for whoever takes it apart.
+    pub fn told(self) -> Told {
+        *self.0
+    }
+
     /// The state of the flash as a phrase for people.
     pub fn state(&self) -> &'static str {
         match (self.code, self.harm) {
@@ -149,6 +159,12 @@ impl Failure {
             }
             _ => self.harm.explain(),
         }
+    }
+
+    /// Gives it another word for programs.
+    pub fn code(mut self, code: &'static str) -> Failure {
+        self.code = code;
+        self
     }
 
     /// Adds what to do next.
@@ -161,6 +177,19 @@ impl Failure {
     pub fn harm(mut self, harm: Harm) -> Failure {
         self.harm = harm;
         self
+    }
+}
+
+impl Deref for Failure {
+    type Target = Told;
+    fn deref(&self) -> &Told {
+        &self.0
+    }
+}
+
+impl DerefMut for Failure {
+    fn deref_mut(&mut self) -> &mut Told {
+        &mut self.0
     }
 }
 

@@ -302,7 +302,10 @@ fn trust(question: &Question<'_>, image: &Image, store: &Store) -> Vec<Check> {
         let verdict = Key::read(path).and_then(|key| key.verify(question.name, store));
         checks.push(match verdict {
             Ok(signature) => Check::pass("signature", format!("{signature} is right")),
-            Err(failure) => Check::fail("signature", failure.what, failure.hint.unwrap_or_default()).exit(failure.exit),
+            Err(failure) => {
+                let told = failure.told();
+                Check::fail("signature", told.what, told.hint.unwrap_or_default()).exit(told.exit)
+            }
         });
     }
     checks

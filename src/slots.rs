@@ -49,8 +49,8 @@ pub struct Switch {
 pub fn look(board: &Board, config: Option<&Path>) -> Option<Result<Seen, String>> {
     let slots = &board.profile.slots;
     (cfg!(feature = "env") && !slots.is_empty()).then(|| {
-        let place = Place::find(board, config).map_err(|failure| failure.what)?;
-        let environment = Environment::read(board, place).map_err(|failure| failure.what)?;
+        let place = Place::find(board, config).map_err(|failure| failure.told().what)?;
+        let environment = Environment::read(board, place).map_err(|failure| failure.told().what)?;
         let boots = |index: usize| {
             let slot = slots.get(index)?;
             let (name, value) = slot.environment.first()?.split_once('=')?;
@@ -155,7 +155,12 @@ pub fn judge(
     }
     let change = match seen.environment.change(board, &target.environment) {
         Ok(change) => change,
-        Err(failure) => return (vec![Check::fail("environment", failure.what, "flasher env")], None),
+        Err(failure) => {
+            return (
+                vec![Check::fail("environment", failure.told().what, "flasher env")],
+                None,
+            );
+        }
     };
     let mut checks = change.checks(board);
     if hit(1 - seen.active) < target.partitions.len() && !request.force.iter().any(|force| force == "slot") {
@@ -199,11 +204,11 @@ impl Switch {
         } = self;
         let failure = stopped.failure;
         stopped.failure = match (written, failure.harm) {
-            (false, Harm::Partly) => Failure {
-                code: "inactive",
-                what: format!("{}; slot {active} was not touched and boots", failure.what),
-                ..failure
-            },
+            (false, Harm::Partly) => {
+                let mut failure = failure.code("inactive");
+                failure.what += &format!("; slot {active} was not touched and boots");
+                failure
+            }
             (false, _) => failure,
             (true, _) => Failure::new(
                 Exit::Flash,

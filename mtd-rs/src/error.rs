@@ -146,7 +146,11 @@ impl fmt::Display for ErrorKind {
 /// `Display` gives one line with everything, the text of the system included:
 /// `erase mtd1 "Kernel" at 0x20000: Input/output error (os error 5)`. What to do next is the caller's to say.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+/// Behind a pointer, so that a `Result` stays small.
+#[derive(Debug)]
+struct Parts {
     operation: Operation,
     device: Box<str>,
     offset: Option<u64>,
@@ -158,68 +162,69 @@ impl Error {
     /// An error with a reason of its own. `device` is the label of the device or the path of a file,
     /// `offset` is in bytes from the start of the device.
     pub fn new(operation: Operation, device: &str, offset: Option<u64>, kind: ErrorKind) -> Self {
-        Error {
+        Error(Box::new(Parts {
             operation,
             device: device.into(),
             offset,
             kind,
             source: None,
-        }
+        }))
     }
 
     /// An error that the system reported; its kind is [`ErrorKind::Io`].
     pub fn io(operation: Operation, device: &str, offset: Option<u64>, source: io::Error) -> Self {
-        Error {
+        Error(Box::new(Parts {
             operation,
             device: device.into(),
             offset,
             kind: ErrorKind::Io,
             source: Some(source),
-        }
+        }))
     }
 
     /// What was being done.
     pub fn operation(&self) -> Operation {
-        self.operation
+        self.0.operation
     }
 
     /// The label of the device, or the path of the file, that it was done to.
     pub fn device(&self) -> &str {
-        &self.device
+        &self.0.device
     }
 
     /// Where, in bytes from the start of the device; `None` where the operation has no place.
     pub fn offset(&self) -> Option<u64> {
-        self.offset
+        self.0.offset
     }
 
     /// Why it failed.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The `errno` of the system; `None` for the reasons that this crate found itself.
     pub fn raw_os_error(&self) -> Option<i32> {
-        self.source.as_ref().and_then(io::Error::raw_os_error)
+        self.0.source.as_ref().and_then(io::Error::raw_os_error)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.operation.as_str(), self.device)?;
-        if let Some(offset) = self.offset {
+        write!(f, "{} {}", self.0.operation.as_str(), self.0.device)?;
+        if let Some(offset) = self.0.offset {
             write!(f, " at {offset:#x}")?;
         }
-        match &self.source {
+        match &self.0.source {
             Some(source) => write!(f, ": {source}"),
-            None => write!(f, ": {}", self.kind),
+            None => write!(f, ": {}", self.0.kind),
         }
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
+        self.0
+            .source
             .as_ref()
             .map(|source| source as &(dyn std::error::Error + 'static))
     }

@@ -179,7 +179,7 @@ impl Work<'_> {
     /// Puts the user's files into the new firmware, which is good whatever comes of it.
     fn put_back(&self, task: &Task, reporter: &mut Reporter) -> Fate {
         let result = match task.write() {
-            None => task.put_back(self.directory).map_err(|failure| failure.what),
+            None => task.put_back(self.directory).map_err(|failure| failure.told().what),
             Some(write) => self.write_tar(task, write),
         };
         match result {

@@ -89,11 +89,11 @@ impl Change {
     /// How it ends when it could not be done: of two copies, the one that the boot loader takes is whole.
     pub fn stopped(&self, failure: Failure) -> Failure {
         match self.place.redundant() && failure.harm == Harm::Partly {
-            true => Failure {
-                exit: Exit::Flash,
-                code: "inactive",
-                ..failure
-            },
+            true => {
+                let mut failure = failure.code("inactive");
+                failure.exit = Exit::Flash;
+                failure
+            }
             false => failure,
         }
     }

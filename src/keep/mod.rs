@@ -258,7 +258,7 @@ impl Task {
         let done = put::put(&tar, attached.path())
             .and_then(|()| attached.unmount().map_err(io::Error::other))
             // Mounted anew, so that what is compared comes from the device and not from the page cache.
-            .and_then(|()| mount().map_err(|failure| io::Error::other(failure.what)))
+            .and_then(|()| mount().map_err(|failure| io::Error::other(failure.told().what)))
             .and_then(|attached| put::compare(&tar, attached.path()));
         done.map_err(|error| {
             let left = self.leave(&tar_in(directory), &mount);

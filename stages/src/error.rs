@@ -36,7 +36,11 @@ pub enum ErrorKind {
 /// Before it is returned, everything stage one did has been undone; what could not be undone is listed in
 /// [`Error::left_behind`].
 #[derive(Serialize, Deserialize, Clone, Debug)]
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+/// Behind a pointer, so that a `Result` stays small.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+struct Parts {
     kind: ErrorKind,
     what: String,
     left_behind: Vec<String>,
@@ -45,36 +49,36 @@ pub struct Error {
 impl Error {
     /// An error of the given kind; `what` is lower case, without a full stop, and names file or device.
     pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             kind,
             what: what.into(),
             left_behind: Vec::new(),
-        }
+        }))
     }
 
     /// Adds what could not be undone.
     pub(crate) fn leaving(mut self, left: Vec<String>) -> Self {
-        self.left_behind.extend(left);
+        self.0.left_behind.extend(left);
         self
     }
 
     /// The reason by which callers tell errors apart.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// What the undoing could not put back; empty when the running system is as it was.
     #[must_use]
     pub fn left_behind(&self) -> &[String] {
-        &self.left_behind
+        &self.0.left_behind
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        for left in &self.left_behind {
+        f.write_str(&self.0.what)?;
+        for left in &self.0.left_behind {
             write!(f, "; not undone: {left}")?;
         }
         Ok(())
