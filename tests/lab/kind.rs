@@ -147,7 +147,7 @@ impl Kind {
     pub fn command_line(self) -> String {
         let (console, chip) = match self {
             Kind::Armel | Kind::ArmelSmall => ("ttyAMA0", "34000000.flash"),
-            Kind::Mips | Kind::Mipsel => ("ttyS0", "1e000000.flash"),
+            Kind::Mips | Kind::Mipsel => ("ttyS2", "1e000000.flash"),
         };
         let table: Vec<String> = self
             .partitions()
@@ -169,6 +169,18 @@ impl Kind {
         match self {
             Kind::Armel | Kind::ArmelSmall => "/dev/ttyAMA1",
             Kind::Mips | Kind::Mipsel => "/dev/ttyS1",
+        }
+    }
+
+    /// What is connected to the serial ports, in their order: the console and `second`.
+    ///
+    /// A malta has two ports at an i8259 and one that interrupts the CPU itself. The former went deaf once in some forty boots
+    /// on a busy workstation: nothing typed got through any more, while ssh did.
+    pub fn serial_ports(self, second: &str) -> Vec<&str> {
+        if self.is_arm() {
+            vec!["stdio", second]
+        } else {
+            vec!["null", second, "stdio"]
         }
     }
 

@@ -189,15 +189,20 @@ impl Machine {
                 &format!("user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22", self.ssh_port),
             ])
             .args(["-device", "virtio-net-pci,netdev=n0,romfile="])
-            .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
+            .args(["-display", "none", "-monitor", "none"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors);
         if !self.warm_reboots {
             qemu.arg("-no-reboot");
         }
-        if self.second_port {
-            qemu.args(["-serial", &format!("file:{}", text(&self.second_port_file()))]);
+        let second = if self.second_port {
+            format!("file:{}", text(&self.second_port_file()))
+        } else {
+            "null".to_owned()
+        };
+        for port in self.kind.serial_ports(&second) {
+            qemu.args(["-serial", port]);
         }
         qemu.args(&self.options);
         for device in &self.devices {

@@ -5,7 +5,8 @@
 //! All of it is emulated in software; times say nothing about real boxes.
 //!
 //! `FLASHER_LAB_PATIENCE=3` waits three times as long for everything, `FLASHER_LAB_ECHO=1` shows the consoles as they go
-//! (with `--nocapture`). When a story fails, the box's console is saved and its place printed.
+//! (with `--nocapture`), `FLASHER_LAB_SEED=N` repeats the random moments of a run that printed N.
+//! When a story fails, the box's console is saved and its place printed.
 
 mod boot_loader;
 mod console;

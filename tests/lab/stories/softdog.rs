@@ -23,6 +23,9 @@ fn tell(kind: Kind) {
 
     // It really bites when nobody feeds it, although its owner ended as one should, with the word that stops others.
     machine.boot('A');
+    machine.must(
+        "grep -i software /sys/class/watchdog/watchdog0/identity && grep 1 /sys/class/watchdog/watchdog0/nowayout",
+    );
     let owner = start_owner(&mut machine);
     machine.must(&format!("kill {owner}"));
     machine.wait_exit(patience(6 * TIMEOUT));

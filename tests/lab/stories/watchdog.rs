@@ -16,6 +16,7 @@ fn tell(kind: Kind) {
 
     // It really bites when its owner is gone.
     machine.boot('A');
+    machine.must("grep -i i6300esb /sys/class/watchdog/watchdog0/identity");
     start_owner(&mut machine);
     machine.send_line("killall -KILL watchdog");
     machine.wait_exit(patience(6 * TIMEOUT));
