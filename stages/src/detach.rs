@@ -29,7 +29,7 @@ const FORCED: Duration = Duration::from_secs(3);
 /// For the whole unmount. Then the old firmware is rebooted.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// For one unmount: the file system of a server that has gone may keep us for good.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 const PROC: &str = "/proc";
 /// Where a file system of the old root goes that has to outlive what is mounted from it.
 const ASIDE: &str = "/aside";
@@ -121,8 +121,9 @@ impl PidOne {
             let holders = busy(&stuck, &mut reported, on_event);
             if start.elapsed() >= DEADLINE {
                 let mut text = format!("{} cannot be unmounted", names(&stuck).join(", "));
-                for path in &silent {
-                    text.push_str(&format!("; what is mounted on {} does not answer", path.display()));
+                if let Some(path) = silent.first() {
+                    let path = path.display();
+                    text.push_str(&format!("; a server or device on the way to {path} does not answer"));
                 }
                 return Err(DetachError {
                     stuck: names(&stuck),

@@ -23,7 +23,10 @@ pub(crate) fn withdraw(on_event: &mut dyn FnMut(StageEvent)) {
         return;
     }
     if !Path::new(THREADS).exists() {
-        let _ = mount_virtual("nfsd", Path::new("/proc/fs/nfsd"), "");
+        // A kernel that could have a server shows the directory, and has no such file system before it is loaded.
+        if mount_virtual("nfsd", Path::new("/proc/fs/nfsd"), "").is_err() {
+            return;
+        }
     }
     // SIGKILL stops its threads up to Linux 6.6 only.
     let stopped = bounded::within(LIMIT, Box::new(|| fs::write(THREADS, "0\n")));

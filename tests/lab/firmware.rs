@@ -14,7 +14,7 @@ pub struct Firmware {
     letter: char,
     restart: &'static str,
     programs: Vec<(&'static str, PathBuf)>,
-    files: Vec<(&'static str, Vec<u8>)>,
+    files: Vec<(String, Vec<u8>)>,
 }
 
 /// A packed firmware.
@@ -44,8 +44,8 @@ impl Firmware {
     }
 
     /// Puts an executable file with this content into the firmware.
-    pub fn file(mut self, path: &'static str, content: &[u8]) -> Self {
-        self.files.push((path, content.to_vec()));
+    pub fn file(mut self, path: &str, content: &[u8]) -> Self {
+        self.files.push((path.to_owned(), content.to_vec()));
         self
     }
 
@@ -118,8 +118,9 @@ impl Firmware {
         // Something big that no two firmwares share, and of which none has the same length: whatever is packed after it
         // moves, so that most erase blocks differ.
         write(&root.join("bin/.bulk"), &noise(self.letter, self.kind.bulk()));
-        let programs = self.programs.iter().map(|(path, from)| (path, read(from)));
-        for (path, content) in programs.chain(self.files.iter().map(|(path, content)| (path, content.clone()))) {
+        let programs = self.programs.iter().map(|(path, from)| (*path, read(from)));
+        let files = self.files.iter().map(|(path, content)| (&**path, content.clone()));
+        for (path, content) in programs.chain(files) {
             let to = root.join(path.trim_start_matches('/'));
             write(&to, &content);
             std::fs::set_permissions(&to, PermissionsExt::from_mode(0o755)).expect("a mode on a file of ours");
@@ -132,7 +133,7 @@ impl Firmware {
             b"#!/bin/sh\nmount -t devtmpfs devtmpfs /dev\nexec /sbin/init <dev/console >dev/console 2>&1\n";
         let dir = scratch();
         let (root, cpio) = (dir.path().join("root"), dir.path().join("cpio"));
-        self.file("/init", INIT).tree(&root);
+        self.file("init", INIT).tree(&root);
         run(command("sh").current_dir(&root).args([
             "-c",
             "find . | cpio --quiet -o -H newc -R 0:0 >\"$0\"",

@@ -15,6 +15,9 @@ fn tell(kind: Kind) {
     machine.send_line(APPLY);
     machine.expect(words::AS_PID_ONE, patience(120));
     machine.expect(words::UNKILLABLE, patience(120));
+    // Told apart from what is only slow to die.
+    machine.expect("(lab-stuck) in uninterruptible sleep", patience(10));
+    machine.expect("(lab-stuck, in uninterruptible sleep), ", patience(120));
     machine.wait_exit(patience(300));
     Expected::unchanged(kind, &before).compare(&machine.flash());
     machine.boot('A');

@@ -26,7 +26,7 @@ fn tell(kind: Kind) {
         let (status, said) = machine.run(&command);
         assert_eq!(status, 78, "{said}");
         assert!(
-            said.contains(reason) && said.contains("next: run it on the box itself"),
+            said.contains(reason) && said.contains("next:  run it on the box itself"),
             "{said}"
         );
     }

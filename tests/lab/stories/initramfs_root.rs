@@ -23,7 +23,7 @@ fn tell(kind: Kind) {
     assert_eq!(status, 78, "{said}");
     for words in [
         "the root file system is the initramfs",
-        "next: nothing of the flash need be mounted in such a system: unmount what is",
+        "next:  nothing of the flash need be mounted in such a system: unmount what is",
     ] {
         assert!(said.contains(words), "{said}");
     }

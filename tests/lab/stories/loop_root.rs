@@ -14,7 +14,7 @@ umount /proc
 mount --move /dev /mnt/dev
 mount --move /config /mnt/config
 cd /mnt
-pivot_root . mnt
+pivot_root . root
 exec chroot . /sbin/init <dev/console >dev/console 2>&1
 ";
 
@@ -25,7 +25,7 @@ fn tell(kind: Kind) {
     let settings = tools::scratch();
     tools::write(&settings.path().join("settings"), b"of firmware B\n");
     image.extend(Parts::plain(kind, 'B').config(settings.path()));
-    let starter = Firmware::new(kind, 'A').file("/preinit", PREINIT).pack();
+    let starter = Firmware::new(kind, 'A').file("preinit", PREINIT).pack();
     let product = tools::read(&tools::flasher(kind));
     let mut machine = Machine::new("loop-root", &starter).data_disk(&[
         ("flasher", &product),
@@ -47,7 +47,7 @@ fn tell(kind: Kind) {
     assert_eq!(status, 78, "{said}");
     for holder in [
         "/dev/loop0 mounted on / (squashfs)",
-        "mounted on /mnt (squashfs)",
+        "mounted on /root (squashfs)",
         "mounted on /config (jffs2)",
         "loop device /dev/loop0 on /config/root.img",
     ] {

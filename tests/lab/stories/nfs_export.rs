@@ -15,8 +15,11 @@ mount -t nfsd nfsd /proc/fs/nfsd
 echo 'nfsd 10.0.2.2 2147483647 lab' >/proc/net/rpc/auth.unix.ip/channel
 echo 'lab /config 2147483647 8192 65534 65534 5' >/proc/net/rpc/nfsd.export/channel
 nc -ll -p 111 -e sh /mnt/data/portmapper &
-sleep 1
-echo 2 >/proc/fs/nfsd/threads
+for i in 1 2 3 4 5 6 7 8; do
+	sleep 1
+	echo 2 >/proc/fs/nfsd/threads && exit
+done
+exit 1
 ";
 
 /// Answers each call of a connection (RFC 5531) with success and TRUE.

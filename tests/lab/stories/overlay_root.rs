@@ -10,7 +10,7 @@ on!(tell: armel = Armel, mips = Mips);
 /// What `mount_root` of OpenWrt does before it starts init.
 const PREINIT: &[u8] = b"#!/bin/sh
 mount -t proc proc /proc
-insmod /overlay.ko
+sh /modules/load /modules
 mount -t jffs2 mtd:config /config
 mkdir -p /config/upper /config/work
 mount -t overlay -o lowerdir=/,upperdir=/config/upper,workdir=/config/work overlayfs:/overlay /mnt
@@ -24,13 +24,12 @@ exec chroot . /sbin/init <dev/console >dev/console 2>&1
 ";
 
 fn firmware(kind: Kind, letter: char) -> Parts {
-    let overlay = modules::with_needs(kind, &["overlay"]);
-    let [(_, module)] = &overlay[..] else {
-        panic!("overlay.ko needs no other module")
-    };
-    Firmware::new(kind, letter)
-        .file("/preinit", PREINIT)
-        .file("/overlay.ko", module)
+    modules::files(kind, &["overlay"])
+        .iter()
+        .fold(Firmware::new(kind, letter), |firmware, (path, content)| {
+            firmware.file(path, content)
+        })
+        .file("preinit", PREINIT)
         .pack()
 }
 
