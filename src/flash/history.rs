@@ -136,12 +136,14 @@ fn failed(flash: &mut dyn Flash) -> Option<u32> {
 }
 
 /// Whether the bytes that were read can be relied on. Where there is ECC it has vouched for them; elsewhere they are read
-/// again, because a bit that flipped on its way would be put back as content.
+/// again, and again, because a bit that flipped on its way would be put back as content.
 fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
     let mut again = [0; 4096];
-    failed(flash).is_some()
-        || content.chunks(again.len()).enumerate().all(|(index, chunk)| {
+    let mut same = |flash: &mut dyn Flash| {
+        content.chunks(4096).enumerate().all(|(index, chunk)| {
             let again = &mut again[..chunk.len()];
             flash.read(at + (index * 4096) as u64, again).is_ok() && again == chunk
         })
+    };
+    failed(flash).is_some() || same(flash) && same(flash)
 }
