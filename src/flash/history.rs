@@ -65,12 +65,13 @@ impl History {
         self.spare = content.unwrap_or_default();
     }
 
-    /// Keeps what was read of a block, before it is changed for the first time. Old content that could not be read is no
-    /// reason against replacing it; but then nothing is put back.
+    /// Keeps what was read of a block, before it is changed for the first time. Old content that cannot be read, at the
+    /// second try, is no reason against replacing it; but then nothing is put back.
     pub fn keep(&mut self, target: usize, flash: &mut dyn Flash, block: &Range<u64>, content: Option<Vec<u8>>) {
         if !self.keeps(target, block) {
             return;
         }
+        let content = content.or_else(|| self.read(target, flash, block));
         match content.filter(|content| is_there(flash, block.start, content)) {
             Some(content) => {
                 self.room = self.room.map(|room| room - content.len() as u64);
