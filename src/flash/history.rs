@@ -65,12 +65,13 @@ impl History {
         self.spare = content.unwrap_or_default();
     }
 
-    /// Keeps what was read of a block, before it is changed for the first time. Old content that could not be read is no
-    /// reason against replacing it; but then nothing is put back.
+    /// Keeps what was read of a block, before it is changed for the first time. Old content that cannot be read, at the
+    /// second try, is no reason against replacing it; but then nothing is put back.
     pub fn keep(&mut self, target: usize, flash: &mut dyn Flash, block: &Range<u64>, content: Option<Vec<u8>>) {
         if !self.keeps(target, block) {
             return;
         }
+        let content = content.or_else(|| self.read(target, flash, block));
         match content.filter(|content| is_there(flash, block.start, content)) {
             Some(content) => {
                 self.room = self.room.map(|room| room - content.len() as u64);
@@ -136,12 +137,14 @@ fn failed(flash: &mut dyn Flash) -> Option<u32> {
 }
 
 /// Whether the bytes that were read can be relied on. Where there is ECC it has vouched for them; elsewhere they are read
-/// again, because a bit that flipped on its way would be put back as content.
+/// again, and again, because a bit that flipped on its way would be put back as content.
 fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
     let mut again = [0; 4096];
-    failed(flash).is_some()
-        || content.chunks(again.len()).enumerate().all(|(index, chunk)| {
+    let mut same = |flash: &mut dyn Flash| {
+        content.chunks(4096).enumerate().all(|(index, chunk)| {
             let again = &mut again[..chunk.len()];
             flash.read(at + (index * 4096) as u64, again).is_ok() && again == chunk
         })
+    };
+    failed(flash).is_some() || same(flash) && same(flash)
 }

@@ -11,12 +11,17 @@ const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fo
 /// 2 ms to erase a block, 25 ns a byte on the bus.
 const DELAYS: &str = "do_delays=1 access_delay=25 programm_delay=200 erase_delay=2 input_cycle=25 output_cycle=25";
 
-/// Which of the two NAND chips.
+/// Which of the two NAND chips: they are two, because to log takes time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Nand {
+    /// Takes the time that a chip takes.
     Delayed,
-    Quick,
+    /// Takes none, and logs what it is told.
+    Logging,
 }
+
+/// What a NAND chip's page holds.
+pub const PAGE: u64 = 2048;
 
 /// An MTD of the box.
 #[derive(Clone, Copy)]
@@ -31,17 +36,32 @@ pub struct Took {
     /// By the clock of the box.
     pub seconds: f64,
     /// Erase blocks that flasher says it erased; 0 from everybody else.
-    pub erased: u64,
+    pub says_erased: u64,
+    /// What the chip was told.
+    pub told: Told,
+}
+
+/// What a chip was told, counted by whoever simulates it: nandsim, or QEMU. Zeros where nobody counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Erase blocks to erase.
+    pub erase: u64,
+    /// Bytes to program.
+    pub program: u64,
+    /// Bytes to read; QEMU does not count them.
+    pub read: u64,
 }
 
 /// An ARM926 with 256 MiB and everything at hand in its `/tmp`.
-pub struct BenchBox(Machine);
+///
+/// Its NOR chip was told so much when it was last looked at.
+pub struct BenchBox(Machine, Told);
 
 impl BenchBox {
     /// `clock` is the shift of [`Machine::steady_clock`].
     pub fn new(name: &str, clock: Option<&'static str>) -> Self {
         let mut files: Vec<(String, Vec<u8>)> = Families::new().files().to_vec();
-        let utils = mtd_utils();
+        let utils = built("--mtd-utils");
         let modules = made(Kind::Armel).join("modules");
         let here = tools::repository().join("tests/bench");
         let mut add = |name: &str, from: std::path::PathBuf| files.push((name.into(), tools::read(&from)));
@@ -54,6 +74,7 @@ impl BenchBox {
         for name in ["reed_solomon.ko", "nand.ko", "nandsim.ko", "mtdram.ko"] {
             add(name, modules.join(name));
         }
+        add("nandsim-log.ko", built("--nandsim").join("nandsim.ko"));
         add("guest", here.join("guest"));
         add("flasher", tools::flasher(Kind::Armel));
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
@@ -64,21 +85,21 @@ impl BenchBox {
         machine = match clock {
             Some(shift) => machine.steady_clock(shift),
             // A megabyte a second; an erase counts like writing the block.
-            None => machine.flash_speed(1_000_000),
+            None => machine.flash_speed(1_000_000).trace_flash(),
         };
         machine.boot('A');
         machine.must("cp /mnt/data/[!l]* /mnt/data/l[!o]* /tmp/ && chmod +x /tmp/*");
-        BenchBox(machine)
+        BenchBox(machine, Told::default())
     }
 
     pub fn load_nand(&mut self, which: Nand) -> Chip {
-        let words = match which {
-            Nand::Delayed => DELAYS,
-            Nand::Quick => "",
+        let (module, words) = match which {
+            Nand::Delayed => ("nandsim", DELAYS),
+            Nand::Logging => ("nandsim-log", "log=1"),
         };
         self.0
             .must("[ -d /sys/module/nand ] || { /tmp/guest load reed_solomon && /tmp/guest load nand; }");
-        self.0.must(&format!("/tmp/guest load nandsim {CHIP} {words}"));
+        self.0.must(&format!("/tmp/guest load {module} {CHIP} {words}"));
         self.chip("NAND simulator partition 1", true)
     }
 
@@ -113,12 +134,24 @@ impl BenchBox {
             .find_map(|line| line.strip_prefix("took "))
             .map(|line| line.split_whitespace().filter_map(|word| word.parse().ok()).collect())
             .unwrap_or_default();
-        let [begin, end, erased] = numbers[..] else {
+        let [begin, end, says_erased, erase, program, read] = numbers[..] else {
             panic!("{tool} took {said:?}");
         };
+        let nand = Told {
+            erase: erase as u64,
+            program: program as u64 * PAGE,
+            read: read as u64 * PAGE,
+        };
+        let nor = told_by_qemu(&self.0.said_by_qemu());
+        let before = std::mem::replace(&mut self.1, nor);
         Took {
             seconds: end - begin,
-            erased: erased as u64,
+            says_erased: says_erased as u64,
+            told: Told {
+                erase: nand.erase + nor.erase - before.erase,
+                program: nand.program + nor.program - before.program,
+                read: nand.read,
+            },
         }
     }
 
@@ -128,8 +161,23 @@ impl BenchBox {
     }
 }
 
-/// Where `tests/lab/build` put mtd-utils.
-fn mtd_utils() -> std::path::PathBuf {
-    let output = tools::run(Command::new(tools::repository().join("tests/lab/build")).arg("--mtd-utils"));
+/// What the NOR chip was told, in words of QEMU's trace (`hw/block/trace-events`).
+fn told_by_qemu(trace: &str) -> Told {
+    let mut told = Told::default();
+    for line in trace.lines() {
+        if line.starts_with("pflash_write_block_erase ") {
+            told.erase += 1;
+        } else if let Some((_, words)) = line.split_once("block write start: bytes:0x") {
+            // What the chip is told is the number of words less one (CFI command set 1, write to buffer), and two chips of
+            // 16 bits lie side by side.
+            told.program += u64::from_str_radix(words, 16).map_or(0, |words| (words + 1) * 4);
+        }
+    }
+    told
+}
+
+/// Where `tests/lab/build` puts what this word asks for.
+fn built(what: &str) -> std::path::PathBuf {
+    let output = tools::run(Command::new(tools::repository().join("tests/lab/build")).arg(what));
     String::from_utf8_lossy(&output.stdout).trim().into()
 }

@@ -89,6 +89,19 @@ impl Machine {
         self
     }
 
+    /// Has QEMU say what its flash chip is told: erases, and writes of the chip's buffer. See [`Machine::said_by_qemu`].
+    pub fn trace_flash(mut self) -> Self {
+        for event in ["pflash_write_block_erase", "pflash_write_block_start"] {
+            self.options.extend(["-trace", event]);
+        }
+        self
+    }
+
+    /// What QEMU itself has said since the box was switched on.
+    pub fn said_by_qemu(&self) -> String {
+        String::from_utf8_lossy(&read(&self.dir.path().join("qemu.err"))).into_owned()
+    }
+
     /// Makes the flash as slow as this, in bytes a second; an erase counts like writing the block.
     pub fn flash_speed(mut self, speed: u32) -> Self {
         self.flash_speed = speed;

@@ -20,6 +20,7 @@ pub fn write_of(length: u64, size: u64, boot: bool) -> Write {
         length,
         erase_blocks: length.div_ceil(BLOCK),
         unchanged: None,
+        right: Vec::new(),
         source: 0,
         boot,
         bad: Vec::new(),
@@ -215,6 +216,49 @@ fn a_full_rewrite_reads_no_more_than_it_must() {
     .unwrap();
     let counters = chip.counters();
     assert_eq!((counters.erases, counters.bytes_programmed), (16, MIB));
-    // A chunk of each block shows that it differs; then the read-back, and the last verification.
-    assert_eq!(counters.bytes_read, 16 * 16 * KIB + 2 * MIB);
+    // The first of each block shows that it differs; then the read-back, and the last verification.
+    assert_eq!(counters.bytes_read, 16 * 2 * KIB + 2 * MIB);
+}
+
+/// In place, under the lock that is still held, a comparison is made once. Who wrote meanwhile all the same is found at the end.
+#[test]
+fn what_was_compared_is_not_compared_again_before_the_end() {
+    let chip = nor(MIB);
+    let mut new = bytes(MIB as usize, 12);
+    chip.load(0, &new);
+    new[..BLOCK as usize].fill(7);
+    let store = Store::Memory(new);
+    let mut write = write_of(MIB, MIB, false);
+    let open = |_: &Write| -> flasher::error::Result<Box<dyn Flash>> { Ok(Box::new(chip.whole("mtd0"))) };
+    flash::survey(std::slice::from_mut(&mut write), &store, open, |_| ()).unwrap();
+    assert_eq!((write.unchanged, write.right.len()), (Some(15), 15));
+    let before = chip.counters().bytes_read;
+    let verified = run(&chip, &write, &store, &mut |_| ()).unwrap();
+    assert_eq!((verified.tally.erased, verified.tally.unchanged), (1, 15));
+    // The beginning of the block that differs, its read-back, and everything at the end.
+    assert_eq!(chip.counters().bytes_read - before, 2 * KIB + BLOCK + MIB);
+    chip.load(5 * BLOCK, &[0x55; 16]);
+    let stopped = run(&chip, &write, &store, &mut |_| ()).unwrap_err();
+    assert!(
+        stopped.failure.what.contains("block at 0x50000"),
+        "{}",
+        stopped.failure.what
+    );
+}
+
+/// The old content of a block is read once, for being compared and for being kept; where no ECC vouches for it, twice more.
+#[test]
+fn old_content_is_compared_as_it_was_kept() {
+    let policy = Policy {
+        keep_old: MIB,
+        mark_bad: false,
+    };
+    let nand = SimChip::nand(MIB, BLOCK as u32, 2048, 64).build().unwrap();
+    for (chip, reads) in [(nand, 3), (nor(MIB), 5)] {
+        chip.load(0, &bytes(MIB as usize, 12));
+        let store = Store::Memory(bytes(MIB as usize, 13));
+        let write = write_of(MIB, MIB, false);
+        let _ = run_with(policy, &chip, &write, &store, &mut |_| ()).unwrap();
+        assert_eq!(chip.counters().bytes_read, reads * MIB);
+    }
 }

@@ -85,6 +85,9 @@ fn every_container_is_written_verified_and_then_nothing_to_do() {
         assert!(sim.flash()[2 * MIB..2 * MIB + plain.len()] == plain, "{packer}");
         sim.run("verify", &[&packed]).exits(0);
         assert_eq!(sim.apply(&[&packed]).exits(0).json()["code"], "nothing-to-do");
+        // Its checksum is made where somebody asks for it.
+        let plan = sim.run("plan", &["--format", "json", &packed]).exits(0).json();
+        assert_eq!(plan["image"]["sha256"], report["sha256"]);
     }
 }
 
