@@ -8,7 +8,7 @@ use crate::board::Board;
 use crate::env::{Change, Environment, Place};
 use crate::error::{Exit, Failure, Harm};
 use crate::flash::Stopped;
-use crate::plan::{Check, Request, Write};
+use crate::plan::{Check, Plan, Request, Status, Write};
 use serde::Serialize;
 use std::path::Path;
 
@@ -194,30 +194,68 @@ pub fn judge(
     (checks, Some(switch))
 }
 
+/// The writes that the image would be in the slot that runs, where it may be there already: the update before this one
+/// was the same. Nothing where another check than that of the slot stands against the plan.
+pub fn same(board: &Board, active: usize, plan: &Plan, layout: impl FnOnce() -> Vec<Write>) -> Vec<Write> {
+    let others = |check: &Check| check.status == Status::Fail && check.name != "slot";
+    if plan.valid && plan.slot.is_none() || plan.checks.iter().any(others) {
+        return Vec::new();
+    }
+    let writes = layout();
+    let names = &board.profile.slots[active].partitions;
+    match writes.iter().all(|write| names.contains(&write.partition)) {
+        true => writes,
+        false => Vec::new(),
+    }
+}
+
+/// Takes everything out of a plan whose image runs already.
+pub fn drop_writes(plan: &mut Plan) {
+    plan.checks.retain(|check| check.name != "slot");
+    plan.checks
+        .push(Check::pass("slot", "the slot that runs has this image already"));
+    plan.writes.clear();
+    plan.slot = None;
+    plan.valid = true;
+}
+
 impl Switch {
-    /// How a run ends that stopped before, or while, the environment was switched: what boots is whole.
-    pub fn stopped(&self, mut stopped: Stopped, written: bool) -> Stopped {
-        let Switch {
-            active,
-            written: target,
-            ..
-        } = self;
+    /// How a run ends that stopped before the environment was switched: what boots is whole.
+    pub fn stopped(&self, mut stopped: Stopped) -> Stopped {
         let failure = stopped.failure;
-        stopped.failure = match (written, failure.harm) {
-            (false, Harm::Partly) => {
+        stopped.failure = match failure.harm {
+            Harm::Partly => {
                 let mut failure = failure.code("inactive");
-                failure.what += &format!("; slot {active} was not touched and boots");
+                failure.what += &format!("; slot {} was not touched and boots", self.active);
                 failure
             }
-            (false, _) => failure,
-            (true, _) => Failure::new(
+            _ => failure,
+        };
+        stopped
+    }
+
+    /// How a run ends that stopped while the environment was switched. With two copies the old one is whole; of an only
+    /// one nothing may be left.
+    pub fn not_switched(&self, mut stopped: Stopped, lost: bool) -> Stopped {
+        let (target, what) = (&self.written, &stopped.failure.what);
+        let failure = match lost {
+            false => Failure::new(
                 Exit::Flash,
                 "inactive",
-                format_args!("slot {target} is written, but does not boot yet: {}", failure.what),
+                format_args!("slot {target} is written, but does not boot yet: {what}"),
             )
-            .harm(Harm::Partly)
             .hint("run the same command again; flasher env shows what boots"),
+            true => Failure::new(
+                Exit::Flash,
+                "environment",
+                format_args!(
+                    "slot {target} is written, but no whole environment is found, without which the boot loader takes its own \
+                     defaults: {what}"
+                ),
+            )
+            .hint("put a backup of it back with flasher restore, or let the boot loader saveenv; then try again"),
         };
+        stopped.failure = failure.harm(Harm::Partly);
         stopped
     }
 }

@@ -199,7 +199,10 @@ impl Flash for MtdDevice {
         let write_size = self.info.geometry.write_size.max(1);
         if self.info.geometry.kind.is_nand() {
             let unit = u64::from(write_size);
-            if !offset.is_multiple_of(unit) || !(data.len() as u64).is_multiple_of(unit) {
+            // A page has up to four sub-pages (`nand_scan_tail` in drivers/mtd/nand/raw/nand_base.c); the kernel answers
+            // `EINVAL` where it has fewer.
+            let part = data.len() < write_size as usize && (data.len() as u64).is_multiple_of((unit / 4).max(1));
+            if !offset.is_multiple_of(unit) || !(part || (data.len() as u64).is_multiple_of(unit)) {
                 return Err(self.fail(Operation::Program, offset, ErrorKind::Unaligned));
             }
         }

@@ -1,9 +1,10 @@
 //! What every flash can do, real or simulated.
 #![forbid(unsafe_code)]
 
+use std::io;
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Error, Operation, Result};
 use crate::geometry::Geometry;
 
 /// Counters of the ECC of a device since it was attached (`struct mtd_ecc_stats`).
@@ -50,11 +51,31 @@ pub trait Flash {
     fn erase(&mut self, block: u64) -> Result<()>;
 
     /// Programs `data` from `offset` on. Bits can only be cleared; on NAND the data is whole pages, in
-    /// ascending order within a block, each page once between erases.
+    /// ascending order within a block, each page once between erases, or the first sub-pages of one page where chip
+    /// and driver have these.
     ///
     /// # Errors
-    /// After a failure of the chip any part of `data` may have been programmed.
+    /// [`Unaligned`](crate::ErrorKind::Unaligned) or `EINVAL` for a part of a page that cannot be programmed alone;
+    /// nothing has been done then. After a failure of the chip any part of `data` may have been programmed.
     fn program(&mut self, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// Bytes of content, where the device knows them because it takes content only as a whole; see
+    /// [`replace`](Self::replace). `None` elsewhere.
+    fn holds(&self) -> Option<u64> {
+        None
+    }
+
+    /// Empties a device that takes content only as a whole, and begins to fill it: [`program`](Self::program) is to
+    /// follow for exactly `bytes` bytes, ascending from 0. Until the last of them is there, over a power cut too, the
+    /// device has no content and cannot be read.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where blocks are written one by one.
+    fn replace(&mut self, bytes: u64) -> Result<()> {
+        let _ = bytes;
+        let error = io::Error::from_raw_os_error(libc::EOPNOTSUPP);
+        Err(Error::io(Operation::Program, self.label(), None, error))
+    }
 
     /// Whether the erase block that begins at `block` is marked bad. `false` where there are no bad blocks.
     ///

@@ -22,6 +22,11 @@ pub struct SimBox {
 }
 
 impl SimBox {
+    /// Its chip, for whoever wants faults on it.
+    pub fn chip(&self) -> &SimChip {
+        &self.chip
+    }
+
     /// Opens a partition of the chip.
     pub(super) fn open(&self, partition: &Partition) -> Result<Box<dyn Flash>> {
         let start = partition.chip_offset.unwrap_or_default();

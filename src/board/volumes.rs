@@ -37,22 +37,20 @@ impl Volume {
         self.info.name == name || self.device() == name
     }
 
-    /// Why it cannot be written, with what to do about it.
-    pub fn obstacle(&self) -> Option<(&'static str, String)> {
-        let device = self.device();
-        if self.info.kind == VolumeKind::Static {
-            return Some((
-                "is a static volume: UBI replaces it only as a whole, and a power cut meanwhile leaves it empty",
-                format!("ubiupdatevol /dev/{device} IMAGE does that; or make it anew as a dynamic volume"),
-            ));
+    /// What to know before it is written, if UBI does not write it block by block.
+    pub fn remark(&self) -> Option<&'static str> {
+        if self.info.upd_marker {
+            return Some(
+                "has no content, because an update of it was broken off, as its update marker says: all of it is written",
+            );
         }
-        if self.info.upd_marker || self.info.corrupted {
-            return Some((
-                "has no content: an update of it was broken off, as its update marker says",
-                format!("ubiupdatevol -t /dev/{device} empties it and takes the marker away; then try again"),
-            ));
+        if self.info.corrupted {
+            return Some("has lost its content, as UBI found by its CRC: all of it is written");
         }
-        None
+        (self.info.kind == VolumeKind::Static).then_some(
+            "is a static volume, which UBI replaces only as a whole: a power cut or a fault meanwhile leaves it without \
+             content until the same is done again, and the old content cannot be put back",
+        )
     }
 }
 
@@ -141,15 +139,16 @@ mod tests {
     }
 
     #[test]
-    fn what_ubi_itself_could_not_finish_is_an_obstacle_with_a_remedy() {
-        assert_eq!(volume().obstacle(), None);
-        let obstacle = |change: fn(&mut VolumeInfo)| {
+    fn what_is_replaced_as_a_whole_is_said_to_be() {
+        assert_eq!(volume().remark(), None);
+        let remark = |change: fn(&mut VolumeInfo)| {
             let mut volume = volume();
             change(&mut volume.info);
-            let (what, remedy) = volume.obstacle().expect("an obstacle");
-            format!("{what}; {remedy}")
+            assert!(volume.info.only_as_a_whole());
+            volume.remark().expect("a remark")
         };
-        assert!(obstacle(|info| info.kind = VolumeKind::Static).contains("ubiupdatevol /dev/ubi1_2 IMAGE"));
-        assert!(obstacle(|info| info.upd_marker = true).contains("ubiupdatevol -t /dev/ubi1_2"));
+        assert!(remark(|info| info.kind = VolumeKind::Static).contains("only as a whole: a power cut"));
+        assert!(remark(|info| info.upd_marker = true).contains("was broken off"));
+        assert!(remark(|info| info.corrupted = true).contains("lost its content"));
     }
 }

@@ -16,7 +16,7 @@ use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::keep::{self, Fate, Task};
 use crate::lock::Lock;
-use crate::plan::{self, Check, Plan, Request, Route, Write};
+use crate::plan::{self, Plan, Request, Route, Write};
 use crate::preflight::{self, OVERHEAD, Question};
 use crate::record;
 use crate::report::{Outcome, Reporter};
@@ -649,18 +649,18 @@ impl Looked {
             available,
         };
         let mut plan = preflight::assemble(board, &self.image, &self.store, &question, survey)?;
-        if plan.valid && plan.slot.is_some() && options.parts.is_empty() {
+        if let Some(active) = running {
             let here = Request {
                 slot: running,
+                parts: options.parts.clone(),
                 ..Request::default()
             };
-            let mut same = plan::layout(board, &self.image, &here).unwrap_or_default();
+            let mut same = slots::same(board, active, &plan, || {
+                plan::layout(board, &self.image, &here).unwrap_or_default()
+            });
             survey(&mut same)?;
             if !same.is_empty() && same.iter().all(|write| write.unchanged == Some(write.erase_blocks)) {
-                plan.checks
-                    .push(Check::pass("slot", "the slot that runs has this image already"));
-                plan.writes.clear();
-                plan.slot = None;
+                slots::drop_writes(&mut plan);
             }
         }
         Ok(plan)

@@ -162,7 +162,7 @@ impl Work<'_> {
         let result = written
             .and_then(|written| written.verify(self.store, &mut observer))
             .map_err(|stopped| match self.slot {
-                Some(slot) => slot.stopped(stopped, false),
+                Some(slot) => slot.stopped(stopped),
                 None => stopped,
             })
             .and_then(|verified| self.switch(verified, &mut observer));
@@ -228,31 +228,30 @@ impl Work<'_> {
         };
         let mut open = |write: &Write| open(self.board, std::slice::from_ref(write), self.proof);
         let mut steps = change.writes.iter().zip(&change.bytes);
-        let result = flash::in_turn(&mut steps, &mut open, policy, observer).and_then(|tally| {
-            let wrong = match Environment::read(self.board, change.place.clone()) {
-                Ok(environment) if environment.variables == change.variables => return Ok(tally),
-                Ok(_) => Failure::new(Exit::Flash, "environment", "the environment is not what was written"),
-                Err(failure) => failure,
-            };
-            let failure = wrong.harm(Harm::Partly);
-            Err(Stopped { failure, tally })
-        });
-        match result {
-            Ok(tally) => {
-                verified.tally.erased += tally.erased;
-                verified.tally.unchanged += tally.unchanged;
-                verified.tally.retried += tally.retried;
-                Ok(verified)
+        let (failure, tally) = match flash::in_turn(&mut steps, &mut open, policy, observer) {
+            Ok(tally) => (None, tally),
+            Err(Stopped { failure, tally }) => (Some(failure), tally),
+        };
+        // What counts is what the boot loader will find there.
+        let found = Environment::read(self.board, change.place.clone());
+        if matches!(&found, Ok(environment) if environment.variables == change.variables) {
+            if let Some(failure) = failure {
+                log::warn!("{failure}; the boot loader takes the new environment all the same");
             }
-            Err(Stopped { failure, tally }) => {
-                let failure = change.stopped(failure);
-                let stopped = Stopped { failure, tally };
-                Err(match self.slot {
-                    Some(slot) => slot.stopped(stopped, true),
-                    None => stopped,
-                })
-            }
+            verified.tally.erased += tally.erased;
+            verified.tally.unchanged += tally.unchanged;
+            verified.tally.retried += tally.retried;
+            return Ok(verified);
         }
+        let failure = failure.unwrap_or_else(|| {
+            Failure::new(Exit::Flash, "environment", "the environment is not what was written").harm(Harm::Partly)
+        });
+        let failure = change.stopped(failure);
+        let stopped = Stopped { failure, tally };
+        Err(match self.slot {
+            Some(slot) => slot.not_switched(stopped, found.is_err()),
+            None => stopped,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
-mod at_work;
+pub mod at_work;
 pub mod backup;
 pub mod devices;
 pub mod env;

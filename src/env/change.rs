@@ -117,7 +117,7 @@ impl Change {
             false => Check::fail(
                 "one-copy",
                 "there is one copy of the environment only: a power cut while it is written would lose it",
-                "use the boot loader's own setenv and saveenv, or --force=one-copy",
+                "use the boot loader's own setenv and saveenv; or flasher backup DIR first, and --force=one-copy",
             )
             .forceable(),
         });

@@ -47,7 +47,8 @@ impl Environment {
         let mut serial = false;
         for spot in &place.spots {
             let partition = spot.partition(board)?;
-            serial = partition.geometry.kind.is_nand();
+            // A volume of UBI has serial numbers too (`env_ubi_save` in U-Boot's `env/ubi.c`).
+            serial = partition.geometry.kind.is_nand() || partition.volume.is_some();
             let mut flash = board.open(partition)?;
             let wanted = (spot.lead() + spot.size) as usize;
             let mut bytes = Vec::new();

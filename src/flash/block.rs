@@ -6,8 +6,9 @@ use super::Target;
 use super::run::Run;
 use super::ubi::{self, Stamp};
 use crate::image::store::Store;
+use crate::image::ubi::HEADER;
 use crate::plan::BlockStep;
-use mtd_rs::{EccStats, Flash, FlashKind, Geometry};
+use mtd_rs::{EccStats, ErrorKind, Flash, FlashKind, Geometry};
 use std::ops::Range;
 
 /// Tries beyond the first. Worn blocks often take the second erase; what fails four times stays broken.
@@ -29,6 +30,8 @@ pub(super) struct Scratch {
     mean: Option<u64>,
     /// Whether blank pages at the block's end are not programmed.
     leave_blank: bool,
+    /// Whether the flash was found to take whole pages only.
+    whole_pages: bool,
 }
 
 /// What a block needs.
@@ -70,12 +73,14 @@ impl Scratch {
             stamp: None,
             mean: None,
             leave_blank: false,
+            whole_pages: false,
         }
     }
 
     /// Another partition is at hand.
     pub fn begin_target(&mut self) {
         self.mean = None;
+        self.whole_pages = false;
     }
 
     /// Reads what the image has for the block. The image is read once and in ascending order: a packed one begins anew at
@@ -87,6 +92,9 @@ impl Scratch {
             image
                 .read_exact_at(step.image.start, &mut self.wanted[..length])
                 .map_err(|error| format!("the image in RAM cannot be read: {error}"))?;
+        }
+        if step.blank_rest {
+            self.wanted[length..].fill(0xff);
         }
         self.leave_blank = step.leave_blank;
         self.stamp = step
@@ -200,30 +208,53 @@ impl Scratch {
         self.keep_tail(flash, step)
     }
 
-    /// Puts behind the image's end what the block holds there now (law 4).
+    /// Puts behind the image's end what the block holds there now (law 4). Pages that ECC cannot correct hold nothing any
+    /// more, most often because the power failed while the block was written; they become blank.
     pub fn keep_tail(&mut self, flash: &mut dyn Flash, step: &BlockStep) -> Result<(), String> {
         let size = (step.block.end - step.block.start) as usize;
         let length = step.bytes() as usize;
-        if length < size {
-            // Reads begin on pages, whose edges the image's end need not know.
-            let page = flash.geometry().write_size.max(1) as usize;
-            let from = length - length % page;
-            let kept = self.wanted[from..length].to_vec();
-            let before = flash.ecc_stats().map_err(|e| e.to_string())?;
-            flash
-                .read(step.block.start + from as u64, &mut self.wanted[from..size])
-                .map_err(|e| e.to_string())?;
-            let after = flash.ecc_stats().map_err(|e| e.to_string())?;
-            if uncorrectable(before, after) {
-                return Err(format!(
-                    "{}: what stands behind the image's end in the block at 0x{:x} cannot be read and would be lost",
-                    flash.label(),
-                    step.block.start
-                ));
-            }
-            self.wanted[from..length].copy_from_slice(&kept);
+        if length == size {
+            return Ok(());
         }
+        // Reads begin on pages, whose edges the image's end need not know.
+        let page = flash.geometry().write_size.max(1) as usize;
+        let from = length - length % page;
+        let kept = self.wanted[from..length].to_vec();
+        if !self.read_tail(flash, step.block.start, from..size)? {
+            let mut lost = 0;
+            for at in (from..size).step_by(page) {
+                if !self.read_tail(flash, step.block.start, at..at + page)? {
+                    self.wanted[at..at + page].fill(0xff);
+                    lost += page;
+                }
+            }
+            log::warn!(
+                "{}: of what stood behind the image's end in the block at 0x{:x} ECC cannot correct {lost} bytes: lost",
+                flash.label(),
+                step.block.start
+            );
+        }
+        self.wanted[from..length].copy_from_slice(&kept);
         Ok(())
+    }
+
+    /// Reads a part of the block to where it is wanted again; whether ECC vouches for it.
+    fn read_tail(&mut self, flash: &mut dyn Flash, block: u64, part: Range<usize>) -> Result<bool, String> {
+        let before = flash.ecc_stats().map_err(|e| e.to_string())?;
+        flash
+            .read(block + part.start as u64, &mut self.wanted[part])
+            .map_err(|e| e.to_string())?;
+        let after = flash.ecc_stats().map_err(|e| e.to_string())?;
+        Ok(!uncorrectable(before, after))
+    }
+
+    /// Programs the image's bytes of a block where those of the one in front ended.
+    pub fn append(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<(), String> {
+        self.load(step, flash.geometry().write_size, image)?;
+        let length = (step.image.end - step.image.start) as usize;
+        flash
+            .program(step.block.start, &self.wanted[..length])
+            .map_err(|error| error.to_string())
     }
 
     /// The block is to hold this.
@@ -276,8 +307,26 @@ impl Scratch {
     /// Programs what was prepared, and reads it back.
     pub fn program_once(&mut self, flash: &mut dyn Flash, block: Range<u64>) -> Result<(), String> {
         let size = (block.end - block.start) as usize;
-        program_pages(flash, block.start, &self.wanted[..size], self.leave_blank).map_err(|error| error.to_string())?;
+        match self.stamp.as_ref().and_then(Stamp::part) {
+            None => program_pages(flash, block.start, &self.wanted[..size], self.leave_blank),
+            Some(part) => self.program_header(flash, block.start, part),
+        }
+        .map_err(|error| error.to_string())?;
         self.read_back(flash, block)
+    }
+
+    /// Programs the header of a block that holds nothing else; leaves the block blank where that would take a whole page.
+    fn program_header(&mut self, flash: &mut dyn Flash, at: u64, part: usize) -> Result<(), mtd_rs::Error> {
+        if !self.whole_pages {
+            match flash.program(at, &self.wanted[..part]) {
+                Err(error) if error.kind() == ErrorKind::Unaligned || error.raw_os_error() == Some(libc::EINVAL) => {
+                    self.whole_pages = true;
+                }
+                done => return done,
+            }
+        }
+        self.wanted[..HEADER].fill(0xff);
+        Ok(())
     }
 
     /// Compares the block with what was prepared.

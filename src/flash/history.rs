@@ -39,6 +39,12 @@ impl History {
         self.entries.iter().map(|entry| entry.content.len() as u64).sum()
     }
 
+    /// Something is about to change that cannot be put back.
+    pub fn give_up(&mut self) {
+        self.room = None;
+        self.entries = Vec::new();
+    }
+
     /// Whether the block is to be kept before it is changed, as far as there is room.
     fn keeps(&self, target: usize, block: &Range<u64>) -> bool {
         let kept = |entry: &Entry| entry.target == target && entry.block == *block;
@@ -81,10 +87,7 @@ impl History {
                     content,
                 });
             }
-            None => {
-                self.room = None;
-                self.entries = Vec::new();
-            }
+            None => self.give_up(),
         }
     }
 

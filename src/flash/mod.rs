@@ -13,6 +13,7 @@ mod run;
 mod survey;
 mod tally;
 mod ubi;
+mod whole;
 
 use crate::error::{Exit, Failure, Harm};
 use crate::image::store::Store;
@@ -179,6 +180,10 @@ fn write_some(
     let held_back = invalidate(targets, which.clone(), image, scratch, history, run)?;
     for index in which {
         let target = &mut targets[index];
+        if target.write.whole {
+            whole::replace(target, image, scratch, history, run)?;
+            continue;
+        }
         let held = held_back
             .iter()
             .find(|held| held.target == index)
@@ -273,7 +278,7 @@ fn move_on(target: &mut Target, broken: Broken) -> Result<(), String> {
     // What was compared was the content of before.
     target.write.right.clear();
     let geometry = target.flash.geometry().clone();
-    if target.write.ubi.is_some() {
+    if target.write.fills() {
         target.write.erase_blocks = target.write.blocks(&geometry).count() as u64;
     }
     let room: u64 = target

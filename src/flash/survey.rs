@@ -4,6 +4,7 @@
 
 use super::block::Scratch;
 use super::tally::ecc;
+use super::whole;
 use crate::error::{Failure, Result};
 use crate::image::store::Store;
 use crate::plan::Write;
@@ -26,12 +27,17 @@ pub fn survey(
         let geometry = flash.geometry().clone();
         let mut right = Vec::new();
         let before = ecc(&mut *flash);
-        for step in write.blocks(&geometry) {
+        let comparable = whole::comparable(write, &*flash);
+        for step in write.blocks(&geometry).filter(|_| comparable) {
             if scratch.same(&mut *flash, &step, image).map_err(Failure::system)? {
                 right.push(step.block.start);
             }
             done += step.bytes();
             progress(done);
+        }
+        // What is replaced as a whole is right as a whole, or not at all.
+        if write.whole && (right.len() as u64) < write.erase_blocks {
+            right.clear();
         }
         write.unchanged = Some(right.len() as u64);
         write.right = right;

@@ -15,23 +15,22 @@ pub(super) struct Stamp {
     layout: Layout,
     /// The counter on the flash.
     erased: Option<u64>,
-    /// Whether no header is to be programmed: the volume header would come to lie in the same page later, and a page
-    /// takes one program. UBI finds such a block blank and puts the header on it.
-    bare: bool,
+    /// Bytes in front of the volume header, where that is still to come to lie in the same page: whole sub-pages, which
+    /// are programmed alone. Where chip or driver have none the block stays blank; UBI puts the header on it, with the
+    /// mean of all counters.
+    part: Option<usize>,
 }
 
 impl Stamp {
     /// Completes what the image has for a block, `length` bytes that may be none, to the whole block.
     pub fn complete(layout: Layout, block: &mut [u8], length: usize, page: u32) -> Stamp {
         block[length..].fill(0xff);
-        let bare = layout.volume_header < page && block.iter().all(|byte| *byte == 0xff);
-        if !bare {
-            block[..HEADER].copy_from_slice(&layout.header(0));
-        }
+        let shared = layout.volume_header < page && block.iter().all(|byte| *byte == 0xff);
+        block[..HEADER].copy_from_slice(&layout.header(0));
         Stamp {
             layout,
             erased: None,
-            bare,
+            part: shared.then_some(layout.volume_header as usize),
         }
     }
 
@@ -39,8 +38,10 @@ impl Stamp {
     /// is damaged or of another UBI still differs.
     pub fn adopt(&mut self, block: &mut [u8], found: &[u8]) {
         self.erased = erase_counter(found);
-        if let Some(erased) = self.erased {
-            block[..HEADER].copy_from_slice(&self.layout.header(erased));
+        match self.erased {
+            Some(erased) => block[..HEADER].copy_from_slice(&self.layout.header(erased)),
+            None if self.part.is_some() && found[..HEADER] == [0xff; HEADER] => block[..HEADER].fill(0xff),
+            None => (),
         }
     }
 
@@ -48,10 +49,12 @@ impl Stamp {
     pub fn renew(&mut self, block: &mut [u8], mean: impl FnOnce() -> u64) {
         let erased = self.erased.map_or_else(mean, |erased| erased + 1);
         self.erased = Some(erased);
-        match self.bare {
-            true => block[..HEADER].fill(0xff),
-            false => block[..HEADER].copy_from_slice(&self.layout.header(erased)),
-        }
+        block[..HEADER].copy_from_slice(&self.layout.header(erased));
+    }
+
+    /// What is to be programmed of a block that holds nothing but the header, in bytes, where that is less than a page.
+    pub fn part(&self) -> Option<usize> {
+        self.part
     }
 }
 

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::store::Store;
-use super::{cramfs, fit, jffs2, squashfs, trx, ubi, uimage};
+use super::{cramfs, fit, jffs2, squashfs, trx, ubi, ubifs, uimage};
 use crate::board::profile::{Arch, Cpu, Order};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -30,6 +30,9 @@ pub struct Content {
     /// The erase block size that it was made for, in bytes, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erase_size: Option<u32>,
+    /// The page size that it was made for, in bytes, where it depends on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<u32>,
     /// What its erase blocks have in common, of UBI.
     #[serde(skip)]
     pub ubi: Option<ubi::Layout>,
@@ -58,6 +61,8 @@ pub enum ContentFormat {
     Trx,
     /// UBI.
     Ubi,
+    /// UBIFS, which lies in a volume of UBI.
+    Ubifs,
 }
 
 impl ContentFormat {
@@ -71,6 +76,7 @@ impl ContentFormat {
             ContentFormat::Fit => "fit",
             ContentFormat::Trx => "trx",
             ContentFormat::Ubi => "ubi",
+            ContentFormat::Ubifs => "ubifs",
         }
     }
 }
@@ -111,6 +117,7 @@ impl Content {
             arch: None,
             order: None,
             erase_size: None,
+            page_size: None,
             ubi: None,
             title: String::new(),
             problem: None,
@@ -141,7 +148,7 @@ impl Content {
 /// A recogniser: `None` when the bytes are not of its kind.
 type Recognise = fn(&Store, &Range<u64>) -> io::Result<Option<Content>>;
 
-const FORMATS: [Recognise; 7] = [
+const FORMATS: [Recognise; 8] = [
     uimage::recognise,
     squashfs::recognise,
     cramfs::recognise,
@@ -149,6 +156,7 @@ const FORMATS: [Recognise; 7] = [
     fit::recognise,
     trx::recognise,
     ubi::recognise,
+    ubifs::recognise,
 ];
 
 /// Says what the bytes in this range of the image are, `None` for nothing known.

@@ -29,6 +29,7 @@ pub mod store;
 pub mod tar;
 mod trx;
 pub mod ubi;
+mod ubifs;
 pub mod uimage;
 #[cfg(feature = "host")]
 pub mod unpack;

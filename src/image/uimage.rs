@@ -29,14 +29,14 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         .chars()
         .filter(|c| !c.is_control())
         .collect();
+    // include/image.h of U-Boot: types 2 kernel, 3 ramdisk, 4 multi (a kernel with its ramdisk).
+    let role = match header[30] {
+        2 | 4 => Role::Kernel,
+        3 => Role::Ramdisk,
+        _ => Role::Other,
+    };
+    // The header does not say for which byte order of MIPS its data is.
     let mut content = Content {
-        format: ContentFormat::Uimage,
-        // include/image.h of U-Boot: types 2 kernel, 3 ramdisk, 4 multi (a kernel with its ramdisk).
-        role: match header[30] {
-            2 | 4 => Role::Kernel,
-            3 => Role::Ramdisk,
-            _ => Role::Other,
-        },
         length: HEADER + data,
         arch: match header[29] {
             2 => Some(Arch::Arm),
@@ -45,12 +45,8 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             22 => Some(Arch::Aarch64),
             _ => None,
         },
-        // The header does not say for which byte order of MIPS its data is.
-        order: None,
-        erase_size: None,
-        ubi: None,
         title,
-        problem: None,
+        ..Content::new(ContentFormat::Uimage, role)
     };
     // The header's own CRC is made with its field zero.
     let mut blank = header;

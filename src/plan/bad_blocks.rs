@@ -14,7 +14,11 @@ pub fn checks(partition: &Partition, write: &mut Write, content: Option<&Content
     }
     let label = partition.label();
     let good = partition.good_blocks().count() as u64;
-    let needed = write.ubi.map_or(write.erase_blocks, |ubi| ubi.needed);
+    let holding = |write: &Write| {
+        let steps = write.blocks(&partition.geometry);
+        steps.filter(|step| !step.image.is_empty()).count() as u64
+    };
+    let needed = write.ubi.map_or_else(|| holding(write), |ubi| ubi.needed);
     let bad = partition.bad.len();
     write.spare = good.checked_sub(needed);
     let mut checks = vec![match (write.spare, bad) {

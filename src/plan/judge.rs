@@ -21,11 +21,16 @@ pub fn judge(board: &Board, writes: &mut [Write], contents: &[Option<Content>], 
         checks.extend(partition_checks(partition));
         if let Some(content) = content {
             // The boot loader checks these two before it starts them.
-            write.boot = matches!(content.role, Role::Kernel | Role::Ramdisk);
+            write.boot = matches!(content.role, Role::Kernel | Role::Ramdisk) && !write.whole;
             write.leave_blank = matches!(content.format, ContentFormat::Jffs2 | ContentFormat::Ubi);
+            write.blank_rest = matches!(content.format, ContentFormat::Jffs2 | ContentFormat::Ubifs) && !write.whole;
             write.ubi = content.ubi.filter(|_| is_whole_ubi(write, partition, content));
             write.erase_blocks = write.blocks(&partition.geometry).count() as u64;
             checks.extend(content_checks(board, partition, content));
+            checks.extend(place_of_ubifs(board, partition, content));
+            if write.blank_rest && write.length < partition.capacity() {
+                checks.push(blank_rest(partition, content));
+            }
         }
         checks.extend(bad_blocks::checks(partition, write, content.as_ref(), dump));
     }
@@ -46,11 +51,11 @@ fn partition_checks(partition: &Partition) -> Vec<Check> {
     let label = partition.label();
     let mut checks = Vec::new();
     let [kernel, loader] = &known::FILES;
-    let obstacle = partition.volume.as_ref().and_then(|volume| volume.obstacle());
-    checks.push(match (partition.writable, obstacle) {
-        (false, Some((what, remedy))) => Check::fail("writable", format!("{label} {what}"), remedy),
-        (true, _) => Check::pass("writable", format!("{label} can be written")),
-        (false, None) => Check::fail(
+    let remark = partition.volume.as_ref().and_then(|volume| volume.remark());
+    checks.push(match (partition.writable, remark) {
+        (true, Some(remark)) => Check::warn("writable", format!("{label} {remark}")),
+        (true, None) => Check::pass("writable", format!("{label} can be written")),
+        (false, _) => Check::fail(
             "writable",
             format!("{label} is read-only: the kernel lets nobody write it"),
             match partition.keep {
@@ -120,7 +125,11 @@ fn content_checks(board: &Board, partition: &Partition, content: &Content) -> Ve
             "use a smaller one",
         ));
     }
-    if let Some(made_for) = content.erase_size.filter(|size| *size != partition.geometry.erase_size) {
+    // Of a UBIFS only a volume can have the right ones.
+    let blocks = content
+        .erase_size
+        .filter(|_| content.format != ContentFormat::Ubifs || partition.volume.is_some());
+    if let Some(made_for) = blocks.filter(|size| *size != partition.geometry.erase_size) {
         checks.push(
             Check::fail(
                 "content",
@@ -129,7 +138,12 @@ fn content_checks(board: &Board, partition: &Partition, content: &Content) -> Ve
                     Grouped(made_for.into()),
                     Grouped(partition.geometry.erase_size.into())
                 ),
-                "make it with ubinize -p for this flash; --force=content if you know better",
+                match content.format {
+                    ContentFormat::Ubifs => {
+                        "make it with mkfs.ubifs -e for this volume; --force=content if you know better"
+                    }
+                    _ => "make it with ubinize -p for this flash; --force=content if you know better",
+                },
             )
             .forceable(),
         );
@@ -145,6 +159,50 @@ fn content_checks(board: &Board, partition: &Partition, content: &Content) -> Ve
         );
     }
     checks
+}
+
+/// JFFS2 looks at all of its partition when it is mounted, and old nodes with higher versions would win over those of the
+/// image (`jffs2_scan_medium` in `fs/jffs2/scan.c`); UBIFS takes the erase blocks behind its own for free ones.
+fn blank_rest(partition: &Partition, content: &Content) -> Check {
+    Check::warn(
+        "content",
+        format!(
+            "all of {} is made blank behind the {}, which would take what it finds there for a part of itself",
+            partition.label(),
+            content.format.as_str()
+        ),
+    )
+}
+
+/// A UBIFS lies in a volume of UBI, whose pages are those that it was made for (`validate_sb` in `fs/ubifs/sb.c`).
+fn place_of_ubifs(board: &Board, partition: &Partition, content: &Content) -> Option<Check> {
+    let made_for = content.page_size.filter(|_| content.format == ContentFormat::Ubifs)?;
+    let label = partition.label();
+    let (what, remedy) = match &partition.volume {
+        // UBIFS itself writes 8 bytes at least.
+        Some(_) if made_for == partition.geometry.write_size.max(8) => return None,
+        Some(_) => (
+            format!(
+                "the ubifs is made for pages of {made_for} bytes, {label} has {}",
+                partition.geometry.write_size
+            ),
+            "make it with mkfs.ubifs -m for this volume".to_owned(),
+        ),
+        None => {
+            let volumes = board.partitions.iter().filter(|volume| volume.is_on(partition));
+            let volumes: Vec<_> = volumes.map(|volume| volume.name.as_str()).collect();
+            let remedy = match volumes.is_empty() {
+                false => format!("--part with one of its volumes: {}", volumes.join(" ")),
+                true => format!(
+                    "if there is a UBI on it, ubiattach -m {} and --part ubiN:NAME; if not, ubinize makes an image of the \
+                     ubifs that can be written here",
+                    partition.mtd
+                ),
+            };
+            (format!("a ubifs lies in a volume of UBI, and {label} is none"), remedy)
+        }
+    };
+    Some(Check::fail("content", what, format!("{remedy}; --force=content if you know better")).forceable())
 }
 
 /// No byte of the chip may be planned twice.

@@ -170,6 +170,13 @@ pub struct Write {
     /// later, and on NAND no page takes a second program.
     #[serde(default)]
     pub leave_blank: bool,
+    /// Whether everything behind the image's end is made blank: JFFS2 and UBIFS take what they find there for a part of
+    /// themselves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blank_rest: bool,
+    /// Whether it is emptied and filled anew from its beginning: a volume that UBI replaces only as a whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
     /// It is the way back when everything else fails, so it is written when all else is verified.
     #[serde(default)]
     pub recovery: bool,
@@ -186,20 +193,22 @@ pub struct Write {
 pub struct BlockStep {
     /// The erase block in the partition.
     pub block: Range<u64>,
-    /// The bytes of the image; shorter than the block at the end, where the rest keeps its content, or of UBI is blank.
+    /// The bytes of the image; shorter than the block at the end, where the rest keeps its content, or is blank.
     pub image: Range<u64>,
     /// As [`Write::ubi`].
     pub ubi: Option<ubi::Layout>,
     /// As [`Write::leave_blank`].
     pub leave_blank: bool,
+    /// As [`Write::blank_rest`].
+    pub blank_rest: bool,
 }
 
 impl BlockStep {
     /// Bytes of the block that the plan decides on.
     pub fn bytes(&self) -> u64 {
-        match self.ubi {
-            Some(_) => self.block.end - self.block.start,
-            None => self.image.end - self.image.start,
+        match self.ubi.is_some() || self.blank_rest {
+            true => self.block.end - self.block.start,
+            false => self.image.end - self.image.start,
         }
     }
 }
@@ -222,6 +231,11 @@ impl Write {
             erase_size: partition.geometry.erase_size,
             ubi: None,
             leave_blank: false,
+            blank_rest: false,
+            whole: partition
+                .volume
+                .as_ref()
+                .is_some_and(|volume| volume.info.only_as_a_whole()),
             recovery: false,
             spare: None,
             uncorrectable: 0,
@@ -232,10 +246,15 @@ impl Write {
 
     /// Bytes of the partition that the plan decides on.
     pub fn bytes(&self) -> u64 {
-        match self.ubi {
-            Some(_) => self.erase_blocks * u64::from(self.erase_size),
-            None => self.length,
+        match self.fills() {
+            true => self.erase_blocks * u64::from(self.erase_size),
+            false => self.length,
         }
+    }
+
+    /// Whether the plan decides on all of the partition, the image's end or not.
+    pub fn fills(&self) -> bool {
+        self.ubi.is_some() || self.blank_rest
     }
 
     /// The blocks in ascending order. A pure function of plan and geometry.
@@ -249,11 +268,12 @@ impl Write {
                 let take = (block.end - block.start).min(end - at);
                 let image = at..at + take;
                 at += take;
-                (take > 0 || self.ubi.is_some()).then_some(BlockStep {
+                (take > 0 || self.fills()).then_some(BlockStep {
                     block,
                     image,
                     ubi: self.ubi,
                     leave_blank: self.leave_blank,
+                    blank_rest: self.blank_rest,
                 })
             })
     }

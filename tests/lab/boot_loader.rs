@@ -1,19 +1,17 @@
-//! The boot loader that the boards lack: finds the kernel in the flash and accepts it as U-Boot's `bootm` would.
+//! The boot loader that the boards lack: accepts the kernel in the flash as U-Boot's `bootm` would.
 
 use std::path::Path;
 use std::process::Stdio;
 
-use super::kind::Kind;
 use super::tools::{command, write};
 
-/// Takes the uImage out of the flash, checks both checksums, and writes what QEMU can start to `kernel`.
+/// Takes the uImage out of its partition, checks both checksums, and writes what QEMU can start to `kernel`.
 ///
 /// # Errors
 ///
 /// What `bootm` would print when it refuses the image.
-pub fn load(kind: Kind, flash: &[u8], kernel: &Path) -> Result<(), String> {
+pub fn load(partition: &[u8], kernel: &Path) -> Result<(), String> {
     const HEADER: usize = 64;
-    let partition = &flash[kind.partition("kernel").range()];
     let mut header = partition[..HEADER].to_vec();
     let field =
         |at: usize| u32::from_be_bytes([partition[at], partition[at + 1], partition[at + 2], partition[at + 3]]);
@@ -59,7 +57,7 @@ fn unpack(payload: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// zlib's CRC-32, as uImage headers use it.
-fn crc32(bytes: &[u8]) -> u32 {
+pub fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())

@@ -285,7 +285,8 @@ fn noise(letter: char, length: usize) -> Vec<u8> {
         .collect()
 }
 
-fn jffs2(kind: Kind, from: &Path) -> Vec<u8> {
+/// A jffs2 of this directory, padded to whole erase blocks.
+pub fn jffs2(kind: Kind, from: &Path) -> Vec<u8> {
     let dir = scratch();
     let file = dir.path().join("jffs2");
     run(command("mkfs.jffs2")

@@ -9,6 +9,7 @@ use super::boot_loader;
 use super::console::Console;
 use super::firmware::{Parts, Rescue};
 use super::kind::Kind;
+use super::slots::{Choice, Slots};
 use super::ssh::Keys;
 use super::tools::{command, patience, read, run, scratch, text, write};
 
@@ -25,6 +26,9 @@ pub struct Machine {
     keys: Keys,
     ram_mib: u32,
     append: String,
+    /// Whether the environment says what is started, and what the boot loader adds to the command line then.
+    slots: Option<Slots>,
+    words: String,
     devices: Vec<&'static str>,
     /// Whether a reboot is one of the box, in which RAM keeps its content, and not the end of QEMU.
     warm_reboots: bool,
@@ -53,6 +57,8 @@ impl Machine {
             keys,
             ram_mib: firmware.kind.ram_mib(),
             append: String::new(),
+            slots: None,
+            words: String::new(),
             devices: Vec::new(),
             warm_reboots: false,
             options: Vec::new(),
@@ -74,6 +80,22 @@ impl Machine {
     pub fn append(mut self, words: &str) -> Self {
         self.append = words.to_owned();
         self
+    }
+
+    /// Gives the box a second slot and an environment with these variables, which the boot loader goes by.
+    pub fn two_slots(mut self, slots: Slots, variables: &str) -> Self {
+        self.slots = Some(slots);
+        self.set_environment(Some(variables));
+        self
+    }
+
+    /// Replaces the environment of a box that is off; `None` for a blank one.
+    pub fn set_environment(&mut self, variables: Option<&str>) {
+        assert!(self.qemu.is_none(), "{} is on", self.name);
+        let mut flash = self.flash();
+        let slots = self.slots.expect("a box with slots");
+        slots.save(&mut flash, variables);
+        write(&self.flash_file(), &flash);
     }
 
     /// Plugs a device of QEMU in.
@@ -155,7 +177,16 @@ impl Machine {
     pub fn power_on(&mut self) -> Result<(), String> {
         assert!(self.qemu.is_none(), "{} is on already", self.name);
         let kernel = self.dir.path().join("kernel");
-        boot_loader::load(self.kind, &self.flash(), &kernel)?;
+        let flash = self.flash();
+        let partition = match self.slots {
+            None => self.kind.partition("kernel").range(),
+            Some(slots) => {
+                let Choice { kernel, words } = slots.choose(&flash);
+                self.words = words;
+                slots.range(kernel)
+            }
+        };
+        boot_loader::load(&flash[partition], &kernel)?;
         self.start(&kernel, &self.disk());
         Ok(())
     }
@@ -186,7 +217,10 @@ impl Machine {
         let mut qemu = command(program);
         qemu.args(board)
             .args(["-m", &self.ram_mib.to_string(), "-kernel", text(kernel)])
-            .args(["-append", &format!("{} {}", self.kind.command_line(), self.append)])
+            .args([
+                "-append",
+                &format!("{} {} {}", self.kind.command_line(), self.words, self.append),
+            ])
             .args([
                 "-drive",
                 &format!(

@@ -17,11 +17,12 @@ mod machine;
 mod modules;
 mod nand;
 mod nfs;
+mod slots;
 mod ssh;
 mod stories;
 pub mod tools;
 
-use firmware::{Firmware, Rescue};
+use firmware::{Firmware, Rescue, jffs2};
 pub use firmware::{Parts, made};
 use flash_file::Expected;
 pub use kind::Kind;

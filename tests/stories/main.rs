@@ -45,3 +45,6 @@ mod s46_env;
 mod s47_slots;
 mod s48_keep;
 mod s49_record;
+mod s55_slot_faults;
+mod s56_volumes;
+mod s57_rest;

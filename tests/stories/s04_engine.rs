@@ -28,6 +28,8 @@ pub fn write_of(length: u64, size: u64, boot: bool) -> Write {
         erase_size: BLOCK as u32,
         ubi: None,
         leave_blank: false,
+        blank_rest: false,
+        whole: false,
         recovery: false,
         spare: None,
         uncorrectable: 0,

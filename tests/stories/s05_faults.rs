@@ -276,3 +276,22 @@ fn uncorrectable_nand_pages_are_not_taken_for_read_ones() {
     let stopped = run(&chip, &write_of(SIZE, SIZE, false), &image, &mut |_| ()).unwrap_err();
     assert!(stopped.failure.what.contains("0x4"), "{}", stopped.failure.what);
 }
+
+/// What stands behind the image in its last block is kept, but for what nobody can read any more: a power cut leaves such
+/// pages, and the next run must be able to go on.
+#[test]
+fn a_page_behind_the_image_that_ecc_cannot_correct_becomes_blank_and_its_neighbours_stay() {
+    let chip = nand(8);
+    let old = bytes(8 * BLOCK as usize, 20);
+    chip.load(0, &old);
+    let image = bytes(2 * BLOCK as usize + 700, 21);
+    let lost = 2 * BLOCK + 5 * PAGE;
+    // The tail is read once, and then this page alone.
+    chip.inject(Fault::Uncorrectable { offset: lost, times: 2 });
+    let write = write_of(image.len() as u64, SIZE, false);
+    let _ = run(&chip, &write, &Store::Memory(image.clone()), &mut |_| ()).unwrap();
+    let mut expected = old;
+    expected[..image.len()].copy_from_slice(&image);
+    expected[lost as usize..(lost + PAGE) as usize].fill(0xff);
+    assert!(chip.contents(0..8 * BLOCK) == expected);
+}

@@ -8,6 +8,7 @@ use flasher::flash::{self, Policy, Stopped, Target, Verified};
 use flasher::image::store::Store;
 use flasher::plan::Write;
 use mtd_rs::{Fault, Flash, SimChip};
+use std::collections::BTreeMap;
 
 const BLOCK: u64 = 16 << 10;
 const PAGE: u64 = 512;
@@ -180,16 +181,41 @@ impl Case {
     }
 }
 
+fn kind(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::EraseFails { .. } => "erase fails",
+        Fault::ProgramFails { .. } => "program fails",
+        Fault::FlipOnRead { .. } => "flip",
+        Fault::Uncorrectable { .. } => "uncorrectable",
+        Fault::ReadFails { .. } => "read fails",
+        Fault::PowerCutAfter { .. } => "power cut",
+        Fault::StuckBit { .. } => "stuck bit",
+    }
+}
+
 #[test]
 fn no_fault_makes_the_verdict_a_lie() {
     let mut dice = Dice(0x5eed);
     let (mut written, mut stopped, mut cuts, mut back) = (0, 0, 0, 0);
+    // How often each kind of fault was dealt, on NOR and on NAND; and how often one alone made the engine try again.
+    let mut met: BTreeMap<&str, [u32; 2]> = BTreeMap::new();
+    let mut again: BTreeMap<&str, u32> = BTreeMap::new();
     for number in 0..CASES {
         let case = Case::deal(&mut dice);
         let faults: Vec<Fault> = (0..=dice.roll(2)).map(|_| case.fault(&mut dice)).collect();
         faults.iter().for_each(|fault| case.chip.inject(*fault));
         let what = format!("case {number}, {faults:?}, {:?}", case.policy);
         let result = case.judge(&faults, &what);
+        faults
+            .iter()
+            .for_each(|fault| met.entry(kind(fault)).or_default()[usize::from(case.nand)] += 1);
+        let tally = match &result {
+            Ok(verified) => verified.tally,
+            Err(stopped) => stopped.tally,
+        };
+        if let ([only], true) = (faults.as_slice(), tally.retried > 0) {
+            *again.entry(kind(only)).or_default() += 1;
+        }
         match &result {
             Ok(_) => written += 1,
             Err(end) if end.failure.code == "rolled-back" => back += 1,
@@ -210,9 +236,48 @@ fn no_fault_makes_the_verdict_a_lie() {
         );
     }
     println!("{CASES} cases: {written} written, {back} rolled back, {stopped} stopped, {cuts} power cuts");
+    println!("dealt on NOR and NAND: {met:?}; tried again because of one alone: {again:?}");
+    for (kind, [nor, nand]) in &met {
+        assert!(
+            *nand > 100 && (*nor > 100 || *kind == "uncorrectable"),
+            "{kind}: {nor} {nand}"
+        );
+    }
+    assert_eq!(met.len(), 7);
+    for kind in ["erase fails", "program fails", "flip", "stuck bit", "uncorrectable"] {
+        assert!(again.get(kind).is_some_and(|count| *count > 5), "{kind}: {again:?}");
+    }
     // Every kind of end was met often, or the campaign says nothing.
     assert!(
         written > 400 && stopped > 400 && cuts > 100 && back > 100,
         "{written} {stopped} {cuts} {back}"
     );
+}
+
+/// Not at random moments but at every one there is, of plans that change some blocks and of those that change all.
+#[test]
+fn a_power_cut_at_every_operation_is_told_truly_and_made_good() {
+    let mut dice = Dice(0xc0_ffee);
+    let mut cuts = [0, 0];
+    for plan in 0..30 {
+        dice.roll(2);
+        let seed = dice.0;
+        for operations in 0.. {
+            let case = Case::deal(&mut Dice(seed));
+            case.chip.inject(Fault::PowerCutAfter { operations });
+            let what = format!("plan {plan}, after {operations}, {:?}", case.policy);
+            let result = case.judge(&[], &what);
+            if case.chip.power() {
+                assert!(result.is_ok(), "{what}: {:?}", result.err());
+                break;
+            }
+            assert!(result.is_err(), "{what}: said to be written without power");
+            cuts[usize::from(case.nand)] += 1;
+            case.chip.restore_power();
+            let second = case.judge(&[], &what);
+            assert!(second.is_ok(), "{what}: the second run: {:?}", second.err());
+        }
+    }
+    println!("{} power cuts on NOR, {} on NAND", cuts[0], cuts[1]);
+    assert!(cuts.iter().all(|cuts| *cuts > 60), "{cuts:?}");
 }

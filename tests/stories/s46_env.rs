@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use std::fs;
 use tempfile::TempDir;
 
-const BLOCK: usize = 16 << 10;
+pub const BLOCK: usize = 16 << 10;
 /// Bytes of a copy; those behind it in its erase block belong to somebody else.
-const SIZE: usize = 0x2000;
+pub const SIZE: usize = 0x2000;
 /// Where the environment's partition begins on the chip.
-const ENV: usize = 2 * BLOCK;
+pub const ENV: usize = 2 * BLOCK;
 
 /// A box with a partition for two copies, and slots for those who want them.
 pub fn profile(nand: bool) -> Value {
@@ -57,13 +57,13 @@ pub fn put(sim: &SimBox, at: usize, content: &[u8]) {
 }
 
 /// The environment's partition as a file, and a configuration of libubootenv's tools for it.
-struct Judge {
+pub struct Judge {
     dir: TempDir,
     copies: usize,
 }
 
 impl Judge {
-    fn new(copies: usize) -> Judge {
+    pub fn new(copies: usize) -> Judge {
         let judge = Judge {
             dir: TempDir::new().unwrap(),
             copies,
@@ -106,7 +106,7 @@ impl Judge {
 
     /// What both say, which must be the same.
     #[track_caller]
-    fn agrees(&self, sim: &SimBox) -> Vec<String> {
+    pub fn agrees(&self, sim: &SimBox) -> Vec<String> {
         let ours = sorted(&sim.run("env", &[]).exits(0).out);
         assert_eq!(ours, self.print(sim), "{} copies", self.copies);
         ours

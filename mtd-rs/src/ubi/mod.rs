@@ -5,7 +5,7 @@
 //! an attached UBI destroys it; writing a volume goes through UBI.
 //!
 //! * [`list`] reads `/sys/class/ubi` and touches nothing.
-//! * [`UbiVolume`] reads and changes a dynamic volume.
+//! * [`UbiVolume`] reads and changes a volume: a dynamic one block by block, a static one as a whole.
 //! * [`ioctl`] has the calls under their kernel names.
 
 pub mod ioctl;

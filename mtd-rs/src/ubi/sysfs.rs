@@ -76,6 +76,12 @@ impl VolumeInfo {
         format!("ubi{}_{} \"{}\"", self.ubi, self.id, self.name)
     }
 
+    /// Whether UBI takes new content only for all of it: it is static, or has no content that blocks could be changed of,
+    /// because an update was broken off or its CRC is wrong.
+    pub fn only_as_a_whole(&self) -> bool {
+        self.kind == VolumeKind::Static || self.upd_marker || self.corrupted
+    }
+
     /// Bytes that it can hold.
     pub fn capacity(&self) -> u64 {
         u64::from(self.reserved_ebs) * u64::from(self.usable_eb_size)

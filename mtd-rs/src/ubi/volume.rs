@@ -1,9 +1,13 @@
-//! A dynamic volume as a [`Flash`]: its erase blocks are UBI's logical ones (LEB).
+//! A volume as a [`Flash`]: its erase blocks are UBI's logical ones (LEB).
 //!
 //! UBI never shows a LEB half written: `UBI_IOCEBCH` writes the new content to another erase block and switches over
 //! when all of it is there, so that after a power cut the LEB has the old content or the new one. To get that through
 //! a trait that erases first and programs then, an erase is *put off*: followed at once by the program of the same
 //! block it becomes one atomic change; anything else carries it out first.
+//!
+//! A static volume has none of this. `UBI_IOCVOLUP` marks it as being updated and empties it; so many bytes as were
+//! announced are then written one after the other, and when the last is there UBI checks their CRC and takes the mark
+//! away (`drivers/mtd/ubi/upd.c`). The same gives content to a volume whose last update was broken off.
 #![forbid(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
@@ -14,7 +18,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::ioctl;
-use super::sysfs::{VolumeInfo, VolumeKind, list};
+use super::sysfs::{VolumeInfo, list};
 use crate::device::Access;
 use crate::discover::SystemPaths;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -31,6 +35,10 @@ pub(super) trait Volume {
     fn change(&mut self, lnum: u32, data: &[u8]) -> io::Result<()>;
     /// Makes a LEB blank, for good.
     fn erase(&mut self, lnum: u32) -> io::Result<()>;
+    /// Begins an update of so many bytes; the volume is empty then.
+    fn begin(&mut self, bytes: u64) -> io::Result<()>;
+    /// The next bytes of the update.
+    fn append(&mut self, data: &[u8]) -> io::Result<()>;
 }
 
 /// The character device of a volume.
@@ -72,9 +80,21 @@ impl Volume for Node {
     fn erase(&mut self, lnum: u32) -> io::Result<()> {
         ioctl::ubi_ioceber(self.file()?.as_fd(), lnum)
     }
+
+    fn begin(&mut self, bytes: u64) -> io::Result<()> {
+        ioctl::ubi_iocvolup(self.file()?.as_fd(), bytes)
+    }
+
+    fn append(&mut self, data: &[u8]) -> io::Result<()> {
+        let written = self.file()?.write_all(data);
+        if written.is_err() {
+            self.file = None;
+        }
+        written
+    }
 }
 
-/// An open dynamic volume.
+/// An open volume.
 ///
 /// * Its geometry has one erase block for each LEB, no bad blocks, and pages of the device's `min_io_size`.
 /// * [`erase`](Flash::erase) is put off until it is known what follows; see the head of the module's source. Dropping
@@ -83,6 +103,8 @@ impl Volume for Node {
 ///   block are not programmed, so that UBIFS can use them; a block that is all blank is left without an erase block.
 /// * Where ECC cannot correct what is read, zeros come back and [`ecc_stats`](Flash::ecc_stats) counts a failure, as
 ///   MTD devices have it.
+/// * One that UBI changes [only as a whole](VolumeInfo::only_as_a_whole) takes [`replace`](Flash::replace) and nothing
+///   else.
 pub struct UbiVolume {
     volume: Box<dyn Volume>,
     label: String,
@@ -92,6 +114,10 @@ pub struct UbiVolume {
     pending: Option<u64>,
     /// Reads that ECC could not correct.
     failed: u32,
+    /// Bytes of content, of a volume that is replaced as a whole.
+    holds: Option<u64>,
+    /// Bytes of an update: those that are written, and all of them.
+    update: Option<(u64, u64)>,
 }
 
 impl UbiVolume {
@@ -99,15 +125,11 @@ impl UbiVolume {
     ///
     /// # Errors
     /// [`NoDeviceNode`](ErrorKind::NoDeviceNode) when `/dev` lacks the node, [`WrongDevice`](ErrorKind::WrongDevice) when
-    /// the volume is another one now, [`ReadOnly`](ErrorKind::ReadOnly) when a static volume, or one whose update was
-    /// broken off, is to be written; `EBUSY` when it is to be written and something else writes it.
+    /// the volume is another one now; `EBUSY` when it is to be written and something else writes it.
     pub fn open(paths: &SystemPaths, info: &VolumeInfo, access: Access) -> Result<UbiVolume> {
         let label = info.label();
         let kind = |kind| Error::new(Operation::Open, &label, None, kind);
         let system = |error| Error::io(Operation::Open, &label, None, error);
-        if access == Access::ReadWrite && (info.kind == VolumeKind::Static || info.upd_marker) {
-            return Err(kind(ErrorKind::ReadOnly));
-        }
         let path = paths.dev.join(format!("ubi{}_{}", info.ubi, info.id));
         let mut node = Node {
             path,
@@ -126,11 +148,16 @@ impl UbiVolume {
         if !about.file_type().is_char_device() || number != info.device {
             return Err(kind(ErrorKind::WrongDevice("device number")));
         }
-        // While it is open it cannot go away, so from here on it stays what is found now.
+        // While it is open it cannot go away, so from here on it stays what is found now. That a static volume is damaged
+        // UBI finds when it is opened for the first time.
         let now = list(paths)?
             .into_iter()
             .flat_map(|device| device.volumes)
-            .find(|volume| (volume.ubi, volume.id) == (info.ubi, info.id));
+            .find(|volume| (volume.ubi, volume.id) == (info.ubi, info.id))
+            .map(|volume| VolumeInfo {
+                corrupted: info.corrupted,
+                ..volume
+            });
         if now.as_ref() != Some(info) {
             return Err(kind(ErrorKind::WrongDevice("name or size")));
         }
@@ -145,20 +172,25 @@ impl UbiVolume {
             access,
             pending: None,
             failed: 0,
+            holds: info
+                .only_as_a_whole()
+                .then_some(match info.upd_marker || info.corrupted {
+                    true => 0,
+                    false => info.data_bytes,
+                }),
+            update: None,
         }
     }
 
-    /// The shape that the volume has as a [`Flash`]. A volume that cannot be written block by block lacks
-    /// `MTD_WRITEABLE`.
+    /// The shape that the volume has as a [`Flash`].
     pub fn geometry_of(info: &VolumeInfo) -> Geometry {
-        let writable = info.kind == VolumeKind::Dynamic && !info.upd_marker && !info.corrupted;
         Geometry {
             kind: FlashKind::UbiVolume,
             size: info.capacity(),
             erase_size: info.usable_eb_size,
             write_size: info.min_io_size,
             oob_size: 0,
-            flags: if writable { MTD_WRITEABLE } else { 0 },
+            flags: MTD_WRITEABLE,
             regions: Vec::new(),
         }
     }
@@ -200,6 +232,27 @@ impl UbiVolume {
         self.volume
             .erase(lnum)
             .map_err(|error| self.system(Operation::Erase, block, error))
+    }
+
+    /// The next bytes of an update, which must be those that come next.
+    fn append(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+        let Some((done, bytes)) = self.update else {
+            return Err(self.unsupported(Operation::Program, offset));
+        };
+        let now = done + data.len() as u64;
+        if offset != done || now > bytes {
+            return Err(self.fail(Operation::Program, offset, ErrorKind::OutOfRange));
+        }
+        // After a failure nothing more is taken: UBI has given the update up.
+        self.update = None;
+        self.volume
+            .append(data)
+            .map_err(|error| self.system(Operation::Program, offset, error))?;
+        match now == bytes {
+            true => self.holds = Some(bytes),
+            false => self.update = Some((now, bytes)),
+        }
+        Ok(())
     }
 
     fn unsupported(&self, operation: Operation, offset: u64) -> Error {
@@ -247,6 +300,9 @@ impl Flash for UbiVolume {
     fn erase(&mut self, block: u64) -> Result<()> {
         self.check_writable(Operation::Erase, block)?;
         self.leb(Operation::Erase, block)?;
+        if self.holds.is_some() {
+            return Err(self.unsupported(Operation::Erase, block));
+        }
         if self.pending != Some(block) {
             self.settle()?;
         }
@@ -256,6 +312,9 @@ impl Flash for UbiVolume {
 
     fn program(&mut self, offset: u64, data: &[u8]) -> Result<()> {
         self.check_writable(Operation::Program, offset)?;
+        if self.holds.is_some() {
+            return self.append(offset, data);
+        }
         let lnum = self.leb(Operation::Program, offset)?;
         if data.len() != self.geometry.erase_size as usize {
             return Err(self.fail(Operation::Program, offset, ErrorKind::Unaligned));
@@ -269,6 +328,26 @@ impl Flash for UbiVolume {
             data => self.volume.change(lnum, data),
         };
         programmed.map_err(|error| self.system(Operation::Program, offset, error))
+    }
+
+    fn holds(&self) -> Option<u64> {
+        self.holds
+    }
+
+    fn replace(&mut self, bytes: u64) -> Result<()> {
+        self.check_writable(Operation::Program, 0)?;
+        if self.holds.is_none() {
+            return Err(self.unsupported(Operation::Program, 0));
+        }
+        if bytes > self.geometry.size {
+            return Err(self.fail(Operation::Program, bytes, ErrorKind::OutOfRange));
+        }
+        self.holds = Some(0);
+        self.volume
+            .begin(bytes)
+            .map_err(|error| self.system(Operation::Program, 0, error))?;
+        self.update = Some((0, bytes));
+        Ok(())
     }
 
     fn is_bad(&mut self, block: u64) -> Result<bool> {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::ubi::VolumeKind;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -14,6 +15,8 @@ const PAGE: u32 = 2048;
 enum Call {
     Change(u32, usize),
     Erase(u32),
+    Begin(u64),
+    Append(usize),
 }
 
 #[derive(Default)]
@@ -24,6 +27,8 @@ struct Model {
     unreadable: Option<u32>,
     /// The next change fails with this error.
     broken: Option<i32>,
+    /// Bytes of an update so far.
+    written: usize,
 }
 
 impl Volume for Rc<RefCell<Model>> {
@@ -57,6 +62,28 @@ impl Volume for Rc<RefCell<Model>> {
         let mut model = self.borrow_mut();
         model.blocks[lnum as usize] = None;
         model.calls.push(Call::Erase(lnum));
+        Ok(())
+    }
+
+    fn begin(&mut self, bytes: u64) -> io::Result<()> {
+        let mut model = self.borrow_mut();
+        model.blocks.fill(None);
+        model.written = 0;
+        model.calls.push(Call::Begin(bytes));
+        Ok(())
+    }
+
+    fn append(&mut self, data: &[u8]) -> io::Result<()> {
+        let mut model = self.borrow_mut();
+        if let Some(number) = model.broken.take() {
+            return Err(io::Error::from_raw_os_error(number));
+        }
+        for byte in data {
+            let at = model.written;
+            model.blocks[at / LEB].get_or_insert_with(|| vec![0xff; LEB])[at % LEB] = *byte;
+            model.written += 1;
+        }
+        model.calls.push(Call::Append(data.len()));
         Ok(())
     }
 }
@@ -195,15 +222,73 @@ fn bad_blocks_and_locks_are_ubis_own_affair() {
     volume.unlock(0..SECOND).unwrap();
 }
 
+/// As [`volume`], with another info.
+fn volume_with(change: impl FnOnce(&mut VolumeInfo)) -> (UbiVolume, Rc<RefCell<Model>>) {
+    let (_, model) = volume(Access::ReadOnly);
+    let mut info = info();
+    change(&mut info);
+    let volume = UbiVolume::over(Box::new(Rc::clone(&model)), &info, Access::ReadWrite);
+    (volume, model)
+}
+
 #[test]
-fn what_cannot_be_written_block_by_block_says_so_in_its_geometry() {
-    assert!(UbiVolume::geometry_of(&info()).is_writable());
-    let of = |change: fn(&mut VolumeInfo)| {
-        let mut info = info();
-        change(&mut info);
-        UbiVolume::geometry_of(&info).is_writable()
-    };
-    assert!(!of(|info| info.kind = VolumeKind::Static));
-    assert!(!of(|info| info.upd_marker = true));
-    assert!(!of(|info| info.corrupted = true));
+fn a_static_volume_is_replaced_as_a_whole_and_in_no_other_way() {
+    let (mut volume, model) = volume_with(|info| {
+        info.kind = VolumeKind::Static;
+        info.data_bytes = 100;
+    });
+    assert_eq!(volume.holds(), Some(100));
+    assert!(volume.geometry().is_writable());
+    assert_eq!(volume.erase(0).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
+    let unasked = volume.program(0, &[1; LEB]).unwrap_err();
+    assert_eq!(unasked.raw_os_error(), Some(libc::EOPNOTSUPP));
+    let much = volume.replace(4 * SECOND + 1).unwrap_err();
+    assert_eq!(much.kind(), ErrorKind::OutOfRange);
+    assert!(model.borrow().calls.is_empty());
+    // A block and a bit: the end need not be one of a page.
+    volume.replace(SECOND + 7).unwrap();
+    assert_eq!(volume.holds(), Some(0), "emptied");
+    volume.program(0, &[1; LEB]).unwrap();
+    for (offset, length) in [(0, 7), (SECOND, 8)] {
+        let wrong = volume.program(offset, &vec![2; length]).unwrap_err();
+        assert_eq!(wrong.kind(), ErrorKind::OutOfRange, "{offset} {length}");
+    }
+    assert_eq!(volume.holds(), Some(0));
+    volume.program(SECOND, &[2; 7]).unwrap();
+    assert_eq!(volume.holds(), Some(SECOND + 7));
+    let calls = [Call::Begin(SECOND + 7), Call::Append(LEB), Call::Append(7)];
+    assert_eq!(model.borrow().calls, calls);
+    let mut back = [0; 9];
+    volume.read(SECOND - 2, &mut back).unwrap();
+    assert_eq!(back, [1, 1, 2, 2, 2, 2, 2, 2, 2]);
+    let more = volume.program(SECOND + 7, &[3]).unwrap_err();
+    assert_eq!(more.raw_os_error(), Some(libc::EOPNOTSUPP));
+}
+
+#[test]
+fn an_update_that_fails_is_over_and_the_next_one_begins_anew() {
+    let changes: [fn(&mut VolumeInfo); 3] = [
+        |info| info.kind = VolumeKind::Static,
+        |info| info.upd_marker = true,
+        |info| info.corrupted = true,
+    ];
+    for change in changes {
+        let (mut volume, model) = volume_with(change);
+        volume.replace(SECOND).unwrap();
+        model.borrow_mut().broken = Some(libc::EIO);
+        assert_eq!(
+            volume.program(0, &[1; LEB]).unwrap_err().raw_os_error(),
+            Some(libc::EIO)
+        );
+        assert!(volume.program(0, &[1; LEB]).is_err());
+        assert_eq!(volume.holds(), Some(0));
+        volume.replace(SECOND).unwrap();
+        volume.program(0, &[1; LEB]).unwrap();
+        assert_eq!(volume.holds(), Some(SECOND));
+    }
+    // What is changed block by block is not emptied.
+    let (mut volume, model) = volume(Access::ReadWrite);
+    assert_eq!(volume.holds(), None);
+    assert_eq!(volume.replace(7).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
+    assert!(model.borrow().calls.is_empty());
 }

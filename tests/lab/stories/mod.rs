@@ -1,6 +1,6 @@
 //! What users do with their boxes, and what happens then. One story a file, told on each kind of box where that says more.
 
-use super::{Expected, Firmware, Kind, Machine, Parts, Rescue, made, tools};
+use super::{Expected, Firmware, Kind, Machine, Parts, Rescue, jffs2, made, tools};
 
 /// Makes a test of `$tell` on each of these kinds of box.
 macro_rules! on {
@@ -22,6 +22,7 @@ mod foreign_init;
 mod held_every_way;
 mod in_place;
 mod initramfs_root;
+mod jffs2_rest;
 mod keep_config;
 mod little_memory;
 mod loop_root;
@@ -43,6 +44,7 @@ mod signals;
 mod small_box;
 mod softdog;
 mod tampered;
+mod two_slots;
 mod ubi_image;
 mod ubi_root;
 mod ubi_volume;

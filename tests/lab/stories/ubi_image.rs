@@ -1,10 +1,14 @@
 //! A `ubinize` image goes onto a NAND partition that nothing holds; UBI attaches it, and what is in it is right. A second
-//! one keeps count of how often each block has been erased.
+//! one keeps count of how often each block has been erased, behind its end too, where the header alone is programmed: into a
+//! part of a page, whose rest UBI itself programs later.
 
 use super::*;
 use crate::lab::nand;
 
 on!(tell: armel = Armel);
+
+/// An erase block far behind the end of either image.
+const BEHIND: usize = 100;
 
 /// The firmware in UBI: a kernel in a volume of its own, and files.
 fn firmware(letter: char) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
@@ -34,11 +38,18 @@ fn tell(kind: Kind) {
     nand::load(&mut machine, "badblocks=3,17");
     let mtd = nand::first_mtd(kind);
     let mut counters = Vec::new();
+    let mut before = None;
     for letter in ['a', 'b'] {
         machine.must(&format!(
             "/tmp/flasher apply -y --no-reboot --part mtd{mtd} /mnt/data/{letter}.ubi"
         ));
-        counters.push(erase_counter(&mut machine, mtd));
+        counters.push(erase_counter(&mut machine, mtd, 0));
+        let behind = erase_counter(&mut machine, mtd, BEHIND);
+        match before {
+            // No counter was there, and UBI gives such a block its own.
+            None => assert_eq!(behind, 0xffff, "blank"),
+            Some(before) => assert_eq!(behind, before + 1, "the erase counter of a block behind the image"),
+        }
         machine.must(&format!("ubiattach -m {mtd} /dev/ubi_ctrl"));
         let devices = machine.must("/tmp/flasher devices");
         for line in [
@@ -58,6 +69,9 @@ fn tell(kind: Kind) {
         machine.must("umount /tmp/m");
         held_by_ubi(&mut machine, mtd);
         machine.must("ubidetach -d 0 /dev/ubi_ctrl");
+        let now = erase_counter(&mut machine, mtd, BEHIND);
+        assert!(before.is_none_or(|before| now > before), "UBI goes on with the counter");
+        before = Some(now);
     }
     assert_eq!(machine.must("cat /etc/firmware").trim(), format!("A 1.0-{kind}"));
     // It was erased once more, and UBI knows.
@@ -74,10 +88,13 @@ fn held_by_ubi(machine: &mut Machine, mtd: usize) {
     assert!(said.contains("ubidetach -d 0"), "{said}");
 }
 
-/// The low half of the number in the header of the first erase block (`struct ubi_ec_hdr`, drivers/mtd/ubi/ubi-media.h), which
+/// The low half of the number in the header of an erase block (`struct ubi_ec_hdr`, drivers/mtd/ubi/ubi-media.h), which
 /// is big-endian; the box's `od` prints words of its own order, in octal.
-fn erase_counter(machine: &mut Machine, mtd: usize) -> u16 {
-    let dump = machine.must(&format!("dd if=/dev/mtd{mtd} bs=8 skip=1 count=1 2>/dev/null | od"));
+fn erase_counter(machine: &mut Machine, mtd: usize, block: usize) -> u16 {
+    let skip = block * nand::BLOCK / 8 + 1;
+    let dump = machine.must(&format!(
+        "dd if=/dev/mtd{mtd} bs=8 skip={skip} count=1 2>/dev/null | od"
+    ));
     let word = dump.lines().next().and_then(|line| line.split_whitespace().last());
     let word = word
         .and_then(|word| u16::from_str_radix(word, 8).ok())
