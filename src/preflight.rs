@@ -18,6 +18,15 @@ use std::time::Instant;
 /// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
 pub const OVERHEAD: u64 = 2 << 20;
 
+/// What to do where RAM is short.
+#[cfg(feature = "disk")]
+pub const MORE_ROOM: &str = "copy the image to a disk that is mounted and name it there, stop services that use much memory, remove \
+                             files from /tmp, or reboot and try again at once";
+/// What to do where RAM is short.
+#[cfg(not(feature = "disk"))]
+pub const MORE_ROOM: &str =
+    "stop services that use much memory, remove files from /tmp, or reboot and try again at once";
+
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
 const CHECKS: [&str; 26] = [
@@ -57,6 +66,8 @@ pub struct Question<'a> {
     pub request: Request,
     /// `--key` and `--sha256`.
     pub trust: &'a Trust,
+    /// The signature that stood behind the image.
+    pub signature: Option<&'a str>,
     /// Whether every partition is copied first (`--backup`).
     pub backup: bool,
     /// `--in-place`.
@@ -180,9 +191,15 @@ pub fn assemble(
     // The other slot runs meanwhile, so there is nothing to be taken over.
     let in_place = question.in_place || slot.is_some();
     let route = in_use(board, &plan::touched(&writes, slot.as_ref()), in_place, &mut checks)?;
+    // An image that stays on its disk takes none.
+    let staged = match store.delivered() {
+        #[cfg(feature = "disk")]
+        Store::Disk(_) => 0,
+        _ => image.size,
+    };
     let mut ram = Ram {
         rollback: 0,
-        needed: image.size + image.unpacking() + OVERHEAD,
+        needed: staged + image.unpacking() + OVERHEAD,
         available: question.available.unwrap_or(u64::MAX),
     };
     checks.push(memory(ram));
@@ -299,7 +316,7 @@ fn trust(question: &Question<'_>, image: &Image, store: &Store) -> Vec<Check> {
         });
     }
     if let Some(path) = &question.trust.key {
-        let verdict = Key::read(path).and_then(|key| key.verify(question.name, store));
+        let verdict = Key::read(path).and_then(|key| key.verify(question.name, question.signature, store));
         checks.push(match verdict {
             Ok(signature) => Check::pass("signature", format!("{signature} is right")),
             Err(failure) => {
@@ -357,9 +374,11 @@ fn place_of_record(board: &Board, writes: &[Write]) -> Check {
         _ if std::path::Path::new("/dev/pmsg0").exists() => {
             Check::pass("record", "the outcome is kept in memory that survives a reboot")
         }
+        _ if !record::disks().is_empty() => Check::pass("record", "the outcome is kept on a disk, in flasher.record"),
         _ => Check::warn(
             "record",
-            "nothing on this box keeps the outcome over a reboot: no partition named flasher, no ramoops",
+            "nothing on this box keeps the outcome over a reboot: no partition named flasher, no ramoops, no disk \
+             with a file flasher.record",
         ),
     }
 }
@@ -429,7 +448,7 @@ fn memory(ram: Ram) -> Check {
                 Grouped(ram.available),
                 Grouped(ram.needed - ram.available)
             ),
-            "stop services that use much memory, remove files from /tmp, or reboot and try again at once",
+            MORE_ROOM,
         ),
     }
 }

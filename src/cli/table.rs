@@ -311,7 +311,7 @@ const FLAGS: &[Flag] = &[
         shorts: "",
         value: Some("FILE"),
         verbs: &["apply", "plan", "verify"],
-        help: "require a signature by this public key (minisign, signify or usign; IMAGE.minisig or IMAGE.sig)",
+        help: "require a signature by this public key (minisign, signify or usign; IMAGE.minisig or IMAGE.sig; of - behind it)",
     },
     Flag {
         long: "sha256",

@@ -9,15 +9,15 @@ use crate::cli::{self, Keep, Trust};
 use crate::error::{Context, Exit, Failure, Harm, Result};
 use crate::flash::{self, Policy, Stopped, Tally, Verified};
 use crate::image::backup::Backup;
-use crate::image::packed::Packing;
 use crate::image::pieces::Pieces;
+use crate::image::signature::{self, Key};
 use crate::image::source::Source;
 use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::keep::{self, Fate, Task};
 use crate::lock::Lock;
 use crate::plan::{self, Plan, Request, Route, Write};
-use crate::preflight::{self, OVERHEAD, Question};
+use crate::preflight::{self, MORE_ROOM, OVERHEAD, Question};
 use crate::record;
 use crate::report::{Outcome, Reporter};
 use crate::slots;
@@ -25,8 +25,8 @@ use crate::units::Size;
 use stages::RamRoot;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write as _};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::path::{Path, PathBuf};
 
 /// What the operand names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,11 +121,11 @@ pub(super) fn report(result: std::result::Result<End, Broken>, reporter: &mut Re
 fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<Exit> {
     let plan = (|| {
         let board = begin(options)?;
-        let looked = Looked::at(options, &board, from)?;
         let available = match board.is_sim() {
             true => Some(board.profile.ram),
             false => stages::memory::available(),
         };
+        let looked = Looked::at(options, &board, from, available)?;
         let mut plan = looked.plan(&board, options, available, &mut |writes| {
             survey(&board, writes, &looked.store, reporter)
         })?;
@@ -228,7 +228,7 @@ fn on_this_box(
             }
             Ok(end)
         }
-        Route::Staged => Ok(staged(board, (plan, looked.image.packing), options, root, reporter)?),
+        Route::Staged => Ok(staged(board, (plan, &looked), options, root, reporter)?),
     }
 }
 
@@ -411,7 +411,7 @@ pub(super) fn policy(board: &Board, sha256: &str, options: Keep, reporter: &mut 
 /// Hands the plan to PID 1.
 fn staged(
     board: &Board,
-    (plan, packing): (Plan, Option<Packing>),
+    (plan, looked): (Plan, &Looked),
     options: &cli::Apply,
     root: RamRoot,
     reporter: &mut Reporter,
@@ -429,18 +429,29 @@ fn staged(
         true => Some(find_busybox()?),
         false => None,
     };
+    let named = handoff::board(root.path(), &board.profile, options.at.board.as_deref())?;
+    let again = again(options, named.as_deref().unwrap_or_default(), root.path())?;
     let job = Job {
         writes: plan.writes,
         sha256: plan.image.sha256,
-        packing,
-        board: handoff::board(root.path(), &board.profile, options.at.board.as_deref())?,
+        packing: looked.image.packing,
+        board: named,
         keep: options.keep,
         files,
         reached: reporter.reached.clone(),
+        again,
     };
+    let mut handoff = job.pack()?;
+    // The image's comes first: the link to it says so.
+    for disk in looked.disk.clone().into_iter().chain(record::disks()) {
+        let disk = disk.display().to_string();
+        if !handoff.disks.contains(&disk) {
+            handoff.disks.push(disk);
+        }
+    }
     let populated = root
         .populate(&stages::Populate {
-            handoff: &job.pack()?,
+            handoff: &handoff,
             device_nodes: &nodes,
             rescue_shell: shell.as_deref().map(Path::new),
         })
@@ -457,6 +468,27 @@ fn staged(
          afterwards: flasher status",
     );
     Ok(End::untouched("handed-over"))
+}
+
+/// What the rescue starts for an image that comes over the network; nothing without a key. The key comes along.
+fn again(options: &cli::Apply, board: &str, root: &Path) -> Result<Vec<String>> {
+    let Some(key) = options.trust.key.as_ref().filter(|_| cfg!(feature = "rescue")) else {
+        return Ok(Vec::new());
+    };
+    std::fs::copy(key, root.join("key")).context(key.display())?;
+    let mut words = vec!["/flasher", "apply", "-y", "--key", "/key"];
+    let (parts, force) = (options.parts.join(","), options.force.join(","));
+    let valued = [("--part", parts.as_str()), ("--force", &force), ("--board", board)];
+    for (flag, value) in valued.into_iter().filter(|(_, value)| !value.is_empty()) {
+        words.extend([flag, value]);
+    }
+    let given = [
+        (!options.keep.rollback, "--no-rollback"),
+        (options.keep.mark_bad, "--mark-bad"),
+    ];
+    words.extend(given.iter().filter(|(given, _)| *given).map(|(_, flag)| *flag));
+    words.push("-");
+    Ok(words.into_iter().map(str::to_owned).collect())
 }
 
 /// The serial port of LEDs and buzzer, for boxes whose `/dev` does not come along. Its numbers are those of the node
@@ -511,6 +543,10 @@ pub(super) struct Looked {
     name: String,
     image: Image,
     pub(super) store: Store,
+    /// What stood behind an image that came by standard input.
+    signature: Option<String>,
+    /// The mount point of the disk on which the image stays, because RAM is short.
+    disk: Option<PathBuf>,
 }
 
 fn unreadable(error: io::Error) -> Failure {
@@ -538,11 +574,16 @@ fn pieces(options: &cli::Apply, from: From) -> Result<Option<Pieces>> {
 
 impl Looked {
     /// Only to be looked at: a file stays where it is.
-    pub(super) fn at(options: &cli::Apply, board: &Board, from: From) -> Result<Looked> {
+    pub(super) fn at(options: &cli::Apply, board: &Board, from: From, available: Option<u64>) -> Result<Looked> {
         if from != From::Image {
             return Looked::into_memory(options, board, from);
         }
-        let (store, sha256) = source(options)?.in_place()?;
+        let source = source(options)?;
+        if !board.is_sim() && stays(options, &source, available).is_some() {
+            let (store, sha256) = source.on_disk(&mut |_| ())?;
+            return Looked::finish(options, board, store, sha256);
+        }
+        let (store, sha256) = source.in_place()?;
         Looked::finish(options, board, store, sha256)
     }
 
@@ -555,6 +596,8 @@ impl Looked {
                 name: options.image.clone(),
                 image,
                 store: Store::Memory(bytes),
+                signature: None,
+                disk: None,
             });
         }
         let (store, sha256) = source(options)?.into_memory()?;
@@ -571,6 +614,18 @@ impl Looked {
         reporter: &mut Reporter,
     ) -> Result<Looked> {
         let path = handoff::image_path(root);
+        if let (From::Image, Ok(source)) = (from, Source::open(&options.image))
+            && let Some((disk, file)) = stays(options, &source, available)
+        {
+            reporter.stage(format_args!("RAM is short: the image stays on {}", disk.display()));
+            // Where PID 1 finds it.
+            symlink(Path::new(&stages::moved(0)).join(file), &path).context(path.display())?;
+            let length = source.length().unwrap_or_default();
+            let (store, sha256) = source.on_disk(&mut |done| reporter.progress("reading", done, length))?;
+            let mut looked = Looked::finish(options, board, store, sha256)?;
+            looked.disk = Some(disk);
+            return Ok(looked);
+        }
         let mut file = File::create_new(&path).context(path.display())?;
         let mut sink = Budget {
             file: &mut file,
@@ -584,6 +639,8 @@ impl Looked {
                 name: options.image.clone(),
                 image,
                 store: Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?,
+                signature: None,
+                disk: None,
             });
         }
         let source = source(options)?;
@@ -592,11 +649,20 @@ impl Looked {
         let (_, sha256) = source.copy(&mut sink, &mut |done| {
             reporter.progress("reading", done, length.unwrap_or(done.saturating_add(1)));
         })?;
-        let store = Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?;
+        // For writing too: a signature behind it is cut off.
+        let opened = File::options().read(true).write(true).open(&path);
+        let store = Store::file(opened.context(path.display())?).map_err(unreadable)?;
         Looked::finish(options, board, store, sha256)
     }
 
-    fn finish(options: &cli::Apply, board: &Board, store: Store, sha256: String) -> Result<Looked> {
+    fn finish(options: &cli::Apply, board: &Board, mut store: Store, mut sha256: String) -> Result<Looked> {
+        let mut signature = None;
+        if let (Some(key), "-", true) = (&options.trust.key, options.image.as_str(), cfg!(feature = "rescue")) {
+            signature = signature::take_off(&mut store)?;
+            // It may come from anybody: it is not looked into before.
+            Key::read(key)?.verify("-", signature.as_deref(), &store)?;
+            sha256 = store.sha256(&mut |_| ()).map_err(unreadable)?;
+        }
         // One byte more than the box can hold is too much already.
         let room = board.partitions.iter().map(Partition::capacity).sum();
         let (store, image) = image::open(store, sha256, room).map_err(unreadable)?;
@@ -604,6 +670,8 @@ impl Looked {
             name: options.image.clone(),
             image,
             store,
+            signature,
+            disk: None,
         })
     }
 
@@ -643,6 +711,7 @@ impl Looked {
             },
             slot: seen.as_ref(),
             trust,
+            signature: self.signature.as_deref(),
             backup: options.backup.is_some(),
             in_place: options.in_place,
             rollback: options.keep.rollback,
@@ -667,6 +736,13 @@ impl Looked {
     }
 }
 
+/// The disk on which the image stays, and its path there: where RAM is short and nothing of flash is below it. What runs
+/// between `--prepare` and the takeover may unmount it.
+fn stays(options: &cli::Apply, source: &Source, available: Option<u64>) -> Option<(PathBuf, PathBuf)> {
+    let short = available? < source.length()? + OVERHEAD;
+    source.disk().filter(|_| short && !options.prepare)
+}
+
 /// Refuses before RAM is filled in vain.
 fn room_for(length: u64, available: Option<u64>) -> Result<()> {
     match available {
@@ -686,7 +762,7 @@ fn no_room(length: u64, available: u64) -> Failure {
             Size(available)
         ),
     )
-    .hint("stop services that use much memory, remove files from /tmp, or reboot and try again at once")
+    .hint(MORE_ROOM)
 }
 
 /// A sink that stops before the out-of-memory killer starts: pages of a tmpfs belong to no process, so it

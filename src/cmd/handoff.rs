@@ -35,6 +35,8 @@ pub struct Job {
     pub files: Option<Task>,
     /// What was reached before the hand-off.
     pub reached: String,
+    /// What the rescue runs for an image that comes over the network; empty without a key.
+    pub again: Vec<String>,
 }
 
 impl Job {

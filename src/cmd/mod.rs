@@ -15,6 +15,7 @@ pub mod pid_one;
 #[cfg(feature = "host")]
 pub mod qpkg;
 pub mod recovery;
+mod rescue;
 pub mod sim;
 pub mod status;
 pub mod updater;

@@ -7,17 +7,18 @@
 use super::apply;
 use super::at_work::{Done, Work};
 use super::handoff::{Job, image_path};
+use super::rescue;
 use crate::board::{Board, Proof};
 use crate::cli::{Global, Where};
 use crate::error::{Exit, Failure, Harm, Result};
 use crate::flash::{Tally, Verified};
 use crate::image::packed::Packed;
+use crate::image::source::Source;
 use crate::image::store::Store;
 use crate::record::{self, Record};
 use crate::report::Reporter;
 use crate::units::Size;
 use stages::{Detached, PidOne};
-use std::fs::File;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -27,7 +28,8 @@ const ATTEMPTS: u32 = 3;
 /// Does the job and never returns.
 pub fn run(pid_one: PidOne) -> ! {
     let mut reporter = Reporter::new(&Global::default());
-    match finish(pid_one, &mut reporter) {
+    let mut job = None;
+    match finish(pid_one, &mut job, &mut reporter) {
         Ok(()) => {
             reporter.stage("rebooting into the new firmware");
             stages::power::reboot()
@@ -39,13 +41,13 @@ pub fn run(pid_one: PidOne) -> ! {
         }
         Err(failure) => {
             reporter.failure(&failure);
-            stages::rescue::run(&failure.to_string())
+            rescue::run(&failure.to_string(), job)
         }
     }
 }
 
-fn finish(pid_one: PidOne, reporter: &mut Reporter) -> Result<()> {
-    let job = Job::unpack(pid_one.handoff())?;
+fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Result<()> {
+    let job = &*job.insert(Job::unpack(pid_one.handoff())?);
     reporter.reached.clone_from(&job.reached);
     reporter.reach("taken over");
     let detached = match pid_one.detach(&mut |event| reporter.stage(event)) {
@@ -53,13 +55,13 @@ fn finish(pid_one: PidOne, reporter: &mut Reporter) -> Result<()> {
         Err(error) => {
             let (_pid_one, error) = *error;
             let failure = Failure::new(Exit::Busy, "held", error);
-            return Err(untouched(&job, failure, reporter));
+            return Err(untouched(job, failure, reporter));
         }
     };
     reporter.reach("old root gone");
-    match ready(&job, &detached, reporter) {
-        Ok((board, store, proof)) => write(&job, &board, &store, &proof, reporter),
-        Err(failure) => Err(untouched(&job, failure, reporter)),
+    match ready(job, &detached, reporter) {
+        Ok((board, store, proof)) => write(job, &board, &store, &proof, reporter),
+        Err(failure) => Err(untouched(job, failure, reporter)),
     }
 }
 
@@ -71,14 +73,17 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
     })?;
     // The bytes that were checked are the bytes that are written (law 3): nobody was at them meanwhile.
     let path = image_path(Path::new("/"));
-    let store = File::open(&path)
-        .and_then(Store::file)
-        .map_err(|error| Failure::system(format_args!("{}: {error}", path.display())))?;
-    if store.sha256(&mut |_| ()).map_err(Failure::system)? != job.sha256 {
+    let image = path.display().to_string();
+    // A link leads to the disk on which it stays.
+    let (store, sha256) = match cfg!(feature = "disk") && path.is_symlink() {
+        true => Source::open(&image)?.on_disk(&mut |_| ())?,
+        false => Source::open(&image)?.in_place()?,
+    };
+    if sha256 != job.sha256 {
         return Err(Failure::new(
             Exit::ImageBad,
             "image-changed",
-            "the image in RAM is not the one that was checked",
+            "the image is not the one that was checked",
         ));
     }
     let store = match job.packing {

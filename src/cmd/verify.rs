@@ -25,7 +25,7 @@ pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
     preflight::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
     preflight::usable(&board)?;
-    let look = apply::Looked::at(options, &board, apply::From::Image)?;
+    let look = apply::Looked::at(options, &board, apply::From::Image, None)?;
     let mut plan = look.plan(&board, options, None, &mut |_| Ok(()))?;
     // Comparing touches nothing: that a partition is read-only or in use is no reason against it.
     const MATTERS: [&str; 7] = ["sha256", "signature", "image", "board", "partition", "size", "overlap"];

@@ -91,7 +91,7 @@ impl Scratch {
         if length > 0 {
             image
                 .read_exact_at(step.image.start, &mut self.wanted[..length])
-                .map_err(|error| format!("the image in RAM cannot be read: {error}"))?;
+                .map_err(|error| format!("the image cannot be read: {error}"))?;
         }
         if step.blank_rest {
             self.wanted[length..].fill(0xff);

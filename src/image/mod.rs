@@ -14,6 +14,8 @@ pub mod fwtool;
 mod http;
 mod jffs2;
 pub mod known;
+#[cfg(feature = "disk")]
+pub mod on_disk;
 pub mod packed;
 pub mod pat;
 pub mod pieces;

@@ -36,6 +36,27 @@ fn payload(text: &str, length: usize) -> Option<Vec<u8>> {
         .filter(|bytes| bytes.len() == length)
 }
 
+/// Bytes at the end of what is read from standard input in which a signature begins.
+const TAIL: u64 = 2048;
+
+/// Takes the signature off that stands behind an image: `cat IMAGE IMAGE.minisig`. Both files begin with the same words.
+///
+/// # Errors
+/// Those of reading or cutting.
+pub fn take_off(store: &mut Store) -> Result<Option<String>> {
+    const BEGIN: &[u8] = b"untrusted comment:";
+    let from = store.len().saturating_sub(TAIL);
+    let mut tail = Vec::new();
+    store
+        .scan(from..store.len(), |chunk| tail.extend_from_slice(chunk))
+        .map_err(Failure::system)?;
+    let Some(at) = tail.windows(BEGIN.len()).rposition(|bytes| bytes == BEGIN) else {
+        return Ok(None);
+    };
+    store.cut(from + at as u64).map_err(Failure::system)?;
+    Ok(Some(String::from_utf8_lossy(&tail[at..]).into_owned()))
+}
+
 impl Key {
     /// Reads a public key file.
     ///
@@ -60,11 +81,16 @@ impl Key {
         })
     }
 
-    /// Checks the signature file that stands beside the image.
+    /// Checks the signature that stood behind the image, else the file that stands beside it.
     ///
     /// # Errors
     /// [`Exit::ImageBad`] unless there is one and it is right.
-    pub fn verify(&self, image: &str, store: &Store) -> Result<String> {
+    pub fn verify(&self, image: &str, behind: Option<&str>, store: &Store) -> Result<String> {
+        if image == "-" {
+            let text = behind.ok_or_else(|| bad("there is no signature behind the image"))?;
+            let right = self.check(text, store).map_err(bad);
+            return right.map(|()| "the signature behind the image".to_owned());
+        }
         let candidates = [".minisig", ".sig"].map(|suffix| PathBuf::from(format!("{image}{suffix}")));
         let Some(path) = candidates.iter().find(|path| path.is_file()) else {
             return Err(bad(format_args!(

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "disk")]
+use super::on_disk::Pieces;
 use super::store::Store;
 use crate::error::{Exit, Failure, Result};
 use crate::units::{Size, hex};
@@ -10,6 +12,8 @@ use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// An image that has not been read yet.
 pub struct Source {
@@ -25,6 +29,21 @@ enum Reader {
     Stream(Box<dyn Read>),
 }
 
+/// How long a sender may take who keeps all others away from a box in the rescue.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// Standard input that ends at a certain time.
+struct Hurried(io::Stdin, Instant);
+
+impl Read for Hurried {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match Instant::now() < self.1 {
+            true => self.0.read(buffer),
+            false => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
 /// Bytes read at a time: small, because it is locked memory on a box that has little.
 const CHUNK: usize = 64 << 10;
 
@@ -37,7 +56,10 @@ impl Source {
         if image == "-" {
             return Ok(Source {
                 name: "standard input".into(),
-                reader: Reader::Stream(Box::new(io::stdin())),
+                reader: Reader::Stream(match stages::rescue::is_on() {
+                    true => Box::new(Hurried(io::stdin(), Instant::now() + PATIENCE)),
+                    false => Box::new(io::stdin()),
+                }),
                 length: None,
                 hash: Some(Sha256::new()),
             });
@@ -76,6 +98,14 @@ impl Source {
     /// The name for messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The mount point of the disk that it lies on, and its path there.
+    pub fn disk(&self) -> Option<(PathBuf, PathBuf)> {
+        match &self.reader {
+            Reader::File(file, about) if cfg!(feature = "disk") && about.is_file() => stages::disk_of(file),
+            _ => None,
+        }
     }
 
     /// Bytes, where known before reading.
@@ -168,6 +198,28 @@ impl Source {
         let file = file.try_clone().map_err(Failure::system)?;
         let (length, sha256) = self.copy(&mut io::sink(), &mut |_| ())?;
         Ok((Store::File(file, length), sha256))
+    }
+
+    /// Leaves a file where it is to be written from there, and keeps digests of it. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// As [`Source::copy`].
+    pub fn on_disk(self, progress: &mut dyn FnMut(u64)) -> Result<(Store, String)> {
+        #[cfg(not(feature = "disk"))]
+        let _ = progress;
+        #[cfg(feature = "disk")]
+        if let Reader::File(file, _) = &self.reader {
+            let file = file.try_clone().map_err(Failure::system)?;
+            return self.stays(file, progress);
+        }
+        self.into_memory()
+    }
+
+    #[cfg(feature = "disk")]
+    fn stays(self, file: File, progress: &mut dyn FnMut(u64)) -> Result<(Store, String)> {
+        let mut pieces = Pieces::default();
+        let (_, sha256) = self.copy(&mut pieces, progress)?;
+        Ok((Store::Disk(pieces.of(file)), sha256))
     }
 }
 

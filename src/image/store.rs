@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "disk")]
+use super::on_disk::OnDisk;
 use super::packed::Packed;
 use crate::units::hex;
 use sha2::{Digest, Sha256};
@@ -16,6 +18,9 @@ pub enum Store {
     Memory(Vec<u8>),
     /// In a file: in the RAM root when the image is to be written, elsewhere when it is only looked at.
     File(File, u64),
+    /// In a file of a disk, because RAM is short; each byte is checked when it is read.
+    #[cfg(feature = "disk")]
+    Disk(OnDisk),
     /// Inside another store, packed; offsets and lengths are those of what is inside.
     Packed(Packed),
 }
@@ -39,6 +44,8 @@ impl Store {
         match self {
             Store::Memory(bytes) => bytes.len() as u64,
             Store::File(_, size) => *size,
+            #[cfg(feature = "disk")]
+            Store::Disk(disk) => disk.size,
             Store::Packed(packed) => packed.packing.length,
         }
     }
@@ -49,6 +56,22 @@ impl Store {
             Store::Packed(packed) => packed.delivered(),
             other => other,
         }
+    }
+
+    /// Takes everything from this offset on away.
+    ///
+    /// # Errors
+    /// Those of the file, and of a store that does not change.
+    pub fn cut(&mut self, length: u64) -> io::Result<()> {
+        match self {
+            Store::Memory(bytes) => bytes.truncate(length as usize),
+            Store::File(file, size) => {
+                file.set_len(length)?;
+                *size = length;
+            }
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        }
+        Ok(())
     }
 
     /// The SHA-256 of the bytes as they were delivered, in lower-case hexadecimal. `progress` is told the bytes so far.
@@ -74,6 +97,8 @@ impl Store {
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         match self {
             Store::File(file, _) => file.read_exact_at(buffer, offset),
+            #[cfg(feature = "disk")]
+            Store::Disk(disk) => disk.read_exact_at(offset, buffer),
             Store::Packed(packed) => packed.read_exact_at(offset, buffer),
             Store::Memory(bytes) => {
                 let part = usize::try_from(offset)

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(feature = "disk"), path = "no_disk.rs")]
+mod disk;
 mod flash_log;
 mod pstore;
 mod time;
@@ -14,6 +16,8 @@ use crate::keep::Fate;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+pub use disk::disks;
 
 /// The outcome of an update.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +130,7 @@ pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()>
     let kept = [
         flash_log::save(board, &text, proof),
         pstore::save(&text),
+        disk::save(&text),
         volatile(&text),
     ];
     match kept.iter().any(|kept| matches!(kept, Ok(true))) {
@@ -162,7 +167,7 @@ pub fn load(board: &Board) -> Result<Record> {
         };
     }
     let volatile = VOLATILE.iter().find_map(|path| fs::read_to_string(path).ok());
-    Ok([volatile, flash_log::load(board), pstore::load()]
+    Ok([volatile, flash_log::load(board), pstore::load(), disk::load()]
         .into_iter()
         .flatten()
         .find_map(|text| json::parse(text.as_bytes()).ok())

@@ -54,6 +54,16 @@ impl<'a> Signals<'a> {
         }
     }
 
+    /// The box waits with its error pattern; the microcontroller was told already and goes on by itself.
+    pub fn waiting(profile: Option<&'a profile::Signals>) -> Signals<'a> {
+        let by_hand = profile.map(|profile| leds(profile).filter(|led| blink(led, "50", "450").is_err()));
+        Signals {
+            profile,
+            by_hand: by_hand.into_iter().flatten().collect(),
+            lit: false,
+        }
+    }
+
     /// The end: lit and a long beep, or the error pattern.
     pub fn end(self, well: bool) {
         let Some(profile) = self.profile else {
@@ -62,7 +72,7 @@ impl<'a> Signals<'a> {
         for led in leds(profile) {
             let _ = match well {
                 true => put(&led, "trigger", "none").and_then(|()| put(&led, "brightness", "255")),
-                // What cannot blink is dark: lit would mean that all is well.
+                // What cannot blink is dark until somebody ticks: lit would mean that all is well.
                 false => blink(&led, "50", "450").or_else(|_| put(&led, "brightness", "0")),
             };
         }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::bounded;
+use crate::disk;
 use crate::event::StageEvent;
 use crate::exports;
 use crate::handoff::HandOff;
@@ -105,6 +106,7 @@ impl PidOne {
         kill::everybody(GENTLE, FORCED, &mut known, on_event);
         swaps_off(on_event);
         exports::withdraw(on_event);
+        disk::carry(&self.handoff().disks, on_event);
         let before = table()?;
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);

@@ -17,7 +17,7 @@ pub fn set_flash_touched(touched: bool) {
 /// The end of PID 1 when something went wrong: reboot into the old firmware if the flash is whole, otherwise rescue.
 pub fn end(reason: &str) -> ! {
     if FLASH_TOUCHED.load(Ordering::SeqCst) {
-        rescue::run(reason)
+        rescue::run(reason, "", &mut || ())
     } else {
         power::reboot()
     }

@@ -25,6 +25,9 @@ pub struct HandOff {
     /// `None` leaves every watchdog alone: opening one starts it (FACTS.md §11), and one that was not running
     /// might outlive us into a firmware that does not feed it.
     pub watchdog: Option<String>,
+    /// Mount points of disks that stay mounted, see [`crate::disks`]: PID 1 finds them as [`crate::moved`] says.
+    #[serde(default)]
+    pub disks: Vec<String>,
 }
 
 impl HandOff {
@@ -38,6 +41,7 @@ impl HandOff {
             version: Self::VERSION,
             payload,
             watchdog: crate::watchdog::find().filter(|dog| dog.running).map(|dog| dog.device),
+            disks: Vec::new(),
         }
     }
 
@@ -88,6 +92,7 @@ mod tests {
             version: 1,
             payload: r#"{"parts": [1, 2]}"#.into(),
             watchdog: Some("/dev/watchdog".into()),
+            disks: vec!["/mnt/data".into()],
         };
         let text = serde_json::to_vec(&record).expect("serializes");
         assert_eq!(HandOff::parse(&text).expect("parses"), record);

@@ -10,7 +10,7 @@ use crate::ramroot::RamRoot;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 /// A node to make under `/dev` of the RAM root.
@@ -141,11 +141,27 @@ impl RamRoot {
         if let Some(busybox) = content.rescue_shell {
             install(busybox, &root.join("bin/busybox"))?;
             symlink("busybox", root.join("bin/sh")).context(|| "link bin/sh".to_owned())?;
+            link_programs(busybox, &root.join("bin"));
             // Without it the whole name has to be typed.
             let _ = symlink("/flasher", root.join("bin/flasher"));
         }
         content.handoff.store(root)?;
         Ok(Populated { root: self })
+    }
+}
+
+/// Gives busybox the names that it has in the running system, so that a program need not be called by `busybox NAME`. Not
+/// every busybox can tell its own (`--list`, `--install`).
+fn link_programs(busybox: &Path, bin: &Path) {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|about| (about.dev(), about.ino()));
+    let ours = identity(busybox);
+    for directory in ["/bin", "/sbin", "/usr/bin", "/usr/sbin"] {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if ours.is_some() && identity(&entry.path()) == ours {
+                // Its own name is there already.
+                let _ = symlink("busybox", bin.join(entry.file_name()));
+            }
+        }
     }
 }
 

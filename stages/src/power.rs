@@ -44,6 +44,7 @@ fn sync_bounded() {
     static DONE: AtomicBool = AtomicBool::new(false);
     let thread = Builder::new().stack_size(STACK).spawn(|| {
         sync();
+        crate::disk::let_go();
         DONE.store(true, Ordering::Relaxed);
     });
     let step = Duration::from_millis(20);

@@ -109,9 +109,9 @@ impl Program {
     }
 
     /// The same with these arguments.
-    pub(crate) fn with(mut self, arguments: &[&str]) -> io::Result<Self> {
+    pub(crate) fn with(mut self, arguments: &[impl AsRef<str>]) -> io::Result<Self> {
         for argument in arguments {
-            self.argv.push(CString::new(*argument)?);
+            self.argv.push(CString::new(argument.as_ref())?);
         }
         Ok(self)
     }

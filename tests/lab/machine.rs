@@ -40,6 +40,7 @@ pub struct Machine {
     console: Console,
     qemu: Option<Child>,
     ssh_port: u16,
+    rescue_port: u16,
 }
 
 impl Machine {
@@ -67,6 +68,7 @@ impl Machine {
             console: Console::default(),
             qemu: None,
             ssh_port: 0,
+            rescue_port: 0,
         }
     }
 
@@ -194,6 +196,7 @@ impl Machine {
     fn start(&mut self, kernel: &Path, disk: &Path) {
         for _ in 0..5 {
             self.ssh_port = free_port();
+            self.rescue_port = free_port();
             let mut qemu = self.spawn(kernel, disk);
             // Between our choosing a port and QEMU's taking it, another may have come first.
             std::thread::sleep(Duration::from_millis(300));
@@ -233,7 +236,10 @@ impl Machine {
             .args(["-device", "virtio-rng-pci"])
             .args([
                 "-netdev",
-                &format!("user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22", self.ssh_port),
+                &format!(
+                    "user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:3552",
+                    self.ssh_port, self.rescue_port
+                ),
             ])
             .args(["-device", "virtio-net-pci,netdev=n0,romfile="])
             .args(["-display", "none", "-monitor", "none"])
@@ -432,6 +438,11 @@ impl Machine {
     /// The workstation's side of the network.
     pub fn ssh(&self) -> super::ssh::Ssh<'_> {
         self.keys.to_port(self.ssh_port)
+    }
+
+    /// The workstation's port that leads to the one at which the box in the rescue takes an image.
+    pub fn rescue_port(&self) -> u16 {
+        self.rescue_port
     }
 
     fn flash_file(&self) -> PathBuf {

@@ -99,12 +99,41 @@ fn a_key_that_is_none() {
     }
 }
 
-/// An image on standard input has no signature file beside it.
+/// An image on standard input has no signature file beside it, but may have it behind.
 #[test]
-fn standard_input_cannot_be_signed() {
-    let sim = SimBox::new("generic");
-    let path = sim.file("image", &bytes(MIB, 5));
-    let key = signify(&sim, &path);
+fn the_signature_of_standard_input_stands_behind_it() {
+    let tools: [(Sign, &str); 2] = [(minisign, "minisig"), (signify, "sig")];
+    for (sign, suffix) in tools {
+        let sim = SimBox::new("generic");
+        let image = bytes(MIB, 5);
+        let path = sim.file("image", &image);
+        let key = sign(&sim, &path);
+        let signature = std::fs::read(format!("{path}.{suffix}")).unwrap();
+        let before = sim.flash();
+        let mut flipped = image.clone();
+        flipped[MIB / 2] ^= 1;
+        for pieces in [
+            vec![&image[..]],
+            vec![&flipped, &signature],
+            vec![&signature],
+            vec![&signature, &image],
+        ] {
+            let path = sim.file("piped", &pieces.concat());
+            assert_eq!(piped(&sim, &key, &path), Some(65));
+            assert!(sim.flash() == before);
+        }
+        let path = sim.file("piped", &[&image[..], &signature].concat());
+        assert_eq!(piped(&sim, &key, &path), Some(0));
+        let path = sim.file("image", &image);
+        sim.run("verify", &["--part", "kernel", &path]).exits(0);
+        let status = sim.run("status", &["--format", "json"]).exits(0).json();
+        let sum = String::from_utf8(tool("sha256sum", &[&path]).stdout).unwrap();
+        assert_eq!(status["image_sha256"], sum[..64]);
+    }
+}
+
+/// Applies this file by way of standard input.
+fn piped(sim: &SimBox, key: &str, path: &str) -> Option<i32> {
     let status = Command::new(env!("CARGO_BIN_EXE_flasher"))
         .args([
             "apply",
@@ -114,12 +143,13 @@ fn standard_input_cannot_be_signed() {
             "--part",
             "kernel",
             "--key",
-            &key,
+            key,
             "-",
         ])
-        .stdin(std::fs::File::open(&path).unwrap())
+        .stdin(std::fs::File::open(path).unwrap())
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .unwrap();
-    assert_eq!(status.code(), Some(65));
+    status.code()
 }

@@ -84,6 +84,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         },
         slot: seen.as_ref(),
         trust: &Trust::default(),
+        signature: None,
         backup: false,
         in_place: false,
         rollback: false,

@@ -16,7 +16,7 @@ const DONE: [u8; 2] = [0x56, 0x51];
 const APPLY: &str = "/tmp/flasher apply -y --board /tmp/board.json --part kernel,rootfs /tmp/image.bin";
 
 /// A profile of the user's for the lab's box, with the signals of a TS-219 at the port that the box has.
-fn profile(kind: Kind) -> Vec<u8> {
+pub fn profile(kind: Kind) -> Vec<u8> {
     let qnap: Value = serde_json::from_slice(&tools::read(
         &tools::repository().join("src/board/profiles/qnap-ts219.json"),
     ))

@@ -1,0 +1,63 @@
+//! A file `flasher.record` in the top directory of a disk. Only one that is there already is written: whoever makes it
+//! says by that that the disk may be used.
+
+#![forbid(unsafe_code)]
+
+use crate::error::{Context, Result};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const NAME: &str = "flasher.record";
+/// Bytes; beyond that it is begun anew.
+const LONGEST: u64 = 64 << 10;
+
+/// The mount points of the disks that have one.
+pub fn disks() -> Vec<PathBuf> {
+    let mut disks = stages::disks();
+    disks.retain(|disk| open(disk, true).is_some());
+    disks
+}
+
+/// The file, if nobody but root can have made it: a link could name any file.
+fn open(disk: &Path, append: bool) -> Option<File> {
+    let file = File::options()
+        .read(true)
+        .append(append)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(disk.join(NAME))
+        .ok()?;
+    let about = file.metadata().ok()?;
+    (about.is_file() && about.uid() == 0 && about.nlink() == 1).then_some(file)
+}
+
+/// Appends the record; `false` where there is no such file.
+pub fn save(text: &str) -> Result<bool> {
+    let mut kept = false;
+    for disk in stages::disks() {
+        let Some(mut file) = open(&disk, true) else {
+            continue;
+        };
+        if file.metadata().is_ok_and(|about| about.len() > LONGEST) {
+            file.set_len(0).context(disk.display())?;
+        }
+        // A line that a power cut left unfinished is ended first.
+        file.write_all(format!("\n{text}\n").as_bytes())
+            .and_then(|()| file.sync_all())
+            .context(disk.display())?;
+        kept = true;
+    }
+    Ok(kept)
+}
+
+/// The last record that is whole.
+pub fn load() -> Option<String> {
+    stages::disks().iter().find_map(|disk| {
+        let mut text = Vec::new();
+        open(disk, false)?.take(2 * LONGEST).read_to_end(&mut text).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        let whole = |line: &&str| line.starts_with('{') && line.ends_with('}');
+        text.lines().rev().find(whole).map(str::to_owned)
+    })
+}

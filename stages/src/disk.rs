@@ -1,0 +1,87 @@
+//! Disks that stay mounted over the takeover, for an image that RAM cannot hold and for the record.
+//!
+//! Such a mount is moved (`MS_MOVE`) out of the old root when every process has ended, so that it needs no place in the old
+//! root any more and keeps nothing of it busy. What lies on it is not in our hands meanwhile: whoever reads it checks it.
+#![forbid(unsafe_code)]
+
+use crate::event::StageEvent;
+use crate::holders::numbers;
+use crate::mounts::{Mount, mounts, move_mount, unmount};
+use crate::pivot::OLD_ROOT;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Where they are in the RAM root: `/disk0`, `/disk1`.
+const MOVED: &str = "/disk";
+
+/// Block devices that are flash, or need something of the old system to live on.
+const NO_DISKS: [&str; 5] = ["mtdblock", "ubiblock", "loop", "nbd", "zram"];
+
+/// The path in the RAM root of the disk with this index in [`crate::HandOff::disks`].
+#[must_use]
+pub fn moved(index: usize) -> String {
+    format!("{MOVED}{index}")
+}
+
+/// The mount points of all file systems that lie on disks, but for `/`. Jffs2 and ubifs are none: the one has the number of
+/// an `mtdblock`, the other none (`drivers/mtd/mtdsuper.c`, `fs/ubifs/super.c`).
+#[must_use]
+pub fn disks() -> Vec<PathBuf> {
+    let table = mounts().unwrap_or_default();
+    let disks = table.into_iter().filter(is_disk);
+    disks.map(|mount| mount.mountpoint).collect()
+}
+
+fn is_disk(mount: &Mount) -> bool {
+    let (major, minor) = mount.device;
+    let device = fs::read_link(format!("/sys/dev/block/{major}:{minor}")).unwrap_or_default();
+    let name = device.file_name().unwrap_or_default().to_string_lossy();
+    mount.mountpoint != Path::new("/") && !name.is_empty() && !NO_DISKS.iter().any(|other| name.starts_with(other))
+}
+
+/// The mount point of the disk that an open file lies on, and the file's path below it. `None` where that is no disk, or one that
+/// cannot stay.
+#[must_use]
+pub fn disk_of(file: &File) -> Option<(PathBuf, PathBuf)> {
+    // What the kernel calls it, without links.
+    let file = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    let on = numbers(fs::metadata(&file).ok()?.dev());
+    let table = mounts().ok()?;
+    // Of several on the same directory, the last one is on top.
+    let mount = table
+        .iter()
+        .filter(|mount| file.starts_with(&mount.mountpoint))
+        .max_by_key(|mount| mount.mountpoint.components().count())
+        .filter(|mount| mount.device == on && is_disk(mount))?;
+    let below = file.strip_prefix(&mount.mountpoint).ok()?;
+    Some((mount.mountpoint.clone(), below.to_owned()))
+}
+
+/// As PID 1: moves them out of the old root, without what is mounted below them.
+pub(crate) fn carry(disks: &[String], on_event: &mut dyn FnMut(StageEvent)) {
+    for (index, disk) in disks.iter().enumerate() {
+        let from = Path::new(OLD_ROOT).join(disk.trim_start_matches('/'));
+        let below = mounts().unwrap_or_default();
+        for mount in below.iter().rev().filter(|mount| mount.mountpoint != from) {
+            if mount.mountpoint.starts_with(&from) {
+                let _ = unmount(&mount.mountpoint);
+            }
+        }
+        let to = moved(index);
+        let done = fs::create_dir_all(&to).and_then(|()| move_mount(&from, Path::new(&to)));
+        on_event(StageEvent::note(match done {
+            Ok(()) => format!("stage three: {disk} stays mounted, as {to}"),
+            Err(e) => format!("stage three: {disk} cannot stay mounted: {e}"),
+        }));
+    }
+}
+
+/// Before a reboot: unmounts them, so that nothing has to be repaired afterwards.
+pub(crate) fn let_go() {
+    let mut index = 0;
+    while unmount(Path::new(&moved(index))).is_ok() {
+        index += 1;
+    }
+}
