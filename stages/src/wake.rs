@@ -5,6 +5,7 @@ use crate::guard;
 use crate::mounts::{mount_virtual, root_is_ram_root};
 use crate::pidone::PidOne;
 use crate::prepare::PreparedRoot;
+use crate::process::confined;
 use std::path::Path;
 
 /// The answer of [`wake`].
@@ -28,7 +29,9 @@ pub enum Wakeup {
 /// do not matter to PID 1: early inits give none.
 #[must_use]
 pub fn wake() -> Wakeup {
-    if std::process::id() != 1 {
+    // A container's PID 1 is whatever was started in it: `docker run … flasher apply …` must not boot anything.
+    let command = || confined() && !root_is_ram_root() && std::env::args_os().len() > 1;
+    if std::process::id() != 1 || command() {
         let marker = std::env::args_os().nth(1).is_some_and(|word| word == "init-marker");
         return if marker { Wakeup::Marker } else { Wakeup::NotPidOne };
     }

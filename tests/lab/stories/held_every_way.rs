@@ -3,7 +3,8 @@
 use super::*;
 use tools::patience;
 
-on!(tell: armel = Armel);
+on!(takeover: armel = Armel);
+on!(out_of_sight: armel_out_of_sight = Armel);
 
 /// Bytes of the file system that is put into `spare`.
 const SIZE: usize = 4 << 20;
@@ -20,7 +21,8 @@ mkdir -p /tmp/m /tmp/l
 mount -t ext2 /dev/mtdblock5 /tmp/m
 mkswap /tmp/m/swap
 swapon /tmp/m/swap
-mount -t ext2 -o loop /tmp/m/loop.ext2 /tmp/l
+losetup /dev/loop0 /tmp/m/loop.ext2
+mount -t ext2 /dev/loop0 /tmp/l
 cp /bin/busybox /tmp/m/jail/busybox
 chroot /tmp/m/jail /busybox sleep 1111 &
 cp /bin/busybox /tmp/m/sleep
@@ -47,7 +49,8 @@ fn ext2(files: &[(&str, &[u8])]) -> Vec<u8> {
     tools::read(&image)
 }
 
-fn tell(kind: Kind) {
+/// The command for a box in which all of that is done, and the image for `config` and `spare`.
+fn held(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
     // Not zeros, of which mke2fs makes holes.
     let room = vec![b'-'; 256 << 10];
     let inner = {
@@ -62,7 +65,7 @@ fn tell(kind: Kind) {
     let mut image = Parts::plain(kind, 'A').config(settings.path());
     image.resize(image.len() + SIZE, b'n');
     let product = tools::read(&tools::flasher(kind));
-    let mut machine = Machine::new("held-every-way", Parts::plain(kind, 'A')).data_disk(&[
+    let mut machine = Machine::new(story, Parts::plain(kind, 'A')).data_disk(&[
         ("flasher", &product),
         ("image.bin", &image),
         ("spare.ext2", &spare),
@@ -75,8 +78,12 @@ fn tell(kind: Kind) {
     machine.must("sh /mnt/data/hold");
 
     let apply = APPLY.replace("kernel,rootfs", "config,spare");
-    let in_place = format!("{apply} --in-place 2>&1");
-    let (status, said) = machine.run(&in_place);
+    (machine, apply, before, image)
+}
+
+fn takeover(kind: Kind) {
+    let (mut machine, apply, before, image) = held("held-every-way", kind);
+    let (status, said) = machine.run(&format!("{apply} --in-place 2>&1"));
     assert_eq!(status, 78, "{said}");
     for holder in [
         "swap on /dev/mtdblock3",
@@ -88,9 +95,24 @@ fn tell(kind: Kind) {
     ] {
         assert!(said.contains(holder), "{holder}: {said}");
     }
-    // Out of our sight it is in use all the same.
-    machine.must("umount -l /tmp/l && umount -l /tmp/m");
-    let (status, said) = machine.run(&in_place);
+    becomes_new(
+        &mut machine,
+        &apply,
+        &before,
+        &image,
+        &[
+            "swap /dev/mtdblock3 is off",
+            "loop device /dev/loop0 is free",
+            "/oldroot/tmp/m unmounted",
+        ],
+    );
+}
+
+/// What was unmounted lazily is in use all the same. (A swap file or a loop device there could not be freed any more.)
+fn out_of_sight(kind: Kind) {
+    let (mut machine, apply, before, image) = held("held-out-of-sight", kind);
+    machine.must("swapoff /tmp/m/swap && umount -l /tmp/l && losetup -d /dev/loop0 && umount -l /tmp/m");
+    let (status, said) = machine.run(&format!("{apply} --in-place 2>&1"));
     assert_eq!(status, 78, "{said}");
     for holder in [
         "mounted on /tmp/m in the mount namespace of process",
@@ -99,14 +121,18 @@ fn tell(kind: Kind) {
     ] {
         assert!(said.contains(holder), "{holder}: {said}");
     }
+    becomes_new(&mut machine, &apply, &before, &image, &["swap /dev/mtdblock3 is off"]);
+}
 
-    machine.send_line(&apply);
-    machine.expect("swap /dev/mtdblock3 is off", patience(120));
-    machine.expect(words::PROVED, patience(120));
-    machine.expect(words::WRITING, patience(60));
+/// Takes the box over, which frees these things in this order, and looks at what was written.
+fn becomes_new(machine: &mut Machine, apply: &str, before: &[u8], image: &[u8], freed: &[&str]) {
+    machine.send_line(apply);
+    for words in freed.iter().chain(&[words::PROVED, words::WRITING]) {
+        machine.expect(words, patience(120));
+    }
     machine.wait_exit(patience(300));
-    Expected::unchanged(kind, &before)
-        .with_image(&["config", "spare"], &image)
+    Expected::unchanged(machine.kind, before)
+        .with_image(&["config", "spare"], image)
         .compare(&machine.flash());
     machine.boot('A');
     machine.must("grep -q new /config/settings");

@@ -48,8 +48,8 @@ fn tell(kind: Kind) {
     for holder in [
         "/dev/loop0 mounted on / (squashfs)",
         "mounted on /root (squashfs)",
-        "mounted on /config (jffs2)",
-        "loop device /dev/loop0 on /config/root.img",
+        "mounted on /root/config (jffs2)",
+        "loop device /dev/loop0 on /root/config/root.img",
     ] {
         assert!(said.contains(holder), "{holder}: {said}");
     }
