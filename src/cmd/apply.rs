@@ -578,12 +578,13 @@ impl Looked {
         if from != From::Image {
             return Looked::into_memory(options, board, from);
         }
-        let source = source(options)?;
-        if !board.is_sim() && stays(options, &source, available).is_some() {
-            let (store, sha256) = source.on_disk(&mut |_| ())?;
+        if !board.is_sim()
+            && let Some((_, _, file)) = stays(options, available)
+        {
+            let (store, sha256) = file.on_disk(&mut |_| ())?;
             return Looked::finish(options, board, store, sha256);
         }
-        let (store, sha256) = source.in_place()?;
+        let (store, sha256) = source(options)?.in_place()?;
         Looked::finish(options, board, store, sha256)
     }
 
@@ -614,8 +615,8 @@ impl Looked {
         reporter: &mut Reporter,
     ) -> Result<Looked> {
         let path = handoff::image_path(root);
-        if let (From::Image, Ok(source)) = (from, Source::open(&options.image))
-            && let Some((disk, file)) = stays(options, &source, available)
+        if from == From::Image
+            && let Some((disk, file, source)) = stays(options, available)
         {
             reporter.stage(format_args!("RAM is short: the image stays on {}", disk.display()));
             // Where PID 1 finds it.
@@ -738,9 +739,13 @@ impl Looked {
 
 /// The disk on which the image stays, and its path there: where RAM is short and nothing of flash is below it. What runs
 /// between `--prepare` and the takeover may unmount it.
-fn stays(options: &cli::Apply, source: &Source, available: Option<u64>) -> Option<(PathBuf, PathBuf)> {
+fn stays(options: &cli::Apply, available: Option<u64>) -> Option<(PathBuf, PathBuf, Source)> {
+    // A URL or standard input is opened only once.
+    let file = cfg!(feature = "disk") && !options.prepare && Path::new(&options.image).is_file();
+    let source = file.then(|| Source::open(&options.image).ok())??;
     let short = available? < source.length()? + OVERHEAD;
-    source.disk().filter(|_| short && !options.prepare)
+    let (disk, file) = source.disk().filter(|_| short)?;
+    Some((disk, file, source))
 }
 
 /// Refuses before RAM is filled in vain.
