@@ -291,28 +291,36 @@ fn s65_every_other_process_is_killed() {
     }
 }
 
-/// What sessions and terminals send, to stage one and its caller, while it works.
+/// What sessions and terminals send, to stage one and its caller, at each step of it. The caller has no handlers of its own
+/// and ends, as with its session.
 #[test]
 fn s66_signals_to_stage_one_make_no_difference() {
-    for signal in ["-HUP", "-TERM", "-INT", "-PIPE", "-QUIT"] {
-        let mut the_box = OldInit::of("1.24").start();
-        let mut caller = the_box
-            .command(
-                &[],
-                &["/box", "apply", &the_box.name, "slow_ms=200", QUICK[0], QUICK[1]],
-            )
-            .spawn()
-            .expect("runs");
-        the_box.until("RAM root is /");
-        // The caller too: with no handlers of its own it ends, as with its session.
-        for pid in the_box.pids(&format!(
-            "/box apply {} slow_ms=200 {} {}",
-            the_box.name, QUICK[0], QUICK[1]
-        )) {
-            common::signal(signal, pid);
+    for moment in [
+        "goes on as process",
+        "RAM root is /",
+        "asked to re-read",
+        "re-read its inittab after",
+    ] {
+        for signals in [&["-HUP", "-INT", "-QUIT"][..], &["-PIPE", "-TERM", "-USR1"]] {
+            let mut the_box = OldInit::of("1.24").start();
+            let words = ["apply", &the_box.name, "slow_ms=200", QUICK[0], QUICK[1]].map(str::to_owned);
+            let line = format!("/box {}", words.join(" "));
+            let mut caller = the_box
+                .command(&[], &["/box", &words[0], &words[1], &words[2], &words[3], &words[4]])
+                .spawn()
+                .expect("runs");
+            the_box.until(moment);
+            let mut told = 0;
+            for signal in signals {
+                for pid in the_box.pids(&line) {
+                    common::signal(signal, pid);
+                    told += 1;
+                }
+            }
+            assert!(told >= signals.len(), "{moment}: nobody was there to be told");
+            the_box.until("work done, proof given: true");
+            the_box.reboots();
+            let _ = caller.wait();
         }
-        the_box.until("work done, proof given: true");
-        the_box.reboots();
-        let _ = caller.wait();
     }
 }
