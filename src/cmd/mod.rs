@@ -9,6 +9,7 @@ pub mod devices;
 pub mod env;
 mod handoff;
 pub mod inspect;
+mod looked;
 #[cfg(feature = "host")]
 pub mod pat;
 pub mod pid_one;
@@ -17,6 +18,7 @@ pub mod qpkg;
 pub mod recovery;
 mod rescue;
 pub mod sim;
+mod staged;
 pub mod status;
 pub mod updater;
 pub mod verify;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::apply;
+use super::looked::Looked;
 use crate::board::{Board, volumes};
 use crate::cli::Apply;
 use crate::error::{Exit, Result};
@@ -25,7 +26,7 @@ pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
     preflight::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
     preflight::usable(&board)?;
-    let look = apply::Looked::at(options, &board, apply::From::Image, None)?;
+    let look = Looked::at(options, &board, apply::From::Image, None)?;
     let mut plan = look.plan(&board, options, None, &mut |_| Ok(()))?;
     // Comparing touches nothing: that a partition is read-only or in use is no reason against it.
     const MATTERS: [&str; 7] = ["sha256", "signature", "image", "board", "partition", "size", "overlap"];

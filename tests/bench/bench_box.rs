@@ -76,7 +76,8 @@ impl BenchBox {
         }
         add("nandsim-log.ko", built("--nandsim").join("nandsim.ko"));
         add("guest", here.join("guest"));
-        add("flasher", tools::flasher(Kind::Armel));
+        // That of the NAS boxes, which have NAND.
+        add("flasher", tools::product("armel-full"));
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
         let mut machine = Machine::new(name, Parts::plain(Kind::Armel, 'A'))
             .ram_mib(256)
