@@ -33,8 +33,6 @@ const MARKER: &str = "/marker";
 const MARKER_ARGUMENT: &str = "init-marker";
 /// Who does the work: the pids of stage one and of its caller, in decimal.
 const WORKERS: &str = "stage-one";
-/// Seconds that the marker of systemd waits for the RAM root.
-const PIVOT: u32 = 30;
 const POLL: Duration = Duration::from_millis(50);
 /// Early versions lose a HUP that meets another signal, so it is repeated.
 const REPEAT: Duration = Duration::from_secs(3);
@@ -263,18 +261,11 @@ fn forget_inittab(marker: Option<u32>) -> Vec<String> {
 }
 
 /// The body of `/flasher init-marker`: shows stage one that the new inittab is in force. Ends when the RAM root is no
-/// longer `/`. As `/flasher init-marker wait` it waits for the RAM root first.
+/// longer `/`.
 ///
 /// Where stage one and its caller are both killed it tells init to hand over in their place: all is ready once it runs, and
 /// init starts it again when it is killed too.
 pub fn init_marker() -> ! {
-    let wait = if std::env::args_os().nth(2).is_some() { PIVOT } else { 0 };
-    for _ in 0..wait {
-        if root_is_ram_root() {
-            break;
-        }
-        sleep(Duration::from_secs(1));
-    }
     // Run by hand on a box that is not being taken over, it must not leave a file behind.
     if root_is_ram_root() {
         // Written beside and renamed, so that nobody reads half a number. A failure shows as a marker that never comes.

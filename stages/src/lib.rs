@@ -45,7 +45,6 @@ mod route;
 mod say;
 pub mod signals;
 mod sys;
-mod systemd;
 mod takeover;
 mod ubi;
 mod wake;

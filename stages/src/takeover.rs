@@ -19,7 +19,6 @@ use crate::ramroot::RamRoot;
 use crate::route::{self, Way};
 use crate::signals;
 use crate::sys::{self, Forked};
-use crate::systemd;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
@@ -186,12 +185,6 @@ fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
 
 fn stage_one(root: Populated, way: Way, limits: Limits, reporter: &mut Reporter) -> Result<Armed> {
     arm::name_workers(root.path()).context(|| "name stage one in the RAM root".to_owned())?;
-    // The last chance to run a program of the old root.
-    if way == Way::Reexec && !systemd::guard().unwrap_or(false) {
-        reporter.event(StageEvent::note(
-            "stage one: systemd would not notice if all of us were killed",
-        ));
-    }
     let pivoted = root.pivot()?;
     reporter.event(StageEvent::Pivoted { moved: pivoted.moved() });
     let armed = pivoted.arm(way, limits.arm, &mut |event| reporter.event(event))?;

@@ -209,50 +209,6 @@ fn s84_stage_one_is_killed_after_its_last_word_and_the_box_is_taken_over_all_the
     }
 }
 
-/// systemd has nobody to start us in its place; it reboots then, and the flash is untouched.
-#[test]
-fn s86_everybody_is_killed_under_systemd() {
-    for (suite, others) in [
-        ("bookworm", &["libip4tc2", "libssl3"][..]),
-        ("trixie", &["libssl3t64", "zlib1g"][..]),
-    ] {
-        let mut the_box = systemd(suite, others);
-        let name = the_box.name.clone();
-        let mut caller = the_box
-            .command(&[], &["/box", "apply", &name, "grace_ms=60000", "exit_ms=1000"])
-            .spawn()
-            .expect("runs");
-        the_box.until("caller: last line");
-        let _ = caller.wait();
-        the_box.run(&[], &["/oldroot/bin/busybox", "kill", "-KILL", "-1"]);
-        the_box.reboots();
-    }
-}
-
-/// What starts it is undone with the rest: the box does not reboot when nothing came of it.
-#[test]
-fn s87_systemd_goes_on_after_a_takeover_that_was_undone() {
-    let mut the_box = systemd("bookworm", &["libip4tc2", "libssl3"]);
-    let before = the_box.mounts();
-    let output = the_box.run(
-        &[
-            "strace",
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            "inject=pivot_root:error=EINVAL",
-        ],
-        &["/box", "apply", &the_box.name],
-    );
-    assert_eq!(output.status.code(), Some(71), "{output:?}");
-    assert_eq!(the_box.mounts(), before);
-    // Longer than the marker waits.
-    std::thread::sleep(std::time::Duration::from_secs(35));
-    assert!(the_box.is_up());
-}
-
 /// And before it: the caller puts everything back.
 #[test]
 fn s85_stage_one_is_killed_before_its_last_word() {
