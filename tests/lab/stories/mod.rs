@@ -74,6 +74,25 @@ fn copy_from_disk(machine: &mut Machine) {
     machine.must("chmod +x /tmp/flasher");
 }
 
+/// Starts firmware A from a disk whose `init` mounts the root from elsewhere, and fetches what that root has for the story.
+fn boot_from_elsewhere(
+    story: &str,
+    kind: Kind,
+    mut files: Vec<(String, Vec<u8>)>,
+    init: String,
+    root: &str,
+) -> Machine {
+    files.push(("new/.keep".into(), Vec::new()));
+    files.push(("init".into(), init.into_bytes()));
+    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
+    let mut machine = Machine::new(story, Parts::plain(kind, 'A'));
+    machine.boot_installer(&Rescue::pack_with_init(kind, &files), 'A');
+    let mounts = machine.must("cat /proc/mounts");
+    assert!(mounts.contains(root), "{mounts}");
+    machine.must("cp /root/lab/* /tmp/ && chmod +x /tmp/flasher");
+    machine
+}
+
 /// Asserts that the box goes down, that exactly the planned bytes of its flash have changed, and that it comes back as B.
 fn becomes_b(machine: &mut Machine, before: &[u8], image: &[u8]) {
     machine.wait_exit(tools::patience(300));

@@ -32,15 +32,8 @@ fn from_server(story: &str, kind: Kind, options: &str, image: &[u8]) -> (Machine
     tools::write(&root.join("root/lab/image.bin"), image);
     let server = nfs::Server::start(&root);
     let init = INIT.replace("OPTIONS", &format!("{}{options}", server.options()));
-    let mut files = modules::files(kind, &["nfsv3"]);
-    files.push(("new/.keep".into(), Vec::new()));
-    files.push(("init".into(), init.into_bytes()));
-    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
-    let mut machine = Machine::new(story, Parts::plain(kind, 'A'));
-    machine.boot_installer(&Rescue::pack_with_init(kind, &files), 'A');
-    let mounts = machine.must("cat /proc/mounts");
-    assert!(mounts.contains("10.0.2.2:/ / nfs"), "{mounts}");
-    machine.must("cp /root/lab/* /tmp/ && chmod +x /tmp/flasher");
+    let files = modules::files(kind, &["nfsv3"]);
+    let machine = boot_from_elsewhere(story, kind, files, init, "10.0.2.2:/ / nfs");
     (machine, server, dir)
 }
 

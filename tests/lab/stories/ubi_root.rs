@@ -41,15 +41,7 @@ fn from_ubifs(story: &str, kind: Kind, image: &[u8]) -> Machine {
     let init = INIT.replace("MTD", &nand::first_mtd(kind).to_string());
     let mut files = nand::disk_files(kind);
     files.push(("root.ubifs".into(), tools::read(&ubifs)));
-    files.push(("new/.keep".into(), Vec::new()));
-    files.push(("init".into(), init.into_bytes()));
-    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
-    let mut machine = Machine::new(story, Parts::plain(kind, 'A'));
-    machine.boot_installer(&Rescue::pack_with_init(kind, &files), 'A');
-    let mounts = machine.must("cat /proc/mounts");
-    assert!(mounts.contains("ubi0:rootfs / ubifs"), "{mounts}");
-    machine.must("cp /root/lab/* /tmp/ && chmod +x /tmp/flasher");
-    machine
+    boot_from_elsewhere(story, kind, files, init, "ubi0:rootfs / ubifs")
 }
 
 fn whole(kind: Kind) {
