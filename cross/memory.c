@@ -12,6 +12,56 @@ enum { WORD = sizeof(word), MANY = 4 * WORD };
 static int aligned(const void *address) { return (uintptr_t)address % WORD == 0; }
 static int in_step(const void *one, const void *other) { return ((uintptr_t)one ^ (uintptr_t)other) % WORD == 0; }
 
+/* While there are many bytes; some are left. On ARM as many registers at a time as there are, which no compiler does for a
+   loop. */
+static void copy_many(unsigned char **to, const unsigned char **from, size_t *length)
+{
+#ifdef __arm__
+    __asm__ volatile("1: subs %2, %2, #32\n"
+                     "   ldmiahs %1!, {r3-r10}\n"
+                     "   stmiahs %0!, {r3-r10}\n"
+                     "   bhs 1b\n"
+                     "   add %2, %2, #32\n"
+                     : "+r"(*to), "+r"(*from), "+r"(*length)
+                     :
+                     : "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "cc", "memory");
+#else
+    for (; *length >= MANY; *length -= MANY, *to += MANY, *from += MANY) {
+        const word *source = (const word *)*from;
+        word *target = (word *)*to, a = source[0], b = source[1], c = source[2], d = source[3];
+        target[0] = a, target[1] = b, target[2] = c, target[3] = d;
+    }
+#endif
+}
+
+/* While there are many bytes, and they are the same. */
+static void skip_same(const unsigned char **one, const unsigned char **other, size_t *length)
+{
+#ifdef __arm__
+    __asm__ volatile("1: subs %2, %2, #16\n"
+                     "   blo 2f\n"
+                     "   ldmia %0!, {r3-r6}\n"
+                     "   ldmia %1!, {r7-r10}\n"
+                     "   cmp r3, r7\n"
+                     "   cmpeq r4, r8\n"
+                     "   cmpeq r5, r9\n"
+                     "   cmpeq r6, r10\n"
+                     "   beq 1b\n"
+                     "   sub %0, %0, #16\n"
+                     "   sub %1, %1, #16\n"
+                     "2: add %2, %2, #16\n"
+                     : "+r"(*one), "+r"(*other), "+r"(*length)
+                     :
+                     : "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "cc", "memory");
+#else
+    for (; *length >= MANY; *length -= MANY, *one += MANY, *other += MANY) {
+        const word *a = (const word *)*one, *b = (const word *)*other;
+        if ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]))
+            break;
+    }
+#endif
+}
+
 void *memcpy(void *restrict to, const void *restrict from, size_t length)
 {
     unsigned char *put = to;
@@ -19,11 +69,9 @@ void *memcpy(void *restrict to, const void *restrict from, size_t length)
     if (length >= MANY && in_step(put, get)) {
         for (; !aligned(put); length--)
             *put++ = *get++;
-        for (; length >= MANY; length -= MANY, put += MANY, get += MANY) {
-            const word *source = (const word *)get;
-            word *target = (word *)put, a = source[0], b = source[1], c = source[2], d = source[3];
-            target[0] = a, target[1] = b, target[2] = c, target[3] = d;
-        }
+        copy_many(&put, &get, &length);
+        for (; length >= WORD; length -= WORD, put += WORD, get += WORD)
+            *(word *)put = *(const word *)get;
     }
     for (; length; length--)
         *put++ = *get++;
@@ -76,11 +124,7 @@ int memcmp(const void *one, const void *other, size_t length)
             left++, right++;
         /* The bytes of words that differ are looked at below. */
         if (aligned(left))
-            for (; length >= MANY; length -= MANY, left += MANY, right += MANY) {
-                const word *a = (const word *)left, *b = (const word *)right;
-                if ((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]))
-                    break;
-            }
+            skip_same(&left, &right, &length);
     }
     for (; length; length--, left++, right++)
         if (*left != *right)
