@@ -20,7 +20,7 @@ use crate::report::Reporter;
 use crate::units::Size;
 use stages::{Detached, PidOne};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Tries of the whole update, each of which goes on where the one before stopped.
 const ATTEMPTS: u32 = 3;
@@ -88,7 +88,7 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
     }
     let store = match job.packing {
         None => store,
-        Some(packing) => Store::Packed(Packed::again(Rc::new(store), packing)),
+        Some(packing) => Store::Packed(Packed::again(Arc::new(store), packing)),
     };
     let targets = apply::targets(&board, &job.writes, job.files.as_ref());
     detached.detach_ubi(&targets, &mut |event| reporter.stage(event));

@@ -128,6 +128,7 @@ pub fn write(targets: Vec<Target>, image: &Store, policy: Policy, observer: Obse
         .max();
     let mut scratch = Scratch::new(largest.unwrap_or_default());
     let mut history = History::new(policy.keep_old);
+    let _ahead = image.read_ahead();
     match write_all(&mut targets, split, image, policy, &mut scratch, &mut history, &mut run) {
         Ok(()) => {
             before.until_now(&mut targets, &mut run.tally);
@@ -351,6 +352,7 @@ impl Written {
         run.touched = self.tally.unchanged < self.targets.iter().map(|target| target.write.erase_blocks).sum();
         let mut scratch = Scratch::new(0);
         let before = Ecc::now(&mut self.targets);
+        let _ahead = image.read_ahead();
         match verify_all(&mut self.targets, image, &mut scratch, &mut run, true) {
             Ok(()) => {
                 before.until_now(&mut self.targets, &mut run.tally);

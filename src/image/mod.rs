@@ -43,7 +43,7 @@ use packed::{Codec, Packed, Packing};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 use store::Store;
 
 /// An image that is at hand, whole.
@@ -150,8 +150,8 @@ fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
         return Ok(());
     };
     image.format = codec.as_str().into();
-    let whole = Rc::new(std::mem::replace(store, Store::Memory(Vec::new())));
-    let opened = Packed::open(Rc::clone(&whole), codec, image.payload, room);
+    let whole = Arc::new(std::mem::replace(store, Store::Memory(Vec::new())));
+    let opened = Packed::open(Arc::clone(&whole), codec, image.payload, room);
     let (packed, mut problem) = match opened {
         Ok(packed) => (Some(packed), None),
         Err(error) => (None, Some(error)),
@@ -180,7 +180,7 @@ fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
             let padded = problem.is_some() && is_padded_ramdisk(&whole, codec, image.payload)?;
             problem = problem.filter(|_| !padded);
             // Nobody else has it: the decoder went with its store.
-            *store = Rc::into_inner(whole).ok_or_else(|| io::Error::other("the image is still being unpacked"))?;
+            *store = Arc::into_inner(whole).ok_or_else(|| io::Error::other("the image is still being unpacked"))?;
             image.format = "ramdisk".into();
         }
     }
@@ -191,7 +191,7 @@ fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
 }
 
 /// The copy of a partition that holds a ramdisk is filled up behind it, so that as a whole it cannot be unpacked.
-fn is_padded_ramdisk(store: &Rc<Store>, codec: Codec, packed: u64) -> io::Result<bool> {
+fn is_padded_ramdisk(store: &Arc<Store>, codec: Codec, packed: u64) -> io::Result<bool> {
     let mut tail = [0; 16];
     let Some(at) = packed.checked_sub(tail.len() as u64) else {
         return Ok(false);
@@ -206,7 +206,7 @@ fn is_padded_ramdisk(store: &Rc<Store>, codec: Codec, packed: u64) -> io::Result
         length: 64 << 10,
         memory: 0,
     };
-    Ok(is_ramdisk(&Store::Packed(Packed::again(Rc::clone(store), packing))).unwrap_or(false))
+    Ok(is_ramdisk(&Store::Packed(Packed::again(Arc::clone(store), packing))).unwrap_or(false))
 }
 
 /// A cpio archive or an ext2 file system, as kernels take them for their first root.

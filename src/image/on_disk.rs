@@ -4,10 +4,10 @@
 #![forbid(unsafe_code)]
 
 use sha2::{Digest, Sha256};
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes of a piece. 32 bytes of RAM for each: 8 KiB for an image of 16 MiB.
 const PIECE: usize = 64 << 10;
@@ -21,7 +21,7 @@ pub struct OnDisk {
     /// Bytes.
     pub size: u64,
     /// The last piece that was read and found right, with its index.
-    last: RefCell<(Option<u64>, Vec<u8>)>,
+    last: Mutex<(Option<u64>, Vec<u8>)>,
 }
 
 /// Takes the bytes of a file in their order, and digests them.
@@ -59,7 +59,7 @@ impl Pieces {
             file,
             sums: self.sums,
             size: self.size,
-            last: RefCell::default(),
+            last: Mutex::default(),
         }
     }
 }
@@ -70,7 +70,7 @@ impl OnDisk {
     /// # Errors
     /// Bytes that are not those that were digested.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let mut last = self.last.borrow_mut();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let mut done = 0;
         while done < buffer.len() {
             let at = offset + done as u64;

@@ -4,7 +4,7 @@
 
 #[cfg(feature = "disk")]
 use super::on_disk::OnDisk;
-use super::packed::Packed;
+use super::packed::{Packed, ReadAhead};
 use crate::units::hex;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -55,6 +55,15 @@ impl Store {
         match self {
             Store::Packed(packed) => packed.delivered(),
             other => other,
+        }
+    }
+
+    /// What is packed is decoded ahead of its reader, until what is returned is dropped: for who waits for a chip between two
+    /// reads. Meanwhile the process has a second thread.
+    pub fn read_ahead(&self) -> Option<ReadAhead<'_>> {
+        match self {
+            Store::Packed(packed) => Some(packed.read_ahead()),
+            _ => None,
         }
     }
 

@@ -15,7 +15,7 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What a packed archive may unpack to: more than any firmware has, less than a disk.
 const LIMIT: u64 = 2 << 30;
@@ -135,7 +135,7 @@ fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
     io::copy(&mut Stream::new(store, range), &mut alone).context("packed archive")?;
     let alone = Store::file(alone).context("packed archive")?;
     // What begins with a tar header may come out longer than that.
-    let packed = Packed::open(Rc::new(alone), codec, length, NO_ARCHIVE).map_err(bad)?;
+    let packed = Packed::open(Arc::new(alone), codec, length, NO_ARCHIVE).map_err(bad)?;
     let packed = Store::Packed(packed);
     let mut plain = nameless()?;
     io::copy(&mut Stream::new(&packed, 0..packed.len()), &mut plain).map_err(bad)?;

@@ -1,11 +1,17 @@
-//! What the plan says of time and memory before the start.
+//! What the plan says of time and memory before the start, and what is done while a chip is busy.
 
 use crate::s04_engine::{nor, run, write_of};
+use crate::s11_containers::pack;
 use crate::simbox::{SimBox, bytes};
 use flasher::board::Board;
 use flasher::cli::Where;
+use flasher::image::packed::{Codec, Packed};
 use flasher::image::store::Store;
 use flasher::plan::{self, Pace, Write};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
@@ -74,4 +80,41 @@ fn room_for_the_old_content_is_told_apart_from_what_is_needed() {
         };
         assert!(line.ends_with(says), "{line}");
     }
+}
+
+/// The threads of this process that decode ahead, and whether they sleep.
+fn decoders() -> Vec<(PathBuf, bool)> {
+    let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let about =
+        threads.filter_map(|thread| Some((thread.path(), fs::read_to_string(thread.path().join("stat")).ok()?)));
+    about
+        .filter(|(_, stat)| stat.contains(" (ahead) "))
+        .map(|(path, stat)| (path, stat.contains(") S ")))
+        .collect()
+}
+
+/// The observer stands for a chip that is busy: it comes back when the decoder has nothing left to do, because what was
+/// decoded fills the room that there is.
+#[test]
+fn a_packed_image_is_decoded_while_the_chip_is_busy_and_nobody_is_left_behind() {
+    let sim = SimBox::new("generic");
+    let content = bytes(2 << 20, 9);
+    let packed = pack(&sim.file("content", &content), "gzip", &["-n"]);
+    let inner = Store::file(fs::File::open(&packed).unwrap()).unwrap();
+    let length = inner.len();
+    let image = Packed::open(Arc::new(inner), Codec::Gzip, length, 4 * MIB).unwrap();
+    let chip = nor(2 * MIB);
+    let mut met = None;
+    let busy = &mut |_| {
+        let start = Instant::now();
+        while met.is_none() {
+            met = decoders().into_iter().find(|(_, sleeps)| *sleeps);
+            assert!(start.elapsed() < Duration::from_secs(30), "nobody decodes ahead");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let _ = run(&chip, &write_of(2 * MIB, 2 * MIB, false), &Store::Packed(image), busy).unwrap();
+    assert!(chip.contents(0..2 * MIB) == content, "decoded ahead in the wrong order");
+    let (thread, _) = met.unwrap();
+    assert!(!thread.exists(), "{} is left", thread.display());
 }

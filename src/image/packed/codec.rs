@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use super::ahead;
 use super::bzip2::Bzip2;
 use super::gzip::Gzip;
-use super::{Cursor, WINDOW};
+use super::{Cursor, Decoder, WINDOW};
 use crate::image::store::Store;
 use crate::image::tar::bad;
 use crate::units::{Fields, Grouped};
@@ -55,7 +56,7 @@ impl Codec {
         }
     }
 
-    /// Bytes of memory that decoding takes.
+    /// Bytes of memory that decoding takes, ahead of who reads.
     ///
     /// # Errors
     /// `InvalidData` for a header that makes no sense or asks for more than [`WINDOW`].
@@ -80,12 +81,12 @@ impl Codec {
                 Grouped(window),
                 Grouped(WINDOW)
             ))),
-            Some(window) => Ok(window + TABLES),
+            Some(window) => Ok(window + TABLES + ahead::MEMORY),
         }
     }
 
     /// A decoder at the beginning.
-    pub(super) fn decoder(self, cursor: Cursor) -> io::Result<Box<dyn Read>> {
+    pub(super) fn decoder(self, cursor: Cursor) -> io::Result<Decoder> {
         // The crates count in KiB and add their own overhead.
         const LIMIT: u32 = ((WINDOW + TABLES) >> 10) as u32;
         Ok(match self {

@@ -1,11 +1,12 @@
 //! An image inside gzip, xz, zstd, bzip2 or lzma, decoded while it is read (law 3: it stays as it was delivered).
 //!
 //! Reading ascends: a read behind what is still at hand begins anew at the front. The engine reads each phase in
-//! ascending order, so that a phase costs one pass. Memory is the decoder's window, which the header names and
-//! [`WINDOW`] bounds, and `KEPT` bytes.
+//! ascending order, so that a phase costs one pass. While it writes, a thread decodes ahead (`ahead`). Memory is the
+//! decoder's window, which the header names and [`WINDOW`] bounds, `KEPT` bytes, and those of the thread.
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod bzip2;
 mod codec;
 mod gzip;
@@ -13,10 +14,10 @@ mod gzip;
 use super::store::Store;
 use super::tar::{self, bad};
 use crate::units::Grouped;
+use ahead::Ahead;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
 use std::io::{self, Read};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use codec::Codec;
 
@@ -44,15 +45,15 @@ pub struct Packing {
 
 /// A decoded view of a store.
 pub struct Packed {
-    inner: Rc<Store>,
+    inner: Arc<Store>,
     /// How it is packed.
     pub packing: Packing,
-    state: RefCell<State>,
+    state: Mutex<State>,
 }
 
 /// The packed bytes in order.
 pub(super) struct Cursor {
-    store: Rc<Store>,
+    store: Arc<Store>,
     at: u64,
     end: u64,
 }
@@ -66,9 +67,14 @@ impl Read for Cursor {
     }
 }
 
+/// What comes out, in order.
+type Decoder = Box<dyn Read + Send>;
+
 #[derive(Default)]
 struct State {
-    decoder: Option<Box<dyn Read>>,
+    decoder: Option<Decoder>,
+    /// Whether a thread decodes ahead of who reads.
+    ahead: bool,
     /// The last bytes that were decoded, and where the first of them is.
     kept: Vec<u8>,
     kept_at: u64,
@@ -79,7 +85,7 @@ impl State {
         self.kept_at + self.kept.len() as u64
     }
 
-    fn restart(&mut self, decoder: impl FnOnce() -> io::Result<Box<dyn Read>>) -> io::Result<()> {
+    fn restart(&mut self, decoder: impl FnOnce() -> io::Result<Decoder>) -> io::Result<()> {
         // The old one goes first: two windows at a time would be more than was planned.
         self.decoder = None;
         self.kept.clear();
@@ -119,12 +125,24 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(have)
 }
 
+/// As long as it is there, what is packed is decoded ahead; no thread outlives it.
+#[must_use]
+pub struct ReadAhead<'p>(&'p Packed);
+
+impl Drop for ReadAhead<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        // With it goes its thread.
+        *state = State::default();
+    }
+}
+
 impl Packed {
     /// Decodes the first `packed` bytes of the store once, to learn how long they come out and that they are whole.
     ///
     /// # Errors
     /// `InvalidData` for what is damaged, needs a larger window than [`WINDOW`] or comes out longer than `room`.
-    pub fn open(inner: Rc<Store>, codec: Codec, packed: u64, room: u64) -> io::Result<Packed> {
+    pub fn open(inner: Arc<Store>, codec: Codec, packed: u64, room: u64) -> io::Result<Packed> {
         let memory = codec.memory(&inner, packed)?;
         let packing = Packing {
             codec,
@@ -156,18 +174,18 @@ impl Packed {
             length => {
                 opened.packing.length = length;
                 // Its last bytes are at hand, where the metadata would be.
-                opened.state = RefCell::new(state);
+                opened.state = Mutex::new(state);
                 Ok(opened)
             }
         }
     }
 
     /// What was opened before, by what was learned then.
-    pub fn again(inner: Rc<Store>, packing: Packing) -> Packed {
+    pub fn again(inner: Arc<Store>, packing: Packing) -> Packed {
         Packed {
             inner,
             packing,
-            state: RefCell::default(),
+            state: Mutex::default(),
         }
     }
 
@@ -176,9 +194,27 @@ impl Packed {
         &self.inner
     }
 
-    fn decoder(&self) -> io::Result<Box<dyn Read>> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on a thread decodes ahead, until what is returned is dropped.
+    pub(super) fn read_ahead(&self) -> ReadAhead<'_> {
+        self.state().ahead = true;
+        ReadAhead(self)
+    }
+
+    /// A decoder at the beginning, in a thread of its own if that is wanted and to be had.
+    fn begin(&self, ahead: bool) -> io::Result<Decoder> {
+        if ahead && let Ok(thread) = Ahead::of(self.decoder()?) {
+            return Ok(Box::new(thread));
+        }
+        self.decoder()
+    }
+
+    fn decoder(&self) -> io::Result<Decoder> {
         self.packing.codec.decoder(Cursor {
-            store: Rc::clone(&self.inner),
+            store: Arc::clone(&self.inner),
             at: 0,
             end: self.packing.packed,
         })
@@ -190,9 +226,10 @@ impl Packed {
         if end.is_none_or(|end| end > self.packing.length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state();
         if state.decoder.is_none() || offset < state.kept_at {
-            state.restart(|| self.decoder())?;
+            let ahead = state.ahead;
+            state.restart(|| self.begin(ahead))?;
         }
         let mut done = 0;
         while done < buffer.len() {
