@@ -26,11 +26,7 @@ fn main() -> ExitCode {
     }
     let (global, verb) = match cli::parse(std::env::args_os().skip(1)) {
         Ok(parsed) => parsed,
-        Err(failure) => {
-            let mut reporter = Reporter::new(&cli::Global::default());
-            reporter.failure(&failure);
-            return exit(Err(failure));
-        }
+        Err(failure) => return exit(cmd::misused(std::env::args_os().skip(1), failure)),
     };
     log_to_stderr(global.verbosity);
     let mut reporter = Reporter::new(&global);

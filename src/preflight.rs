@@ -70,8 +70,8 @@ pub struct Question<'a> {
     pub signature: Option<&'a str>,
     /// Whether every partition is copied first (`--backup`).
     pub backup: bool,
-    /// `--in-place`.
-    pub in_place: bool,
+    /// `--in-place`, `--prepare`, or neither.
+    pub wish: Wish,
     /// Which slot runs, on a box that has slots.
     pub slot: Option<&'a std::result::Result<Seen, String>>,
     /// Whether the old content is to be kept in RAM, as far as there is room.
@@ -143,7 +143,7 @@ pub fn assemble(
         Check::fail(
             "image",
             problem,
-            "get the image again from whoever made it; nothing overrides this check",
+            "nothing overrides this check; if it is damaged, get it again from whoever made it",
         )
         .exit(Exit::ImageBad)
     }));
@@ -189,8 +189,17 @@ pub fn assemble(
     let (judged, slot) = slots::judge(board, question.slot, &writes, &question.request);
     checks.extend(judged);
     // The other slot runs meanwhile, so there is nothing to be taken over.
-    let in_place = question.in_place || slot.is_some();
-    let route = in_use(board, &plan::touched(&writes, slot.as_ref()), in_place, &mut checks)?;
+    let wish = match slot {
+        Some(_) if question.wish == Wish::Takeover => {
+            return Err(Failure::usage(
+                "--prepare is not for a box with two slots: the other slot is written while it runs",
+            )
+            .hint("leave --prepare out"));
+        }
+        Some(_) => Wish::InPlace,
+        None => question.wish,
+    };
+    let route = in_use(board, &plan::touched(&writes, slot.as_ref()), wish, &mut checks)?;
     // An image that stays on its disk takes none.
     let staged = match store.delivered() {
         #[cfg(feature = "disk")]
@@ -250,17 +259,29 @@ pub fn force(checks: &mut [Check], names: &[String]) -> bool {
     checks.iter().all(|check| check.status != Status::Fail)
 }
 
+/// How the flash is to be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// In place if nothing uses it.
+    #[default]
+    Either,
+    /// In place or not at all.
+    InPlace,
+    /// By a takeover, whoever uses it: init's restart line starts it later.
+    Takeover,
+}
+
 /// How these writes are reached, and the checks about that.
 ///
 /// # Errors
 /// A system that does not answer.
-pub fn in_use(board: &Board, writes: &[Write], in_place: bool, checks: &mut Vec<Check>) -> Result<Route> {
+pub fn in_use(board: &Board, writes: &[Write], wish: Wish, checks: &mut Vec<Check>) -> Result<Route> {
     let held = holders(board, writes)?;
-    let route = match held.is_empty() {
+    let route = match held.is_empty() && wish != Wish::Takeover {
         true => Route::InPlace,
         false => Route::Staged,
     };
-    checks.extend(route_checks(route, &held, in_place));
+    checks.extend(route_checks(route, &held, wish == Wish::InPlace));
     Ok(route)
 }
 
@@ -402,11 +423,12 @@ fn holders(board: &Board, writes: &[Write]) -> Result<Vec<stages::Holder>> {
 
 fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Check> {
     if route == Route::InPlace {
-        return vec![Check::pass("holders", "nothing uses these partitions")];
+        return vec![nobody()];
     }
     let names: Vec<_> = held.iter().map(ToString::to_string).collect();
     let names = names.join("; ");
     let mut checks = vec![match in_place {
+        false if held.is_empty() => nobody(),
         false => Check::pass("holders", format!("in use: {names}")),
         true => Check::fail(
             "holders",
@@ -428,6 +450,10 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
         });
     }
     checks
+}
+
+fn nobody() -> Check {
+    Check::pass("holders", "nothing uses these partitions")
 }
 
 fn memory(ram: Ram) -> Check {

@@ -6,6 +6,8 @@
 mod help;
 #[cfg(feature = "host")]
 pub mod host;
+#[cfg(feature = "host")]
+pub mod network;
 pub mod recovery;
 mod table;
 #[cfg(test)]
@@ -206,6 +208,15 @@ struct Raw {
     updater: Option<PathBuf>,
 }
 
+/// How an error is to be told whose words could not all be read.
+pub fn format(words: &[OsString]) -> Format {
+    let two = words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
+    match two || words.iter().any(|word| word == "--format=json") {
+        true => Format::Json,
+        false => Format::Text,
+    }
+}
+
 /// Reads the command line.
 ///
 /// # Errors
@@ -323,7 +334,7 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     let apply = &mut raw.apply;
     let value = value.map(text).transpose()?.unwrap_or_default();
-    if cfg!(feature = "recovery") && recovery::FLAGS.iter().any(|known| known.long == flag) {
+    if cfg!(feature = "recovery") && is_of_recovery(flag) {
         return raw.recovery.set(flag, value);
     }
     match flag {
@@ -374,6 +385,16 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     Ok(())
 }
 
+/// Whether the flag is one of `recovery` alone.
+fn is_of_recovery(flag: &str) -> bool {
+    let its = |flags: &[Flag]| flags.iter().any(|known| known.long == flag);
+    #[cfg(feature = "host")]
+    if its(network::FLAGS) {
+        return true;
+    }
+    its(recovery::FLAGS)
+}
+
 fn sha256(value: &str) -> Result<String> {
     let right = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     match right {
@@ -420,8 +441,8 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         "apply" | "plan" => {
             apply.image = operand();
             apply.dry_run |= verb == "plan";
-            if apply.prepare && apply.in_place {
-                return Err(Failure::usage("--prepare and --in-place exclude each other"));
+            if apply.prepare && (apply.in_place || apply.at.sim.is_some()) {
+                return Err(Failure::usage("--prepare excludes --in-place and --sim"));
             }
             Verb::Apply(apply)
         }

@@ -37,6 +37,23 @@ impl Flag {
     }
 }
 
+/// A flag with no other name.
+pub const fn flag(
+    long: &'static str,
+    value: Option<&'static str>,
+    verbs: &'static [&'static str],
+    help: &'static str,
+) -> Flag {
+    Flag {
+        long,
+        alias: None,
+        shorts: "",
+        value,
+        verbs,
+        help,
+    }
+}
+
 /// Every verb: those of the box, then those of its recovery mode.
 pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
     // Not every device binary has room for them.
@@ -45,6 +62,8 @@ pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
     } else {
         &[]
     };
+    #[cfg(feature = "host")]
+    let recovery = recovery.iter().chain(super::network::VERBS);
     VERBS.iter().chain(recovery)
 }
 
@@ -55,6 +74,8 @@ pub fn flags() -> impl Iterator<Item = &'static Flag> {
     } else {
         &[]
     };
+    #[cfg(feature = "host")]
+    let recovery = recovery.iter().chain(super::network::FLAGS);
     FLAGS.iter().chain(recovery)
 }
 
@@ -212,7 +233,7 @@ const FLAGS: &[Flag] = &[
         shorts: "p",
         value: Some("NAME[,NAME…]"),
         verbs: WRITES,
-        help: "write a raw image over these partitions in this order (names as in /proc/mtd, or mtdN)",
+        help: "these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order",
     },
     Flag {
         long: "force",
@@ -220,7 +241,7 @@ const FLAGS: &[Flag] = &[
         shorts: "",
         value: Some("CHECK[,CHECK…]"),
         verbs: FORCEABLE,
-        help: "override these checks by name; plan says which can be",
+        help: "override these checks by name; who refuses says whether that can be",
     },
     Flag {
         long: "backup",

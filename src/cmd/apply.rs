@@ -37,6 +37,8 @@ pub(super) struct End {
     pub(super) harm: Harm,
     pub(super) tally: Tally,
     pub(super) kept: Option<Fate>,
+    /// The box is to be rebooted when this has been told; nobody else may begin before.
+    pub(super) reboot: Option<Lock>,
 }
 
 impl End {
@@ -46,6 +48,7 @@ impl End {
             harm: Harm::Untouched,
             tally: Tally::default(),
             kept: None,
+            reboot: None,
         }
     }
 }
@@ -75,8 +78,13 @@ pub fn run(options: cli::Apply, from: From, reporter: &mut Reporter) -> Result<E
     }
     reporter.events = true;
     reporter.reach("begun");
-    let result = attempt(&options, from, reporter);
-    report(result, reporter)
+    let mut result = attempt(&options, from, reporter);
+    let reboot = result.as_mut().ok().and_then(|end| end.reboot.take());
+    let exit = report(result, reporter);
+    if let Some(_lock) = reboot {
+        stages::power::reboot_behind_us();
+    }
+    exit
 }
 
 /// Reports how it ended, as the last event.
@@ -195,7 +203,7 @@ fn on_this_box(
     from: From,
     reporter: &mut Reporter,
 ) -> std::result::Result<End, Broken> {
-    let _lock = Lock::of_this_box()?;
+    let lock = Lock::of_this_box()?;
     let available = stages::memory::available();
     let root = RamRoot::create().map_err(Failure::system)?;
     let looked = Looked::into_ram_root(options, board, from, root.path(), available, reporter)?;
@@ -205,7 +213,7 @@ fn on_this_box(
     match plan.route {
         Route::InPlace => {
             let files = save(&plan, options, root.path())?;
-            let end = in_place(
+            let mut end = in_place(
                 board,
                 &plan,
                 &looked.store,
@@ -216,7 +224,7 @@ fn on_this_box(
             drop((looked, root));
             if !options.no_reboot {
                 reporter.stage("rebooting into the new firmware");
-                stages::power::reboot_in_place();
+                end.reboot = Some(lock);
             }
             Ok(end)
         }
@@ -365,6 +373,7 @@ fn write_now(
                 harm: Harm::Written,
                 tally,
                 kept,
+                reboot: None,
             })
         }
         Err(Stopped { failure, tally }) => Err(Broken { failure, tally }),

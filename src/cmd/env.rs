@@ -130,7 +130,7 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
     let (board, environment) = read(options)?;
     let change = environment.change(&board, &options.set)?;
     let mut checks = change.checks(&board);
-    let route = preflight::in_use(&board, &change.writes, true, &mut checks)?;
+    let route = preflight::in_use(&board, &change.writes, preflight::Wish::InPlace, &mut checks)?;
     let block = change.bytes.first().map(Vec::as_slice).unwrap_or_default();
     let plan = Plan {
         valid: preflight::force(&mut checks, &options.force),
@@ -188,5 +188,6 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         harm: Harm::Written,
         tally: verified.tally,
         kept: None,
+        reboot: None,
     })
 }

@@ -14,7 +14,7 @@ use crate::image::source::Source;
 use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::plan::{self, Plan, Request, Write};
-use crate::preflight::{self, MORE_ROOM, OVERHEAD, Question};
+use crate::preflight::{self, MORE_ROOM, OVERHEAD, Question, Wish};
 use crate::report::Reporter;
 use crate::slots;
 use crate::units::Size;
@@ -199,7 +199,11 @@ impl Looked {
             trust,
             signature: self.signature.as_deref(),
             backup: options.backup.is_some(),
-            in_place: options.in_place,
+            wish: match (options.in_place, options.prepare) {
+                (true, _) => Wish::InPlace,
+                (_, true) => Wish::Takeover,
+                _ => Wish::Either,
+            },
             rollback: options.keep.rollback,
             available,
         };

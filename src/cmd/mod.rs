@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod at_work;
 pub mod backup;
+mod busybox;
 pub mod devices;
 pub mod env;
 mod handoff;
@@ -23,9 +24,29 @@ pub mod status;
 pub mod updater;
 pub mod verify;
 
-use crate::cli::Verb;
+use crate::cli::{self, Global, Verb};
 use crate::error::{Exit, Failure, Result};
 use crate::report::Reporter;
+use std::ffi::OsString;
+
+/// Reports words that make no command. Even here an `apply` ends with its result, for programs that wait for it.
+///
+/// # Errors
+/// The failure, for its exit code.
+pub fn misused(words: impl IntoIterator<Item = OsString>, failure: Failure) -> Result<Exit> {
+    let words: Vec<_> = words.into_iter().collect();
+    let mut reporter = Reporter::new(&Global {
+        format: cli::format(&words),
+        ..Global::default()
+    });
+    match words.iter().any(|word| word == "apply" || word == "restore") {
+        true => apply::report(Err(failure.into()), &mut reporter),
+        false => {
+            reporter.failure(&failure);
+            Err(failure)
+        }
+    }
+}
 
 /// Runs a verb. Everything that is to be said has been said when it returns.
 ///

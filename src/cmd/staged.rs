@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use super::apply::{End, save};
+use super::busybox;
 use super::handoff::{self, Job};
 use super::looked::Looked;
 use crate::board::{Board, Partition};
 use crate::cli;
-use crate::error::{Context, Exit, Failure, Result};
+use crate::error::{Context, Failure, Result};
 use crate::keep::Task;
 use crate::plan::Plan;
 use crate::record;
@@ -34,7 +35,7 @@ pub(super) fn staged(
         .chain(files.as_ref().and_then(Task::node))
         .collect();
     let shell = match options.rescue_shell {
-        true => Some(find_busybox()?),
+        true => Some(busybox::find()?),
         false => None,
     };
     let named = handoff::board(root.path(), &board.profile, options.at.board.as_deref())?;
@@ -112,19 +113,4 @@ fn signal_port(board: &Board) -> Option<stages::DeviceNode> {
         major: number(nix::sys::stat::major(node.rdev()))?,
         minor: number(nix::sys::stat::minor(node.rdev()))?,
     })
-}
-
-fn find_busybox() -> Result<String> {
-    ["/bin/busybox", "/sbin/busybox", "/usr/bin/busybox"]
-        .into_iter()
-        .find(|path| Path::new(path).is_file())
-        .map(str::to_owned)
-        .ok_or_else(|| {
-            Failure::new(
-                Exit::Refused,
-                "rescue-shell",
-                "there is no busybox to keep for a rescue shell",
-            )
-            .hint("leave --rescue-shell out")
-        })
 }

@@ -3,9 +3,10 @@
 
 use crate::init::{self, Init};
 use crate::mounts::root_is_ram_root;
-use crate::process::confined;
+use crate::process::{confined, single_threaded};
 use crate::say::say;
-use crate::sys;
+use crate::signals;
+use crate::sys::{self, Forked};
 use crate::watchdog;
 use nix::sys::reboot::{RebootMode, reboot as kernel_reboot};
 use nix::sys::signal::{Signal, kill};
@@ -70,6 +71,19 @@ fn other_ways() -> ! {
         sleep(INIT_LIMIT);
         say("the box does not reboot: cut its power and switch it on again");
     }
+}
+
+/// [`reboot_in_place`] in a process of its own, so that the caller can end as programs do and its ssh session is told how.
+/// The process has what the caller has open, a lock for one. Where it cannot be started, this does not return.
+pub fn reboot_behind_us() {
+    signals::ignore_hangups();
+    if single_threaded()
+        && let Ok(Forked::Parent(_)) = sys::fork()
+    {
+        return;
+    }
+    let _ = nix::unistd::setsid();
+    reboot_in_place()
 }
 
 /// Reboots from an ordinary process, in the way of the init that runs: its `reboot` command, then SIGTERM to busybox

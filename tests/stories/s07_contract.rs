@@ -150,6 +150,33 @@ fn a_wrong_command() {
     }
 }
 
+#[test]
+fn a_program_is_told_in_its_own_words_that_its_command_is_wrong() {
+    let json = ["--format", "json"];
+    for args in [&["apply", "--nope", "x"][..], &["apply"], &["restore", "a", "b"]] {
+        for args in [[args, &json].concat(), [&["--format=json"], args].concat()] {
+            let run = flasher(&args).exits(64);
+            assert_eq!(run.err, "", "{run:?}");
+            assert_eq!(run.events()[0]["code"], "usage");
+            let result = run.json();
+            assert_eq!(result["event"], "result");
+            assert_eq!((&result["exit"], &result["harm"]), (&64.into(), &"untouched".into()));
+        }
+    }
+    let run = flasher(&[&["plan"], &json[..]].concat()).exits(64);
+    assert_eq!(object(run)["code"], "usage");
+}
+
+#[test]
+fn what_is_to_start_later_is_neither_written_at_once_nor_a_simulation() {
+    let sim = SimBox::new("generic");
+    let path = sim.file("image", &bytes(MIB, 3));
+    let before = sim.flash();
+    let run = sim.apply(&["--prepare", "--part", "kernel", &path]).exits(64);
+    assert!(run.out.contains("--prepare excludes"), "{run:?}");
+    assert!(sim.flash() == before);
+}
+
 /// Whoever reads may go away at any time.
 #[test]
 fn a_closed_pipe_changes_nothing() {

@@ -86,7 +86,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         trust: &Trust::default(),
         signature: None,
         backup: false,
-        in_place: false,
+        wish: flasher::preflight::Wish::Either,
         rollback: false,
         available: None,
     };

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::network::{read, served_name};
-use crate::cli::recovery::{Network, Server};
+use crate::cli::network::{Network, Server};
 use crate::error::{Exit, Failure, Result};
 use crate::recovery::{Mode, boards};
 use crate::report::Reporter;

@@ -34,13 +34,6 @@ pub fn run(verb: &Recovery, reporter: &mut Reporter) -> Result<Exit> {
         Recovery::Serve(network) => serve::run(network, reporter),
         #[cfg(feature = "host")]
         Recovery::Config { network, server } => config::run(network, *server, reporter),
-        #[cfg(not(feature = "host"))]
-        Recovery::Serve(_) | Recovery::Config { .. } => Err(Failure::new(
-            Exit::Unsupported,
-            "host-only",
-            "the network side of recovery is left out of this flasher, which is made for small boxes",
-        )
-        .hint("run flasher recovery serve, or config, on a workstation")),
     }
 }
 

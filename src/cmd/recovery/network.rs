@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{accept, improper, unreadable};
-use crate::cli::recovery::Network;
+use crate::cli::network::Network;
 use crate::error::{Failure, Result};
 use crate::image::source::Source;
 use crate::image::store::Store;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::network::{FIXED_SERVER, read, served_name};
-use crate::cli::recovery::Network;
+use crate::cli::network::Network;
 use crate::error::{Context, Exit, Failure, Result};
 use crate::image::store::Store;
 use crate::recovery::net::dhcp::{self, Lease};
@@ -166,7 +166,7 @@ impl Place {
     }
 }
 
-fn lease(network: &Network, mac: crate::cli::recovery::Mac, own: Option<&Interface>) -> Result<Lease> {
+fn lease(network: &Network, mac: crate::cli::network::Mac, own: Option<&Interface>) -> Result<Lease> {
     let ip = network.ip.ok_or_else(|| {
         Failure::usage("say with --ip which address the box is to have")
             .hint("a free one of your network: --ip 192.168.1.71")

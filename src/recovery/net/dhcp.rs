@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Events, Name};
-use crate::cli::recovery::Mac;
+use crate::cli::network::Mac;
 use crate::quoted::Quoted;
 use dhcproto::v4::{DhcpOption, HType, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable};

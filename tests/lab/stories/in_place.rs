@@ -1,5 +1,6 @@
-//! Nothing holds the partition: it is written while the box goes on with its work.
+//! Nothing holds the partition: it is written while the box goes on with its work, or reboots when the caller has been told.
 
+use super::tools::patience;
 use super::*;
 
 on!(tell: armel = Armel, mips = Mips);
@@ -21,5 +22,21 @@ fn tell(kind: Kind) {
     );
     Expected::unchanged(kind, &before)
         .with_image(&["spare"], &content)
+        .compare(&machine.flash());
+
+    let between = machine.flash();
+    // The program ends as programs do, result and exit code told, and then the box goes down.
+    machine.must("tail -c +1001 /tmp/spare.bin >/tmp/less.bin");
+    machine.send_line("/tmp/flasher --format json apply -y --part spare /tmp/less.bin; echo exit:$?.");
+    machine.expect("exit:$?.", patience(60));
+    let said = machine.expect("exit:0.", patience(120));
+    let last = said.lines().rfind(|line| line.starts_with('{'));
+    assert!(
+        last.is_some_and(|line| line.contains("\"result\"") && line.contains("\"code\":\"written\"")),
+        "{said}"
+    );
+    machine.wait_exit(patience(120));
+    Expected::unchanged(kind, &between)
+        .with_image(&["spare"], &content[1000..])
         .compare(&machine.flash());
 }

@@ -4,6 +4,7 @@ use super::tools::{flasher, patience};
 use super::*;
 
 on!(tell: armel = Armel, mips = Mips);
+on!(tell_unheld: unheld_armel = Armel);
 on!(tell_unprepared: unprepared_armel = Armel, unprepared_mips = Mips);
 
 fn firmware(kind: Kind) -> Parts {
@@ -24,6 +25,23 @@ fn tell(kind: Kind) {
     machine.send_line("kill -QUIT 1");
     machine.expect(words::AS_PID_ONE, patience(120));
     becomes_b(&mut machine, &before, &image);
+}
+
+/// What nobody uses could be written at once; but that is not what was asked for.
+fn tell_unheld(kind: Kind) {
+    let content = b"written when init restarts, and not before\n".repeat(3000);
+    let mut machine = Machine::new("restart-line-unheld", &firmware(kind)).data_disk(&[("spare.bin", &content)]);
+    let before = machine.flash();
+    machine.boot('A');
+    machine.must("cp /mnt/data/spare.bin /tmp/");
+    machine.must("/sbin/flasher apply --prepare -y --part spare /tmp/spare.bin");
+    Expected::unchanged(kind, &before).compare(&machine.flash());
+    machine.send_line("kill -QUIT 1");
+    machine.expect(words::AS_PID_ONE, patience(120));
+    machine.wait_exit(patience(120));
+    Expected::unchanged(kind, &before)
+        .with_image(&["spare"], &content)
+        .compare(&machine.flash());
 }
 
 /// A box must not hang because someone sent init a signal.

@@ -1,0 +1,205 @@
+//! The command line of the network side of a recovery, `recovery serve` and `recovery config`: for workstations.
+
+#![forbid(unsafe_code)]
+
+use super::recovery::Recovery;
+use super::table::{Flag, VerbRow, flag};
+use crate::error::{Failure, Result};
+use crate::quoted::Quoted;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+/// The hardware address of an Ethernet interface.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl FromStr for Mac {
+    type Err = ();
+    fn from_str(text: &str) -> std::result::Result<Mac, ()> {
+        let mut mac = [0; 6];
+        let mut groups = text.split([':', '-']);
+        for byte in &mut mac {
+            let group = groups.next().filter(|group| group.len() == 2).ok_or(())?;
+            *byte = u8::from_str_radix(group, 16).map_err(|_| ())?;
+        }
+        match groups.next() {
+            None => Ok(Mac(mac)),
+            Some(_) => Err(()),
+        }
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A server whose entries `recovery config` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// ISC dhcpd.
+    Dhcpd,
+    /// dnsmasq, which speaks both protocols.
+    Dnsmasq,
+    /// tftpd-hpa.
+    TftpdHpa,
+}
+
+/// The network side of a recovery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// The recovery image.
+    pub image: String,
+    /// The box, by the address it has in recovery mode.
+    pub mac: Option<Mac>,
+    /// The address the box is to have.
+    pub ip: Option<Ipv4Addr>,
+    /// Our own address.
+    pub address: Option<Ipv4Addr>,
+    /// The name under which the box is to ask for the image.
+    pub name: Option<String>,
+    /// The port of DHCP instead of 67; the client's is one higher.
+    pub dhcp_port: Option<u16>,
+    /// The port of TFTP instead of 69.
+    pub tftp_port: Option<u16>,
+    /// Checks that are overridden, by name.
+    pub force: Vec<String>,
+    /// Whether to end after one whole transfer.
+    pub once: bool,
+}
+
+/// The rows of the table of verbs.
+pub const VERBS: &[VerbRow] = &[
+    VerbRow {
+        name: "recovery serve",
+        operands: &["IMAGE"],
+        summary: "hand IMAGE to a box in recovery mode, by TFTP and where it needs one by DHCP",
+        text: "A box of the TS-109 kind has 192.168.0.10 and asks 192.168.0.11 for qnapimg.bin. One of the TS-21x\n\
+               kind is given its address and the file name by DHCP: that needs --mac and --ip. Without --mac nobody\n\
+               is answered, and whoever asks is shown: switch the box on with its reset button held for 10 seconds.\n\
+               Goes on with the next box until ^C ends it; with --once it ends with the first that has everything.",
+    },
+    VerbRow {
+        name: "recovery config",
+        operands: &["IMAGE"],
+        summary: "print entries for ISC dhcpd, dnsmasq and tftpd-hpa that do what serve does",
+        text: "",
+    },
+];
+
+const SERVE: &[&str] = &["recovery serve"];
+const NETWORK: &[&str] = &["recovery serve", "recovery config"];
+
+/// The rows of the table of flags.
+pub const FLAGS: &[Flag] = &[
+    flag(
+        "mac",
+        Some("MAC"),
+        NETWORK,
+        "the address of the box in recovery mode: 00:08:9b:… as printed on it, or often 00:50:43:…",
+    ),
+    flag("ip", Some("ADDRESS"), NETWORK, "the address that the box is given"),
+    Flag {
+        long: "address",
+        alias: Some("server"),
+        shorts: "",
+        value: Some("ADDRESS"),
+        verbs: NETWORK,
+        help: "the address of this machine, or of the server",
+    },
+    flag(
+        "name",
+        Some("NAME"),
+        NETWORK,
+        "the name under which the box is to ask for the image",
+    ),
+    flag("port", Some("N"), SERVE, "the port of DHCP, 67 if not given"),
+    flag("tftp-port", Some("N"), SERVE, "the port of TFTP, 69 if not given"),
+    flag("once", None, SERVE, "end when one box has fetched the whole image"),
+    flag(
+        "for",
+        Some("SERVER"),
+        &["recovery config"],
+        "only the entries for this one: dhcpd, dnsmasq or tftpd-hpa",
+    ),
+];
+
+/// The values of these flags, before they are sorted.
+#[derive(Default)]
+pub(super) struct Raw {
+    network: Network,
+    server: Option<Server>,
+}
+
+fn parsed<T: FromStr>(flag: &str, value: &str, what: &str) -> Result<T> {
+    value
+        .parse()
+        .map_err(|_| Failure::usage(format_args!("--{flag} takes {what}, not {}", Quoted(value))))
+}
+
+impl Raw {
+    pub(super) fn set(&mut self, flag: &str, value: String) -> Result<()> {
+        let network = &mut self.network;
+        let address = "an IPv4 address";
+        match flag {
+            "mac" => network.mac = Some(parsed(flag, &value, "six pairs of hexadecimal digits")?),
+            "ip" => network.ip = Some(parsed(flag, &value, address)?),
+            "address" => network.address = Some(parsed(flag, &value, address)?),
+            "port" => network.dhcp_port = Some(parsed(flag, &value, "a port")?),
+            "tftp-port" => network.tftp_port = Some(parsed(flag, &value, "a port")?),
+            "name" => network.name = Some(file_name(value)?),
+            "once" => network.once = true,
+            "for" => {
+                self.server = Some(match value.as_str() {
+                    "dhcpd" => Server::Dhcpd,
+                    "dnsmasq" => Server::Dnsmasq,
+                    "tftpd-hpa" => Server::TftpdHpa,
+                    _ => {
+                        return Err(Failure::usage(format_args!(
+                            "--for is dhcpd, dnsmasq or tftpd-hpa, not {}",
+                            Quoted(&value)
+                        )));
+                    }
+                });
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self, verb: &str, image: String, force: Vec<String>) -> Recovery {
+        let network = Network {
+            image,
+            force,
+            ..self.network
+        };
+        match verb {
+            "recovery serve" => Recovery::Serve(network),
+            _ => Recovery::Config {
+                network,
+                server: self.server,
+            },
+        }
+    }
+}
+
+/// It goes into other programs' configurations and into a field of 128 bytes with a zero at its end.
+fn file_name(name: String) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte);
+    match !name.is_empty() && name.len() < 128 && name.bytes().all(plain) {
+        true => Ok(name),
+        false => Err(Failure::usage(format_args!(
+            "--name takes a file name of letters, digits and _-+. only, not {}",
+            Quoted(&name)
+        ))),
+    }
+}
