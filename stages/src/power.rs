@@ -23,6 +23,8 @@ const SYNC_LIMIT: Duration = Duration::from_secs(10);
 const REBOOT_LIMIT: Duration = Duration::from_secs(20);
 /// What an ordinary shutdown by init may take.
 const INIT_LIMIT: Duration = Duration::from_secs(60);
+/// What the caller's sshd needs to pass the exit code on.
+const GRACE: Duration = Duration::from_secs(1);
 const STACK: usize = 64 << 10;
 
 /// Reboots the machine: sync, reboot(2), then sysrq, then the watchdog, and then it says that the power must be cut,
@@ -76,13 +78,16 @@ fn other_ways() -> ! {
 /// [`reboot_in_place`] in a process of its own, so that the caller can end as programs do and its ssh session is told how.
 /// The process has what the caller has open, a lock for one. Where it cannot be started, this does not return.
 pub fn reboot_behind_us() {
-    signals::ignore_hangups();
-    if single_threaded()
-        && let Ok(Forked::Parent(_)) = sys::fork()
-    {
-        return;
+    if single_threaded() {
+        match sys::fork() {
+            Ok(Forked::Parent(_)) => return,
+            Ok(Forked::Child) => {
+                signals::detach_from_caller();
+                sleep(GRACE);
+            }
+            Err(_) => (),
+        }
     }
-    let _ = nix::unistd::setsid();
     reboot_in_place()
 }
 

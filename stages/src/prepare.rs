@@ -41,14 +41,10 @@ pub fn prepare(root: Populated) -> Result<u32> {
 }
 
 fn hold(mountpoint: &Path) -> ! {
-    signals::ignore_hangups();
-    let _ = nix::unistd::setsid();
+    signals::detach_from_caller();
     sys::set_name(c"flasher-hold");
     if std::env::set_current_dir(mountpoint).is_err() {
         sys::exit_now(1);
-    }
-    if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("dev/null") {
-        let _ = sys::become_stdio(&null);
     }
     loop {
         sleep(Duration::from_secs(3600));

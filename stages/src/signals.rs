@@ -4,6 +4,7 @@
 use crate::sys::{self, Disposition};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use std::fs::OpenOptions;
 
 /// What a dying session, an operator or init's first round of killing sends.
 const SESSION: [i32; 9] = [
@@ -39,6 +40,16 @@ pub fn ignore_hangups() {
 /// refuses, and the ignored signals do the rest.
 pub fn own_session() {
     let _ = nix::unistd::setsid();
+}
+
+/// For a child that outlives its caller: a session of its own, no terminal, no signal that a dying session sends, and none of
+/// the caller's pipes, for whose end its sshd would wait.
+pub(crate) fn detach_from_caller() {
+    ignore_hangups();
+    own_session();
+    if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
+        let _ = sys::become_stdio(&null);
+    }
 }
 
 /// PID 1 ignores all that the old init acted upon, and lets the kernel reap its children.

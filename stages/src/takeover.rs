@@ -24,7 +24,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, pipe};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -143,7 +143,7 @@ fn reap(pid: u32) {
 
 /// Everything from here on runs in the child, which never returns into the caller's code.
 fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
-    detach_from_caller();
+    signals::detach_from_caller();
     let mut reporter = Reporter {
         pipe: File::from(writer),
     };
@@ -216,16 +216,6 @@ fn outlive(lifeline: OwnedFd, armed: Armed) -> ! {
         armed.fire()
     }
     sys::exit_now(0)
-}
-
-/// A session of its own, no terminal, no signal that a dying session sends.
-fn detach_from_caller() {
-    signals::ignore_hangups();
-    // Fails only for a process group leader, which a fresh child is not.
-    let _ = nix::unistd::setsid();
-    if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
-        let _ = sys::become_stdio(&null);
-    }
 }
 
 struct Reporter {
