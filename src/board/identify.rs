@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::profile::{self, Profile};
+use super::known;
+use super::profile::Profile;
 use crate::error::Result;
 use crate::quoted::Quoted;
 use mtd_rs::MtdInfo;
@@ -102,7 +103,7 @@ pub fn missing<'a>(profile: &'a Profile, found: &[MtdInfo]) -> Option<&'a str> {
 /// None of the box's; only those of a broken built-in profile.
 pub fn recognise(seen: &Seen, found: &[MtdInfo]) -> Result<(Profile, Option<String>)> {
     let mut remark = None;
-    for id in profile::ids() {
+    for id in known::ids() {
         let profile = Profile::find(id)?;
         if !seen.shows(&profile) {
             continue;

@@ -6,6 +6,7 @@
 
 pub mod bootloader;
 mod identify;
+pub mod known;
 mod linux;
 pub mod profile;
 pub mod sim;

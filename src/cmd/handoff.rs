@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::board::profile::{self, Profile};
+use crate::board::known;
+use crate::board::profile::Profile;
 use crate::cli::Keep;
 use crate::error::{Context, Failure, Result};
 use crate::image::packed::Packing;
@@ -65,7 +66,7 @@ impl Job {
 /// A RAM root that cannot be written.
 pub fn board(root: &Path, profile: &Profile, named: Option<&str>) -> Result<Option<String>> {
     match named {
-        Some(named) if !profile::ids().any(|id| id == named) => {
+        Some(named) if !known::ids().any(|id| id == named) => {
             let copy = root.join(BOARD);
             let text = json::write(profile).context("board file")?;
             std::fs::write(&copy, text).context(copy.display())?;

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::board::profile::{self, Profile};
+use crate::board::profile::Profile;
 use crate::error::{Exit, Failure, Result};
 use crate::image::fwtool::Metadata;
 use crate::image::packed::ARCHIVE;
@@ -76,7 +76,7 @@ pub fn run(name: &str, reporter: &mut Reporter) -> Result<Exit> {
 /// The built-in boards that know where this image goes.
 fn boards(image: &Image) -> Result<Vec<String>> {
     let mut boards = Vec::new();
-    for id in profile::ids() {
+    for id in crate::board::known::ids() {
         let profile = Profile::find(id)?;
         let content = image.parts.first().and_then(|part| part.content.as_ref());
         let foreign = content.is_some_and(|c| profile.cpu.is_some_and(|cpu| c.foreign_to(cpu).is_some()));

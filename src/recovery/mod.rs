@@ -12,7 +12,8 @@ pub mod name;
 #[cfg(feature = "host")]
 pub mod net;
 
-use crate::board::profile::{self, PartitionProfile, Profile};
+use crate::board::known;
+use crate::board::profile::{PartitionProfile, Profile};
 use crate::error::{Exit, Failure, Result};
 use crate::quoted::Quoted;
 use std::ops::Range;
@@ -151,7 +152,7 @@ impl Layout {
     /// Those of a broken built-in profile.
     pub fn all() -> Result<Vec<Layout>> {
         let mut all = Vec::new();
-        for id in profile::ids() {
+        for id in known::ids() {
             all.extend(Layout::of(&Profile::find(id)?));
         }
         Ok(all)

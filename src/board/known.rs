@@ -1,0 +1,167 @@
+//! The profiles that are compiled in, and those of the user's: read, and refused where they contradict themselves.
+
+#![forbid(unsafe_code)]
+
+use super::profile::{PartitionProfile, Profile, Slot};
+use crate::error::{Exit, Failure, Result};
+use crate::json;
+use crate::quoted::Quoted;
+use std::path::Path;
+
+const BUILT_IN: &[(&str, &str)] = &[
+    ("qnap-ts109", include_str!("profiles/qnap-ts109.json")),
+    ("qnap-ts219", include_str!("profiles/qnap-ts219.json")),
+    ("qnap-ts219-resized", include_str!("profiles/qnap-ts219-resized.json")),
+    ("synology-ds213j", include_str!("profiles/synology-ds213j.json")),
+    ("tplink-wdr3600", include_str!("profiles/tplink-wdr3600.json")),
+    ("thincan", include_str!("profiles/thincan.json")),
+    ("generic", include_str!("profiles/generic.json")),
+];
+
+/// The ids of the profiles that are compiled in.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(id, _)| *id)
+}
+
+impl Profile {
+    /// The profile of a built-in id, or of a file of the user's.
+    ///
+    /// # Errors
+    /// [`Exit::Unsupported`] for an id that is not there, [`Exit::Usage`] for a file that is no profile.
+    pub fn find(id_or_file: &str) -> Result<Profile> {
+        if let Some((_, text)) = BUILT_IN.iter().find(|(id, _)| *id == id_or_file) {
+            return Profile::parse(text, id_or_file);
+        }
+        if !id_or_file.contains(['/', '.']) {
+            let known: Vec<_> = ids().collect();
+            return Err(Failure::new(
+                Exit::Unsupported,
+                "board",
+                format_args!("there is no board {}", Quoted(id_or_file)),
+            )
+            .hint(format!(
+                "one of {}, or the path of a profile of your own",
+                known.join(" ")
+            )));
+        }
+        Profile::read(Path::new(id_or_file))
+    }
+
+    /// Reads a profile of the user's.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] when it cannot be read or contradicts itself.
+    pub fn read(path: &Path) -> Result<Profile> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format_args!("board file {}: {error}", path.display())))?;
+        Profile::parse(&text, &path.display().to_string())
+    }
+
+    fn parse(text: &str, origin: &str) -> Result<Profile> {
+        let profile: Profile = json::parse(text.as_bytes())
+            .map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")))?;
+        profile
+            .contradiction()
+            .map_or(Ok(()), |what| {
+                Err(Failure::usage(format_args!("board file {origin}: {what}")))
+            })
+            .map(|()| profile)
+    }
+
+    /// What cannot be true of any box.
+    fn contradiction(&self) -> Option<String> {
+        let chip = &self.chip;
+        if chip.erase_size == 0 || chip.write_size == 0 || chip.size == 0 {
+            return Some("a chip without size, erase blocks or pages".into());
+        }
+        if !chip.size.is_multiple_of(chip.erase_size.into()) || !chip.erase_size.is_multiple_of(chip.write_size) {
+            return Some("a chip whose erase blocks do not fill it, or pages their block".into());
+        }
+        for (index, partition) in self.partitions.iter().enumerate() {
+            if partition.size == 0 || partition.range().end > chip.size {
+                return Some(format!(
+                    "partition {} does not lie on the chip",
+                    Quoted(&partition.name)
+                ));
+            }
+            let twin = |other: &&PartitionProfile| other.mtd == partition.mtd || other.name == partition.name;
+            if let Some(other) = self.partitions[..index].iter().find(twin) {
+                return Some(format!(
+                    "partitions {} and {} share a name or number",
+                    Quoted(&other.name),
+                    Quoted(&partition.name)
+                ));
+            }
+        }
+        let unknown = self
+            .accepts
+            .iter()
+            .flat_map(|accepts| &accepts.parts)
+            .chain(&self.record)
+            .chain(self.slots.iter().flat_map(|slot| &slot.partitions))
+            .find(|name| self.partition(name).is_none());
+        let pair = match self.slots.as_slice() {
+            [] => true,
+            [a, b] => {
+                let tells = |slot: &Slot| slot.environment.first().is_some_and(|first| first.contains('='));
+                a.partitions.len() == b.partitions.len()
+                    && tells(a)
+                    && tells(b)
+                    && a.environment[0] != b.environment[0]
+                    && !a.partitions.iter().any(|name| b.partitions.contains(name))
+            }
+            _ => false,
+        };
+        if !pair {
+            return Some("slots that are no pair".into());
+        }
+        unknown.map(|name| format!("there is no partition {}", Quoted(name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_built_in_profile_is_sound_and_named_as_its_file() {
+        for id in ids() {
+            assert_eq!(Profile::find(id).unwrap().id, id);
+        }
+    }
+
+    /// FACTS "QNAP": mtd number order is not physical order, and nothing overlaps or is left over.
+    #[test]
+    fn qnap_partitions_fill_their_chips_in_the_documented_physical_order() {
+        for (id, physical) in [("qnap-ts109", [1, 2, 3, 5, 4, 0]), ("qnap-ts219", [0, 4, 5, 1, 2, 3])] {
+            let profile = Profile::find(id).unwrap();
+            let mut partitions = profile.partitions.clone();
+            partitions.sort_by_key(|partition| partition.offset);
+            let order: Vec<u32> = partitions.iter().map(|partition| partition.mtd).collect();
+            assert_eq!(order, physical, "{id}");
+            let mut end = 0;
+            for partition in &partitions {
+                assert_eq!(partition.offset, end, "{id}: {}", partition.name);
+                end = partition.range().end;
+            }
+            assert_eq!(end, profile.chip.size, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_contradicts_itself_is_refused() {
+        let text = BUILT_IN[1].1;
+        for (from, to) in [
+            ("\"size\": 9437184", "\"size\": 94371840"),
+            ("\"mtd\": 2", "\"mtd\": 1"),
+            ("[\"Kernel\"]", "[\"Colonel\"]"),
+            ("262144 }", "0 }"),
+            ("\"ram\"", "\"rum\""),
+        ] {
+            let broken = text.replace(from, to);
+            assert_ne!(broken, text);
+            assert!(Profile::parse(&broken, "test").is_err(), "{to}");
+        }
+    }
+}

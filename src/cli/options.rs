@@ -1,0 +1,182 @@
+//! What a command line says, an options struct for each verb that has more than an operand.
+
+#![forbid(unsafe_code)]
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors and the result only.
+    Quiet,
+    /// What a person wants to follow.
+    #[default]
+    Normal,
+    /// Every step.
+    Verbose,
+}
+
+/// What holds for every verb.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Global {
+    /// How results are printed.
+    pub format: Format,
+    /// How much is said.
+    pub verbosity: Verbosity,
+}
+
+/// Which box is meant: the one we run on, or a simulated one; and what it is said to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Where {
+    /// The directory of a simulated box.
+    pub sim: Option<PathBuf>,
+    /// A board id or the file of a profile; recognised by its signs when absent.
+    pub board: Option<String>,
+}
+
+/// What must be true of the image besides being whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// The public key whose signature the image must carry.
+    pub key: Option<PathBuf>,
+    /// The SHA-256 the image must have, 64 hexadecimal digits.
+    pub sha256: Option<String>,
+}
+
+/// How faults of the flash are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Keep the old content in RAM while there is room, and put it back when the new one cannot be written.
+    pub rollback: bool,
+    /// Mark NAND blocks bad that fail for good, and use the next.
+    pub mark_bad: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Keep {
+        Keep {
+            rollback: true,
+            mark_bad: false,
+        }
+    }
+}
+
+/// `apply` and `plan`, and `restore` through them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Apply {
+    /// The path, URL or `-`; for `restore` the directory.
+    pub image: String,
+    /// The box.
+    pub at: Where,
+    /// Partitions that a raw image goes to, in this order.
+    pub parts: Vec<String>,
+    /// Checks that are overridden, by name.
+    pub force: Vec<String>,
+    /// What must be true of the image.
+    pub trust: Trust,
+    /// Only print the plan.
+    pub dry_run: bool,
+    /// Do not ask.
+    pub yes: bool,
+    /// Copy every partition here first.
+    pub backup: Option<PathBuf>,
+    /// Leave the box running afterwards.
+    pub no_reboot: bool,
+    /// Refuse rather than take the box over.
+    pub in_place: bool,
+    /// Make the hand-off ready and leave the start to init's restart line.
+    pub prepare: bool,
+    /// A busybox to keep for a console shell if the flash cannot be made good.
+    pub rescue_shell: bool,
+    /// How faults are met.
+    pub keep: Keep,
+    /// Files that outlive the update.
+    pub files: crate::keep::Wish,
+    /// Where the boot loader's environment lies, as in `/etc/fw_env.config`.
+    pub env_config: Option<PathBuf>,
+}
+
+/// `env`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Env {
+    /// The box.
+    pub at: Where,
+    /// Where the environment lies, as in `/etc/fw_env.config`.
+    pub config: Option<PathBuf>,
+    /// The variable that is asked for.
+    pub name: Option<String>,
+    /// `NAME=VALUE` of what is to be changed.
+    pub set: Vec<String>,
+    /// Checks that are overridden, by name.
+    pub force: Vec<String>,
+    /// Only print the plan.
+    pub dry_run: bool,
+}
+
+/// `backup`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Where the copies go.
+    pub dir: PathBuf,
+    /// The box.
+    pub at: Where,
+    /// Only these partitions.
+    pub parts: Vec<String>,
+}
+
+/// A verb with its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Replace the firmware.
+    Apply(Apply),
+    /// Write a backup back.
+    Restore(Apply),
+    /// Say what a file is.
+    Inspect {
+        /// The path, URL or `-`.
+        image: String,
+    },
+    /// Compare flash with an image.
+    Verify(Apply),
+    /// Describe the box.
+    Devices(Where),
+    /// Copy every partition.
+    Backup(Backup),
+    /// Show or change the boot loader's environment.
+    Env(Env),
+    /// What happened last time.
+    Status(Where),
+    /// Make a simulated box.
+    SimCreate {
+        /// A board id or the file of a profile.
+        board: String,
+        /// The directory to make.
+        dir: PathBuf,
+    },
+    /// What has to do with a box's recovery mode.
+    Recovery(super::recovery::Recovery),
+    /// Work on Synology's `.pat` files.
+    #[cfg(feature = "host")]
+    Pat(super::host::Pat),
+    /// Unpack a QPKG.
+    #[cfg(feature = "host")]
+    QpkgExtract {
+        /// The QPKG.
+        file: String,
+        /// A new directory.
+        dir: PathBuf,
+    },
+    /// Print a text (`--help`, `--version`).
+    Print(String),
+}
