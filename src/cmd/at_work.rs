@@ -255,8 +255,8 @@ impl Work<'_> {
     }
 }
 
-/// Bytes of old content that are kept while the environment is changed.
-const ENVIRONMENT: u64 = 2 << 20;
+/// Bytes of old content that are kept at most while the environment is changed.
+pub(super) const ENVIRONMENT: u64 = 2 << 20;
 
 /// Opens every partition before the first one is written, each found again by number, name and geometry.
 fn open(board: &Board, writes: &[Write], proof: &Proof) -> Result<Vec<Target>> {

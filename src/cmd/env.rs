@@ -3,16 +3,16 @@
 #![forbid(unsafe_code)]
 
 use super::apply::{Broken, End, held, report, targets};
-use super::at_work::Work;
+use super::at_work::{ENVIRONMENT, Work};
 use crate::board::profile::Order;
-use crate::board::{Board, Proof, Seat};
+use crate::board::{Board, Proof, Seat, volumes};
 use crate::cli;
 use crate::env::{Environment, Place, Variables};
 use crate::error::{Exit, Failure, Harm, Result};
 use crate::flash::{Policy, Stopped};
 use crate::image::store::Store;
 use crate::lock::Lock;
-use crate::plan::{self, ImageSummary, Plan, Ram};
+use crate::plan::{self, ImageSummary, Plan, Ram, Write};
 use crate::preflight;
 use crate::report::Reporter;
 use crate::units::hex;
@@ -23,6 +23,7 @@ use std::path::Path;
 #[derive(Serialize)]
 struct CopyReport<'a> {
     mtd: u32,
+    partition: &'a str,
     offset: u64,
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +55,7 @@ fn read(options: &cli::Env) -> Result<(Board, Environment)> {
 /// # Errors
 /// An environment that is not known or not whole; [`Exit::Different`] for a variable that it has not.
 pub fn show(options: &cli::Env, reporter: &mut Reporter) -> Result<Exit> {
-    let (_, environment) = read(options)?;
+    let (board, environment) = read(options)?;
     let variables = &environment.variables;
     if let Some(name) = &options.name {
         let value = variables.get(name).ok_or_else(|| {
@@ -72,15 +73,18 @@ pub fn show(options: &cli::Env, reporter: &mut Reporter) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     let copies = environment.place.spots.iter().zip(&environment.copies).enumerate();
-    let copies: Vec<_> = copies
-        .map(|(index, (spot, copy))| CopyReport {
-            mtd: spot.mtd,
-            offset: spot.offset,
-            active: index == environment.active,
-            flags: environment.place.redundant().then_some(copy.flags),
-            problem: copy.problem,
+    let copies = copies
+        .map(|(index, (spot, copy))| {
+            Ok(CopyReport {
+                mtd: spot.mtd,
+                partition: &spot.partition(&board)?.name,
+                offset: spot.offset,
+                active: index == environment.active,
+                flags: environment.place.redundant().then_some(copy.flags),
+                problem: copy.problem,
+            })
         })
-        .collect();
+        .collect::<Result<Vec<_>>>()?;
     if reporter.json() {
         reporter.object(&Report {
             size: environment.place.spots[0].size,
@@ -95,9 +99,27 @@ pub fn show(options: &cli::Env, reporter: &mut Reporter) -> Result<Exit> {
         let state = copy
             .problem
             .unwrap_or(if copy.active { "in use" } else { "the other copy" });
-        reporter.detail(format_args!("mtd{} 0x{:x}: {state}", copy.mtd, copy.offset));
+        reporter.detail(format_args!(
+            "{} 0x{:x}: {state}",
+            volumes::label(copy.mtd, copy.partition),
+            copy.offset
+        ));
     }
     Ok(Exit::Done)
+}
+
+/// Bytes of old content that are kept, of one write at a time; none of what UBI empties first.
+fn kept(writes: &[Write]) -> u64 {
+    let bytes = |write: &Write| match write.whole {
+        true => 0,
+        false => Plan::changing(std::slice::from_ref(write)),
+    };
+    writes
+        .iter()
+        .map(bytes)
+        .max()
+        .filter(|bytes| *bytes <= ENVIRONMENT)
+        .unwrap_or(0)
 }
 
 /// Changes variables, and reports as `apply` does.
@@ -143,7 +165,10 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         },
         checks,
         writes: change.writes.clone(),
-        ram: Ram::default(),
+        ram: Ram {
+            rollback: kept(&change.writes),
+            ..Ram::default()
+        },
         seconds: plan::seconds(&board, &change.writes, None),
         slot: None,
         keep: None,

@@ -11,7 +11,7 @@ use crate::units::Fields;
 
 /// A copy as it was read.
 pub struct Copy {
-    /// Everything from the beginning of its first block to its own end, in bytes.
+    /// Everything from the beginning of its first block to its own end, in bytes. Nothing of a volume that holds less.
     pub bytes: Vec<u8>,
     /// In which byte order its CRC is right; `None` where in neither.
     pub order: Option<Order>,
@@ -51,13 +51,28 @@ impl Environment {
             serial = partition.geometry.kind.is_nand() || partition.volume.is_some();
             let mut flash = board.open(partition)?;
             let wanted = (spot.lead() + spot.size) as usize;
+            // A volume whose update was broken off has no content, and a static one that of its last update; the boot loader
+            // passes over what it cannot read (`env_ubi_load` in U-Boot's `env/ubi.c`).
+            let held = flash.holds().unwrap_or(u64::MAX);
+            if held < wanted as u64 {
+                copies.push(Copy {
+                    bytes: Vec::new(),
+                    order: None,
+                    flags: 0,
+                    problem: Some(match held {
+                        0 => "its volume has no content",
+                        _ => "its volume holds fewer bytes",
+                    }),
+                });
+                continue;
+            }
             let mut bytes = Vec::new();
             for block in spot.good_blocks(partition) {
                 if bytes.len() >= wanted {
                     break;
                 }
                 let from = bytes.len();
-                bytes.resize(from + (block.end - block.start) as usize, 0);
+                bytes.resize(from + (block.end.min(held) - block.start) as usize, 0);
                 flash.read(block.start, &mut bytes[from..]).map_err(Failure::system)?;
             }
             if bytes.len() < wanted {

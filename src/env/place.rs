@@ -182,6 +182,10 @@ fn spot(board: &Board, line: &str) -> std::result::Result<Spot, String> {
     if geometry.kind.is_nand() && blocks.start != offset {
         return Err("on NAND it begins with an erase block".into());
     }
+    // `env_ubi_load` in U-Boot's `env/ubi.c` knows no other place.
+    if partition.volume.is_some() && offset != 0 {
+        return Err("a UBI volume begins with it".into());
+    }
     Ok(Spot {
         mtd: partition.mtd,
         offset,

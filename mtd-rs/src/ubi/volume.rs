@@ -148,20 +148,15 @@ impl UbiVolume {
         if !about.file_type().is_char_device() || number != info.device {
             return Err(kind(ErrorKind::WrongDevice("device number")));
         }
-        // While it is open it cannot go away, so from here on it stays what is found now. That a static volume is damaged
-        // UBI finds when it is opened for the first time.
+        // While it is open it cannot go away, so from here on it stays what is found now.
         let now = list(paths)?
             .into_iter()
             .flat_map(|device| device.volumes)
             .find(|volume| (volume.ubi, volume.id) == (info.ubi, info.id))
-            .map(|volume| VolumeInfo {
-                corrupted: info.corrupted,
-                ..volume
-            });
-        if now.as_ref() != Some(info) {
-            return Err(kind(ErrorKind::WrongDevice("name or size")));
-        }
-        Ok(UbiVolume::over(Box::new(node), info, access))
+            .filter(|now| is_same(now, info, access))
+            .ok_or_else(|| kind(ErrorKind::WrongDevice("name or size")))?;
+        let taken = if access == Access::ReadOnly { &now } else { info };
+        Ok(UbiVolume::over(Box::new(node), taken, access))
     }
 
     fn over(volume: Box<dyn Volume>, info: &VolumeInfo, access: Access) -> UbiVolume {
@@ -258,6 +253,21 @@ impl UbiVolume {
     fn unsupported(&self, operation: Operation, offset: u64) -> Error {
         self.system(operation, offset, io::Error::from_raw_os_error(libc::EOPNOTSUPP))
     }
+}
+
+/// Whether a volume that is found now is the one that was listed. One that is only read may have been given other content
+/// meanwhile, by ourselves for one; one that is to be written must be as it was when that was planned. That a static volume
+/// is damaged UBI finds when it is opened for the first time.
+fn is_same(now: &VolumeInfo, listed: &VolumeInfo, access: Access) -> bool {
+    let content =
+        access == Access::ReadOnly || (now.data_bytes == listed.data_bytes && now.upd_marker == listed.upd_marker);
+    content
+        && now.name == listed.name
+        && now.kind == listed.kind
+        && now.reserved_ebs == listed.reserved_ebs
+        && now.usable_eb_size == listed.usable_eb_size
+        && now.min_io_size == listed.min_io_size
+        && now.device == listed.device
 }
 
 /// What of a block has to be programmed: all but the blank pages at its end (`ubi_calc_data_len` in

@@ -292,3 +292,27 @@ fn an_update_that_fails_is_over_and_the_next_one_begins_anew() {
     assert_eq!(volume.replace(7).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
     assert!(model.borrow().calls.is_empty());
 }
+
+#[test]
+fn content_that_changed_meanwhile_is_read_but_not_written() {
+    let same = |change: fn(&mut VolumeInfo)| {
+        let mut now = info();
+        change(&mut now);
+        [Access::ReadOnly, Access::ReadWrite].map(|access| is_same(&now, &info(), access))
+    };
+    assert_eq!(same(|_| ()), [true, true]);
+    assert_eq!(same(|now| now.upd_marker = true), [true, false]);
+    assert_eq!(same(|now| now.data_bytes = 1), [true, false]);
+    // UBI finds that when the volume is opened.
+    assert_eq!(same(|now| now.corrupted = true), [true, true]);
+    for other in [
+        (|now| now.name = "other".into()) as fn(&mut VolumeInfo),
+        |now| now.kind = VolumeKind::Static,
+        |now| now.reserved_ebs = 5,
+        |now| now.usable_eb_size = 4096,
+        |now| now.min_io_size = 512,
+        |now| now.device = (252, 3),
+    ] {
+        assert_eq!(same(other), [false, false]);
+    }
+}

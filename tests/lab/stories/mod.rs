@@ -18,6 +18,7 @@ macro_rules! on {
 mod busy_root;
 mod by_hand;
 mod confined;
+mod env_on_ubi;
 mod foreign_init;
 mod held_every_way;
 mod image_on_disk;
