@@ -1,12 +1,14 @@
-//! The box on which everything is measured, and its chips.
+//! The boxes on which everything is measured, and their chips.
 
-use super::images::Families;
+use super::images::{BLOCKS, Families};
+use super::uml::{Processor, Uml};
 use crate::lab::{Kind, Machine, Parts, made, tools};
 use std::process::Command;
 
-/// SLC NAND of 128 MiB in the words of nandsim: 2 KiB pages, erase blocks of 128 KiB. 100 of them are a partition, and begin
-/// where the box's NOR chip ends: flasher does not tell chips apart and takes partitions at the same offsets for the same flash.
-const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fourth_id_byte=0x15 parts=512,100";
+/// SLC NAND of 128 MiB in the words of nandsim: 2 KiB pages, erase blocks of 128 KiB. As many as the image has are a partition,
+/// which begins where the ARM box's NOR chip ends: flasher does not tell chips apart and takes partitions at the same offsets
+/// for the same flash.
+const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fourth_id_byte=0x15 parts=512";
 /// What data sheets of such chips (Micron MT29F1G08, for one) call typical: 25 µs until a page is read, 200 µs to program one,
 /// 2 ms to erase a block, 25 ns a byte on the bus.
 const DELAYS: &str = "do_delays=1 access_delay=25 programm_delay=200 erase_delay=2 input_cycle=25 output_cycle=25";
@@ -33,8 +35,10 @@ pub struct Chip {
 /// What something took.
 #[derive(Clone, Copy, Debug)]
 pub struct Took {
-    /// By the clock of the box.
+    /// By the clock of the box, and in User Mode Linux with what the processor did in the box's own code.
     pub seconds: f64,
+    /// What the workstation's kernel did in User Mode Linux, and no clock of the box knows.
+    pub traps: f64,
     /// Erase blocks that flasher says it erased; 0 from everybody else.
     pub says_erased: u64,
     /// What the chip was told.
@@ -52,32 +56,34 @@ pub struct Told {
     pub read: u64,
 }
 
-/// An ARM926 with 256 MiB and everything at hand in its `/tmp`.
-///
-/// Its NOR chip was told so much when it was last looked at.
-pub struct BenchBox(Machine, Told);
+/// What the box is.
+enum Computer {
+    /// An ARM926 with 256 MiB.
+    Emulated(Box<Machine>),
+    /// The workstation's processor with 2 GiB.
+    Native(Uml),
+}
+
+/// A box with everything at hand in its `/tmp`.
+pub struct BenchBox {
+    computer: Computer,
+    /// Erase blocks of the NAND chip's partition.
+    blocks: usize,
+    /// The NOR chip was told so much when it was last looked at.
+    nor: Told,
+}
 
 impl BenchBox {
-    /// `clock` is the shift of [`Machine::steady_clock`].
+    /// An ARM926. `clock` is the shift of [`Machine::steady_clock`].
     pub fn new(name: &str, clock: Option<&'static str>) -> Self {
-        let mut files: Vec<(String, Vec<u8>)> = Families::new().files().to_vec();
-        let utils = built("--mtd-utils");
         let modules = made(Kind::Armel).join("modules");
-        let here = tools::repository().join("tests/bench");
-        let mut add = |name: &str, from: std::path::PathBuf| files.push((name.into(), tools::read(&from)));
-        for name in ["flashcp", "flash_erase", "nandwrite", "busybox"] {
-            add(name, utils.join("bin").join(name));
-        }
-        for name in ["ld-linux.so.3", "libc.so.6"] {
-            add(name, utils.join("lib").join(name));
-        }
-        for name in ["reed_solomon.ko", "nand.ko", "nandsim.ko", "mtdram.ko"] {
-            add(name, modules.join(name));
-        }
-        add("nandsim-log.ko", built("--nandsim").join("nandsim.ko"));
-        add("guest", here.join("guest"));
         // That of the NAS boxes, which have NAND.
-        add("flasher", tools::product("armel-full"));
+        let mut files = files(&Families::new(1), "armel", "armel-full");
+        for name in ["reed_solomon.ko", "nand.ko", "nandsim.ko", "mtdram.ko"] {
+            files.push((name.into(), tools::read(&modules.join(name))));
+        }
+        let log = built(&["--nandsim"]).join("nandsim.ko");
+        files.push(("nandsim-log.ko".into(), tools::read(&log)));
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
         let mut machine = Machine::new(name, Parts::plain(Kind::Armel, 'A'))
             .ram_mib(256)
@@ -90,7 +96,35 @@ impl BenchBox {
         };
         machine.boot('A');
         machine.must("cp /mnt/data/[!l]* /mnt/data/l[!o]* /tmp/ && chmod +x /tmp/*");
-        BenchBox(machine, Told::default())
+        BenchBox {
+            computer: Computer::Emulated(Box::new(machine)),
+            blocks: BLOCKS,
+            nor: Told::default(),
+        }
+    }
+
+    /// The workstation's own processor, for images with stretches of so many erase blocks.
+    pub fn native(stretch: usize) -> Self {
+        let kernel = built(&["--uml"]);
+        let mut files = files(&Families::new(stretch), "amd64", "x86_64");
+        for name in ["nand.ko", "nandsim.ko"] {
+            files.push((name.into(), tools::read(&kernel.join("modules").join(name))));
+        }
+        let init = tools::read(&tools::repository().join("tests/bench/uml-init"));
+        files.push(("uml-init".into(), init));
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
+        BenchBox {
+            computer: Computer::Native(Uml::new(&kernel.join("linux"), &files)),
+            blocks: BLOCKS * stretch,
+            nor: Told::default(),
+        }
+    }
+
+    fn must(&mut self, command: &str) -> String {
+        match &mut self.computer {
+            Computer::Emulated(machine) => machine.must(command),
+            Computer::Native(uml) => uml.must(command),
+        }
     }
 
     pub fn load_nand(&mut self, which: Nand) -> Chip {
@@ -98,18 +132,17 @@ impl BenchBox {
             Nand::Delayed => ("nandsim", DELAYS),
             Nand::Logging => ("nandsim-log", "log=1"),
         };
-        self.0
-            .must("[ -d /sys/module/nand ] || { /tmp/guest load reed_solomon && /tmp/guest load nand; }");
-        self.0.must(&format!("/tmp/guest load {module} {CHIP} {words}"));
+        self.must("[ -d /sys/module/nand ] || { /tmp/guest load reed_solomon && /tmp/guest load nand; }");
+        self.must(&format!("/tmp/guest load {module} {CHIP},{} {words}", self.blocks));
         self.chip("NAND simulator partition 1", true)
     }
 
     pub fn unload_nand(&mut self) {
-        self.0.must("/tmp/guest unload nandsim");
+        self.must("/tmp/guest unload nandsim");
     }
 
     pub fn load_mtdram(&mut self) -> Chip {
-        self.0.must("/tmp/guest load mtdram total_size=12800 erase_size=128");
+        self.must("/tmp/guest load mtdram total_size=12800 erase_size=128");
         self.chip("mtdram test device", false)
     }
 
@@ -119,7 +152,7 @@ impl BenchBox {
     }
 
     fn chip(&mut self, name: &str, nand: bool) -> Chip {
-        let table = self.0.must("cat /proc/mtd");
+        let table = self.must("cat /proc/mtd");
         let line = table.lines().find(|line| line.contains(&format!("\"{name}\"")));
         let number = line
             .and_then(|line| line.strip_prefix("mtd")?.split(':').next()?.parse().ok())
@@ -129,7 +162,17 @@ impl BenchBox {
 
     /// Writes an image with a tool, and says what it took.
     pub fn take(&mut self, tool: &str, chip: Chip, image: &str) -> Took {
-        let said = self.0.must(&format!("/tmp/guest {tool} {} /tmp/{image}", chip.mtd));
+        let command = format!("/tmp/guest {tool} {} /tmp/{image}", chip.mtd);
+        let (said, nor, processor) = match &mut self.computer {
+            Computer::Emulated(machine) => {
+                let said = machine.must(&command);
+                (said, told_by_qemu(&machine.said_by_qemu()), Processor::default())
+            }
+            Computer::Native(uml) => {
+                let (said, processor) = uml.measured(&command);
+                (said, Told::default(), processor)
+            }
+        };
         let numbers: Vec<f64> = said
             .lines()
             .find_map(|line| line.strip_prefix("took "))
@@ -143,10 +186,10 @@ impl BenchBox {
             program: program as u64 * PAGE,
             read: read as u64 * PAGE,
         };
-        let nor = told_by_qemu(&self.0.said_by_qemu());
-        let before = std::mem::replace(&mut self.1, nor);
+        let before = std::mem::replace(&mut self.nor, nor);
         Took {
-            seconds: end - begin,
+            seconds: end - begin + processor.code,
+            traps: processor.traps,
             says_erased: says_erased as u64,
             told: Told {
                 erase: nand.erase + nor.erase - before.erase,
@@ -177,8 +220,24 @@ fn told_by_qemu(trace: &str) -> Told {
     told
 }
 
-/// Where `tests/lab/build` puts what this word asks for.
-fn built(what: &str) -> std::path::PathBuf {
-    let output = tools::run(Command::new(tools::repository().join("tests/lab/build")).arg(what));
+/// What every box needs: the images, the tools of that architecture of Debian, and flasher for that target.
+fn files(images: &Families, architecture: &str, target: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<(String, Vec<u8>)> = images.files().to_vec();
+    let utils = built(&["--mtd-utils", architecture]);
+    let mut add = |name: &str, from: std::path::PathBuf| files.push((name.into(), tools::read(&from)));
+    for name in ["flashcp", "flash_erase", "nandwrite", "busybox"] {
+        add(name, utils.join("bin").join(name));
+    }
+    for name in ["ld.so", "libc.so.6"] {
+        add(name, utils.join("lib").join(name));
+    }
+    add("guest", tools::repository().join("tests/bench/guest"));
+    add("flasher", tools::product(target));
+    files
+}
+
+/// Where `tests/lab/build` puts what these words ask for.
+fn built(what: &[&str]) -> std::path::PathBuf {
+    let output = tools::run(Command::new(tools::repository().join("tests/lab/build")).args(what));
     String::from_utf8_lossy(&output.stdout).trim().into()
 }

@@ -2,7 +2,7 @@
 
 /// Bytes of the smallest erase block among the chips.
 pub const BLOCK: usize = 128 << 10;
-/// Blocks of an image.
+/// Blocks of an image, or as many stretches of it.
 pub const BLOCKS: usize = 100;
 
 /// How much of an image is new to the flash, in the order in which the images are written.
@@ -17,7 +17,7 @@ pub enum Case {
 impl Case {
     pub const ALL: [Case; 4] = [Case::Everything, Case::Nothing, Case::One, Case::Thirty];
 
-    /// Erase blocks that differ from what is there.
+    /// Of the image's [`BLOCKS`], those that differ from what is there.
     pub fn changed_blocks(self) -> usize {
         match self {
             Case::Everything => BLOCKS,
@@ -32,14 +32,16 @@ impl Case {
 pub struct Families(Vec<(String, Vec<u8>)>);
 
 impl Families {
-    pub fn new() -> Self {
+    /// Each of the [`BLOCKS`] of an image is a stretch of so many erase blocks.
+    pub fn new(stretch: usize) -> Self {
+        let block_size = BLOCK * stretch;
         let mut files = Vec::new();
         for (family, seed) in [("a", 1), ("b", 2)] {
             let mut noise = Noise(seed);
-            let mut image = noise.bytes(BLOCKS * BLOCK);
+            let mut image = noise.bytes(BLOCKS * block_size);
             files.push((format!("{family}.all"), image.clone()));
             let mut renew = |image: &mut Vec<u8>, block: usize| {
-                image[block * BLOCK..][..BLOCK].copy_from_slice(&noise.bytes(BLOCK));
+                image[block * block_size..][..block_size].copy_from_slice(&noise.bytes(block_size));
             };
             renew(&mut image, 50);
             files.push((format!("{family}.one"), image.clone()));

@@ -86,6 +86,13 @@ impl Section {
         if self
             .rows
             .iter()
+            .any(|row| row.cells.iter().any(|cell| cell.traps > 0.0))
+        {
+            self.write_traps(text);
+        }
+        if self
+            .rows
+            .iter()
             .all(|row| row.cells.iter().all(|cell| cell.told.erase == 0))
         {
             return;
@@ -104,6 +111,20 @@ impl Section {
                     bytes => format!(", {:.1}", mib(bytes)),
                 };
                 format!("{}, {:.1}{read}", told.erase, mib(told.program))
+            });
+        }
+    }
+
+    /// What the emulation of traps and page tables took, which is in no other figure.
+    fn write_traps(&self, text: &mut String) {
+        text.push('\n');
+        line(text, &format!("{}: traps, left out", self.name), |case| {
+            heading(case).to_owned()
+        });
+        text.push_str("|---|---|---|---|---|\n");
+        for row in &self.rows {
+            line(text, row.name, |case| {
+                format!("{:.2} s", row.cells[case as usize].traps)
             });
         }
     }

@@ -22,6 +22,7 @@ mod ssh;
 mod stories;
 pub mod tools;
 
+pub use console::Console;
 use firmware::{Firmware, Rescue, jffs2};
 pub use firmware::{Parts, made};
 use flash_file::Expected;

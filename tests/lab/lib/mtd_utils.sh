@@ -4,28 +4,31 @@
 # shellcheck shell=bash disable=SC2154
 # (set by common.sh)
 
-# build_mtd_utils: prints a directory with `bin/` and `lib/`, for armel.
+# build_mtd_utils ARCHITECTURE: prints a directory with `bin/` and `lib/`. The architecture is Debian's word: armel or amd64.
 build_mtd_utils() {
-	once mtd-utils-armel "$(key "$lab/lib/mtd_utils.sh")" make_mtd_utils
+	once "mtd-utils-$1" "$(key "$lab/lib/mtd_utils.sh")" make_mtd_utils "$1"
 }
 
 make_mtd_utils() {
-	local package
+	local architecture=$1 package
 	mkdir "$work/debs" "$work/mtd-utils" bin lib
-	armel_apt update
-	(cd "$work/debs" && armel_apt download mtd-utils:armel busybox-static:armel libc6:armel)
+	apt_of_debian_13 "$architecture" update
+	(cd "$work/debs" && apt_of_debian_13 "$architecture" download {mtd-utils,busybox-static,libc6}:"$architecture")
 	for package in "$work"/debs/*.deb; do
 		dpkg-deb -x "$package" "$work/mtd-utils"
 		basename "$package" .deb >>versions
 	done
 	cp "$work"/mtd-utils/usr/{sbin/{flashcp,flash_erase,nandwrite},bin/busybox} bin/
-	cp -L "$work"/mtd-utils/usr/lib/{ld-linux.so.3,arm-linux-gnueabi/libc.so.6} lib/
+	# ld-linux.so.3 and ld-linux-x86-64.so.2 are links to it.
+	cp -L "$work"/mtd-utils/usr/lib/*-linux-gnu*/ld-linux*.so.* lib/ld.so
+	cp -L "$work"/mtd-utils/usr/lib/*-linux-gnu*/libc.so.6 lib/
 }
 
-# armel_apt COMMAND…: apt-get with this machine's Debian archive, and with package lists of its own for a release and an
-# architecture that this machine need not know.
-armel_apt() {
-	local apt=$work/apt-armel uri
+# apt_of_debian_13 ARCHITECTURE COMMAND…: apt-get with this machine's Debian archive, and with package lists of its own for a
+# release and an architecture that this machine need not know.
+apt_of_debian_13() {
+	local apt=$work/apt-$1 architecture=$1 uri
+	shift
 	if [[ ! -d $apt ]]; then
 		mkdir -p "$apt/lists/partial"
 		# shellcheck disable=SC2016
@@ -33,8 +36,8 @@ armel_apt() {
 		uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'ORIGIN: Debian' \
 			"CODENAME: $(. /etc/os-release && echo "$VERSION_CODENAME")" | sort -u)
 		[[ -n $uri ]] || die 'apt knows no Debian archive: run apt-get update'
-		echo "deb [arch=armel] ${uri%%$'\n'*} trixie main" >"$apt/sources.list"
+		echo "deb [arch=$architecture] ${uri%%$'\n'*} trixie main" >"$apt/sources.list"
 	fi
 	apt-get -q -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$apt/lists" \
-		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Architectures::=armel -o Acquire::Languages=none "$@"
+		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o "APT::Architectures::=$architecture" -o Acquire::Languages=none "$@"
 }

@@ -17,6 +17,11 @@ target() {
 		arch=mips triplet=mipsel-linux-gnu
 		fragments=(common nor virtio modules malta little-endian)
 		;;
+	um)
+		# User Mode Linux: a kernel that is a program of the workstation, an x86-64.
+		arch=um triplet=x86_64-linux-gnu
+		fragments=(um)
+		;;
 	*)
 		die "no such kind of box: $1 (armel, mips or mipsel)"
 		;;
