@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use super::firmware::Parts;
 use super::kind::Kind;
 use super::machine::Machine;
 use super::modules;
@@ -49,6 +50,30 @@ pub fn disk_files(kind: Kind) -> Vec<(String, Vec<u8>)> {
 /// behind those of the box's own chip.
 pub fn load(machine: &mut Machine, words: &str) {
     machine.must(&format!("sh /mnt/data/modules/load /mnt/data/modules {words}"));
+}
+
+/// A box that runs firmware A, with these files on its data disk, `product` as `/tmp/flasher`, and the chip plugged in with
+/// `words` as for [`load`].
+pub fn boot(story: &str, kind: Kind, product: Vec<u8>, files: Vec<(String, Vec<u8>)>, words: &str) -> Machine {
+    let mut all = disk_files(kind);
+    all.extend(files);
+    all.push(("flasher".into(), product));
+    let all: Vec<_> = all.iter().map(|(name, content)| (&**name, &**content)).collect();
+    let mut machine = Machine::new(story, Parts::plain(kind, 'A')).data_disk(&all);
+    machine.boot('A');
+    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
+    load(&mut machine, words);
+    machine
+}
+
+/// Writes this `ubinize` image of the data disk onto the chip's first partition, attaches it, and answers its number.
+pub fn attach(machine: &mut Machine, image: &str) -> usize {
+    let mtd = first_mtd(machine.kind);
+    machine.must(&format!(
+        "/tmp/flasher apply -y --no-reboot --part mtd{mtd} /mnt/data/{image}"
+    ));
+    machine.must(&format!("ubiattach -m {mtd} /dev/ubi_ctrl"));
+    mtd
 }
 
 /// The number of the simulator's first MTD partition.

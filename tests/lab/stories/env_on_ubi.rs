@@ -173,25 +173,15 @@ fn tell(kind: Kind) {
         .zip(contents)
         .map(|((name, kind), content)| (*name, *kind, content, content.len().div_ceil(nand::LEB)))
         .collect();
-    let mut files = nand::disk_files(kind);
-    for (name, content) in [
-        ("flasher", tools::read(&tools::product("armel-full"))),
+    let files = [
         ("image.ubi", nand::ubinize(&volumes)),
         ("theirs", theirs),
         ("data", data),
-    ] {
-        files.push((name.into(), content));
-    }
-    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
-    let mut machine = Machine::new("env-on-ubi", Parts::plain(kind, 'A')).data_disk(&files);
-    machine.boot('A');
-    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
-    nand::load(&mut machine, "");
-    let mtd = nand::first_mtd(kind);
-    machine.must(&format!(
-        "/tmp/flasher apply -y --no-reboot --part mtd{mtd} /mnt/data/image.ubi"
-    ));
-    machine.must(&format!("ubiattach -m {mtd} /dev/ubi_ctrl"));
+    ]
+    .map(|(name, content)| (name.to_owned(), content));
+    let product = tools::read(&tools::product("armel-full"));
+    let mut machine = nand::boot("env-on-ubi", kind, product, files.into(), "");
+    let mtd = nand::attach(&mut machine, "image.ubi");
     for (file, one, two) in [
         ("by-number", "/dev/ubi0_0", "/dev/ubi0_1"),
         ("by-name", "/dev/ubi0:uboot-env", "/dev/ubi0:uboot-env2"),

@@ -9,17 +9,14 @@ on!(tell: armel = Armel);
 fn tell(kind: Kind) {
     let content = b"the content of twelve erase blocks and a bit \n".repeat(12 * BLOCK / 46 + 100);
     let product = tools::read(&tools::flasher(kind));
-    let mut files = nand::disk_files(kind);
-    files.push(("flasher".into(), product));
-    files.push(("image.bin".into(), content.clone()));
-    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
-    let mut machine = Machine::new("nand-blocks", Parts::plain(kind, 'A')).data_disk(&files);
-    machine.boot('A');
-    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
+    let files = vec![("image.bin".to_owned(), content.clone())];
     // Three partitions: one with bad and weak blocks, one with a page that can be read once, one with too few good blocks.
     // The positions are those of the whole chip, in blocks and in pages of 64 a block.
-    nand::load(
-        &mut machine,
+    let mut machine = nand::boot(
+        "nand-blocks",
+        kind,
+        product,
+        files,
         "parts=20,16,16 badblocks=2,5,36,37,38,39,40 weakblocks=7:0 weakpages=580:0 gravepages=1346:1",
     );
     let mtd = nand::first_mtd(kind);

@@ -24,18 +24,13 @@ fn firmware(letter: char) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 fn tell(kind: Kind) {
     let (a, b) = (firmware('A'), firmware('B'));
     let product = tools::read(&tools::flasher(kind));
-    let mut files = nand::disk_files(kind);
+    let mut files = Vec::new();
     for (letter, (image, kernel, file)) in [('a', &a), ('b', &b)] {
         files.push((format!("{letter}.ubi"), image.clone()));
         files.push((format!("{letter}.kernel"), kernel.clone()));
         files.push((format!("{letter}.file"), file.clone()));
     }
-    files.push(("flasher".into(), product));
-    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
-    let mut machine = Machine::new("ubi-image", Parts::plain(kind, 'A')).data_disk(&files);
-    machine.boot('A');
-    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
-    nand::load(&mut machine, "badblocks=3,17");
+    let mut machine = nand::boot("ubi-image", kind, product, files, "badblocks=3,17");
     let mtd = nand::first_mtd(kind);
     let mut counters = Vec::new();
     let mut before = None;

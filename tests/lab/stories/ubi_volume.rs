@@ -23,9 +23,7 @@ fn tell(kind: Kind) {
     ]);
     let product = tools::read(&tools::flasher(kind));
     let long = vec![b'x'; 8 * nand::LEB + 7];
-    let mut files = nand::disk_files(kind);
-    for (name, content) in [
-        ("flasher", product),
+    let files = [
         ("image.ubi", image),
         ("new.kernel", new.clone()),
         ("long.kernel", long),
@@ -34,19 +32,10 @@ fn tell(kind: Kind) {
         ("wanted.kernel", [&new[..], &old[new.len()..]].concat()),
         ("old.kernel", old.clone()),
         ("file", file),
-    ] {
-        files.push((name.into(), content));
-    }
-    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
-    let mut machine = Machine::new("ubi-volume", Parts::plain(kind, 'A')).data_disk(&files);
-    machine.boot('A');
-    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
-    nand::load(&mut machine, "");
-    let mtd = nand::first_mtd(kind);
-    machine.must(&format!(
-        "/tmp/flasher apply -y --no-reboot --part mtd{mtd} /mnt/data/image.ubi"
-    ));
-    machine.must(&format!("ubiattach -m {mtd} /dev/ubi_ctrl"));
+    ]
+    .map(|(name, content)| (name.to_owned(), content));
+    let mut machine = nand::boot("ubi-volume", kind, product, files.into(), "");
+    let mtd = nand::attach(&mut machine, "image.ubi");
     machine.must("mkdir -p /tmp/m && mount -t ubifs ubi0:rootfs /tmp/m");
 
     // The neighbour is mounted for writing all the time.
