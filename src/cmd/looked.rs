@@ -11,6 +11,7 @@ use crate::image::backup::Backup;
 use crate::image::pieces::Pieces;
 use crate::image::signature::{self, Key};
 use crate::image::source::Source;
+#[cfg(feature = "nas")]
 use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::plan::{self, Plan, Request, Write};
@@ -53,6 +54,7 @@ fn pieces(options: &cli::Apply, from: From) -> Result<Option<Pieces>> {
     Ok(match from {
         From::Image => None,
         From::Backup => Some(Pieces::Backup(Backup::open(dir)?)),
+        #[cfg(feature = "nas")]
         From::Pat => Some(Pieces::Pat(UnpackedPat::open(dir)?)),
     })
 }

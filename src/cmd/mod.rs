@@ -21,6 +21,7 @@ mod rescue;
 pub mod sim;
 mod staged;
 pub mod status;
+#[cfg(feature = "nas")]
 pub mod updater;
 pub mod verify;
 

@@ -35,6 +35,7 @@ mod ubifs;
 pub mod uimage;
 #[cfg(feature = "host")]
 pub mod unpack;
+#[cfg(feature = "nas")]
 pub mod unpacked_pat;
 
 use content::Content;

@@ -6,6 +6,7 @@
 
 mod progress;
 pub mod signals;
+#[cfg(feature = "nas")]
 pub mod synology;
 
 use crate::board::volumes;
