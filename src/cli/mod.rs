@@ -260,15 +260,15 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             }
         )));
     }
+    if apply.prepare && (apply.in_place || apply.at.sim.is_some()) {
+        return Err(Failure::usage("--prepare excludes --in-place and --sim"));
+    }
     let mut operands = positional.into_iter();
     let mut operand = || operands.next().unwrap_or_default();
     Ok(match verb {
         "apply" | "plan" => {
             apply.image = operand();
             apply.dry_run |= verb == "plan";
-            if apply.prepare && (apply.in_place || apply.at.sim.is_some()) {
-                return Err(Failure::usage("--prepare excludes --in-place and --sim"));
-            }
             Verb::Apply(apply)
         }
         "restore" => {

@@ -174,6 +174,11 @@ fn what_is_to_start_later_is_neither_written_at_once_nor_a_simulation() {
     let before = sim.flash();
     let run = sim.apply(&["--prepare", "--part", "kernel", &path]).exits(64);
     assert!(run.out.contains("--prepare excludes"), "{run:?}");
+    let copies = sim.path().join("copies");
+    let copies = copies.to_str().unwrap();
+    sim.run("backup", &[copies]).exits(0);
+    let run = sim.run("restore", &["-y", "--prepare", copies]).exits(64);
+    assert!(run.err.contains("--prepare excludes"), "{run:?}");
     assert!(sim.flash() == before);
 }
 

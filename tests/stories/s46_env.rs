@@ -113,7 +113,7 @@ impl Judge {
     }
 }
 
-fn sorted(text: &str) -> Vec<String> {
+pub fn sorted(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines.sort();
     lines

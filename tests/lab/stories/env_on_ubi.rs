@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::lab::nand;
+use crate::s46_env::sorted;
 use tools::{command, run, scratch, text, write};
 
 on!(tell: armel = Armel);
@@ -68,12 +69,6 @@ impl Judge {
         run(command("fw_setenv").args(["-c", text(&self.config()), "-f", text(&defaults), name, value]));
         tools::read(&self.0.path().join("two"))
     }
-}
-
-fn sorted(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    lines.sort();
-    lines
 }
 
 /// A pair of volumes with an environment, and a file of the box that says so.
