@@ -12,7 +12,6 @@ pub mod error;
 pub mod flash;
 pub mod image;
 pub mod json;
-#[cfg_attr(not(feature = "keep"), path = "keep/none.rs")]
 pub mod keep;
 pub mod lock;
 pub mod plan;

@@ -16,7 +16,6 @@ fn main() -> ExitCode {
         Wakeup::Prepared(root) => root.enter(),
         Wakeup::NothingToDo(why) => stages::boot_on(&why),
     }
-    #[cfg(feature = "nas")]
     if cmd::updater::is_meant() {
         // What the update page does with our output is unknown; it has files of its own to look at.
         let mut reporter = Reporter::new(&cli::Global {

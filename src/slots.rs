@@ -48,7 +48,7 @@ pub struct Switch {
 /// without slots.
 pub fn look(board: &Board, config: Option<&Path>) -> Option<Result<Seen, String>> {
     let slots = &board.profile.slots;
-    (cfg!(feature = "env") && !slots.is_empty()).then(|| {
+    (!slots.is_empty()).then(|| {
         let place = Place::find(board, config).map_err(|failure| failure.told().what)?;
         let environment = Environment::read(board, place).map_err(|failure| failure.told().what)?;
         let boots = |index: usize| {
@@ -129,7 +129,7 @@ pub fn judge(
             .count()
     };
     let check = |text: String, remedy: &str| vec![Check::fail("slot", text, remedy).forceable()];
-    let Some(seen) = seen.filter(|_| cfg!(feature = "env") && hit(0) + hit(1) > 0) else {
+    let Some(seen) = seen.filter(|_| hit(0) + hit(1) > 0) else {
         return (Vec::new(), None);
     };
     let seen = match seen {

@@ -47,8 +47,7 @@ pub struct Profile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// Where kept files go (`--keep-to`): `FS:WHERE[,DIRECTORY]`.
-    #[cfg_attr(feature = "keep", serde(default, skip_serializing_if = "Option::is_none"))]
-    #[cfg_attr(not(feature = "keep"), serde(skip))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_to: Option<String>,
     /// LEDs and buzzer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Verb;
+use super::table::{Flag, VerbRow};
 use crate::error::{Failure, Result};
 use std::path::PathBuf;
 
@@ -81,3 +82,34 @@ pub(super) fn qpkg(words: &[String]) -> Result<Verb> {
         _ => Err(Failure::usage("qpkg takes extract FILE DIR")),
     }
 }
+
+/// The rows of the table of verbs.
+pub const VERBS: &[VerbRow] = &[
+    VerbRow {
+        name: "pat",
+        operands: &["create", "OUT.pat", "FILE…"],
+        summary: "make a Synology .pat whose updater is flasher; also list, check, extract",
+        text: "pat create --board ID [--updater FLASHER] OUT.pat FILE…   FLASHER is the binary for the box\n\
+               pat list FILE         the members\n\
+               pat check FILE        whether they are what checksum.syno lists, and nothing else is there\n\
+               pat extract FILE DIR  the same, then unpack into a new directory",
+    },
+    VerbRow {
+        name: "qpkg",
+        operands: &["extract", "FILE", "DIR"],
+        summary: "unpack a QNAP package into a new directory, and check its files against their .cksum",
+        text: "",
+    },
+];
+
+/// The rows of the table of flags.
+pub const FLAGS: &[Flag] = &[
+    Flag {
+        long: "updater",
+        alias: None,
+        shorts: "",
+        value: Some("FILE"),
+        verbs: &["pat"],
+        help: "the flasher that the box will run, for its processor",
+    },
+];

@@ -159,7 +159,7 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     let apply = &mut raw.apply;
     let value = value.map(text).transpose()?.unwrap_or_default();
-    if cfg!(feature = "recovery") && is_of_recovery(flag) {
+    if is_of_recovery(flag) {
         return raw.recovery.set(flag, value);
     }
     match flag {
@@ -188,9 +188,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
         "no-rollback" => apply.keep.rollback = false,
-        #[cfg(feature = "keep")]
         "keep" => apply.files.paths.push(value),
-        #[cfg(feature = "keep")]
         "keep-to" => apply.files.to = Some(value),
         "mark-bad" => apply.keep.mark_bad = true,
         "key" => apply.trust.key = Some(value.into()),
@@ -291,7 +289,7 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             board: operand(),
             dir: operand().into(),
         },
-        _ if cfg!(feature = "recovery") && verb.starts_with("recovery ") => {
+        _ if verb.starts_with("recovery ") => {
             Verb::Recovery(recovery.finish(verb, operands.next(), apply)?)
         }
         _ => Verb::Print(help::text(None)),

@@ -56,27 +56,18 @@ pub const fn flag(
 
 /// Every verb: those of the box, then those of its recovery mode.
 pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
-    // Not every device binary has room for them.
-    let recovery = if cfg!(feature = "recovery") {
-        super::recovery::VERBS
-    } else {
-        &[]
-    };
+    let verbs = VERBS.iter().chain(super::recovery::VERBS);
     #[cfg(feature = "host")]
-    let recovery = recovery.iter().chain(super::network::VERBS);
-    VERBS.iter().chain(recovery)
+    let verbs = verbs.chain(super::host::VERBS).chain(super::network::VERBS);
+    verbs
 }
 
 /// Every flag, likewise.
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
-    let recovery = if cfg!(feature = "recovery") {
-        super::recovery::FLAGS
-    } else {
-        &[]
-    };
+    let flags = FLAGS.iter().chain(super::recovery::FLAGS);
     #[cfg(feature = "host")]
-    let recovery = recovery.iter().chain(super::network::FLAGS);
-    FLAGS.iter().chain(recovery)
+    let flags = flags.chain(super::host::FLAGS).chain(super::network::FLAGS);
+    flags
 }
 
 /// The verb of that name; the table's first one for a name that is not there, which the parser excludes.
@@ -143,7 +134,6 @@ const VERBS: &[VerbRow] = &[
         summary: "what the last update did",
         text: "",
     },
-    #[cfg(feature = "env")]
     VerbRow {
         name: "env",
         operands: &["[NAME]"],
@@ -160,23 +150,6 @@ const VERBS: &[VerbRow] = &[
         operands: &["BOARD", "DIR"],
         summary: "make a simulated box in DIR; every verb works on it with --sim DIR",
         text: "DIR/flash.bin is the blank chip in physical order, DIR/board.json its description.",
-    },
-    #[cfg(feature = "host")]
-    VerbRow {
-        name: "pat",
-        operands: &["create", "OUT.pat", "FILE…"],
-        summary: "make a Synology .pat whose updater is flasher; also list, check, extract",
-        text: "pat create --board ID [--updater FLASHER] OUT.pat FILE…   FLASHER is the binary for the box\n\
-               pat list FILE         the members\n\
-               pat check FILE        whether they are what checksum.syno lists, and nothing else is there\n\
-               pat extract FILE DIR  the same, then unpack into a new directory",
-    },
-    #[cfg(feature = "host")]
-    VerbRow {
-        name: "qpkg",
-        operands: &["extract", "FILE", "DIR"],
-        summary: "unpack a QNAP package into a new directory, and check its files against their .cksum",
-        text: "",
     },
 ];
 
@@ -251,7 +224,6 @@ const FLAGS: &[Flag] = &[
         verbs: APPLY,
         help: "copy every partition to DIR first, as backup does",
     },
-    #[cfg(feature = "env")]
     Flag {
         long: "env-config",
         alias: None,
@@ -300,7 +272,6 @@ const FLAGS: &[Flag] = &[
         verbs: APPLY,
         help: "do not keep the old content in RAM to put it back if the new one cannot be written",
     },
-    #[cfg(feature = "keep")]
     Flag {
         long: "keep",
         alias: None,
@@ -309,7 +280,6 @@ const FLAGS: &[Flag] = &[
         verbs: APPLY,
         help: "keep this file, directory or glob, besides those in /etc/flasher/keep; may be given again",
     },
-    #[cfg(feature = "keep")]
     Flag {
         long: "keep-to",
         alias: None,
@@ -349,15 +319,6 @@ const FLAGS: &[Flag] = &[
         value: Some("ID|FILE"),
         verbs: BOARDS,
         help: "what this box is, instead of recognising it",
-    },
-    #[cfg(feature = "host")]
-    Flag {
-        long: "updater",
-        alias: None,
-        shorts: "",
-        value: Some("FILE"),
-        verbs: &["pat"],
-        help: "the flasher that the box will run, for its processor",
     },
     Flag {
         long: "sim",

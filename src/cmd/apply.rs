@@ -28,7 +28,6 @@ pub enum From {
     /// The directory of a backup.
     Backup,
     /// The directory into which a `.pat` was unpacked.
-    #[cfg(feature = "nas")]
     Pat,
 }
 

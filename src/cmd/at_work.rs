@@ -52,10 +52,8 @@ pub struct Work<'a> {
     /// The slots that it switches.
     pub slot: Option<&'a Switch>,
     /// The user's files that are put back afterwards.
-    #[cfg_attr(not(feature = "keep"), allow(dead_code))]
     pub files: Option<&'a Task>,
     /// Where their tar is.
-    #[cfg_attr(not(feature = "keep"), allow(dead_code))]
     pub directory: &'a Path,
 }
 
@@ -91,13 +89,11 @@ impl Work<'_> {
             reporter.reach(&format!("ecc: {corrected} bits corrected, {failed} reads failed"));
         }
         // A power cut while the files are put back finds a firmware that is good, and files that are not known to be.
-        #[cfg(feature = "keep")]
         if result.is_ok() {
             record.kept = self.files.map(|task| task.fate("pending", String::new()));
         }
         self.keep(&mut record, reporter);
         let verified = result?;
-        #[cfg(feature = "keep")]
         if let Some(task) = self.files {
             record.kept = Some(self.put_back(task, reporter));
             reporter.reach("files put back");
@@ -174,7 +170,6 @@ impl Work<'_> {
     }
 }
 
-#[cfg(feature = "keep")]
 impl Work<'_> {
     /// Puts the user's files into the new firmware, which is good whatever comes of it.
     fn put_back(&self, task: &Task, reporter: &mut Reporter) -> Fate {
@@ -219,7 +214,7 @@ impl Work<'_> {
 impl Work<'_> {
     /// Changes the environment, and looks whether the boot loader would see that.
     fn switch(&self, mut verified: Verified, observer: flash::Observer<'_>) -> std::result::Result<Verified, Stopped> {
-        let Some(change) = self.change.filter(|_| cfg!(feature = "env")) else {
+        let Some(change) = self.change else {
             return Ok(verified);
         };
         let policy = Policy {

@@ -104,11 +104,7 @@ fn report(board: &Board) -> Result<Report> {
         partitions,
         slots: slots::state(board),
         // Only root can read it; the rest is for everybody.
-        bootloader: if cfg!(feature = "nas") {
-            bootloader::look(board).unwrap_or_default()
-        } else {
-            None
-        },
+        bootloader: bootloader::look(board).unwrap_or_default(),
         remark: board.remark.clone(),
     })
 }

@@ -32,7 +32,6 @@ pub struct Job {
     /// `--no-rollback` and `--mark-bad`.
     pub keep: Keep,
     /// The user's files, saved beside the image.
-    #[cfg_attr(not(feature = "keep"), serde(skip))]
     pub files: Option<Task>,
     /// What was reached before the hand-off.
     pub reached: String,

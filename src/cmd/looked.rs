@@ -11,7 +11,6 @@ use crate::image::backup::Backup;
 use crate::image::pieces::Pieces;
 use crate::image::signature::{self, Key};
 use crate::image::source::Source;
-#[cfg(feature = "nas")]
 use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, store::Store};
 use crate::plan::{self, Plan, Request, Write};
@@ -54,7 +53,6 @@ fn pieces(options: &cli::Apply, from: From) -> Result<Option<Pieces>> {
     Ok(match from {
         From::Image => None,
         From::Backup => Some(Pieces::Backup(Backup::open(dir)?)),
-        #[cfg(feature = "nas")]
         From::Pat => Some(Pieces::Pat(UnpackedPat::open(dir)?)),
     })
 }
@@ -145,7 +143,7 @@ impl Looked {
 
     fn finish(options: &cli::Apply, board: &Board, mut store: Store, mut sha256: String) -> Result<Looked> {
         let mut signature = None;
-        if let (Some(key), "-", true) = (&options.trust.key, options.image.as_str(), cfg!(feature = "rescue")) {
+        if let (Some(key), "-") = (&options.trust.key, options.image.as_str()) {
             signature = signature::take_off(&mut store)?;
             // It may come from anybody: it is not looked into before.
             Key::read(key)?.verify("-", signature.as_deref(), &store)?;
@@ -232,7 +230,7 @@ impl Looked {
 /// between `--prepare` and the takeover may unmount it.
 fn stays(options: &cli::Apply, available: Option<u64>) -> Option<(PathBuf, PathBuf, Source)> {
     // A URL or standard input is opened only once.
-    let file = cfg!(feature = "disk") && !options.prepare && Path::new(&options.image).is_file();
+    let file = !options.prepare && Path::new(&options.image).is_file();
     let source = file.then(|| Source::open(&options.image).ok())??;
     let short = available? < source.length()? + OVERHEAD;
     let (disk, file) = source.disk().filter(|_| short)?;

@@ -21,7 +21,6 @@ mod rescue;
 pub mod sim;
 mod staged;
 pub mod status;
-#[cfg(feature = "nas")]
 pub mod updater;
 pub mod verify;
 
@@ -58,7 +57,6 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         // These two have an outcome of their own to report.
         Verb::Apply(options) => return apply::run(options, apply::From::Image, reporter),
         Verb::Restore(options) => return apply::run(options, apply::From::Backup, reporter),
-        Verb::Env(_) if !cfg!(feature = "env") => Err(Failure::usage("this binary was built without env")),
         Verb::Env(options) if !options.set.is_empty() => return env::set(&options, reporter),
         Verb::Env(options) => env::show(&options, reporter),
         Verb::Inspect { image } => inspect::run(&image, reporter),
@@ -67,10 +65,7 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Backup(options) => backup::run(&options, reporter),
         Verb::Status(at) => status::run(&at, reporter),
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
-        Verb::Recovery(verb) if cfg!(feature = "recovery") => recovery::run(&verb, reporter),
-        Verb::Recovery(_) => Err(Failure::usage(
-            "recovery is left out of this flasher: run it on a workstation",
-        )),
+        Verb::Recovery(verb) => recovery::run(&verb, reporter),
         #[cfg(feature = "host")]
         Verb::Pat(verb) => pat::run(verb, reporter),
         #[cfg(feature = "host")]

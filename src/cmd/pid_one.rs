@@ -75,7 +75,7 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
     let path = image_path(Path::new("/"));
     let image = path.display().to_string();
     // A link leads to the disk on which it stays.
-    let (store, sha256) = match cfg!(feature = "disk") && path.is_symlink() {
+    let (store, sha256) = match path.is_symlink() {
         true => Source::open(&image)?.on_disk(&mut |_| ())?,
         false => Source::open(&image)?.in_place()?,
     };

@@ -34,7 +34,7 @@ pub fn run(reason: &str, job: Option<Job>) -> ! {
     });
     let profile = board.as_ref().ok().and_then(|board| board.profile.signals.as_ref());
     let mut signals = Signals::waiting(profile);
-    let listener = cfg!(feature = "rescue").then(|| listen(&again)).flatten();
+    let listener = listen(&again);
     let way = match &listener {
         Some(Ok(_)) => format!("; over the network: cat IMAGE IMAGE.minisig | nc -N THIS-BOX {PORT}"),
         Some(Err(error)) => format!("; port {PORT} cannot be opened: {error}"),

@@ -10,11 +10,9 @@ pub mod content;
 mod cramfs;
 mod fit;
 pub mod fwtool;
-#[cfg(feature = "http")]
 mod http;
 mod jffs2;
 pub mod known;
-#[cfg(feature = "disk")]
 pub mod on_disk;
 pub mod packed;
 pub mod pat;
@@ -35,7 +33,6 @@ mod ubifs;
 pub mod uimage;
 #[cfg(feature = "host")]
 pub mod unpack;
-#[cfg(feature = "nas")]
 pub mod unpacked_pat;
 
 use content::Content;

@@ -5,7 +5,6 @@
 
 use super::Image;
 use super::backup::Backup;
-#[cfg(feature = "nas")]
 use super::unpacked_pat::UnpackedPat;
 use crate::error::Result;
 use std::io::Write;
@@ -15,7 +14,6 @@ pub enum Pieces {
     /// One that `backup` made.
     Backup(Backup),
     /// A `.pat` that was unpacked.
-    #[cfg(feature = "nas")]
     Pat(UnpackedPat),
 }
 
@@ -27,7 +25,6 @@ impl Pieces {
     pub fn length(&self) -> Result<u64> {
         match self {
             Pieces::Backup(backup) => backup.length(),
-            #[cfg(feature = "nas")]
             Pieces::Pat(pat) => Ok(pat.length()),
         }
     }
@@ -39,7 +36,6 @@ impl Pieces {
     pub fn copy(self, sink: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<Image> {
         match self {
             Pieces::Backup(backup) => backup.copy(sink, progress),
-            #[cfg(feature = "nas")]
             Pieces::Pat(pat) => pat.copy(sink, progress),
         }
     }

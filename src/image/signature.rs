@@ -87,12 +87,7 @@ impl Key {
     /// [`Exit::ImageBad`] unless there is one and it is right.
     pub fn verify(&self, image: &str, behind: Option<&str>, store: &Store) -> Result<String> {
         if image == "-" {
-            let text = behind.ok_or_else(|| {
-                bad(match cfg!(feature = "rescue") {
-                    true => "there is no signature behind the image",
-                    false => "this flasher looks for a signature beside a file, not behind standard input",
-                })
-            })?;
+            let text = behind.ok_or_else(|| bad("there is no signature behind the image"))?;
             let right = self.check(text, store).map_err(bad);
             return right.map(|()| "the signature behind the image".to_owned());
         }

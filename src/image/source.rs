@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "disk")]
 use super::on_disk::Pieces;
 use super::store::Store;
 use crate::error::{Exit, Failure, Result};
@@ -103,7 +102,7 @@ impl Source {
     /// The mount point of the disk that it lies on, and its path there.
     pub fn disk(&self) -> Option<(PathBuf, PathBuf)> {
         match &self.reader {
-            Reader::File(file, about) if cfg!(feature = "disk") && about.is_file() => stages::disk_of(file),
+            Reader::File(file, about) if about.is_file() => stages::disk_of(file),
             _ => None,
         }
     }
@@ -205,9 +204,6 @@ impl Source {
     /// # Errors
     /// As [`Source::copy`].
     pub fn on_disk(self, progress: &mut dyn FnMut(u64)) -> Result<(Store, String)> {
-        #[cfg(not(feature = "disk"))]
-        let _ = progress;
-        #[cfg(feature = "disk")]
         if let Reader::File(file, _) = &self.reader {
             let file = file.try_clone().map_err(Failure::system)?;
             return self.stays(file, progress);
@@ -215,7 +211,6 @@ impl Source {
         self.into_memory()
     }
 
-    #[cfg(feature = "disk")]
     fn stays(self, file: File, progress: &mut dyn FnMut(u64)) -> Result<(Store, String)> {
         let mut pieces = Pieces::default();
         let (_, sha256) = self.copy(&mut pieces, progress)?;
@@ -258,7 +253,6 @@ fn open_url(url: &str) -> Result<Source> {
             format_args!("image {url}: {what}"),
         )
     };
-    #[cfg(feature = "http")]
     if url.starts_with("http://") {
         let (body, length) = super::http::get(url).map_err(|what| unreadable(&what))?;
         return Ok(Source {

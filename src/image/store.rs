@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "disk")]
 use super::on_disk::OnDisk;
 use super::packed::{Packed, ReadAhead};
 use crate::units::hex;
@@ -19,7 +18,6 @@ pub enum Store {
     /// In a file: in the RAM root when the image is to be written, elsewhere when it is only looked at.
     File(File, u64),
     /// In a file of a disk, because RAM is short; each byte is checked when it is read.
-    #[cfg(feature = "disk")]
     Disk(OnDisk),
     /// Inside another store, packed; offsets and lengths are those of what is inside.
     Packed(Packed),
@@ -44,7 +42,6 @@ impl Store {
         match self {
             Store::Memory(bytes) => bytes.len() as u64,
             Store::File(_, size) => *size,
-            #[cfg(feature = "disk")]
             Store::Disk(disk) => disk.size,
             Store::Packed(packed) => packed.packing.length,
         }
@@ -106,7 +103,6 @@ impl Store {
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         match self {
             Store::File(file, _) => file.read_exact_at(buffer, offset),
-            #[cfg(feature = "disk")]
             Store::Disk(disk) => disk.read_exact_at(offset, buffer),
             Store::Packed(packed) => packed.read_exact_at(offset, buffer),
             Store::Memory(bytes) => {

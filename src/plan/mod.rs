@@ -320,7 +320,6 @@ pub struct Plan {
     /// Memory.
     pub ram: Ram,
     /// The user's files that are kept.
-    #[cfg_attr(not(feature = "keep"), serde(skip))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<crate::keep::Keeping>,
     /// About how long it takes, in seconds.

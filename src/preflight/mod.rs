@@ -23,14 +23,8 @@ pub use route::{Wish, in_use};
 pub const OVERHEAD: u64 = 2 << 20;
 
 /// What to do where RAM is short.
-#[cfg(feature = "disk")]
 pub const MORE_ROOM: &str = "copy the image to a disk that is mounted and name it there, stop services that use much memory, remove \
                              files from /tmp, or reboot and try again at once";
-/// What to do where RAM is short.
-#[cfg(not(feature = "disk"))]
-pub const MORE_ROOM: &str =
-    "stop services that use much memory, remove files from /tmp, or reboot and try again at once";
-
 /// Every check that a plan can have, each also the code of a refusal by it. Which of them `--force` can override says
 /// the check itself.
 const CHECKS: [&str; 26] = [
@@ -206,7 +200,6 @@ pub fn assemble(
     let route = in_use(board, &plan::touched(&writes, slot.as_ref()), wish, &mut checks)?;
     // An image that stays on its disk takes none.
     let staged = match store.delivered() {
-        #[cfg(feature = "disk")]
         Store::Disk(_) => 0,
         _ => image.size,
     };

@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg_attr(not(feature = "disk"), path = "no_disk.rs")]
 mod disk;
 mod flash_log;
 mod pstore;
@@ -46,7 +45,6 @@ pub struct Record {
     #[serde(default)]
     pub stages: String,
     /// What became of the user's files.
-    #[cfg_attr(not(feature = "keep"), serde(skip))]
     pub kept: Option<Fate>,
 }
 

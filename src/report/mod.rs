@@ -6,7 +6,6 @@
 
 mod progress;
 pub mod signals;
-#[cfg(feature = "nas")]
 pub mod synology;
 
 use crate::board::volumes;
@@ -38,7 +37,6 @@ pub struct Outcome {
     #[serde(flatten)]
     pub tally: Tally,
     /// What became of the files that were to be kept.
-    #[cfg_attr(not(feature = "keep"), serde(skip))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<Fate>,
 }

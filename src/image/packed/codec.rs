@@ -91,19 +91,13 @@ impl Codec {
         const LIMIT: u32 = ((WINDOW + TABLES) >> 10) as u32;
         Ok(match self {
             Codec::Gzip => Box::new(Gzip::new(cursor)),
-            Codec::Xz if cfg!(feature = "xz") => Box::new(XzReader::new_mem_limit(BufReader::new(cursor), true, LIMIT)),
+            Codec::Xz => Box::new(XzReader::new_mem_limit(BufReader::new(cursor), true, LIMIT)),
             Codec::Bzip2 => Box::new(Bzip2::new(cursor)),
-            Codec::Lzma if cfg!(feature = "xz") => Box::new(Whole {
+            Codec::Lzma => Box::new(Whole {
                 decoder: LzmaReader::new_mem_limit(BufReader::new(cursor), LIMIT, None)?,
                 input: |decoder| decoder.inner_mut(),
             }),
-            Codec::Zstd if cfg!(feature = "zstd") => Box::new(Zstd::new(cursor)?),
-            Codec::Xz | Codec::Lzma | Codec::Zstd => {
-                return Err(bad(format_args!(
-                    "this flasher has no room for {name}: unpack on the way, {name} -dc IMAGE | ssh BOX flasher apply -y -",
-                    name = self.as_str()
-                )));
-            }
+            Codec::Zstd => Box::new(Zstd::new(cursor)?),
         })
     }
 }
