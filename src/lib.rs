@@ -1,24 +1,34 @@
 //! Replaces the firmware of a small Linux box from inside the running system.
 //!
-//! The parts: [`board`] says what the box is, [`image`] what the file is, [`plan`] which bytes go where,
-//! [`preflight`] whether that may be, [`flash`] does it. [`mod@env`] is the environment of U-Boot, [`slots`] what it boots. [`recovery`] knows what the boot loader itself can write.
-//! [`cmd`] has a file for each verb.
+//! The rooms, from the ground up; each imports only what stands above it in this list, and a story reads the `use` lines:
+//!
+//! * [`base`]: errors, units, quoting, checksums, words.
+//! * [`board`]: the box – profile, chips, partitions, lock. [`bytes`]: where an image's bytes come from, and packing.
+//! * [`image`]: what the bytes are; knows no board.
+//! * [`plan`]: what would be written, as plain data. [`recovery`]: QNAP's recovery mode.
+//! * [`layout`]: which bytes go where. [`flash`] does the writes. [`keep`]: files that outlive the update.
+//! * [`record`] and [`report`]: what is kept of an update, and what is said. [`cli`]: the command line.
+//! * [`checks`]: a file a check, one verdict. [`mod@env`]: U-Boot's environment. [`slots`]: what it boots.
+//! * [`update`]: the pipeline – stage, prepare, takeover, execute, end.
+//! * `host`: what only a workstation does.
+//! * [`cmd`]: a thin file a verb.
 
+pub mod base;
 pub mod board;
+pub mod bytes;
+pub mod checks;
 pub mod cli;
 pub mod cmd;
 pub mod env;
-pub mod error;
 pub mod flash;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod image;
-pub mod json;
 pub mod keep;
-pub mod lock;
+pub mod layout;
 pub mod plan;
-pub mod preflight;
-pub mod quoted;
 pub mod record;
 pub mod recovery;
 pub mod report;
 pub mod slots;
-pub mod units;
+pub mod update;

@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use flasher::error::{Exit, Result};
-use flasher::report::Reporter;
-use flasher::{cli, cmd};
+use flasher::base::error::{Exit, Result};
+use flasher::report::{Global, Reporter, Verbosity};
+use flasher::{cli, cmd, update};
 use stages::Wakeup;
 use std::process::ExitCode;
 
@@ -12,15 +12,15 @@ fn main() -> ExitCode {
     match stages::wake() {
         Wakeup::NotPidOne => (),
         Wakeup::Marker => stages::init_marker(),
-        Wakeup::TakenOver(pid_one) => cmd::pid_one::run(*pid_one),
+        Wakeup::TakenOver(pid_one) => update::pid_one::run(*pid_one),
         Wakeup::Prepared(root) => root.enter(),
         Wakeup::NothingToDo(why) => stages::boot_on(&why),
     }
     if cmd::updater::is_meant() {
         // What the update page does with our output is unknown; it has files of its own to look at.
-        let mut reporter = Reporter::new(&cli::Global {
-            verbosity: cli::Verbosity::Quiet,
-            ..cli::Global::default()
+        let mut reporter = Reporter::new(&Global {
+            verbosity: Verbosity::Quiet,
+            ..Global::default()
         });
         return exit(cmd::updater::run(std::env::args_os().skip(1), &mut reporter));
     }
@@ -38,11 +38,11 @@ fn exit(result: Result<Exit>) -> ExitCode {
 }
 
 /// `RUST_LOG` has the last word.
-fn log_to_stderr(verbosity: cli::Verbosity) {
+fn log_to_stderr(verbosity: Verbosity) {
     let level = match verbosity {
-        cli::Verbosity::Quiet => log::LevelFilter::Error,
-        cli::Verbosity::Normal => log::LevelFilter::Warn,
-        cli::Verbosity::Verbose => log::LevelFilter::Debug,
+        Verbosity::Quiet => log::LevelFilter::Error,
+        Verbosity::Normal => log::LevelFilter::Warn,
+        Verbosity::Verbose => log::LevelFilter::Debug,
     };
     env_logger::Builder::new()
         .filter_level(level)

@@ -4,10 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::profile::Keep;
-use super::{Board, Partition};
-use crate::error::{Failure, Result};
-use crate::image::posix_cksum::Cksum;
+use crate::base::checksum::Cksum;
+use crate::base::error::{Failure, Result};
+use crate::board::profile::Keep;
+use crate::board::{Board, Partition};
 use serde::Serialize;
 
 /// A boot loader of the TS-109 family: POSIX checksum of its whole partition, recovery mode, build.

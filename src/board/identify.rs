@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::known;
-use super::profile::Profile;
-use crate::error::Result;
-use crate::quoted::Quoted;
+use crate::base::error::Result;
+use crate::base::quoted::Quoted;
+use crate::board::known;
+use crate::board::profile::Profile;
 use mtd_rs::MtdInfo;
 use std::fs;
 use std::path::Path;

@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::profile::{PartitionProfile, Profile, Slot};
-use crate::error::{Exit, Failure, Result};
-use crate::json;
-use crate::quoted::Quoted;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::json;
+use crate::base::quoted::Quoted;
+use crate::board::profile::{PartitionProfile, Profile, Slot};
 use std::path::Path;
 
 const BUILT_IN: &[(&str, &str)] = &[

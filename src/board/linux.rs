@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::profile::Profile;
-use super::{Board, Health, Partition, Seat, identify, volumes};
-use crate::error::{Exit, Failure, Result};
-use crate::quoted::Quoted;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::quoted::Quoted;
+use crate::board::profile::Profile;
+use crate::board::{Board, Health, Partition, Seat, identify, volumes};
 use mtd_rs::{Access, Flash, MtdDevice, MtdInfo, SystemPaths};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,17 +6,22 @@
 
 pub mod bootloader;
 mod identify;
+pub mod indicators;
 pub mod known;
 mod linux;
+pub mod lock;
 pub mod profile;
+pub mod selector;
 pub mod sim;
+pub mod usable;
 pub mod volumes;
 
-use crate::cli::Where;
-use crate::error::{Exit, Failure, Result};
-use crate::quoted::Quoted;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::machine::Cpu;
+use crate::base::quoted::Quoted;
+use crate::board::selector::Where;
 use mtd_rs::{Flash, Geometry};
-use profile::{Cpu, Keep, Profile};
+use profile::{Keep, Profile};
 use sim::SimBox;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -136,7 +141,7 @@ pub enum Proof {
     /// Nothing holds the partitions of this box.
     Unheld(stages::Unheld),
     /// Nobody else uses the simulated box; held by its lock.
-    Sim(crate::lock::Lock),
+    Sim(crate::board::lock::Lock),
 }
 
 /// A box.
@@ -202,6 +207,14 @@ impl Board {
                 let known: Vec<_> = self.partitions.iter().map(|p| Quoted(&p.name).to_string()).collect();
                 format!("there is no partition {} here: {}", Quoted(name), known.join(", "))
             })
+    }
+
+    /// The partition that keeps the record on this box: the profile's, or one that is named `flasher`.
+    pub fn record_partition(&self) -> Option<&Partition> {
+        let name = self.profile.record.as_deref().unwrap_or("flasher");
+        self.partitions
+            .iter()
+            .find(|partition| partition.name == name && partition.writable)
     }
 
     /// Opens a partition for reading.

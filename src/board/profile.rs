@@ -5,8 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::image::Image;
-use crate::image::content::Role;
+use crate::base::machine::{Cpu, Role};
 use mtd_rs::FlashKind;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -92,80 +91,6 @@ pub struct Signals {
     /// tree before LED names lost their maker, and of older kernels (`tp-link:blue:system`, `mach-tl-wdr4300.c`). The
     /// device trees of the QNAP and Synology boxes have LEDs of the disks at most: the others are the microcontroller's.
     pub leds: Vec<String>,
-}
-
-/// What programs are compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cpu {
-    /// The instruction set.
-    pub arch: Arch,
-    /// The byte order.
-    pub order: Order,
-}
-
-/// An instruction set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Arch {
-    /// 32-bit ARM.
-    Arm,
-    /// 64-bit ARM.
-    Aarch64,
-    /// 32-bit MIPS.
-    Mips,
-    /// x86, 32 or 64 bit.
-    X86,
-}
-
-/// A byte order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Order {
-    /// Least significant byte first.
-    Little,
-    /// Most significant byte first.
-    Big,
-}
-
-impl Arch {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Arch::Arm => "arm",
-            Arch::Aarch64 => "aarch64",
-            Arch::Mips => "mips",
-            Arch::X86 => "x86",
-        }
-    }
-}
-
-impl Order {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Order::Little => "little-endian",
-            Order::Big => "big-endian",
-        }
-    }
-}
-
-impl Cpu {
-    /// What this program was compiled for, which is what the box runs.
-    pub fn ours() -> Option<Cpu> {
-        let arch = match std::env::consts::ARCH {
-            "arm" => Arch::Arm,
-            "aarch64" => Arch::Aarch64,
-            "mips" => Arch::Mips,
-            "x86" | "x86_64" => Arch::X86,
-            _ => return None,
-        };
-        let order = match cfg!(target_endian = "big") {
-            true => Order::Big,
-            false => Order::Little,
-        };
-        Some(Cpu { arch, order })
-    }
 }
 
 /// Signs by which a box is recognised; one that matches is enough, if the partitions match too.
@@ -313,18 +238,6 @@ pub struct Accepts {
     pub size: Option<u64>,
     /// The partitions that it covers, in the order of its bytes.
     pub parts: Vec<String>,
-}
-
-impl Accepts {
-    /// Whether it speaks of this image.
-    pub fn takes(&self, image: &Image) -> bool {
-        let content = image.parts.first().and_then(|part| part.content.as_ref());
-        self.format == image.format
-            && self
-                .role
-                .is_none_or(|role| content.is_some_and(|content| content.role == role))
-            && self.size.is_none_or(|size| size == image.payload)
-    }
 }
 
 impl Profile {

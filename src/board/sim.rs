@@ -5,11 +5,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::profile::{ChipKind, Profile};
-use super::{Board, Health, Partition, Seat};
-use crate::error::{Context, Exit, Failure, Result};
-use crate::json;
-use crate::quoted::Quoted;
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::json;
+use crate::base::quoted::Quoted;
+use crate::board::profile::{ChipKind, Profile};
+use crate::board::{Board, Health, Partition, Seat};
 use mtd_rs::{Flash, Geometry, SimChip};
 use std::fs;
 use std::path::{Path, PathBuf};

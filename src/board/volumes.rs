@@ -6,9 +6,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Health, Partition};
-use crate::error::{Failure, Result};
-use crate::quoted::Quoted;
+use crate::base::error::{Failure, Result};
+use crate::base::quoted::Quoted;
+use crate::board::{Health, Partition};
 use mtd_rs::ubi::{self, UbiVolume, VolumeInfo, VolumeKind};
 use mtd_rs::{Access, Flash, SystemPaths};
 

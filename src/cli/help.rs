@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::table::{self, Flag, VerbRow};
+use crate::cli::table;
+use crate::cli::table::{Flag, VerbRow};
 use std::fmt::Write;
 
 const EXIT_CODES: &str = "\

@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::Verb;
-use super::table::{Flag, VerbRow};
-use crate::error::{Failure, Result};
+use crate::base::error::{Failure, Result};
+use crate::cli::Verb;
+use crate::cli::table::{Flag, VerbRow};
 use std::path::PathBuf;
 
 /// `pat`.
@@ -103,13 +103,11 @@ pub const VERBS: &[VerbRow] = &[
 ];
 
 /// The rows of the table of flags.
-pub const FLAGS: &[Flag] = &[
-    Flag {
-        long: "updater",
-        alias: None,
-        shorts: "",
-        value: Some("FILE"),
-        verbs: &["pat"],
-        help: "the flasher that the box will run, for its processor",
-    },
-];
+pub const FLAGS: &[Flag] = &[Flag {
+    long: "updater",
+    alias: None,
+    shorts: "",
+    value: Some("FILE"),
+    verbs: &["pat"],
+    help: "the flasher that the box will run, for its processor",
+}];

@@ -14,8 +14,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Failure, Result};
-use crate::quoted::Quoted;
+use crate::base::error::{Failure, Result};
+use crate::base::quoted::Quoted;
+use crate::report::{Format, Global, Verbosity};
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
 use table::Flag;
@@ -28,6 +29,8 @@ struct Raw {
     global: Global,
     apply: Apply,
     recovery: recovery::Raw,
+    #[cfg(feature = "host")]
+    network: network::Raw,
     positional: Vec<String>,
     #[cfg(feature = "host")]
     updater: Option<std::path::PathBuf>,
@@ -45,7 +48,7 @@ pub fn format(words: &[OsString]) -> Format {
 /// Reads the command line.
 ///
 /// # Errors
-/// [`crate::error::Exit::Usage`] with the name of what is wrong.
+/// [`crate::base::error::Exit::Usage`] with the name of what is wrong.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)> {
     let mut raw = Raw::default();
     let mut verb: Option<&'static str> = None;
@@ -159,8 +162,14 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     let apply = &mut raw.apply;
     let value = value.map(text).transpose()?.unwrap_or_default();
-    if is_of_recovery(flag) {
-        return raw.recovery.set(flag, value);
+    let its = |flags: &[Flag]| flags.iter().any(|known| known.long == flag);
+    #[cfg(feature = "host")]
+    if its(network::FLAGS) {
+        return raw.network.set(flag, value);
+    }
+    if its(recovery::FLAGS) {
+        raw.recovery.set(flag, value);
+        return Ok(());
     }
     match flag {
         "quiet" => raw.global.verbosity = Verbosity::Quiet,
@@ -199,23 +208,13 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "updater" => raw.updater = Some(value.into()),
         other => {
             return Err(Failure::new(
-                crate::error::Exit::Bug,
+                crate::base::error::Exit::Bug,
                 "bug",
                 format_args!("--{other} is in the table and nowhere else"),
             ));
         }
     }
     Ok(())
-}
-
-/// Whether the flag is one of `recovery` alone.
-fn is_of_recovery(flag: &str) -> bool {
-    let its = |flags: &[Flag]| flags.iter().any(|known| known.long == flag);
-    #[cfg(feature = "host")]
-    if its(network::FLAGS) {
-        return true;
-    }
-    its(recovery::FLAGS)
 }
 
 fn sha256(value: &str) -> Result<String> {
@@ -236,6 +235,8 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
     let Raw {
         mut apply,
         recovery,
+        #[cfg(feature = "host")]
+        network,
         positional,
         ..
     } = raw;
@@ -289,9 +290,9 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             board: operand(),
             dir: operand().into(),
         },
-        _ if verb.starts_with("recovery ") => {
-            Verb::Recovery(recovery.finish(verb, operands.next(), apply)?)
-        }
+        #[cfg(feature = "host")]
+        "recovery serve" | "recovery config" => Verb::Network(network.finish(verb, operand(), apply.force)),
+        _ if verb.starts_with("recovery ") => Verb::Recovery(recovery.finish(verb, operands.next(), apply)?),
         _ => Verb::Print(help::text(None)),
     })
 }

@@ -2,46 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::recovery::Recovery;
-use super::table::{Flag, VerbRow, flag};
-use crate::error::{Failure, Result};
-use crate::quoted::Quoted;
-use std::fmt;
+use crate::base::error::{Failure, Result};
+use crate::base::mac::Mac;
+use crate::base::quoted::Quoted;
+use crate::cli::table::{Flag, VerbRow, flag};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
-
-/// The hardware address of an Ethernet interface.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mac(pub [u8; 6]);
-
-impl FromStr for Mac {
-    type Err = ();
-    fn from_str(text: &str) -> std::result::Result<Mac, ()> {
-        let mut mac = [0; 6];
-        let mut groups = text.split([':', '-']);
-        for byte in &mut mac {
-            let group = groups.next().filter(|group| group.len() == 2).ok_or(())?;
-            *byte = u8::from_str_radix(group, 16).map_err(|_| ())?;
-        }
-        match groups.next() {
-            None => Ok(Mac(mac)),
-            Some(_) => Err(()),
-        }
-    }
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl fmt::Debug for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// A server whose entries `recovery config` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +41,20 @@ pub struct Network {
     pub force: Vec<String>,
     /// Whether to end after one whole transfer.
     pub once: bool,
+}
+
+/// `recovery serve` and `recovery config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkVerb {
+    /// Hand the image to the box.
+    Serve(Network),
+    /// Print what other servers need to do so.
+    Config {
+        /// What they are to do.
+        network: Network,
+        /// Only this one.
+        server: Option<Server>,
+    },
 }
 
 /// The rows of the table of verbs.
@@ -176,15 +156,15 @@ impl Raw {
         Ok(())
     }
 
-    pub(super) fn finish(self, verb: &str, image: String, force: Vec<String>) -> Recovery {
+    pub(super) fn finish(self, verb: &str, image: String, force: Vec<String>) -> NetworkVerb {
         let network = Network {
             image,
             force,
             ..self.network
         };
         match verb {
-            "recovery serve" => Recovery::Serve(network),
-            _ => Recovery::Config {
+            "recovery serve" => NetworkVerb::Serve(network),
+            _ => NetworkVerb::Config {
                 network,
                 server: self.server,
             },

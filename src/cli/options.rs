@@ -2,75 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use serde::{Deserialize, Serialize};
+use crate::board::selector::Where;
+use crate::checks::request::Trust;
+use crate::flash::OnFault;
 use std::path::PathBuf;
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// How much is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verbosity {
-    /// Errors and the result only.
-    Quiet,
-    /// What a person wants to follow.
-    #[default]
-    Normal,
-    /// Every step.
-    Verbose,
-}
-
-/// What holds for every verb.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Global {
-    /// How results are printed.
-    pub format: Format,
-    /// How much is said.
-    pub verbosity: Verbosity,
-}
-
-/// Which box is meant: the one we run on, or a simulated one; and what it is said to be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Where {
-    /// The directory of a simulated box.
-    pub sim: Option<PathBuf>,
-    /// A board id or the file of a profile; recognised by its signs when absent.
-    pub board: Option<String>,
-}
-
-/// What must be true of the image besides being whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trust {
-    /// The public key whose signature the image must carry.
-    pub key: Option<PathBuf>,
-    /// The SHA-256 the image must have, 64 hexadecimal digits.
-    pub sha256: Option<String>,
-}
-
-/// How faults of the flash are met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keep {
-    /// Keep the old content in RAM while there is room, and put it back when the new one cannot be written.
-    pub rollback: bool,
-    /// Mark NAND blocks bad that fail for good, and use the next.
-    pub mark_bad: bool,
-}
-
-impl Default for Keep {
-    fn default() -> Keep {
-        Keep {
-            rollback: true,
-            mark_bad: false,
-        }
-    }
-}
 
 /// `apply` and `plan`, and `restore` through them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,7 +35,7 @@ pub struct Apply {
     /// A busybox to keep for a console shell if the flash cannot be made good.
     pub rescue_shell: bool,
     /// How faults are met.
-    pub keep: Keep,
+    pub keep: OnFault,
     /// Files that outlive the update.
     pub files: crate::keep::Wish,
     /// Where the boot loader's environment lies, as in `/etc/fw_env.config`.
@@ -165,10 +100,13 @@ pub enum Verb {
         dir: PathBuf,
     },
     /// What has to do with a box's recovery mode.
-    Recovery(super::recovery::Recovery),
+    Recovery(crate::cli::recovery::Recovery),
+    /// The network side of a box's recovery mode.
+    #[cfg(feature = "host")]
+    Network(crate::cli::network::NetworkVerb),
     /// Work on Synology's `.pat` files.
     #[cfg(feature = "host")]
-    Pat(super::host::Pat),
+    Pat(crate::cli::host::Pat),
     /// Unpack a QPKG.
     #[cfg(feature = "host")]
     QpkgExtract {

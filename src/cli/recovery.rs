@@ -2,11 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "host")]
-use super::network::{self, Network, Server};
-use super::table::{Flag, VerbRow, flag};
-use super::{Apply, Where};
-use crate::error::{Failure, Result};
+use crate::base::error::{Failure, Result};
+use crate::board::selector::Where;
+use crate::cli::table::{Flag, VerbRow, flag};
+use crate::cli::Apply;
 use std::path::PathBuf;
 
 /// What `recovery create` makes its image of.
@@ -42,17 +41,6 @@ pub enum Recovery {
         at: Where,
         /// A backup of it, or the copy of its boot loader configuration.
         from: Option<PathBuf>,
-    },
-    /// Hand the image to the box.
-    #[cfg(feature = "host")]
-    Serve(Network),
-    /// Print what other servers need to do so.
-    #[cfg(feature = "host")]
-    Config {
-        /// What they are to do.
-        network: Network,
-        /// Only this one.
-        server: Option<Server>,
     },
 }
 
@@ -107,22 +95,16 @@ pub(super) struct Raw {
     from: Option<PathBuf>,
     kernel: Option<PathBuf>,
     initrd: Option<PathBuf>,
-    #[cfg(feature = "host")]
-    network: network::Raw,
 }
 
 impl Raw {
-    pub(super) fn set(&mut self, flag: &str, value: String) -> Result<()> {
+    pub(super) fn set(&mut self, flag: &str, value: String) {
         match flag {
             "from" => self.from = Some(value.into()),
             "kernel" => self.kernel = Some(value.into()),
             "initrd" => self.initrd = Some(value.into()),
-            #[cfg(feature = "host")]
-            _ => return self.network.set(flag, value),
-            #[cfg(not(feature = "host"))]
             _ => (),
         }
-        Ok(())
     }
 
     pub(super) fn finish(self, verb: &str, operand: Option<String>, apply: Apply) -> Result<Recovery> {
@@ -141,8 +123,6 @@ impl Raw {
             }),
             "recovery check" => Recovery::Check { image: given },
             "recovery boards" => Recovery::Boards,
-            #[cfg(feature = "host")]
-            "recovery serve" | "recovery config" => self.network.finish(verb, given, apply.force),
             _ => Recovery::Name {
                 at: apply.at,
                 from: operand.map(PathBuf::from),

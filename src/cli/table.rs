@@ -56,17 +56,17 @@ pub const fn flag(
 
 /// Every verb: those of the box, then those of its recovery mode.
 pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
-    let verbs = VERBS.iter().chain(super::recovery::VERBS);
+    let verbs = VERBS.iter().chain(crate::cli::recovery::VERBS);
     #[cfg(feature = "host")]
-    let verbs = verbs.chain(super::host::VERBS).chain(super::network::VERBS);
+    let verbs = verbs.chain(crate::cli::host::VERBS).chain(crate::cli::network::VERBS);
     verbs
 }
 
 /// Every flag, likewise.
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
-    let flags = FLAGS.iter().chain(super::recovery::FLAGS);
+    let flags = FLAGS.iter().chain(crate::cli::recovery::FLAGS);
     #[cfg(feature = "host")]
-    let flags = flags.chain(super::host::FLAGS).chain(super::network::FLAGS);
+    let flags = flags.chain(crate::cli::host::FLAGS).chain(crate::cli::network::FLAGS);
     flags
 }
 

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::*;
-use crate::error::Exit;
+use crate::base::error::Exit;
+use crate::cli::*;
 
 fn run(line: &str) -> Result<(Global, Verb)> {
     parse(line.split_whitespace().map(OsString::from))

@@ -2,20 +2,21 @@
 
 #![forbid(unsafe_code)]
 
-use super::at_work::{Done, Work};
-use super::looked::Looked;
-use super::staged::staged;
+use crate::base::error::{Exit, Failure, Harm, Result};
+use crate::base::outcome::{Fate, Stopped, Tally};
+use crate::board::lock::Lock;
+use crate::board::usable;
 use crate::board::{Board, Proof, Seat};
-use crate::cli::{self, Keep};
-use crate::error::{Exit, Failure, Harm, Result};
-use crate::flash::{self, Policy, Stopped, Tally, Verified};
-use crate::image::store::Store;
-use crate::keep::{self, Fate, Task};
-use crate::lock::Lock;
+use crate::bytes::store::Store;
+use crate::checks::OVERHEAD;
+use crate::flash::{OnFault, Policy, Verified};
+use crate::keep::Task;
 use crate::plan::{Plan, Route, Write};
-use crate::preflight::{self, OVERHEAD};
-use crate::record;
 use crate::report::{Outcome, Reporter};
+use crate::update::execute::{Done, Work};
+use crate::update::stage::Looked;
+use crate::update::takeover::staged;
+use crate::{checks, cli, flash, keep, record};
 use stages::RamRoot;
 use std::io::{self, IsTerminal, Write as _};
 use std::path::Path;
@@ -32,17 +33,17 @@ pub enum From {
 }
 
 /// How an `apply` ends well.
-pub(super) struct End {
-    pub(super) code: &'static str,
-    pub(super) harm: Harm,
-    pub(super) tally: Tally,
-    pub(super) kept: Option<Fate>,
+pub(crate) struct End {
+    pub(crate) code: &'static str,
+    pub(crate) harm: Harm,
+    pub(crate) tally: Tally,
+    pub(crate) kept: Option<Fate>,
     /// The box is to be rebooted when this has been told; nobody else may begin before.
-    pub(super) reboot: Option<Lock>,
+    pub(crate) reboot: Option<Lock>,
 }
 
 impl End {
-    pub(super) fn untouched(code: &'static str) -> End {
+    pub(crate) fn untouched(code: &'static str) -> End {
         End {
             code,
             harm: Harm::Untouched,
@@ -54,9 +55,9 @@ impl End {
 }
 
 /// How it ends otherwise.
-pub(super) struct Broken {
-    pub(super) failure: Failure,
-    pub(super) tally: Tally,
+pub(crate) struct Broken {
+    pub(crate) failure: Failure,
+    pub(crate) tally: Tally,
 }
 
 impl std::convert::From<Failure> for Broken {
@@ -88,7 +89,7 @@ pub fn run(options: cli::Apply, from: From, reporter: &mut Reporter) -> Result<E
 }
 
 /// Reports how it ended, as the last event.
-pub(super) fn report(result: std::result::Result<End, Broken>, reporter: &mut Reporter) -> Result<Exit> {
+pub(crate) fn report(result: std::result::Result<End, Broken>, reporter: &mut Reporter) -> Result<Exit> {
     let outcome = match &result {
         Ok(end) => Outcome {
             ok: true,
@@ -144,7 +145,7 @@ fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<
         true => reporter.object(&plan),
         false => reporter.plan(&plan),
     }
-    match preflight::refusal(&plan) {
+    match checks::refusal(&plan) {
         None => Ok(Exit::Done),
         Some(refusal) => {
             if !reporter.json() {
@@ -157,10 +158,10 @@ fn dry_run(options: &cli::Apply, from: From, reporter: &mut Reporter) -> Result<
 
 /// What every run needs before it looks at an image.
 fn begin(options: &cli::Apply) -> Result<Board> {
-    preflight::known_checks(&options.force)?;
-    preflight::root(options.at.sim.is_some())?;
+    checks::known_checks(&options.force)?;
+    usable::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
-    preflight::usable(&board)?;
+    usable::usable(&board)?;
     Ok(board)
 }
 
@@ -249,7 +250,7 @@ fn decide(
         looked.hash(&mut plan, reporter)?;
     }
     reporter.plan(&plan);
-    if let Some(refusal) = preflight::refusal(&plan) {
+    if let Some(refusal) = checks::refusal(&plan) {
         return Err(refusal);
     }
     if plan.nothing_to_do() {
@@ -262,7 +263,7 @@ fn decide(
     if let Some(dir) = &options.backup {
         // Volumes are in the copies of what they lie on.
         let all: Vec<_> = board.partitions.iter().filter(|p| p.volume.is_none()).collect();
-        super::backup::copy(board, &all, dir, reporter)?;
+        crate::cmd::backup::copy(board, &all, dir, reporter)?;
         reporter.stage(format_args!("backup: {}", dir.display()));
     }
     Ok(Some(plan))
@@ -285,7 +286,7 @@ fn in_place(
     board: &Board,
     plan: &Plan,
     store: &Store,
-    keep: Keep,
+    keep: OnFault,
     files: (Option<Task>, &Path),
     reporter: &mut Reporter,
 ) -> std::result::Result<End, Broken> {
@@ -299,7 +300,7 @@ fn in_place(
 }
 
 /// Saves what the plan keeps.
-pub(super) fn save(plan: &Plan, options: &cli::Apply, directory: &Path) -> Result<Option<Task>> {
+pub(crate) fn save(plan: &Plan, options: &cli::Apply, directory: &Path) -> Result<Option<Task>> {
     plan.keep
         .as_ref()
         .map(|keeping| keep::save(keeping, directory, options.backup.as_deref()))
@@ -307,8 +308,8 @@ pub(super) fn save(plan: &Plan, options: &cli::Apply, directory: &Path) -> Resul
 }
 
 /// The partitions that will be written, the record's among them.
-pub(super) fn targets(board: &Board, writes: &[Write], files: Option<&Task>) -> Vec<stages::MtdTarget> {
-    let record = record::partition(board).map(|partition| partition.mtd);
+pub(crate) fn targets(board: &Board, writes: &[Write], files: Option<&Task>) -> Vec<stages::MtdTarget> {
+    let record = board.record_partition().map(|partition| partition.mtd);
     let files = files.and_then(Task::write);
     let mut targets = board.targets(
         board
@@ -330,7 +331,7 @@ pub(super) fn targets(board: &Board, writes: &[Write], files: Option<&Task>) -> 
 }
 
 /// What is said when the proof fails.
-pub(super) fn held(holders: &[stages::Holder]) -> Failure {
+pub(crate) fn held(holders: &[stages::Holder]) -> Failure {
     let names: Vec<_> = holders.iter().map(ToString::to_string).collect();
     Failure::new(
         Exit::Busy,
@@ -344,7 +345,7 @@ fn write_now(
     board: &Board,
     plan: &Plan,
     store: &Store,
-    keep: Keep,
+    keep: OnFault,
     (files, directory): (Option<Task>, &Path),
     proof: &Proof,
     reporter: &mut Reporter,
@@ -382,7 +383,7 @@ fn write_now(
 
 /// Says whether this run goes on where another stopped, and how faults are met. What is right already is found by
 /// comparing, not by believing the record.
-pub(super) fn policy(board: &Board, sha256: &str, options: Keep, reporter: &mut Reporter) -> Policy {
+pub(crate) fn policy(board: &Board, sha256: &str, options: OnFault, reporter: &mut Reporter) -> Policy {
     let interrupted = record::load(board).ok().filter(|last| last.harm == Harm::Partly);
     if let Some(last) = &interrupted {
         let same = last.image_sha256.as_deref() == Some(sha256);
@@ -413,7 +414,7 @@ pub(super) fn policy(board: &Board, sha256: &str, options: Keep, reporter: &mut 
 ///
 /// # Errors
 /// Flash that cannot be read.
-pub(super) fn survey(board: &Board, writes: &mut [Write], store: &Store, reporter: &mut Reporter) -> Result<()> {
+pub(crate) fn survey(board: &Board, writes: &mut [Write], store: &Store, reporter: &mut Reporter) -> Result<()> {
     let total = writes.iter().map(Write::bytes).sum();
     flash::survey(
         writes,

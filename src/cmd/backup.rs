@@ -2,13 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::units::{Size, hex};
+use crate::board::usable;
 use crate::board::{Board, Partition};
 use crate::cli::Backup;
-use crate::error::{Context, Exit, Failure, Result};
 use crate::image::backup::{SUMS, file_name};
-use crate::preflight;
 use crate::report::Reporter;
-use crate::units::{Size, hex};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -27,9 +27,9 @@ struct Report<'a> {
 /// # Errors
 /// Flash that cannot be read, or a directory that cannot be written.
 pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
-    preflight::root(options.at.sim.is_some())?;
+    usable::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
-    preflight::usable(&board)?;
+    usable::usable(&board)?;
     let partitions = match options.parts.is_empty() {
         // Volumes are in the copies of what they lie on.
         true => board.partitions.iter().filter(|p| p.volume.is_none()).collect(),

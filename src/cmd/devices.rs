@@ -2,15 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use crate::board::bootloader::{self, Bootloader};
-use crate::board::{Board, Partition};
-use crate::cli::Where;
-use crate::error::{Exit, Failure, Result};
-use crate::preflight;
-use crate::quoted::Quoted;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::quoted::Quoted;
+use crate::base::units::Size;
+use crate::board::bootloader::Bootloader;
+use crate::board::selector::Where;
+use crate::board::usable;
+use crate::board::{Board, Partition, bootloader};
 use crate::report::Reporter;
 use crate::slots;
-use crate::units::Size;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -63,7 +63,7 @@ struct Report {
 /// A system without MTD, or one that does not answer.
 pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     let board = Board::discover(at)?;
-    preflight::usable(&board)?;
+    usable::usable(&board)?;
     let report = report(&board)?;
     match reporter.json() {
         true => reporter.object(&report),

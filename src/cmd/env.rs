@@ -2,20 +2,21 @@
 
 #![forbid(unsafe_code)]
 
-use super::apply::{Broken, End, held, report, targets};
-use super::at_work::{ENVIRONMENT, Work};
-use crate::board::profile::Order;
+use crate::base::error::{Exit, Failure, Harm, Result};
+use crate::base::machine::Order;
+use crate::base::outcome::Stopped;
+use crate::base::units::hex;
+use crate::board::lock::Lock;
+use crate::board::usable;
 use crate::board::{Board, Proof, Seat, volumes};
-use crate::cli;
+use crate::bytes::store::Store;
+use crate::cmd::apply::{Broken, End, held, report, targets};
 use crate::env::{Environment, Place, Variables};
-use crate::error::{Exit, Failure, Harm, Result};
-use crate::flash::{Policy, Stopped};
-use crate::image::store::Store;
-use crate::lock::Lock;
-use crate::plan::{self, ImageSummary, Plan, Ram, Write};
-use crate::preflight;
+use crate::flash::Policy;
+use crate::plan::{ImageSummary, Plan, Ram, Write};
 use crate::report::Reporter;
-use crate::units::hex;
+use crate::update::execute::{ENVIRONMENT, Work};
+use crate::{checks, cli, plan};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -41,10 +42,10 @@ struct Report<'a> {
 }
 
 fn read(options: &cli::Env) -> Result<(Board, Environment)> {
-    preflight::known_checks(&options.force)?;
-    preflight::root(options.at.sim.is_some())?;
+    checks::known_checks(&options.force)?;
+    usable::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
-    preflight::usable(&board)?;
+    usable::usable(&board)?;
     let place = Place::find(&board, options.config.as_deref())?;
     let environment = Environment::read(&board, place)?;
     Ok((board, environment))
@@ -145,17 +146,17 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         Some(dir) if dir.is_dir() => Some(Lock::of_sim(dir)?),
         Some(_) => None,
         None => {
-            preflight::root(false)?;
+            usable::root(false)?;
             Some(Lock::of_this_box()?)
         }
     };
     let (board, environment) = read(options)?;
     let change = environment.change(&board, &options.set)?;
     let mut checks = change.checks(&board);
-    let route = preflight::in_use(&board, &change.writes, preflight::Wish::InPlace, &mut checks)?;
+    let route = checks::in_use(&board, &change.writes, checks::Wish::InPlace, &mut checks)?;
     let block = change.bytes.first().map(Vec::as_slice).unwrap_or_default();
     let plan = Plan {
-        valid: preflight::force(&mut checks, &options.force),
+        valid: checks::force(&mut checks, &options.force),
         route,
         board: board.profile.id.clone(),
         image: ImageSummary {
@@ -177,7 +178,7 @@ fn attempt(options: &cli::Env, reporter: &mut Reporter) -> std::result::Result<E
         true => reporter.object(&plan),
         false => reporter.plan(&plan),
     }
-    if let Some(refusal) = preflight::refusal(&plan) {
+    if let Some(refusal) = checks::refusal(&plan) {
         return Err(refusal.into());
     }
     if options.dry_run || plan.nothing_to_do() {

@@ -2,13 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::units::Size;
 use crate::board::profile::Profile;
-use crate::error::{Exit, Failure, Result};
+use crate::bytes::packed::ARCHIVE;
+use crate::bytes::source::Source;
+use crate::image;
 use crate::image::fwtool::Metadata;
-use crate::image::packed::ARCHIVE;
-use crate::image::{self, Image, Part, known, source::Source};
+use crate::image::{Image, Part, known};
+use crate::layout;
 use crate::report::Reporter;
-use crate::units::Size;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -80,7 +83,7 @@ fn boards(image: &Image) -> Result<Vec<String>> {
         let profile = Profile::find(id)?;
         let content = image.parts.first().and_then(|part| part.content.as_ref());
         let foreign = content.is_some_and(|c| profile.cpu.is_some_and(|cpu| c.foreign_to(cpu).is_some()));
-        if !foreign && profile.accepts.iter().any(|accepts| accepts.takes(image)) {
+        if !foreign && layout::accepted(&profile, image).is_some() {
             boards.push(id.to_owned());
         }
     }

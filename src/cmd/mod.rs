@@ -3,30 +3,20 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
-pub mod at_work;
 pub mod backup;
-mod busybox;
 pub mod devices;
 pub mod env;
-mod handoff;
 pub mod inspect;
-mod looked;
-#[cfg(feature = "host")]
-pub mod pat;
-pub mod pid_one;
-#[cfg(feature = "host")]
-pub mod qpkg;
 pub mod recovery;
-mod rescue;
 pub mod sim;
-mod staged;
 pub mod status;
 pub mod updater;
 pub mod verify;
 
-use crate::cli::{self, Global, Verb};
-use crate::error::{Exit, Failure, Result};
-use crate::report::Reporter;
+use crate::base::error::{Exit, Failure, Result};
+use crate::cli;
+use crate::cli::Verb;
+use crate::report::{Global, Reporter};
 use std::ffi::OsString;
 
 /// Reports words that make no command. Even here an `apply` ends with its result, for programs that wait for it.
@@ -67,9 +57,11 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
         Verb::Recovery(verb) => recovery::run(&verb, reporter),
         #[cfg(feature = "host")]
-        Verb::Pat(verb) => pat::run(verb, reporter),
+        Verb::Network(verb) => crate::host::recovery::run(verb, reporter),
         #[cfg(feature = "host")]
-        Verb::QpkgExtract { file, dir } => qpkg::extract(&file, &dir, reporter),
+        Verb::Pat(verb) => crate::host::pat::run(verb, reporter),
+        #[cfg(feature = "host")]
+        Verb::QpkgExtract { file, dir } => crate::host::qpkg::extract(&file, &dir, reporter),
         Verb::Print(text) => {
             reporter.line(&text);
             Ok(Exit::Done)

@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::error::{Exit, Result};
+use crate::base::units::Size;
 use crate::board::sim;
-use crate::error::{Exit, Result};
 use crate::report::Reporter;
-use crate::units::Size;
 use std::path::Path;
 
 /// Makes a simulated box.

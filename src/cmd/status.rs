@@ -2,12 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::error::{Exit, Result};
 use crate::board::Board;
-use crate::cli::Where;
-use crate::error::{Exit, Result};
-use crate::record;
+use crate::board::selector::Where;
 use crate::report::Reporter;
-use crate::slots;
+use crate::{record, slots};
 
 /// Prints the last outcome.
 ///

@@ -5,9 +5,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::apply;
-use crate::cli::{Apply, Where};
-use crate::error::{Context, Exit, Failure, Result};
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::board::selector::Where;
+use crate::cli::Apply;
+use crate::cmd::apply;
 use crate::report::synology::Page;
 use crate::report::{Outcome, Reporter};
 use std::ffi::OsString;
@@ -58,7 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, reporter: &mut Reporter) ->
                 exit: failure.exit,
                 harm: failure.harm,
                 code: failure.code.into(),
-                tally: crate::flash::Tally::default(),
+                tally: crate::base::outcome::Tally::default(),
                 kept: None,
             });
             Err(failure)

@@ -2,14 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use super::apply;
-use super::looked::Looked;
+use crate::base::error::{Exit, Result};
+use crate::board::usable;
 use crate::board::{Board, volumes};
+use crate::checks;
 use crate::cli::Apply;
-use crate::error::{Exit, Result};
+use crate::cmd::apply;
 use crate::plan::{Status, Write};
-use crate::preflight;
 use crate::report::Reporter;
+use crate::update::stage::Looked;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -23,9 +24,9 @@ struct Report<'a> {
 /// # Errors
 /// An image that does not fit this box, or flash that cannot be read.
 pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
-    preflight::root(options.at.sim.is_some())?;
+    usable::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
-    preflight::usable(&board)?;
+    usable::usable(&board)?;
     let look = Looked::at(options, &board, apply::From::Image, None)?;
     let mut plan = look.plan(&board, options, None, &mut |_| Ok(()))?;
     // Comparing touches nothing: that a partition is read-only or in use is no reason against it.
@@ -35,7 +36,7 @@ pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
             check.status = Status::Warn;
         }
     }
-    if let Some(refusal) = preflight::refusal(&plan) {
+    if let Some(refusal) = checks::refusal(&plan) {
         return Err(refusal);
     }
     let mut writes = plan.writes;

@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Environment, Place, Spot, Variables};
+use crate::base::checksum::CRC32;
+use crate::base::error::{Exit, Failure, Harm, Result};
+use crate::base::machine::Order;
 use crate::board::Board;
-use crate::board::profile::{Keep, Order};
-use crate::error::{Exit, Failure, Harm, Result};
-use crate::image::uimage::CRC32;
-use crate::plan::{self, Check, Status, Write};
+use crate::board::profile::Keep;
+use crate::checks::partition;
+use crate::env::{Environment, Place, Spot, Variables};
+use crate::plan::{Check, Status, Write};
 use serde::Serialize;
 
 /// The planned writes of a change, done one after the other, each only when the one before is verified.
@@ -103,7 +105,7 @@ impl Change {
         let mut checks = Vec::new();
         // Each for itself: two copies in one partition do not overlap.
         for write in &self.writes {
-            checks.extend(plan::judge(board, &mut [write.clone()], &[None], false));
+            checks.extend(partition::judge(board, &mut [write.clone()], &[None], false));
         }
         // That it belongs to this one box is what the profile says of it; it is what was asked to be changed.
         checks.retain(|check| check.name != Keep::Settings.check());

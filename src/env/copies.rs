@@ -2,12 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Place, Variables};
+use crate::base::checksum::CRC32;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::machine::Order;
+use crate::base::units::Fields;
 use crate::board::Board;
-use crate::board::profile::Order;
-use crate::error::{Exit, Failure, Result};
-use crate::image::uimage::CRC32;
-use crate::units::Fields;
+use crate::env::{Place, Variables};
 
 /// A copy as it was read.
 pub struct Copy {

@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::quoted::Quoted;
 use crate::board::{Board, Partition, Seat};
-use crate::error::{Exit, Failure, Result};
-use crate::quoted::Quoted;
 use std::ops::Range;
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::quoted::Quoted;
+use crate::base::quoted::Quoted;
 use serde::{Serialize, Serializer};
 
 /// The variables, in the order in which they are stored.

@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::Target;
-use super::run::Run;
-use super::ubi::{self, Stamp};
-use crate::image::store::Store;
+use crate::bytes::store::Store;
+use crate::flash::progress::Run;
+use crate::flash::ubi::Stamp;
+use crate::flash::{Target, ubi};
 use crate::image::ubi::HEADER;
 use crate::plan::BlockStep;
 use mtd_rs::{EccStats, ErrorKind, Flash, FlashKind, Geometry};

@@ -7,27 +7,29 @@
 #![forbid(unsafe_code)]
 
 mod block;
-mod history;
-mod in_turn;
-mod run;
+mod ecc;
+mod on_fault;
+mod progress;
+mod rollback;
+mod sequential;
 mod survey;
-mod tally;
 mod ubi;
-mod whole;
+mod volume_update;
 
-use crate::error::{Exit, Failure, Harm};
-use crate::image::store::Store;
+use crate::base::error::{Exit, Failure, Harm};
+use crate::base::outcome::{Stopped, Tally};
+use crate::bytes::store::Store;
 use crate::plan::{BlockStep, Write};
 use block::{Scratch, Verdict};
-use history::History;
+use ecc::Ecc;
 use mtd_rs::Flash;
-use run::Run;
+use progress::Run;
+use rollback::History;
 use std::ops::Range;
-use tally::Ecc;
 
-pub use in_turn::in_turn;
+pub use on_fault::OnFault;
+pub use sequential::sequential;
 pub use survey::survey;
-pub use tally::Tally;
 
 /// What the engine is doing, for whoever draws it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +86,6 @@ pub struct Verified {
     pub tally: Tally,
     /// Bytes of old content that were kept in RAM meanwhile.
     pub kept: u64,
-}
-
-/// The engine gave up.
-#[derive(Debug)]
-pub struct Stopped {
-    /// Why, with device and offset, and what is on the flash now.
-    pub failure: Failure,
-    /// How far it came.
-    pub tally: Tally,
 }
 
 /// Called with the progress after each block.
@@ -182,7 +175,7 @@ fn write_some(
     for index in which {
         let target = &mut targets[index];
         if target.write.whole {
-            whole::replace(target, image, scratch, history, run)?;
+            volume_update::replace(target, image, scratch, history, run)?;
             continue;
         }
         let held = held_back

@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::block::Scratch;
-use super::tally::ecc;
-use super::whole;
-use crate::error::{Failure, Result};
-use crate::image::store::Store;
+use crate::base::error::{Failure, Result};
+use crate::bytes::store::Store;
+use crate::flash::block::Scratch;
+use crate::flash::ecc::ecc;
+use crate::flash::volume_update;
 use crate::plan::Write;
 use mtd_rs::Flash;
 
@@ -27,7 +27,7 @@ pub fn survey(
         let geometry = flash.geometry().clone();
         let mut right = Vec::new();
         let before = ecc(&mut *flash);
-        let comparable = whole::comparable(write, &*flash);
+        let comparable = volume_update::comparable(write, &*flash);
         for step in write.blocks(&geometry).filter(|_| comparable) {
             if scratch.same(&mut *flash, &step, image).map_err(Failure::system)? {
                 right.push(step.block.start);

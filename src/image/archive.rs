@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::content;
-use super::pat::{self, Pat};
-use super::store::Store;
-use super::tar::{self, Member, bad};
-use super::{Image, Part};
-use crate::quoted::Quoted;
+use crate::base::bad_data::bad;
+use crate::base::quoted::Quoted;
+use crate::bytes::store::Store;
+use crate::bytes::tar;
+use crate::bytes::tar::Member;
+use crate::image::pat::Pat;
+use crate::image::{Image, Part, content, pat};
 use std::io;
 use std::ops::Range;
 

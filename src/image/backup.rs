@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Image, Part};
-use crate::error::{Exit, Failure, Result};
-use crate::units::hex;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::units::hex;
+use crate::image::{Image, Part};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{Read, Write};

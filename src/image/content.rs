@@ -5,10 +5,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::store::Store;
-use super::{cramfs, fit, jffs2, squashfs, trx, ubi, ubifs, uimage};
-use crate::board::profile::{Arch, Cpu, Order};
-use serde::{Deserialize, Serialize};
+use crate::base::machine::Role;
+use crate::base::machine::{Arch, Cpu, Order};
+use crate::bytes::store::Store;
+use crate::image::{cramfs, fit, jffs2, squashfs, trx, ubi, ubifs, uimage};
+use serde::Serialize;
 use std::io;
 use std::ops::Range;
 
@@ -77,32 +78,6 @@ impl ContentFormat {
             ContentFormat::Trx => "trx",
             ContentFormat::Ubi => "ubi",
             ContentFormat::Ubifs => "ubifs",
-        }
-    }
-}
-
-/// What bytes are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// A kernel, which the boot loader checks before it starts it.
-    Kernel,
-    /// An initial ramdisk, likewise checked.
-    Ramdisk,
-    /// A file system.
-    Filesystem,
-    /// Something else with a header.
-    Other,
-}
-
-impl Role {
-    /// The name of a part whose format gives it none.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Kernel => "kernel",
-            Role::Ramdisk => "ramdisk",
-            Role::Filesystem => "filesystem",
-            Role::Other => "other",
         }
     }
 }

@@ -5,12 +5,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::content::{Content, ContentFormat, Role};
-use super::store::Store;
-use super::tar::bad;
-use super::uimage::CRC32;
-use crate::board::profile::Arch;
-use crate::units::Fields;
+use crate::base::bad_data::bad;
+use crate::base::checksum::CRC32;
+use crate::base::machine::{Arch, Role};
+use crate::base::units::Fields;
+use crate::bytes::store::Store;
+use crate::image::content::{Content, ContentFormat};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::ops::Range;

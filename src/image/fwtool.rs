@@ -4,9 +4,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::store::Store;
-use super::tar::bad;
-use crate::units::Fields;
+use crate::base::bad_data::bad;
+use crate::base::units::Fields;
+use crate::bytes::store::Store;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -96,7 +96,7 @@ pub fn strip(store: &Store) -> io::Result<Stripped> {
             store.read_exact_at(start, &mut text)?;
             let json = text.get(INFO_HEADER as usize..).unwrap_or_default();
             let json = json.split(|byte| *byte == 0).next().unwrap_or_default();
-            let metadata = crate::json::parse(json)
+            let metadata = crate::base::json::parse(json)
                 .map_err(|error| bad(format_args!("the metadata behind the image makes no sense: {error}")))?;
             stripped.metadata = Some(metadata);
         }

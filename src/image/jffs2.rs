@@ -3,9 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::content::{Content, ContentFormat, Role};
-use super::store::Store;
-use crate::board::profile::Order;
+use crate::base::machine::{Order, Role};
+use crate::bytes::store::Store;
+use crate::image::content::{Content, ContentFormat};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use std::io;
 use std::ops::Range;

@@ -2,8 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::posix_cksum;
-use super::store::Store;
+use crate::bytes::store::Store;
 use std::io;
 
 /// A file that a page names.
@@ -39,5 +38,5 @@ pub fn recognise(store: &Store) -> io::Result<Option<&'static str>> {
     let Some(known) = FILES.iter().find(|known| known.size == store.len()) else {
         return Ok(None);
     };
-    Ok((posix_cksum::of(store)? == known.cksum).then_some(known.what))
+    Ok((store.cksum()? == known.cksum).then_some(known.what))
 }

@@ -10,39 +10,28 @@ pub mod content;
 mod cramfs;
 mod fit;
 pub mod fwtool;
-mod http;
 mod jffs2;
 pub mod known;
-pub mod on_disk;
-pub mod packed;
 pub mod pat;
 pub mod pieces;
-pub mod posix_cksum;
 mod qnap_recovery;
 mod qpkg;
-#[cfg(feature = "host")]
-pub mod qpkg_archives;
 pub mod signature;
-pub mod source;
 mod squashfs;
-pub mod store;
-pub mod tar;
 mod trx;
 pub mod ubi;
 mod ubifs;
-pub mod uimage;
-#[cfg(feature = "host")]
-pub mod unpack;
+mod uimage;
 pub mod unpacked_pat;
 
+use crate::bytes::packed::{Codec, Packed, Packing};
+use crate::bytes::store::Store;
 use content::Content;
 use fwtool::Metadata;
-use packed::{Codec, Packed, Packing};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use store::Store;
 
 /// An image that is at hand, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

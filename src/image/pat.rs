@@ -5,11 +5,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::store::Store;
-use super::tar::{self, Member, bad};
-use super::uimage::CRC32;
-use crate::quoted::Quoted;
-use crate::units::Fields;
+use crate::base::bad_data::bad;
+use crate::base::checksum::CRC32;
+use crate::base::quoted::Quoted;
+use crate::base::units::Fields;
+use crate::bytes::store::Store;
+use crate::bytes::tar;
+use crate::bytes::tar::Member;
 use std::fmt;
 use std::io;
 use std::ops::Range;

@@ -3,10 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::Image;
-use super::backup::Backup;
-use super::unpacked_pat::UnpackedPat;
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::image::Image;
+use crate::image::backup::Backup;
+use crate::image::unpacked_pat::UnpackedPat;
 use std::io::Write;
 
 /// A directory that is an image.

@@ -2,10 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::Layout;
-use super::content::{self, Role};
-use super::store::Store;
-use crate::board::profile::Arch;
+use crate::base::machine::{Arch, Role};
+use crate::bytes::store::Store;
+use crate::image::{Layout, content};
 use std::io;
 use std::ops::Range;
 

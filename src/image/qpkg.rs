@@ -3,8 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::Layout;
-use super::store::Store;
+use crate::bytes::store::Store;
+use crate::image::Layout;
 use std::io;
 
 /// Bytes of the end that names the package.

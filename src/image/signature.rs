@@ -5,8 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::store::Store;
-use crate::error::{Exit, Failure, Result};
+use crate::base::error::{Exit, Failure, Result};
+use crate::bytes::store::Store;
 use base64ct::{Base64, Encoding};
 use blake2::{Blake2b512, Digest};
 use ed25519_compact::{PublicKey, Signature};

@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::content::{Content, ContentFormat, Role};
-use super::store::Store;
-use crate::board::profile::Order;
-use crate::units::Fields;
+use crate::base::machine::{Order, Role};
+use crate::base::units::Fields;
+use crate::bytes::store::Store;
+use crate::image::content::{Content, ContentFormat};
 use std::io;
 use std::ops::Range;
 

@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::content::{Content, ContentFormat, Role};
-use super::fwtool::CRC;
-use super::store::Store;
-use crate::units::Fields;
+use crate::base::machine::Role;
+use crate::base::units::Fields;
+use crate::bytes::store::Store;
+use crate::image::content::{Content, ContentFormat};
+use crate::image::fwtool::CRC;
 use std::io;
 use std::ops::Range;
 

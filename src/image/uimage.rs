@@ -2,19 +2,17 @@
 
 #![forbid(unsafe_code)]
 
-use super::content::{Content, ContentFormat, Role};
-use super::store::Store;
-use crate::board::profile::Arch;
-use crate::units::Fields;
-use crc::{CRC_32_ISO_HDLC, Crc};
+use crate::base::checksum::CRC32;
+use crate::base::machine::{Arch, Role};
+use crate::base::units::Fields;
+use crate::bytes::store::Store;
+use crate::image::content::{Content, ContentFormat};
 use std::io;
 use std::ops::Range;
 
 const MAGIC: u32 = 0x2705_1956;
 /// Bytes of the header.
 pub const HEADER: u64 = 64;
-/// zlib's CRC-32, which U-Boot and cramfs use.
-pub const CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 /// Recognises a uImage and checks both of its CRCs.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {

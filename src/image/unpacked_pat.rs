@@ -6,11 +6,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::pat::{CHECKSUMS, Line, Sum, parse_checksum_syno, setting};
-use super::{Image, Part};
-use crate::error::{Exit, Failure, Result};
-use crate::quoted::Quoted;
-use crate::units::hex;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::quoted::Quoted;
+use crate::base::units::hex;
+use crate::image::pat::{CHECKSUMS, Line, Sum, parse_checksum_syno, setting};
+use crate::image::{Image, Part};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

@@ -2,13 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::list::{Found, Item, patterns};
-use super::{Keeping, Kept, OURS, Place, Wish, lists, tar};
+use crate::base::error::Result;
+use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
-use crate::error::Result;
-use crate::image::store::Store;
+use crate::bytes::store::Store;
+use crate::keep::list::{Found, Item, patterns};
+use crate::keep::{Keeping, Kept, OURS, Place, Wish, lists, tar};
 use crate::plan::{Check, Plan, Route, Status, Write};
-use crate::units::{Grouped, Size};
 use nix::sys::statvfs::statvfs;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -244,7 +244,9 @@ fn raw(board: &Board, partition: &Partition, plan: &Plan, keeping: &mut Keeping)
         .iter()
         .filter_map(|write| board.partitions.iter().find(|other| other.mtd == write.mtd))
         .any(|other| other.overlaps(partition));
-    let record = crate::record::partition(board).is_some_and(|record| record.mtd == partition.mtd);
+    let record = board
+        .record_partition()
+        .is_some_and(|record| record.mtd == partition.mtd);
     if written || record || partition.keep.is_some() || !partition.writable || !partition.is_aligned() {
         return refused(
             format!("{label} is written by the update, protected, or read-only"),

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::quoted::Quoted;
+use crate::base::quoted::Quoted;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;

@@ -12,15 +12,15 @@ mod list;
 mod put;
 mod tar;
 
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::outcome::Fate;
+use crate::base::quoted::Quoted;
+use crate::base::units::{Size, hex};
 use crate::board::Board;
-use crate::error::{Context, Exit, Failure, Result};
-use crate::image::store::Store;
+use crate::bytes::store::Store;
 use crate::plan::Write;
-use crate::quoted::Quoted;
-use crate::units::{Size, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -79,19 +79,6 @@ pub struct Task {
     write: Option<Write>,
     /// Another copy of the tar, made by `--backup`.
     copy: Option<String>,
-}
-
-/// What became of the files, for record and outcome.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fate {
-    /// `pending`, `restored` or `failed`.
-    pub state: String,
-    /// The place.
-    pub to: String,
-    /// How many files, links and directories.
-    pub files: u64,
-    /// Why it failed, and where the tar is.
-    pub text: String,
 }
 
 /// A place, taken apart.
@@ -194,17 +181,6 @@ impl Keeping {
             self.to
         ));
         lines
-    }
-}
-
-/// For people.
-impl fmt::Display for Fate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {} in {}", self.state, self.files, self.to)?;
-        match self.text.is_empty() {
-            true => Ok(()),
-            false => write!(f, ": {}", self.text),
-        }
     }
 }
 

@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::list::Item;
-use super::tar::{self, CHUNK};
-use crate::image::store::Store;
+use crate::bytes::store::Store;
+use crate::keep::list::Item;
+use crate::keep::tar;
+use crate::keep::tar::CHUNK;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{self, Read, Write};
 use std::ops::Range;

@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::list::Item;
-use crate::image::store::Store;
-use crate::image::tar::{BLOCK, checksum_is_right, number, short_name};
+use crate::bytes::store::Store;
+use crate::bytes::tar::{BLOCK, checksum_is_right, number, short_name};
+use crate::keep::list::Item;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;

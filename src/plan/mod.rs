@@ -6,13 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-mod bad_blocks;
-mod health;
-mod judge;
-mod layout;
-mod metadata;
 mod time;
-mod unused;
 
 use crate::board::Partition;
 use crate::image::ubi;
@@ -21,12 +15,7 @@ use mtd_rs::Geometry;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-pub use health::just_now;
-pub use judge::judge;
-pub use layout::layout;
-pub use metadata::metadata;
 pub use time::{Pace, seconds};
-pub use unused::unused;
 
 /// How the flash will be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -87,7 +76,7 @@ pub struct Check {
     pub remedy: Option<String>,
     /// The exit code if this is what stops us.
     #[serde(skip)]
-    pub exit: Option<crate::error::Exit>,
+    pub exit: Option<crate::base::error::Exit>,
 }
 
 impl Check {
@@ -127,7 +116,7 @@ impl Check {
     }
 
     /// The exit code if this is what stops us, other than 78.
-    pub fn exit(mut self, exit: crate::error::Exit) -> Check {
+    pub fn exit(mut self, exit: crate::base::error::Exit) -> Check {
         self.exit = Some(exit);
         self
     }

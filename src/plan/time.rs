@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Plan, Write};
 use crate::board::Board;
+use crate::plan::{Plan, Write};
 use mtd_rs::Timing;
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::checksum::CRC32;
+use crate::base::error::{Failure, Result};
+use crate::base::units::Fields;
 use crate::board::{Board, Partition, Proof};
-use crate::error::{Failure, Result};
-use crate::image::uimage::CRC32;
-use crate::units::Fields;
 use mtd_rs::Flash;
 
 const MAGIC: &[u8; 4] = b"flsR";
@@ -21,7 +21,7 @@ fn slot_size(partition: &Partition) -> u64 {
 
 /// The first good block of the record's partition.
 fn block(board: &Board) -> Option<(&Partition, std::ops::Range<u64>)> {
-    let partition = super::partition(board)?;
+    let partition = board.record_partition()?;
     let block = partition.good_blocks().next()?;
     Some((partition, block))
 }
@@ -99,9 +99,9 @@ fn read_slot(slot: &[u8]) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::board::lock::Lock;
     use crate::board::profile::Profile;
-    use crate::cli::Where;
-    use crate::lock::Lock;
+    use crate::board::selector::Where;
 
     /// A simulated box whose last partition is called `flasher`.
     fn board(dir: &std::path::Path) -> Board {

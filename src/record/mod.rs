@@ -5,13 +5,12 @@
 mod disk;
 mod flash_log;
 mod pstore;
-mod time;
 
-use crate::board::{Board, Partition, Proof, Seat};
-use crate::error::{Context, Failure, Harm, Result};
-use crate::flash::Tally;
-use crate::json;
-use crate::keep::Fate;
+use crate::base::clock;
+use crate::base::error::{Context, Failure, Harm, Result};
+use crate::base::json;
+use crate::base::outcome::{Fate, Tally};
+use crate::board::{Board, Proof, Seat};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,13 +47,6 @@ pub struct Record {
     pub kept: Option<Fate>,
 }
 
-/// Seconds since the box was started, by the clock that nobody sets: the same for PID 1 as for who handed over.
-pub fn uptime() -> String {
-    let mut text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    text.truncate(text.find(' ').unwrap_or_default());
-    text
-}
-
 impl Record {
     /// What is said where nothing is known.
     pub fn none() -> Record {
@@ -87,7 +79,7 @@ impl Record {
             harm,
             code: code.into(),
             image_sha256: Some(sha256.into()),
-            finished: Some(time::utc_now()),
+            finished: Some(clock::utc_now()),
             slot: None,
             text,
             tally,
@@ -99,15 +91,6 @@ impl Record {
 
 /// Bytes of a record's text.
 const LONGEST: usize = 500;
-
-/// The partition that keeps the record on this box: the profile's, or one that is named `flasher`.
-pub fn partition(board: &Board) -> Option<&Partition> {
-    let name = board.profile.record.as_deref().unwrap_or("flasher");
-    board
-        .partitions
-        .iter()
-        .find(|partition| partition.name == name && partition.writable)
-}
 
 /// Until the next boot, for ends after which the box stays up. The first that can be written is used.
 const VOLATILE: [&str; 3] = ["/run/flasher.status", "/var/run/flasher.status", "/tmp/flasher.status"];

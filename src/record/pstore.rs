@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::{Context, Result};
+use crate::base::error::{Context, Result};
 use std::fs;
 use std::io::Write;
 

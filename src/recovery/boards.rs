@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::Mode;
+use crate::recovery::Mode;
 use serde::Serialize;
 
 /// A row of the table.

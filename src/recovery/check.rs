@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::boards::{self, DEVICES};
-use super::{Fate, Layout, Mode, name};
-use crate::board::profile::Arch;
-use crate::error::Result;
-use crate::image::content::{self, Content, Role};
-use crate::image::store::Store;
-use crate::units::Grouped;
+use crate::base::error::Result;
+use crate::base::machine::{Arch, Role};
+use crate::base::units::Grouped;
+use crate::bytes::store::Store;
+use crate::image::content;
+use crate::image::content::Content;
+use crate::recovery::boards::DEVICES;
+use crate::recovery::{Fate, Layout, Mode, boards, name};
 use serde::Serialize;
 use std::io;
 

@@ -9,13 +9,12 @@
 pub mod boards;
 pub mod check;
 pub mod name;
-#[cfg(feature = "host")]
-pub mod net;
+pub mod refusal;
 
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::quoted::Quoted;
 use crate::board::known;
 use crate::board::profile::{PartitionProfile, Profile};
-use crate::error::{Exit, Failure, Result};
-use crate::quoted::Quoted;
 use std::ops::Range;
 
 /// The word of `inspect` and of the profiles.

@@ -4,23 +4,23 @@
 
 #![forbid(unsafe_code)]
 
+mod options;
 mod progress;
-pub mod signals;
 pub mod synology;
 
+use crate::base::clock;
+use crate::base::error::{Exit, Failure, Harm};
+use crate::base::json;
+use crate::base::outcome::{Fate, Tally};
+use crate::base::units::{Seconds, Size};
 use crate::board::volumes;
-use crate::cli::{Format, Global, Verbosity};
-use crate::error::{Exit, Failure, Harm};
-use crate::flash::Tally;
-use crate::json;
-use crate::keep::Fate;
 use crate::plan::{Check, Plan, Status};
-use crate::record;
-use crate::units::{Seconds, Size};
 use progress::Meter;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+
+pub use options::{Format, Global, Verbosity};
 
 /// The end of an `apply`, as the last event and as the last line.
 #[derive(Clone, Debug, Serialize)]
@@ -114,7 +114,7 @@ impl Reporter {
 
     /// A stage of an update is behind us; its name and time go into the record.
     pub fn reach(&mut self, name: &str) {
-        self.reach_at(name, &record::uptime());
+        self.reach_at(name, &clock::uptime());
     }
 
     /// The same, at that time of [`record::uptime`].

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::units::Size;
+use crate::base::units::Size;
 use std::io::Write;
 use std::time::{Duration, Instant};
 

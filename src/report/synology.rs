@@ -5,8 +5,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Outcome, Sink};
-use crate::error::{Failure, Harm};
+use crate::base::error::{Failure, Harm};
+use crate::report::{Outcome, Sink};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

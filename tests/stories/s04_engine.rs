@@ -1,9 +1,10 @@
 //! The engine on a simulated chip: least work, order, honesty. Counted in operations, not in seconds.
 
 use crate::simbox::bytes;
-use flasher::error::Harm;
-use flasher::flash::{self, Policy, Progress, Stopped, Target, Verified};
-use flasher::image::store::Store;
+use flasher::base::error::Harm;
+use flasher::base::outcome::Stopped;
+use flasher::bytes::store::Store;
+use flasher::flash::{self, Policy, Progress, Target, Verified};
 use flasher::plan::Write;
 use mtd_rs::{Flash, SimChip};
 
@@ -231,7 +232,7 @@ fn what_was_compared_is_not_compared_again_before_the_end() {
     new[..BLOCK as usize].fill(7);
     let store = Store::Memory(new);
     let mut write = write_of(MIB, MIB, false);
-    let open = |_: &Write| -> flasher::error::Result<Box<dyn Flash>> { Ok(Box::new(chip.whole("mtd0"))) };
+    let open = |_: &Write| -> flasher::base::error::Result<Box<dyn Flash>> { Ok(Box::new(chip.whole("mtd0"))) };
     flash::survey(std::slice::from_mut(&mut write), &store, open, |_| ()).unwrap();
     assert_eq!((write.unchanged, write.right.len()), (Some(15), 15));
     let before = chip.counters().bytes_read;

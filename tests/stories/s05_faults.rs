@@ -2,9 +2,9 @@
 
 use crate::s04_engine::{nor, run, run_with, write_of};
 use crate::simbox::bytes;
-use flasher::error::{Exit, Harm};
+use flasher::base::error::{Exit, Harm};
+use flasher::bytes::store::Store;
 use flasher::flash::Policy;
-use flasher::image::store::Store;
 use mtd_rs::{Fault, Flash, SimChip};
 
 const BLOCK: u64 = 64 << 10;

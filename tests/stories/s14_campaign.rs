@@ -3,9 +3,10 @@
 
 use crate::s04_engine::write_of;
 use crate::simbox::bytes;
-use flasher::error::Harm;
-use flasher::flash::{self, Policy, Stopped, Target, Verified};
-use flasher::image::store::Store;
+use flasher::base::error::Harm;
+use flasher::base::outcome::Stopped;
+use flasher::bytes::store::Store;
+use flasher::flash::{self, Policy, Target, Verified};
 use flasher::plan::Write;
 use mtd_rs::{Fault, Flash, SimChip};
 use std::collections::BTreeMap;

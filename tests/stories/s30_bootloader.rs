@@ -1,7 +1,7 @@
 //! Which boot loader a box has, whether that can recover it, and what replacing it takes (seed 000, FACTS §5, pain 16).
 
 use crate::simbox::{SimBox, bytes, flasher, tool};
-use flasher::image::posix_cksum::Cksum;
+use flasher::base::checksum::Cksum;
 
 /// Seed 000: checksum of mtd0, recovery mode, build date.
 const TABLE: [(u32, &str, &str); 5] = [

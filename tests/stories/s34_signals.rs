@@ -1,8 +1,8 @@
 //! What a person in front of the box sees and hears (FACTS §8), on a pseudo-terminal and a made-up sysfs.
 
 use crate::simbox::{SimBox, bytes};
+use flasher::board::indicators::Signals;
 use flasher::board::profile::Signals as Section;
-use flasher::report::signals::Signals;
 use nix::sys::termios::{BaudRate, ControlFlags, cfgetospeed, tcgetattr};
 use serde_json::Value;
 use std::fs::{self, File};

@@ -3,10 +3,10 @@
 
 use crate::s04_engine::{run, run_with, write_of};
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
-use flasher::error::Harm;
+use flasher::base::error::Harm;
+use flasher::bytes::store::Store;
 use flasher::flash::Policy;
 use flasher::image::content;
-use flasher::image::store::Store;
 use flasher::plan::Write;
 use mtd_rs::{Fault, Flash, SimChip};
 use std::fs;

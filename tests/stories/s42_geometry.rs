@@ -2,7 +2,7 @@
 
 use crate::s04_engine::{run, write_of};
 use crate::simbox::bytes;
-use flasher::image::store::Store;
+use flasher::bytes::store::Store;
 use flasher::plan::Write;
 use mtd_rs::{EraseRegion, Flash, FlashKind, Geometry, SimChip};
 

@@ -2,7 +2,7 @@
 
 use crate::s04_engine::{run, write_of};
 use crate::simbox::{SimBox, bytes};
-use flasher::image::store::Store;
+use flasher::bytes::store::Store;
 use mtd_rs::{Fault, SimChip};
 use std::fs;
 

@@ -2,9 +2,10 @@
 
 use crate::s04_engine::write_of;
 use crate::simbox::{SimBox, bytes};
-use flasher::error::Harm;
-use flasher::flash::{self, Phase, Policy, Progress, Stopped, Target, Verified};
-use flasher::image::store::Store;
+use flasher::base::error::Harm;
+use flasher::base::outcome::Stopped;
+use flasher::bytes::store::Store;
+use flasher::flash::{self, Phase, Policy, Progress, Target, Verified};
 use flasher::plan::Write;
 use mtd_rs::{Fault, SimChip};
 

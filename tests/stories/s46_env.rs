@@ -3,9 +3,9 @@
 
 use crate::simbox::{Run, SimBox, bytes, flasher, read, tool};
 use flasher::board::Board;
-use flasher::cli::Where;
+use flasher::board::selector::Where;
 use flasher::env::{Environment, Place};
-use flasher::flash::{Policy, Target, in_turn};
+use flasher::flash::{Policy, Target, sequential};
 use mtd_rs::{Fault, Flash, SimChip};
 use serde_json::{Value, json};
 use std::fs;
@@ -424,7 +424,7 @@ fn cut(sim: &SimBox, nand: bool, operations: u64) -> bool {
     let chip = chip.build().unwrap();
     chip.load(0, &sim.flash());
     chip.inject(Fault::PowerCutAfter { operations });
-    let end = in_turn(
+    let end = sequential(
         &mut change.writes.iter().zip(&change.bytes),
         &mut |write| {
             let start = ENV as u64;

@@ -3,17 +3,19 @@
 
 use crate::s46_env::{BLOCK, ENV, Judge, SIZE, made, profile, put, sim};
 use crate::simbox::{SimBox, bytes, flasher};
+use flasher::base::error::{Failure, Harm};
+use flasher::board::lock::Lock;
+use flasher::board::selector::Where;
 use flasher::board::{Board, Proof, Seat};
-use flasher::cli::{Format, Global, Trust, Verbosity, Where};
-use flasher::cmd::at_work::Work;
-use flasher::error::{Failure, Harm};
+use flasher::bytes::store::Store;
+use flasher::checks::request::Trust;
+use flasher::checks::{self, Question};
 use flasher::flash::{self, Policy};
-use flasher::image::{self, store::Store};
-use flasher::lock::Lock;
+use flasher::image;
 use flasher::plan::Request;
-use flasher::preflight::{self, Question};
-use flasher::report::Reporter;
+use flasher::report::{Format, Global, Reporter, Verbosity};
 use flasher::slots;
+use flasher::update::execute::Work;
 use mtd_rs::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -86,7 +88,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         trust: &Trust::default(),
         signature: None,
         backup: false,
-        wish: flasher::preflight::Wish::Either,
+        wish: checks::Wish::Either,
         rollback: false,
         available: None,
     };
@@ -94,7 +96,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         let open = |write: &flasher::plan::Write| board.open(board.partition(&write.partition).unwrap());
         flash::survey(writes, &store, open, |_| ())
     };
-    let plan = preflight::assemble(&board, &image, &store, &question, survey).unwrap();
+    let plan = checks::assemble(&board, &image, &store, &question, survey).unwrap();
     assert!(plan.valid, "{:?}", plan.checks);
     let slot = plan.slot.as_ref().unwrap();
     faults.iter().for_each(|fault| seat.chip().inject(*fault));

@@ -3,9 +3,10 @@
 
 use crate::s04_engine::write_of;
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
-use flasher::error::Harm;
-use flasher::flash::{self, Policy, Stopped, Target, Verified};
-use flasher::image::store::Store;
+use flasher::base::error::Harm;
+use flasher::base::outcome::Stopped;
+use flasher::bytes::store::Store;
+use flasher::flash::{self, Policy, Target, Verified};
 use flasher::plan::Write;
 use mtd_rs::{Error, ErrorKind, Flash, FlashKind, Geometry, Operation};
 use std::cell::RefCell;

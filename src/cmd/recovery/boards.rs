@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::{Exit, Result};
+use crate::base::error::{Exit, Result};
 use crate::recovery::boards::DEVICES;
 use crate::report::Reporter;
 

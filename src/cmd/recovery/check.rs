@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::unreadable;
-use crate::error::{Exit, Result};
-use crate::image::source::Source;
-use crate::recovery::boards::{self, DEVICES};
-use crate::recovery::check::{self, Report};
+use crate::base::error::{Exit, Result};
+use crate::base::units::Size;
+use crate::bytes::source::Source;
+use crate::recovery::boards::DEVICES;
+use crate::recovery::check::Report;
+use crate::recovery::refusal::unreadable;
+use crate::recovery::{boards, check};
 use crate::report::Reporter;
-use crate::units::Size;
 
 /// Prints what was found; exit code 65 for an image that is not to be given to a box.
 ///

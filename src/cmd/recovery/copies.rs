@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use crate::error::{Exit, Failure, Result};
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::units::Grouped;
 use crate::image::backup::{Backup, SUMS};
 use crate::recovery::{Layout, Slot};
-use crate::units::Grouped;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 

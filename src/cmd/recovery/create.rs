@@ -2,19 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use super::copies::{Copies, Copy, at, length};
-use super::{accept, unreadable};
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::units::{Grouped, Size, hex};
 use crate::board::profile::Profile;
+use crate::board::usable;
 use crate::board::{Board, Partition};
+use crate::bytes::source::Source;
 use crate::cli::recovery::Create;
 use crate::cmd::backup::{read_out, replace};
-use crate::error::{Context, Exit, Failure, Result};
+use crate::cmd::recovery::copies::{Copies, Copy, at, length};
 use crate::image::backup::SUMS;
-use crate::image::source::Source;
-use crate::preflight;
+use crate::recovery::refusal::{accept, unreadable};
 use crate::recovery::{Layout, Mode, Slot, boards, check};
 use crate::report::Reporter;
-use crate::units::{Grouped, Size, hex};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -53,9 +53,9 @@ enum Piece<'a> {
 pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
     match &options.from {
         None => {
-            preflight::root(options.at.sim.is_some())?;
+            usable::root(options.at.sim.is_some())?;
             let board = Board::discover(&options.at)?;
-            preflight::usable(&board)?;
+            usable::usable(&board)?;
             let layout = Layout::wanted(&board.profile)?;
             let pieces = pieces(&layout, |slot| Ok(Piece::Flash(of_this_box(&board, slot)?)))?;
             make(options, &layout, &pieces, Some(&board), reporter)
@@ -160,7 +160,9 @@ fn make(
         let path = dir.join(format!(".{file}.unfinished"));
         let (store, sha256) = Source::open(&path.to_string_lossy())?.in_place()?;
         let report = check::check(&store, sha256)?.map_err(unreadable)?;
-        accept("the image", &report, &options.force, reporter)?;
+        for problem in accept("the image", &report, &options.force)? {
+            reporter.warning(problem);
+        }
         match (into_dir, report.names.as_slice()) {
             (false, _) | (true, [_]) => Ok(report),
             (true, _) => Err(Failure::usage(

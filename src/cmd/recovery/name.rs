@@ -2,12 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::{copies::Copies, unreadable};
-use crate::board::Board;
+use crate::base::error::{Exit, Failure, Result};
 use crate::board::profile::Profile;
-use crate::cli::Where;
-use crate::error::{Exit, Failure, Result};
-use crate::preflight;
+use crate::board::selector::Where;
+use crate::board::{Board, usable};
+use crate::cmd::recovery::copies::Copies;
+use crate::recovery::refusal::unreadable;
 use crate::recovery::{Layout, Mode, boards, name};
 use crate::report::Reporter;
 use serde::Serialize;
@@ -84,9 +84,9 @@ fn say(report: Report, reporter: &mut Reporter) -> Result<Exit> {
 
 /// The configuration of the box itself, or none where the name is fixed.
 fn ours(at: &Where) -> Result<Option<Vec<u8>>> {
-    preflight::root(at.sim.is_some())?;
+    usable::root(at.sim.is_some())?;
     let board = Board::discover(at)?;
-    preflight::usable(&board)?;
+    usable::usable(&board)?;
     let layout = Layout::wanted(&board.profile)?;
     let Some(slot) = config_slot(&layout) else {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! The image comes packed and stays so in RAM: PID 1 unpacks it while it writes.
 
-use flasher::units::Size;
+use flasher::base::units::Size;
 
 use super::tools::{command, patience, run, scratch, text, write};
 use super::*;

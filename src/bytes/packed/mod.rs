@@ -1,0 +1,249 @@
+//! An image inside gzip, xz, zstd, bzip2 or lzma, decoded while it is read (law 3: it stays as it was delivered).
+//!
+//! Reading ascends: a read behind what is still at hand begins anew at the front. The engine reads each phase in
+//! ascending order, so that a phase costs one pass. While it writes, a thread decodes ahead (`ahead`). Memory is the
+//! decoder's window, which the header names and [`WINDOW`] bounds, `KEPT` bytes, and those of the thread.
+
+#![forbid(unsafe_code)]
+
+mod bzip2;
+mod codec;
+mod gzip;
+mod read_ahead;
+
+use crate::base::bad_data::bad;
+use crate::base::units::Grouped;
+use crate::bytes::store::Store;
+use crate::bytes::tar;
+use read_ahead::Ahead;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use codec::Codec;
+
+/// The largest window that is granted, in bytes: what `xz -6`, `zstd -19` and every `gzip` and `bzip2` need.
+pub const WINDOW: u64 = 8 << 20;
+/// The longest archive, in bytes.
+pub const ARCHIVE: u64 = 1 << 30;
+/// Decoded bytes that are kept, so that a look back a little does not begin anew.
+const KEPT: usize = 96 << 10;
+/// Decoded at a time.
+const CHUNK: usize = 32 << 10;
+
+/// All that PID 1 needs to decode again what was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packing {
+    /// With what it is packed.
+    pub codec: Codec,
+    /// Bytes of the file that are packed; metadata may follow.
+    pub packed: u64,
+    /// Bytes that come out.
+    pub length: u64,
+    /// Bytes of memory that decoding takes.
+    pub memory: u64,
+}
+
+/// A decoded view of a store.
+pub struct Packed {
+    inner: Arc<Store>,
+    /// How it is packed.
+    pub packing: Packing,
+    state: Mutex<State>,
+}
+
+/// The packed bytes in order.
+pub(super) struct Cursor {
+    store: Arc<Store>,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Cursor {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let take = buffer.len().min((self.end - self.at) as usize);
+        self.store.read_exact_at(self.at, &mut buffer[..take])?;
+        self.at += take as u64;
+        Ok(take)
+    }
+}
+
+/// What comes out, in order.
+type Decoder = Box<dyn Read + Send>;
+
+#[derive(Default)]
+struct State {
+    decoder: Option<Decoder>,
+    /// Whether a thread decodes ahead of who reads.
+    ahead: bool,
+    /// The last bytes that were decoded, and where the first of them is.
+    kept: Vec<u8>,
+    kept_at: u64,
+}
+
+impl State {
+    fn end(&self) -> u64 {
+        self.kept_at + self.kept.len() as u64
+    }
+
+    fn restart(&mut self, decoder: impl FnOnce() -> io::Result<Decoder>) -> io::Result<()> {
+        // The old one goes first: two windows at a time would be more than was planned.
+        self.decoder = None;
+        self.kept.clear();
+        self.kept_at = 0;
+        self.decoder = Some(decoder()?);
+        Ok(())
+    }
+
+    /// Decodes the next bytes; 0 at the end.
+    fn more(&mut self) -> io::Result<usize> {
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(0);
+        };
+        if self.kept.len() + CHUNK > KEPT {
+            self.kept.drain(..CHUNK);
+            self.kept_at += CHUNK as u64;
+        }
+        let from = self.kept.len();
+        self.kept.resize(from + CHUNK, 0);
+        let got = fill(decoder.as_mut(), &mut self.kept[from..]);
+        self.kept.truncate(from + got.as_ref().copied().unwrap_or_default());
+        got
+    }
+}
+
+/// Reads until the buffer is full or there is no more.
+fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut have = 0;
+    while have < buffer.len() {
+        match reader.read(&mut buffer[have..]) {
+            Ok(0) => break,
+            Ok(got) => have += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(have)
+}
+
+/// As long as it is there, what is packed is decoded ahead; no thread outlives it.
+#[must_use]
+pub struct ReadAhead<'p>(&'p Packed);
+
+impl Drop for ReadAhead<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        // With it goes its thread.
+        *state = State::default();
+    }
+}
+
+impl Packed {
+    /// Decodes the first `packed` bytes of the store once, to learn how long they come out and that they are whole.
+    ///
+    /// # Errors
+    /// `InvalidData` for what is damaged, needs a larger window than [`WINDOW`] or comes out longer than `room`.
+    pub fn open(inner: Arc<Store>, codec: Codec, packed: u64, room: u64) -> io::Result<Packed> {
+        let memory = codec.memory(&inner, packed)?;
+        let packing = Packing {
+            codec,
+            packed,
+            length: u64::MAX,
+            memory,
+        };
+        let mut opened = Packed::again(inner, packing);
+        let mut state = State::default();
+        state.restart(|| opened.decoder())?;
+        let damaged = |error: io::Error| bad(format_args!("the {} is damaged: {error}", codec.as_str()));
+        let mut room = room;
+        while state.more().map_err(damaged)? > 0 {
+            // Of an archive most may never be written; it only has to end some time.
+            if state.kept_at == 0 && tar::is_header(&state.kept) {
+                room = room.max(ARCHIVE);
+            }
+            if state.end() > room {
+                return Err(bad(format_args!(
+                    "what is inside the {} is longer than the {} bytes that could be meant: refused before it fills \
+                     anything",
+                    codec.as_str(),
+                    Grouped(room)
+                )));
+            }
+        }
+        match state.end() {
+            0 => Err(bad(format_args!("there is nothing inside the {}", codec.as_str()))),
+            length => {
+                opened.packing.length = length;
+                // Its last bytes are at hand, where the metadata would be.
+                opened.state = Mutex::new(state);
+                Ok(opened)
+            }
+        }
+    }
+
+    /// What was opened before, by what was learned then.
+    pub fn again(inner: Arc<Store>, packing: Packing) -> Packed {
+        Packed {
+            inner,
+            packing,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The bytes as they were delivered.
+    pub fn delivered(&self) -> &Store {
+        &self.inner
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on a thread decodes ahead, until what is returned is dropped.
+    pub(super) fn read_ahead(&self) -> ReadAhead<'_> {
+        self.state().ahead = true;
+        ReadAhead(self)
+    }
+
+    /// A decoder at the beginning, in a thread of its own if that is wanted and to be had.
+    fn begin(&self, ahead: bool) -> io::Result<Decoder> {
+        if ahead && let Ok(thread) = Ahead::of(self.decoder()?) {
+            return Ok(Box::new(thread));
+        }
+        self.decoder()
+    }
+
+    fn decoder(&self) -> io::Result<Decoder> {
+        self.packing.codec.decoder(Cursor {
+            store: Arc::clone(&self.inner),
+            at: 0,
+            end: self.packing.packed,
+        })
+    }
+
+    /// Fills the buffer from this offset of what is inside.
+    pub(super) fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64);
+        if end.is_none_or(|end| end > self.packing.length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut state = self.state();
+        if state.decoder.is_none() || offset < state.kept_at {
+            let ahead = state.ahead;
+            state.restart(|| self.begin(ahead))?;
+        }
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = offset + done as u64;
+            if at < state.end() {
+                let kept = &state.kept[(at - state.kept_at) as usize..];
+                let take = kept.len().min(buffer.len() - done);
+                buffer[done..done + take].copy_from_slice(&kept[..take]);
+                done += take;
+            } else if state.more()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+}

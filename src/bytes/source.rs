@@ -1,0 +1,313 @@
+//! Where an image comes from, and its way into memory: read once, hashed on the way unless that is left for later, refused
+//! if it is empty, cut off or changing.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::units::{Size, hex};
+use crate::bytes::on_disk::Pieces;
+use crate::bytes::store::Store;
+use sha2::{Digest, Sha256};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// An image that has not been read yet.
+pub struct Source {
+    name: String,
+    reader: Reader,
+    /// Bytes, where known beforehand.
+    length: Option<u64>,
+    hash: Option<Sha256>,
+}
+
+enum Reader {
+    File(File, Metadata),
+    Stream(Box<dyn Read>),
+}
+
+/// How long a sender may take who keeps all others away from a box in the rescue.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// Standard input that ends at a certain time.
+struct Hurried(io::Stdin, Instant);
+
+impl Read for Hurried {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match Instant::now() < self.1 {
+            true => self.0.read(buffer),
+            false => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// Bytes read at a time: small, because it is locked memory on a box that has little.
+const CHUNK: usize = 64 << 10;
+
+impl Source {
+    /// Opens a path, `-` for standard input, or an `http://` URL.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`].
+    pub fn open(image: &str) -> Result<Source> {
+        if image == "-" {
+            return Ok(Source {
+                name: "standard input".into(),
+                reader: Reader::Stream(match stages::rescue::is_on() {
+                    true => Box::new(Hurried(io::stdin(), Instant::now() + PATIENCE)),
+                    false => Box::new(io::stdin()),
+                }),
+                length: None,
+                hash: Some(Sha256::new()),
+            });
+        }
+        if image.contains("://") {
+            return open_url(image);
+        }
+        let unreadable = |what: &dyn std::fmt::Display| {
+            Failure::new(
+                Exit::ImageUnreadable,
+                "image-unreadable",
+                format_args!("image {image}: {what}"),
+            )
+            .hint("check the path; - reads standard input")
+        };
+        let file = File::open(image).map_err(|error| unreadable(&error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+        if metadata.is_dir() {
+            return Err(unreadable(&"it is a directory"));
+        }
+        let length = metadata.is_file().then_some(metadata.len());
+        Ok(Source {
+            name: image.into(),
+            reader: Reader::File(file, metadata),
+            length,
+            hash: Some(Sha256::new()),
+        })
+    }
+
+    /// Leaves the checksum to [`Store::sha256`]: it is empty until then. A processor of these boxes hashes more slowly than
+    /// it reads flash, and what is on the flash already is found by comparing.
+    pub fn unhashed(self) -> Source {
+        Source { hash: None, ..self }
+    }
+
+    /// The name for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The mount point of the disk that it lies on, and its path there.
+    pub fn disk(&self) -> Option<(PathBuf, PathBuf)> {
+        match &self.reader {
+            Reader::File(file, about) if about.is_file() => stages::disk_of(file),
+            _ => None,
+        }
+    }
+
+    /// Bytes, where known before reading.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Copies everything into `sink` and returns length and SHA-256, if it is not left for later. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`] when reading fails or the file changes meanwhile, [`Exit::ImageBad`]
+    /// when it is empty, [`Exit::System`] when the sink is full.
+    pub fn copy(self, sink: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<(u64, String)> {
+        let Source {
+            name,
+            reader,
+            length: expected,
+            mut hash,
+        } = self;
+        let (mut stream, before): (Box<dyn Read>, _) = match reader {
+            Reader::File(file, metadata) => (
+                Box::new(file.try_clone().map_err(Failure::system)?),
+                Some((file, metadata)),
+            ),
+            Reader::Stream(stream) => (stream, None),
+        };
+        let mut buffer = vec![0; CHUNK];
+        let mut length = 0u64;
+        loop {
+            let got = match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(unreadable(&name, length, &error)),
+            };
+            if let Some(hash) = &mut hash {
+                hash.update(&buffer[..got]);
+            }
+            sink.write_all(&buffer[..got]).map_err(|error| {
+                Failure::system(format_args!(
+                    "image {name}: no room for it in RAM after {}: {error}",
+                    Size(length)
+                ))
+                .hint("stop services that use much memory, or reboot and try again at once")
+            })?;
+            length += got as u64;
+            // A file that is being written grows as fast as it is read: there would be no end.
+            if expected.is_some_and(|expected| length > expected) {
+                return Err(changed(&name));
+            }
+            progress(length);
+        }
+        if length == 0 {
+            return Err(
+                Failure::new(Exit::ImageBad, "image-empty", format_args!("image {name} is empty"))
+                    .hint("copy it to the box again"),
+            );
+        }
+        if let Some((file, before)) = before {
+            let after = file.metadata().map_err(Failure::system)?;
+            let stamp = |m: &Metadata| (m.len(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec());
+            if stamp(&before) != stamp(&after) {
+                return Err(changed(&name));
+            }
+        }
+        match expected {
+            Some(expected) if expected != length => Err(cut_off(&name, length, expected)),
+            _ => Ok((length, hash.map_or_else(String::new, |hash| hex(&hash.finalize())))),
+        }
+    }
+
+    /// Reads all of it into memory.
+    ///
+    /// # Errors
+    /// As [`Source::copy`].
+    pub fn into_memory(self) -> Result<(Store, String)> {
+        let mut bytes = Vec::with_capacity(self.length.unwrap_or_default() as usize);
+        let (_, sha256) = self.copy(&mut bytes, &mut |_| ())?;
+        Ok((Store::Memory(bytes), sha256))
+    }
+
+    /// Leaves a file where it is, and hashes it unless that is left for later; reads a stream into memory. For the verbs that look.
+    ///
+    /// # Errors
+    /// As [`Source::copy`].
+    pub fn in_place(self) -> Result<(Store, String)> {
+        let Reader::File(file, _) = &self.reader else {
+            return self.into_memory();
+        };
+        let file = file.try_clone().map_err(Failure::system)?;
+        let (length, sha256) = self.copy(&mut io::sink(), &mut |_| ())?;
+        Ok((Store::File(file, length), sha256))
+    }
+
+    /// Leaves a file where it is to be written from there, and keeps digests of it. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// As [`Source::copy`].
+    pub fn on_disk(self, progress: &mut dyn FnMut(u64)) -> Result<(Store, String)> {
+        if let Reader::File(file, _) = &self.reader {
+            let file = file.try_clone().map_err(Failure::system)?;
+            return self.stays(file, progress);
+        }
+        self.into_memory()
+    }
+
+    fn stays(self, file: File, progress: &mut dyn FnMut(u64)) -> Result<(Store, String)> {
+        let mut pieces = Pieces::default();
+        let (_, sha256) = self.copy(&mut pieces, progress)?;
+        Ok((Store::Disk(pieces.of(file)), sha256))
+    }
+}
+
+fn unreadable(name: &str, at: u64, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::ImageUnreadable,
+        "image-unreadable",
+        format_args!("image {name}: reading failed after {}: {error}", Size(at)),
+    )
+    .hint("copy it to the box again")
+}
+
+fn changed(name: &str) -> Failure {
+    Failure::new(
+        Exit::ImageUnreadable,
+        "image-changed",
+        format_args!("image {name} changed while it was being read"),
+    )
+    .hint("wait until the copy to the box has ended, then try again")
+}
+
+fn cut_off(name: &str, length: u64, expected: u64) -> Failure {
+    Failure::new(
+        Exit::ImageUnreadable,
+        "image-cut-off",
+        format_args!("image {name} ended after {length} of {expected} bytes"),
+    )
+    .hint("copy it to the box again")
+}
+
+fn open_url(url: &str) -> Result<Source> {
+    let unreadable = |what: &dyn std::fmt::Display| {
+        Failure::new(
+            Exit::ImageUnreadable,
+            "image-unreadable",
+            format_args!("image {url}: {what}"),
+        )
+    };
+    if url.starts_with("http://") {
+        let (body, length) = crate::bytes::http::get(url).map_err(|what| unreadable(&what))?;
+        return Ok(Source {
+            name: url.into(),
+            reader: Reader::Stream(body),
+            length,
+            hash: Some(Sha256::new()),
+        });
+    }
+    Err(unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher apply -y -")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn stream(bytes: &'static [u8], length: Option<u64>) -> Source {
+        Source {
+            name: "test".into(),
+            reader: Reader::Stream(Box::new(bytes)),
+            length,
+            hash: Some(Sha256::new()),
+        }
+    }
+
+    #[test]
+    fn an_empty_or_short_stream_is_refused() {
+        let error = |source: Source| source.into_memory().err().unwrap().exit;
+        assert_eq!(error(stream(b"", None)), Exit::ImageBad);
+        assert_eq!(error(stream(b"abc", Some(4))), Exit::ImageUnreadable);
+        assert!(stream(b"abcd", Some(4)).into_memory().is_ok());
+    }
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_is_refused() {
+        struct Growing<'a>(&'a std::path::Path);
+        impl Write for Growing<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let mut file = File::options().append(true).open(self.0)?;
+                // Once only, or reading would never end.
+                if file.metadata()?.len() < 8 {
+                    file.write_all(b"more!")?;
+                }
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        std::fs::write(&path, "four").unwrap();
+        let source = Source::open(path.to_str().unwrap()).unwrap();
+        let failure = source.copy(&mut Growing(&path), &mut |_| ()).unwrap_err();
+        assert_eq!(failure.code, "image-changed");
+    }
+}

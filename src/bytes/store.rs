@@ -1,0 +1,157 @@
+//! The bytes of an image, wherever they are kept: once, and only to be read.
+
+#![forbid(unsafe_code)]
+
+use crate::base::checksum::Cksum;
+use crate::base::units::hex;
+use crate::bytes::on_disk::OnDisk;
+use crate::bytes::packed::{Packed, ReadAhead};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+/// Where the bytes are.
+pub enum Store {
+    /// In our own memory.
+    Memory(Vec<u8>),
+    /// In a file: in the RAM root when the image is to be written, elsewhere when it is only looked at.
+    File(File, u64),
+    /// In a file of a disk, because RAM is short; each byte is checked when it is read.
+    Disk(OnDisk),
+    /// Inside another store, packed; offsets and lengths are those of what is inside.
+    Packed(Packed),
+}
+
+impl Store {
+    /// All of a file.
+    ///
+    /// # Errors
+    /// Those of asking for its size.
+    pub fn file(file: File) -> io::Result<Store> {
+        let size = file.metadata()?.len();
+        Ok(Store::File(file, size))
+    }
+
+    /// Bytes.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "an empty image is refused before there is a store"
+    )]
+    pub fn len(&self) -> u64 {
+        match self {
+            Store::Memory(bytes) => bytes.len() as u64,
+            Store::File(_, size) => *size,
+            Store::Disk(disk) => disk.size,
+            Store::Packed(packed) => packed.packing.length,
+        }
+    }
+
+    /// The bytes as they were delivered: those that were hashed and signed.
+    pub fn delivered(&self) -> &Store {
+        match self {
+            Store::Packed(packed) => packed.delivered(),
+            other => other,
+        }
+    }
+
+    /// What is packed is decoded ahead of its reader, until what is returned is dropped: for who waits for a chip between two
+    /// reads. Meanwhile the process has a second thread.
+    pub fn read_ahead(&self) -> Option<ReadAhead<'_>> {
+        match self {
+            Store::Packed(packed) => Some(packed.read_ahead()),
+            _ => None,
+        }
+    }
+
+    /// Takes everything from this offset on away.
+    ///
+    /// # Errors
+    /// Those of the file, and of a store that does not change.
+    pub fn cut(&mut self, length: u64) -> io::Result<()> {
+        match self {
+            Store::Memory(bytes) => bytes.truncate(length as usize),
+            Store::File(file, size) => {
+                file.set_len(length)?;
+                *size = length;
+            }
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        }
+        Ok(())
+    }
+
+    /// The SHA-256 of the bytes as they were delivered, in lower-case hexadecimal. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn sha256(&self, progress: &mut dyn FnMut(u64)) -> io::Result<String> {
+        let store = self.delivered();
+        let mut hash = Sha256::new();
+        let mut done = 0;
+        store.scan(0..store.len(), |chunk| {
+            hash.update(chunk);
+            done += chunk.len() as u64;
+            progress(done);
+        })?;
+        Ok(hex(&hash.finalize()))
+    }
+
+    /// The POSIX checksum of all of it, the first number that `cksum` prints.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn cksum(&self) -> io::Result<u32> {
+        let mut sum = Cksum::default();
+        self.scan(0..self.len(), |chunk| sum.update(chunk))?;
+        Ok(sum.finish())
+    }
+
+    /// Fills the buffer from this offset.
+    ///
+    /// # Errors
+    /// Reading past the end is [`io::ErrorKind::UnexpectedEof`].
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match self {
+            Store::File(file, _) => file.read_exact_at(buffer, offset),
+            Store::Disk(disk) => disk.read_exact_at(offset, buffer),
+            Store::Packed(packed) => packed.read_exact_at(offset, buffer),
+            Store::Memory(bytes) => {
+                let part = usize::try_from(offset)
+                    .ok()
+                    .and_then(|start| bytes.get(start..start.checked_add(buffer.len())?))
+                    .ok_or(io::ErrorKind::UnexpectedEof)?;
+                buffer.copy_from_slice(part);
+                Ok(())
+            }
+        }
+    }
+
+    /// Fills the buffer from the start of the range; false when the range is shorter.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read_head(&self, range: &Range<u64>, buffer: &mut [u8]) -> io::Result<bool> {
+        if range.end - range.start < buffer.len() as u64 {
+            return Ok(false);
+        }
+        self.read_exact_at(range.start, buffer)?;
+        Ok(true)
+    }
+
+    /// Hands every byte of the range to `each`, a chunk at a time.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn scan(&self, range: Range<u64>, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut buffer = [0; 16 << 10];
+        let mut at = range.start;
+        while at < range.end {
+            let take = buffer.len().min((range.end - at) as usize);
+            self.read_exact_at(at, &mut buffer[..take])?;
+            each(&buffer[..take]);
+            at += take as u64;
+        }
+        Ok(())
+    }
+}

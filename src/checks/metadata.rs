@@ -1,0 +1,109 @@
+//! For which boxes the image says it is: OpenWrt's metadata, the board of a `sysupgrade` archive, Synology's `unique=`.
+
+#![forbid(unsafe_code)]
+
+use crate::base::quoted::Quoted;
+use crate::board::Board;
+use crate::image::Image;
+use crate::image::fwtool::{Metadata, version};
+use crate::plan::Check;
+
+/// The checks of what the image says about itself; none where it says nothing.
+pub fn metadata(board: &Board, image: &Image) -> Vec<Check> {
+    let mut checks = Vec::new();
+    match (image.format.as_str(), &image.metadata, &image.made_for) {
+        ("synology-pat", _, made_for) => checks.push(synology(board, made_for.as_deref())),
+        (_, Some(metadata), _) => {
+            let fits = metadata.is_for(&board.names);
+            checks.push(judged(board, fits, &metadata.supported_devices.join(", ")));
+            checks.extend(compat(board, metadata));
+        }
+        // The name of the directory has no commas.
+        (_, None, Some(made_for)) => {
+            let fits = board.names.iter().any(|name| name.replace(',', "_") == *made_for);
+            checks.push(judged(board, fits, made_for));
+        }
+        (_, None, None) => (),
+    }
+    checks
+}
+
+fn judged(board: &Board, fits: bool, made_for: &str) -> Check {
+    match fits {
+        true => Check::pass("metadata", format!("the image is for {made_for}")),
+        false => Check::fail(
+            "metadata",
+            match board.names.as_slice() {
+                [] => format!("the image is for {made_for}, and this box does not say what it is"),
+                names => format!("the image is for {made_for}, this box is {}", names.join(", ")),
+            },
+            "get the image for this box; --force=metadata if you know better",
+        )
+        .forceable(),
+    }
+}
+
+fn synology(board: &Board, made_for: Option<&str>) -> Check {
+    let names = &board.profile.synology;
+    match made_for {
+        Some(unique) if names.iter().any(|name| name == unique) => {
+            Check::pass("metadata", format!("the .pat is for {unique}"))
+        }
+        made_for => Check::fail(
+            "metadata",
+            format!(
+                "the .pat is for {}, {} takes {}",
+                made_for.unwrap_or("nobody knows which box"),
+                board.profile.id,
+                match names.as_slice() {
+                    [] => "none".to_owned(),
+                    names => names.join(", "),
+                }
+            ),
+            "get the .pat for this box; --force=metadata if you know better",
+        )
+        .forceable(),
+    }
+}
+
+/// A change of the major number is one of the flash's layout; of the minor one, of the settings' form.
+fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
+    let message = metadata.compat_message.as_deref().unwrap_or_default();
+    let here = version(&board.compat).unwrap_or((1, 0));
+    match metadata.compat() {
+        Some(image) if image.0 != here.0 => Some(
+            Check::fail(
+                "metadata",
+                format!(
+                    "the image needs compatibility {}, this box has {}: its flash is laid out otherwise. {message}",
+                    metadata.compat_version, board.compat
+                )
+                .trim_end()
+                .to_owned(),
+                "follow the device's own guide to the new layout; --force=metadata if you know better",
+            )
+            .forceable(),
+        ),
+        Some(image) if image.1 != here.1 => Some(Check::warn(
+            "metadata",
+            format!(
+                "the image has compatibility {}, this box {}: its configuration cannot be kept. {message}",
+                metadata.compat_version, board.compat
+            )
+            .trim_end()
+            .to_owned(),
+        )),
+        Some(_) => None,
+        None => Some(
+            Check::fail(
+                "metadata",
+                format!(
+                    "the image has a compatibility that makes no sense: {}",
+                    Quoted(&metadata.compat_version)
+                ),
+                "get the image again",
+            )
+            .forceable(),
+        ),
+    }
+}

@@ -1,0 +1,194 @@
+//! Archives on a workstation: opened whether packed or not, and unpacked into a directory of their own.
+//!
+//! What an archive says is not believed: [`crate::bytes::tar`] refuses names that lead elsewhere, links, devices and names that
+//! come twice, all of it before the first file is made.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::units::Size;
+use crate::bytes::packed::{Codec, Packed};
+use crate::bytes::store::Store;
+use crate::bytes::tar;
+use crate::bytes::tar::{BLOCK, Member};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a packed archive may unpack to: more than any firmware has, less than a disk.
+const LIMIT: u64 = 2 << 30;
+
+/// What may come out where no tar is inside.
+const NO_ARCHIVE: u64 = 64 << 10;
+
+/// The first bytes of 7z (7zFormat.txt of the LZMA SDK).
+const SEVEN_ZIP: [u8; 6] = [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c];
+
+/// The bytes of a store as a stream.
+pub struct Stream<'a> {
+    store: &'a Store,
+    left: Range<u64>,
+}
+
+impl<'a> Stream<'a> {
+    /// Of these bytes.
+    pub fn new(store: &'a Store, range: Range<u64>) -> Stream<'a> {
+        Stream { store, left: range }
+    }
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let take = buffer.len().min((self.left.end - self.left.start) as usize);
+        self.store.read_exact_at(self.left.start, &mut buffer[..take])?;
+        self.left.start += take as u64;
+        Ok(take)
+    }
+}
+
+/// With what the bytes are packed; `None` for nothing that is known here.
+///
+/// # Errors
+/// Those of reading.
+pub fn packing(store: &Store, range: &Range<u64>) -> io::Result<Option<Codec>> {
+    let mut head = [0; 16];
+    let take = head.len().min((range.end - range.start) as usize);
+    store.read_exact_at(range.start, &mut head[..take])?;
+    Ok(Codec::recognise(&head[..take]))
+}
+
+/// As [`packing`], for bytes that must be packed. `what` names them.
+///
+/// # Errors
+/// [`Exit::Unsupported`] with the command that unpacks them elsewhere, where there is one.
+pub fn must_be_packed(store: &Store, range: &Range<u64>, what: &str) -> Result<Codec> {
+    if let Some(codec) = packing(store, range).context(what)? {
+        return Ok(codec);
+    }
+    let mut head = [0; SEVEN_ZIP.len()];
+    let seven_zip = store.read_head(range, &mut head).context(what)? && head == SEVEN_ZIP;
+    let (with, name, then) = match seven_zip {
+        true => ("7z, which is not opened here", "data.7z", "; 7z x data.7z"),
+        false => ("something that is not known here", "data", "; file data"),
+    };
+    let failure = Failure::new(
+        Exit::Unsupported,
+        "packed",
+        format_args!("its {what} are packed with {with}"),
+    );
+    Err(failure.hint(format!(
+        "take them out and open them: tail -c +{} FILE | head -c {} >{name}{then}",
+        range.start + 1,
+        range.end - range.start
+    )))
+}
+
+/// A file without a name.
+fn nameless() -> Result<File> {
+    let path = std::env::temp_dir().join(format!("flasher-{}.unpacked", std::process::id()));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .context(path.display())?;
+    fs::remove_file(&path).context(path.display())?;
+    Ok(file)
+}
+
+/// Unpacks an archive into a file without a name. What follows a gzip stream is left alone; behind the others nothing
+/// may follow.
+///
+/// # Errors
+/// [`Exit::ImageBad`] for what is damaged, or unpacks to too much.
+pub fn open(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
+    match codec {
+        Codec::Gzip => gunzip(store, range),
+        _ => decode(store, range, codec),
+    }
+}
+
+fn gunzip(store: &Store, range: Range<u64>) -> Result<Store> {
+    let mut file = nameless()?;
+    let damaged = |error| bad(format_args!("gzip: {error}"));
+    let mut plain = flate2::bufread::GzDecoder::new(io::BufReader::new(Stream::new(store, range))).take(LIMIT + 1);
+    let mut head = Vec::new();
+    (&mut plain).take(BLOCK).read_to_end(&mut head).map_err(damaged)?;
+    // Before anything is filled with what is none.
+    if !tar::is_header(&head) {
+        return Err(bad("gzip: there is no tar inside"));
+    }
+    let length = io::copy(&mut (&head[..]).chain(plain), &mut file).map_err(damaged)?;
+    match length > LIMIT {
+        true => Err(bad(format_args!("gzip: it unpacks to more than {}", Size(LIMIT)))),
+        false => Store::file(file).context("unpacked archive"),
+    }
+}
+
+/// By the decoders of images, which begin at the beginning of a store.
+fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
+    let mut alone = nameless()?;
+    let length = range.end - range.start;
+    io::copy(&mut Stream::new(store, range), &mut alone).context("packed archive")?;
+    let alone = Store::file(alone).context("packed archive")?;
+    // What begins with a tar header may come out longer than that.
+    let packed = Packed::open(Arc::new(alone), codec, length, NO_ARCHIVE).map_err(bad)?;
+    let packed = Store::Packed(packed);
+    let mut plain = nameless()?;
+    io::copy(&mut Stream::new(&packed, 0..packed.len()), &mut plain).map_err(bad)?;
+    Store::file(plain).context("unpacked archive")
+}
+
+/// The failure of an archive that is damaged or hostile.
+pub fn bad(what: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::ImageBad, "archive", what).hint("get the file again")
+}
+
+/// Makes the directory, which must be new or empty: so nothing in it can lead elsewhere.
+///
+/// # Errors
+/// [`Exit::Usage`] for one that has something in it.
+pub fn fresh_dir(dir: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(dir)
+        .context(dir.display())?;
+    match fs::read_dir(dir).context(dir.display())?.next() {
+        None => Ok(()),
+        Some(_) => Err(Failure::usage(format_args!("{} is not empty", dir.display())).hint("name a new directory")),
+    }
+}
+
+/// Writes these members below the directory.
+///
+/// # Errors
+/// Files that cannot be made, such as one whose name is also that of a directory.
+pub fn unpack(store: &Store, members: &[Member], dir: &Path) -> Result<()> {
+    for member in members {
+        let path = dir.join(&member.name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).context(parent.display())?;
+        }
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(member.mode | 0o600)
+            .open(&path)
+            .context(path.display())?;
+        let mut result = Ok(());
+        store
+            .scan(member.data.clone(), |chunk| {
+                if result.is_ok() {
+                    result = file.write_all(chunk);
+                }
+            })
+            .and(result)
+            .context(path.display())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! What only a workstation does for a box: packages, and the network side of the recovery mode.
+
+#![forbid(unsafe_code)]
+
+pub mod archive;
+pub mod pat;
+pub mod qpkg;
+pub mod recovery;

@@ -1,0 +1,293 @@
+//! `pat create|list|extract|check`: Synology's `.pat` files on a workstation.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::machine::{Arch, Cpu, Order};
+use crate::base::quoted::Quoted;
+use crate::base::units::{Grouped, Size};
+use crate::board::profile::Profile;
+use crate::bytes::source::Source;
+use crate::bytes::store::Store;
+use crate::cli::host::{Pat as Verb, PatCreate};
+use crate::host::archive;
+use crate::image::pat;
+use crate::image::pat::{CHECKSUMS, Line, Pat, Sum};
+use crate::report::Reporter;
+use serde::Serialize;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+#[derive(Serialize)]
+struct MemberReport {
+    name: String,
+    size: u64,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique: Option<String>,
+    ok: bool,
+    members: Vec<MemberReport>,
+}
+
+/// Does it.
+///
+/// # Errors
+/// Files that cannot be read or written, or are no `.pat`.
+pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
+    match verb {
+        Verb::Create(options) => create(&options, reporter),
+        Verb::List { file } => {
+            report(&open(&file)?, reporter)?;
+            Ok(Exit::Done)
+        }
+        Verb::Check { file } => match report(&open(&file)?, reporter)? {
+            true => Ok(Exit::Done),
+            false => Err(not_right(&file)),
+        },
+        Verb::Extract { file, dir } => {
+            let (store, pat) = open(&file)?;
+            for member in &pat.members {
+                if let Some(problem) = pat.problem(&store, member).context(&file)? {
+                    return Err(archive::bad(format_args!("{file}: {problem}")));
+                }
+            }
+            archive::fresh_dir(&dir)?;
+            archive::unpack(&store, &pat.members, &dir)?;
+            report(&(store, pat), reporter)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn not_right(file: &str) -> Failure {
+    archive::bad(format_args!("{file} is not what its {CHECKSUMS} lists"))
+}
+
+/// Opens a `.pat`, plain or packed.
+fn open(file: &str) -> Result<(Store, Pat)> {
+    let (mut store, _) = Source::open(file)?.in_place()?;
+    let all = 0..store.len();
+    if pat::is_encrypted(&store, &all).context(file)? {
+        return Err(Failure::new(
+            Exit::Unsupported,
+            "encrypted",
+            format_args!("{file} is an encrypted .pat, as DSM 7 has them: only Synology's boxes can open it"),
+        )
+        .hint("let the box install it, or use a .pat of DSM 6 or older"));
+    }
+    if let Some(codec) = archive::packing(&store, &all).context(file)? {
+        store = archive::open(&store, all, codec)?;
+    }
+    let pat = Pat::open(&store, 0..store.len()).map_err(|error| archive::bad(format_args!("{file}: {error}")))?;
+    match pat {
+        Some(pat) => Ok((store, pat)),
+        None => Err(archive::bad(format_args!(
+            "{file} is no .pat: no tar with a {CHECKSUMS} in it"
+        ))),
+    }
+}
+
+fn report((store, pat): &(Store, Pat), reporter: &mut Reporter) -> Result<bool> {
+    let mut members = Vec::new();
+    for member in &pat.members {
+        let problem = pat.problem(store, member).context(&member.name)?;
+        members.push(MemberReport {
+            name: member.name.clone(),
+            size: member.data.end - member.data.start,
+            ok: problem.is_none(),
+            problem,
+        });
+    }
+    let report = Report {
+        unique: pat.unique.clone(),
+        ok: members.iter().all(|member| member.ok),
+        members,
+    };
+    if reporter.json() {
+        reporter.object(&report);
+        return Ok(report.ok);
+    }
+    if let Some(unique) = &report.unique {
+        reporter.line(&format!("for {unique}"));
+    }
+    for member in &report.members {
+        let problem = match &member.problem {
+            Some(problem) => format!(": BAD: {problem}"),
+            None => String::new(),
+        };
+        reporter.line(&format!(
+            "  {:>10}  {}{problem}",
+            Size(member.size).to_string(),
+            member.name
+        ));
+    }
+    Ok(report.ok)
+}
+
+/// A file on its way into the archive.
+struct Entry {
+    name: String,
+    mode: u32,
+    bytes: Vec<u8>,
+}
+
+fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
+    let board = options
+        .board
+        .as_deref()
+        .ok_or_else(|| Failure::usage("pat create needs --board").hint("add --board synology-ds213j"))?;
+    let profile = Profile::find(board)?;
+    let unique = profile.synology.first().cloned().ok_or_else(|| {
+        Failure::new(
+            Exit::Unsupported,
+            "board",
+            format_args!("{board} is no box that takes a .pat"),
+        )
+        .hint("flasher pat create --board synology-ds213j …")
+    })?;
+    let mut entries = vec![updater(options.updater.as_deref(), &profile)?];
+    for path in &options.files {
+        entries.push(entry(path, &profile)?);
+    }
+    if !entries.iter().any(|entry| entry.name == "VERSION") {
+        entries.push(Entry {
+            name: "VERSION".into(),
+            mode: 0o644,
+            bytes: format!("unique=\"{unique}\"\n").into_bytes(),
+        });
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        let twin = entries[..index].iter().any(|other| other.name == entry.name);
+        if twin || entry.name == CHECKSUMS {
+            return Err(
+                Failure::usage(format_args!("{} would be in the .pat twice", Quoted(&entry.name)))
+                    .hint("name each file once; updater and checksum.syno are made here"),
+            );
+        }
+    }
+    let lines: Vec<Line> = entries
+        .iter()
+        .map(|entry| {
+            let mut sum = Sum::new(entry.bytes.len() as u64);
+            sum.update(&entry.bytes);
+            sum.line(&entry.name)
+        })
+        .collect();
+    entries.push(Entry {
+        name: CHECKSUMS.into(),
+        mode: 0o644,
+        bytes: pat::format_checksum_syno(&lines).into_bytes(),
+    });
+    let result = write(&options.out, &entries).context(options.out.display());
+    if result.is_err() {
+        let _ = fs::remove_file(&options.out);
+    }
+    result?;
+    let out = options.out.display().to_string();
+    match report(&open(&out)?, reporter)? {
+        true => Ok(Exit::Done),
+        false => Err(not_right(&out)),
+    }
+}
+
+/// The program that the box will run: a flasher for its processor, this one if it is.
+fn updater(path: Option<&Path>, profile: &Profile) -> Result<Entry> {
+    let path = match path {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe().context("this program")?,
+    };
+    let bytes = fs::read(&path).context(path.display())?;
+    match profile.cpu {
+        Some(cpu) if elf_cpu(&bytes) != Some(cpu) => Err(Failure::new(
+            Exit::ImageBad,
+            "cpu",
+            format_args!(
+                "{} is no program for {} {} processors, which {} has",
+                path.display(),
+                cpu.order.as_str(),
+                cpu.arch.as_str(),
+                profile.id
+            ),
+        )
+        .hint("name flasher's binary for the box with --updater; cross/build makes it")),
+        _ => Ok(Entry {
+            name: "updater".into(),
+            mode: 0o755,
+            bytes,
+        }),
+    }
+}
+
+/// What an ELF program runs on: byte order at 5, machine at 18 (elf.h: 3 x86, 8 MIPS, 40 ARM, 62 x86-64, 183 AArch64).
+fn elf_cpu(bytes: &[u8]) -> Option<Cpu> {
+    let head: &[u8; 20] = bytes.first_chunk()?;
+    let (order, machine) = match (head.starts_with(b"\x7fELF"), head[5]) {
+        (true, 1) => (Order::Little, u16::from_le_bytes([head[18], head[19]])),
+        (true, 2) => (Order::Big, u16::from_be_bytes([head[18], head[19]])),
+        _ => return None,
+    };
+    let arch = match machine {
+        3 | 62 => Arch::X86,
+        8 => Arch::Mips,
+        40 => Arch::Arm,
+        183 => Arch::Aarch64,
+        _ => return None,
+    };
+    Some(Cpu { arch, order })
+}
+
+/// A file of the user's, which must fit the partition of its name.
+fn entry(path: &Path, profile: &Profile) -> Result<Entry> {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .filter(|name| !name.contains(char::is_whitespace))
+        .ok_or_else(|| Failure::usage(format_args!("{}: no name for a member of a .pat", path.display())))?;
+    let bytes = fs::read(path).map_err(|error| {
+        Failure::new(
+            Exit::ImageUnreadable,
+            "image-unreadable",
+            format_args!("{}: {error}", path.display()),
+        )
+    })?;
+    if let Some(partition) = profile.partition(name).filter(|p| p.size < bytes.len() as u64) {
+        return Err(Failure::new(
+            Exit::ImageBad,
+            "size",
+            format_args!(
+                "{name} has {} bytes and its partition {}: {} bytes too many",
+                Grouped(bytes.len() as u64),
+                Grouped(partition.size),
+                Grouped(bytes.len() as u64 - partition.size)
+            ),
+        )
+        .hint("use a smaller one"));
+    }
+    Ok(Entry {
+        name: name.to_owned(),
+        mode: 0o644,
+        bytes,
+    })
+}
+
+/// The first of January 2009.
+const DATE: u64 = 1_230_768_000;
+
+fn write(out: &PathBuf, entries: &[Entry]) -> std::io::Result<()> {
+    let mut tar = tar::Builder::new(File::create(out)?);
+    for entry in entries {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(entry.bytes.len() as u64);
+        header.set_mode(entry.mode);
+        // No time of this machine, so that the same files give the same .pat; and none that tar calls implausible.
+        header.set_mtime(DATE);
+        tar.append_data(&mut header, &entry.name, entry.bytes.as_slice())?;
+    }
+    tar.into_inner()?.sync_all()
+}

@@ -1,0 +1,188 @@
+//! QNAP's QPKG: a shell script, then archives, then 100 bytes about the package (FACTS §8).
+//!
+//! Two kinds. The old one (seed 000) is a script and one gzip tar, which the script finds by a fixed number; here it is
+//! found by its content. QDK's says in `script_len=N` where a tar with the control files begins, behind which comes
+//! the tar with the data, packed with whatever its maker chose.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Context, Result};
+use crate::base::units::Fields;
+use crate::bytes::packed::Codec;
+use crate::bytes::store::Store;
+use crate::bytes::tar;
+use crate::bytes::tar::BLOCK;
+use crate::host::archive::{bad, must_be_packed};
+use serde::Serialize;
+use std::io;
+use std::ops::Range;
+
+/// No script is longer.
+const SCRIPT: u64 = 1 << 20;
+/// Bytes of the tail.
+const TAIL: u64 = 100;
+const FLAG: &[u8] = b"QNAPQPKG";
+
+/// The first bytes of gzip with its only method (RFC 1952).
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+/// The longest QDK area: 20 KiB of code signature are QDK's own limit, and an older signature stands beside it.
+const AREA: u64 = 64 << 10;
+/// The kind of block that ends a QDK area.
+const AREA_END: u8 = 255;
+const AREA_TAG: &[u8] = b"QDK";
+
+/// A packed tar within the package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// The directory below which it is unpacked.
+    pub below: &'static str,
+    /// Where it is.
+    pub range: Range<u64>,
+    /// With what it is packed.
+    pub codec: Codec,
+}
+
+/// Where everything is.
+#[derive(Debug)]
+pub struct Qpkg {
+    /// Archives in the order of the file.
+    pub archives: Vec<Archive>,
+    /// What the tail says.
+    pub about: Option<About>,
+}
+
+/// The tail, as far as it is for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// The package's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The model it is for.
+    pub model: String,
+}
+
+impl Qpkg {
+    /// Finds the archives.
+    ///
+    /// # Errors
+    /// [`Exit::ImageBad`](crate::base::error::Exit::ImageBad) for what is no QPKG,
+    /// [`Exit::Unsupported`](crate::base::error::Exit::Unsupported) for archives that are packed with something else.
+    pub fn open(store: &Store) -> Result<Qpkg> {
+        let about = about(store)?;
+        let end = store.len() - if about.is_some() { TAIL } else { 0 };
+        let mut head = vec![0; end.min(SCRIPT) as usize];
+        store.read_exact_at(0, &mut head).context("QPKG")?;
+        if !head.starts_with(b"#!") {
+            return Err(bad("this is no QPKG: it does not begin with a script"));
+        }
+        let archives = match script_length(&head) {
+            Some(_) if about.is_none() => return Err(bad("the package is cut off: it has no tail")),
+            Some(at) if at < end => qdk(store, at, end)?,
+            Some(at) => {
+                return Err(bad(format_args!(
+                    "its script says it has {at} bytes, more than there are"
+                )));
+            }
+            None => {
+                let at = head.windows(GZIP.len()).position(|bytes| bytes == GZIP);
+                let at = at.ok_or_else(|| bad("this is no QPKG: there is no archive behind the script"))?;
+                vec![Archive {
+                    below: "",
+                    range: at as u64..end,
+                    codec: Codec::Gzip,
+                }]
+            }
+        };
+        Ok(Qpkg { archives, about })
+    }
+}
+
+/// `script_len=N` at the beginning of a line.
+fn script_length(head: &[u8]) -> Option<u64> {
+    let value = head
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"script_len="))?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
+fn qdk(store: &Store, at: u64, end: u64) -> Result<Vec<Archive>> {
+    let members = tar::walk(store, at..end).map_err(bad)?;
+    let control = members
+        .iter()
+        .find(|member| member.name.starts_with("control.tar"))
+        .ok_or_else(|| bad("its first archive has no control.tar in it"))?;
+    let archive = |below, range: Range<u64>, what| {
+        let codec = must_be_packed(store, &range, what)?;
+        Ok(Archive { below, range, codec })
+    };
+    let mut archives = vec![archive("control", control.data.clone(), "control files")?];
+    // tar fills its last record with zeros, and no archive begins with one.
+    let last = members.iter().map(|member| member.data.end).max().unwrap_or(at);
+    let mut byte = [0];
+    let mut data = at + (last - at).next_multiple_of(BLOCK);
+    while data < end {
+        store.read_exact_at(data, &mut byte).context("QPKG")?;
+        if byte != [0] {
+            break;
+        }
+        data += 1;
+    }
+    let end = before_area(store, data..end).context("QPKG")?;
+    // A package may be nothing but its control files.
+    if data < end {
+        archives.push(archive("data", data..end, "data")?);
+    }
+    Ok(archives)
+}
+
+/// Where the QDK area begins, or the end if there is none: `QDK`, then blocks of kind, length and bytes, the last of
+/// which is the end itself (`get_qdk_area_data_pos` of QDK's `code_signing` scripts).
+fn before_area(store: &Store, range: Range<u64>) -> io::Result<u64> {
+    let from = range.start.max(range.end.saturating_sub(AREA));
+    let mut last = vec![0; (range.end - from) as usize];
+    store.read_exact_at(from, &mut last)?;
+    let area = last
+        .windows(AREA_TAG.len())
+        .enumerate()
+        .find(|(at, tag)| *tag == AREA_TAG && is_area(&last[at + AREA_TAG.len()..]));
+    Ok(area.map_or(range.end, |(at, _)| from + at as u64))
+}
+
+fn is_area(blocks: &[u8]) -> bool {
+    let mut at = 0;
+    loop {
+        match blocks.get(at) {
+            Some(&AREA_END) => return at + 1 == blocks.len(),
+            Some(_) => {
+                let Some(length) = Fields(blocks).be32(at + 1) else {
+                    return false;
+                };
+                at = at.saturating_add(5).saturating_add(length as usize);
+            }
+            None => return false,
+        }
+    }
+}
+
+/// Model 10, reserved 40, firmware version 10, name 20, version 10, flag 10.
+fn about(store: &Store) -> Result<Option<About>> {
+    let mut tail = [0; TAIL as usize];
+    let Some(start) = store.len().checked_sub(TAIL) else {
+        return Ok(None);
+    };
+    store.read_exact_at(start, &mut tail).context("QPKG")?;
+    let field = |range: Range<usize>| {
+        String::from_utf8_lossy(&tail[range])
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect::<String>()
+            .trim()
+            .to_owned()
+    };
+    Ok(tail[90..].starts_with(FLAG).then(|| About {
+        name: field(60..80),
+        version: field(80..90),
+        model: field(0..10),
+    }))
+}

@@ -1,0 +1,128 @@
+//! `qpkg extract FILE DIR`: what the recovery page does with `dd`, `tar` and `cksum`.
+
+#![forbid(unsafe_code)]
+
+mod archives;
+
+use crate::base::error::{Context, Exit, Result};
+use crate::base::units::Size;
+use crate::bytes::source::Source;
+use crate::bytes::store::Store;
+use crate::bytes::tar;
+use crate::host::archive;
+use crate::host::qpkg::archives::{About, Qpkg};
+use crate::image::known;
+use crate::report::Reporter;
+use serde::Serialize;
+use std::fs::{self, File};
+use std::path::Path;
+
+#[derive(Serialize)]
+struct Unpacked {
+    name: String,
+    size: u64,
+    /// Whether it is what the `.cksum` file beside it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cksum: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<About>,
+    files: Vec<Unpacked>,
+}
+
+/// Unpacks; archives within the package too, each into a directory of its name. Exit code 65 if a `.cksum` file says
+/// that something is damaged.
+///
+/// # Errors
+/// A file that is no QPKG, or archives that are damaged or hostile.
+pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> {
+    let (store, _) = Source::open(file)?.in_place()?;
+    let qpkg = Qpkg::open(&store)?;
+    let mut archives = Vec::new();
+    for archive in qpkg.archives {
+        let plain = archive::open(&store, archive.range, archive.codec)?;
+        let members = tar::walk(&plain, 0..plain.len()).map_err(archive::bad)?;
+        archives.push((archive.below.to_owned(), plain, members));
+    }
+    // Archives within an archive: only one level, and checked before anything is written.
+    let mut within = Vec::new();
+    for (below, plain, members) in &archives {
+        for member in members {
+            if let Some(stem) = member.name.strip_suffix(".tgz") {
+                let codec = archive::must_be_packed(plain, &member.data, &member.name)?;
+                let inner = archive::open(plain, member.data.clone(), codec)?;
+                let members = tar::walk(&inner, 0..inner.len()).map_err(archive::bad)?;
+                let below = Path::new(below).join(stem).display().to_string();
+                within.push((below, inner, members));
+            }
+        }
+    }
+    archives.extend(within);
+    archive::fresh_dir(dir)?;
+    let mut files = Vec::new();
+    for (below, plain, members) in &archives {
+        let here = dir.join(below);
+        archive::unpack(plain, members, &here)?;
+        for member in members {
+            let path = here.join(&member.name);
+            let name = Path::new(below).join(&member.name).display().to_string();
+            files.push(look(&path, name)?);
+        }
+    }
+    let report = Report {
+        package: qpkg.about,
+        files,
+    };
+    match reporter.json() {
+        true => reporter.object(&report),
+        false => text(&report, reporter),
+    }
+    match report.files.iter().any(|file| file.cksum == Some(false)) {
+        true => Ok(Exit::ImageBad),
+        false => Ok(Exit::Done),
+    }
+}
+
+/// Holds a file against its `.cksum`, which has the words of `cksum`: checksum, bytes, name.
+fn look(path: &Path, name: String) -> Result<Unpacked> {
+    let store = Store::file(File::open(path).context(path.display())?).context(path.display())?;
+    let mut listed = path.as_os_str().to_owned();
+    listed.push(".cksum");
+    let cksum = match fs::read_to_string(&listed) {
+        Ok(text) => {
+            let sum = store.cksum().context(path.display())?.to_string();
+            let size = store.len().to_string();
+            Some(text.split_whitespace().take(2).eq([sum.as_str(), size.as_str()]))
+        }
+        Err(_) => None,
+    };
+    Ok(Unpacked {
+        name,
+        size: store.len(),
+        cksum,
+        known: known::recognise(&store).context(path.display())?,
+    })
+}
+
+fn text(report: &Report, reporter: &mut Reporter) {
+    if let Some(About { name, version, model }) = &report.package {
+        reporter.line(&format!("{name} {version} for {model}"));
+    }
+    for file in &report.files {
+        let mut line = format!("  {:>10}  {}", Size(file.size).to_string(), file.name);
+        match file.cksum {
+            Some(true) => line.push_str(", cksum right"),
+            Some(false) => line.push_str(", DAMAGED: not what its cksum says"),
+            None => (),
+        }
+        if let Some(known) = file.known {
+            line.push_str(&format!(": {known}"));
+        }
+        reporter.line(&line);
+    }
+}

@@ -1,0 +1,78 @@
+//! What the verbs of recovery's network side share: the image that is given to a box, and the name it asks for.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod net;
+pub mod serve;
+
+use crate::base::error::{Exit, Failure, Result};
+use crate::bytes::source::Source;
+use crate::bytes::store::Store;
+use crate::cli::network::Network;
+use crate::cli::network::NetworkVerb;
+use crate::recovery::check::Report;
+use crate::recovery::refusal::{accept, improper, unreadable};
+use crate::recovery::{Layout, Mode, boards, check};
+use crate::report::Reporter;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+/// Runs one of the verbs.
+///
+/// # Errors
+/// Those of the verb.
+pub fn run(verb: NetworkVerb, reporter: &mut Reporter) -> Result<Exit> {
+    match verb {
+        NetworkVerb::Serve(network) => serve::run(&network, reporter),
+        NetworkVerb::Config { network, server } => config::run(&network, server, reporter),
+    }
+}
+
+/// Where a box of the TS-109 kind looks for its image; it cannot be told otherwise.
+pub(super) const FIXED_SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 11);
+
+pub(super) fn nameless() -> Failure {
+    Failure::usage("neither the image nor its name tells what the box asks for: say so with --name")
+        .hint("flasher recovery boards lists the names; flasher recovery serve IMAGE shows what the box asks for")
+}
+
+/// Reads and checks an image that is to be given to a box.
+pub(super) fn read(image: &str, force: &[String], reporter: &mut Reporter) -> Result<(Store, Layout, Report)> {
+    let (store, sha256) = Source::open(image)?.into_memory()?;
+    let report = check::check(&store, sha256)?.map_err(unreadable)?;
+    let layout = Layout::all()?
+        .into_iter()
+        .find(|layout| report.board.as_ref() == Some(&layout.board));
+    let Some(layout) = layout else {
+        return Err(improper(image, &report.problems, false));
+    };
+    for problem in accept(image, &report, force)? {
+        reporter.warning(problem);
+    }
+    Ok((store, layout, report))
+}
+
+/// The name under which a box is to ask for this image: what the user says, else the file's own if it begins as some
+/// box wants it, else what the boot loader configuration in the image says.
+pub(super) fn served_name(network: &Network, layout: &Layout, report: &Report) -> Option<String> {
+    if layout.mode() == Mode::Fixed {
+        return Some(boards::FIXED.to_owned());
+    }
+    let own = Path::new(&network.image).file_name().and_then(|name| name.to_str());
+    let fits = |name: &&str| {
+        boards::beginning(name, Mode::Dhcp).is_some()
+            && name.len() < 128
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte))
+    };
+    network
+        .name
+        .clone()
+        .or_else(|| own.filter(fits).map(str::to_owned))
+        .or_else(|| match report.names.as_slice() {
+            [one] => Some(one.clone()),
+            _ => None,
+        })
+}

@@ -1,0 +1,198 @@
+//! `recovery serve IMAGE`: the server that boxes in recovery mode look for, one box after the other.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::units::{Grouped, Size};
+use crate::bytes::store::Store;
+use crate::cli::network::Network;
+use crate::host::recovery::net::dhcp::Lease;
+use crate::host::recovery::net::{Event, Events, Interface, Name, dhcp, interfaces, tftp};
+use crate::host::recovery::{FIXED_SERVER, read, served_name};
+use crate::recovery::{ENTER, Mode};
+use crate::report::Reporter;
+use serde::Serialize;
+use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+/// What a box of the TS-109 kind has for an address.
+const FIXED_BOX: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 10);
+
+#[derive(Serialize)]
+struct Outcome {
+    event: &'static str,
+    ok: bool,
+    exit: Exit,
+    bytes: u64,
+    to: Ipv4Addr,
+}
+
+/// Serves until somebody ends it, or with `--once` until one client has the whole image.
+///
+/// # Errors
+/// An image that is none, an address that this machine does not have, ports that are taken.
+pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
+    reporter.events = true;
+    let (store, layout, report) = read(&network.image, &network.force, reporter)?;
+    let Store::Memory(image) = store else {
+        return Err(Failure::new(Exit::Bug, "bug", "an image that is not in memory"));
+    };
+    let mode = layout.mode();
+    let size = image.len() as u64;
+    let place = Place::find(network, mode)?;
+    let name = Name::new(
+        served_name(network, &layout, &report),
+        mode == Mode::Fixed || network.name.is_some(),
+    );
+    let (sender, receiver) = channel();
+    let events = Events(sender);
+    let tftp_port = network.tftp_port.unwrap_or(69);
+    let wants_tftp = mode == Mode::Fixed || place.lease.is_some();
+    if let Some(address) = place.address.filter(|_| wants_tftp) {
+        let socket =
+            UdpSocket::bind((address, tftp_port)).map_err(|error| taken("TFTP", address, tftp_port, &error))?;
+        let offer = tftp::Offer {
+            image: Arc::new(image),
+            name: name.clone(),
+            only: place.lease.map(|lease| lease.ip),
+            hint: match mode {
+                Mode::Fixed => "every box of the TS-109 kind asks for qnapimg.bin".to_owned(),
+                Mode::Dhcp => "a box asks for what DHCP tells it, which must begin with its own string, such as \
+                               F_TS-219"
+                    .to_owned(),
+            },
+        };
+        let events = events.clone();
+        std::thread::spawn(move || tftp::serve(&socket, &offer, &events));
+        reporter.stage(format_args!(
+            "serving {} as {} at {address}, port {tftp_port}",
+            Size(size),
+            name.get().unwrap_or_else(|| "whatever name the box takes".to_owned())
+        ));
+    }
+    if mode == Mode::Dhcp {
+        let port = network.dhcp_port.unwrap_or(67);
+        let socket = dhcp::bind(place.interface.as_deref(), port)
+            .map_err(|error| taken("DHCP", Ipv4Addr::UNSPECIFIED, port, &error))?;
+        let (lease, name, events) = (place.lease, name.clone(), events.clone());
+        std::thread::spawn(move || dhcp::serve(&socket, port, lease, &name, &events));
+        match place.lease {
+            Some(lease) => reporter.stage(format_args!("answering {} by DHCP, nobody else", lease.mac)),
+            None => reporter.stage("answering nobody without --mac: this shows who asks"),
+        }
+    }
+    drop(events);
+    reporter.stage(ENTER);
+    let mut served = 0_u32;
+    for event in receiver {
+        match event {
+            Event::Said(text) => reporter.stage(text),
+            Event::Warned(text) => reporter.warning(text),
+            Event::Progress { done, total } => reporter.progress("sending", done, total),
+            Event::Broken(what) => return Err(Failure::system(what)),
+            Event::Done { to } => {
+                served += 1;
+                done(mode, size, to, network.once, reporter);
+                if network.once {
+                    return Ok(Exit::Done);
+                }
+                reporter.stage(format_args!("{served} served; waiting for the next box, ^C ends this"));
+            }
+        }
+    }
+    Err(Failure::system("the servers ended"))
+}
+
+fn done(mode: Mode, size: u64, to: Ipv4Addr, last: bool, reporter: &mut Reporter) {
+    reporter.stage(format_args!("{to} has all {} bytes", Grouped(size)));
+    if mode == Mode::Fixed && to != FIXED_BOX {
+        reporter.warning(format_args!(
+            "{to} is not the address of a box in recovery mode, {FIXED_BOX}"
+        ));
+    }
+    reporter.stage(mode.beeps());
+    if reporter.json() {
+        reporter.object(&Outcome {
+            event: if last { "result" } else { "sent" },
+            ok: true,
+            exit: Exit::Done,
+            bytes: size,
+            to,
+        });
+    }
+}
+
+fn taken(what: &str, address: Ipv4Addr, port: u16, error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied => "run it as root: these ports are below 1024",
+        io::ErrorKind::AddrInUse => "another server has this port: ss -ulpn shows which; stop it for a while",
+        _ => "ip addr shows the addresses of this machine",
+    };
+    Failure::system(format_args!("{what} at {address}, port {port}: {error}")).hint(hint)
+}
+
+/// Where on the network we are.
+struct Place {
+    address: Option<Ipv4Addr>,
+    interface: Option<String>,
+    lease: Option<Lease>,
+}
+
+impl Place {
+    fn find(network: &Network, mode: Mode) -> Result<Place> {
+        let (interfaces, names) = interfaces().context("the addresses of this machine")?;
+        let wanted = match mode {
+            Mode::Fixed => Some(network.address.unwrap_or(FIXED_SERVER)),
+            Mode::Dhcp => network.address,
+        };
+        let has = |address: Ipv4Addr| interfaces.iter().find(|interface| interface.address == address);
+        let own = match wanted {
+            Some(address) => Some(has(address).ok_or_else(|| no_address(address, &names))?),
+            None => network
+                .ip
+                .and_then(|ip| interfaces.iter().find(|interface| interface.reaches(ip))),
+        };
+        let lease = match (mode, network.mac) {
+            (Mode::Dhcp, Some(mac)) => Some(lease(network, mac, own)?),
+            _ => None,
+        };
+        Ok(Place {
+            address: own.map(|interface| interface.address),
+            interface: own.map(|interface| interface.name.clone()),
+            lease,
+        })
+    }
+}
+
+fn lease(network: &Network, mac: crate::base::mac::Mac, own: Option<&Interface>) -> Result<Lease> {
+    let ip = network.ip.ok_or_else(|| {
+        Failure::usage("say with --ip which address the box is to have")
+            .hint("a free one of your network: --ip 192.168.1.71")
+    })?;
+    let own = own.ok_or_else(|| {
+        Failure::system(format_args!("no interface of this machine is on the network of {ip}"))
+            .hint("ip addr shows the networks of this machine; --address says which of its addresses to use")
+    })?;
+    match own.reaches(ip) && own.address != ip {
+        true => Ok(Lease {
+            mac,
+            ip,
+            mask: own.mask,
+            server: own.address,
+        }),
+        false => Err(Failure::usage(format_args!(
+            "--ip {ip} is no other address on the network of {}",
+            own.address
+        ))),
+    }
+}
+
+fn no_address(address: Ipv4Addr, names: &[String]) -> Failure {
+    let interface = names.first().map_or("INTERFACE", String::as_str);
+    Failure::system(format_args!(
+        "this machine does not have the address {address}, where the box looks for us"
+    ))
+    .hint(format!("ip addr add {address}/24 dev {interface}"))
+}

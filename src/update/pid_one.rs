@@ -1,0 +1,182 @@
+//! The rest of `apply`, as PID 1: nothing of the old system is left but the kernel.
+//!
+//! Every path ends in a reboot into a firmware that is whole, or in the rescue.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Exit, Failure, Harm, Result};
+use crate::base::outcome::Tally;
+use crate::base::units::Size;
+use crate::board::selector::Where;
+use crate::board::{Board, Proof};
+use crate::bytes::packed::Packed;
+use crate::bytes::source::Source;
+use crate::bytes::store::Store;
+use crate::cmd::apply;
+use crate::flash::Verified;
+use crate::record;
+use crate::record::Record;
+use crate::report::{Global, Reporter};
+use crate::update::execute::{Done, Work};
+use crate::update::handoff::{Job, image_path};
+use crate::update::rescue;
+use stages::{Detached, PidOne};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Tries of the whole update, each of which goes on where the one before stopped.
+const ATTEMPTS: u32 = 3;
+
+/// Does the job and never returns.
+pub fn run(pid_one: PidOne) -> ! {
+    let mut reporter = Reporter::new(&Global::default());
+    let mut job = None;
+    match finish(pid_one, &mut job, &mut reporter) {
+        Ok(()) => {
+            reporter.stage("rebooting into the new firmware");
+            stages::power::reboot()
+        }
+        Err(failure) if failure.harm == Harm::Untouched => {
+            reporter.failure(&failure);
+            reporter.stage("rebooting into the old firmware");
+            stages::power::reboot()
+        }
+        Err(failure) => {
+            reporter.failure(&failure);
+            rescue::run(&failure.to_string(), job)
+        }
+    }
+}
+
+fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Result<()> {
+    let job = &*job.insert(Job::unpack(pid_one.handoff())?);
+    reporter.reached.clone_from(&job.reached);
+    reporter.reach("taken over");
+    let detached = match pid_one.detach(&mut |event| reporter.stage(event)) {
+        Ok(detached) => detached,
+        Err(error) => {
+            let (_pid_one, error) = *error;
+            let failure = Failure::new(Exit::Busy, "held", error);
+            return Err(untouched(job, failure, reporter));
+        }
+    };
+    reporter.reach("old root gone");
+    match ready(job, &detached, reporter) {
+        Ok((board, store, proof)) => write(job, &board, &store, &proof, reporter),
+        Err(failure) => Err(untouched(job, failure, reporter)),
+    }
+}
+
+/// What must be true before the first erase.
+fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Board, Store, Proof)> {
+    let board = Board::discover(&Where {
+        sim: None,
+        board: job.board.clone(),
+    })?;
+    // The bytes that were checked are the bytes that are written (law 3): nobody was at them meanwhile.
+    let path = image_path(Path::new("/"));
+    let image = path.display().to_string();
+    // A link leads to the disk on which it stays.
+    let (store, sha256) = match path.is_symlink() {
+        true => Source::open(&image)?.on_disk(&mut |_| ())?,
+        false => Source::open(&image)?.in_place()?,
+    };
+    if sha256 != job.sha256 {
+        return Err(Failure::new(
+            Exit::ImageBad,
+            "image-changed",
+            "the image is not the one that was checked",
+        ));
+    }
+    let store = match job.packing {
+        None => store,
+        Some(packing) => Store::Packed(Packed::again(Arc::new(store), packing)),
+    };
+    let targets = apply::targets(&board, &job.writes, job.files.as_ref());
+    detached.detach_ubi(&targets, &mut |event| reporter.stage(event));
+    let proof = detached
+        .prove_unheld(&targets)
+        .map_err(|holders| apply::held(&holders))?;
+    Ok((board, store, Proof::Unheld(proof)))
+}
+
+fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<()> {
+    reporter.stage("nothing holds the flash any more: writing");
+    let policy = apply::policy(board, &job.sha256, job.keep, reporter);
+    let work = Work {
+        board,
+        writes: &job.writes,
+        sha256: &job.sha256,
+        store,
+        policy,
+        proof,
+        change: None,
+        slot: None,
+        files: job.files.as_ref(),
+        directory: Path::new("/"),
+    };
+    let mut attempt = 1;
+    loop {
+        stages::set_flash_touched(true);
+        match work.run(reporter) {
+            Ok(Done {
+                verified: Verified { tally, kept },
+                ..
+            }) => {
+                stages::set_flash_touched(false);
+                summary(&tally, kept, store, reporter);
+                return Ok(());
+            }
+            Err(stopped) if stopped.failure.harm == Harm::Untouched => {
+                stages::set_flash_touched(false);
+                return Err(stopped.failure);
+            }
+            Err(stopped) if attempt == ATTEMPTS => return Err(stopped.failure),
+            Err(stopped) => reporter.warning(format_args!("{}; once more", stopped.failure)),
+        }
+        attempt += 1;
+    }
+}
+
+fn summary(tally: &Tally, kept: u64, store: &Store, reporter: &mut Reporter) {
+    reporter.stage(format_args!("written and verified: {tally}"));
+    if let Some(peak) = stages::memory::peak() {
+        // The image lies in the RAM root and is read in chunks, so none of it counts as ours.
+        let own = peak.high_water.saturating_sub(kept);
+        reporter.stage(format_args!(
+            "memory: {} at the most ({own} bytes), beside the image of {} and {} of old content",
+            Size(own),
+            Size(store.delivered().len()),
+            Size(kept)
+        ));
+    }
+}
+
+/// Keeps the record of an end that left the flash alone.
+fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
+    let mut record = Record::now(
+        &Err(&failure),
+        Harm::Untouched,
+        failure.code,
+        &job.sha256,
+        Tally::default(),
+    );
+    record.stages = reporter.reached.clone();
+    let place = Where {
+        sim: None,
+        board: job.board.clone(),
+    };
+    let kept = Board::discover(&place).and_then(|board| {
+        // The partition of the record may be free although the planned ones are not.
+        let proof = board
+            .record_partition()
+            .map(|partition| board.targets([partition]))
+            .and_then(|targets| stages::prove_unheld_in_place(&targets).ok())
+            .map(Proof::Unheld);
+        record::save(&board, &record, proof.as_ref())
+    });
+    if let Err(error) = kept {
+        reporter.warning(format_args!("the outcome could not be kept: {error}"));
+    }
+    failure
+}

@@ -1,0 +1,115 @@
+//! The way by a takeover: what PID 1 will need is put into the RAM root, and stage one begins.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Context, Failure, Result};
+use crate::board::{Board, Partition};
+use crate::cmd::apply::{End, save};
+use crate::keep::Task;
+use crate::plan::Plan;
+use crate::report::Reporter;
+use crate::update::handoff::Job;
+use crate::update::stage::Looked;
+use crate::update::{busybox, handoff};
+use crate::{cli, record};
+use stages::RamRoot;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+/// Hands the plan to PID 1.
+pub(crate) fn staged(
+    board: &Board,
+    (plan, looked): (Plan, &Looked),
+    options: &cli::Apply,
+    root: RamRoot,
+    reporter: &mut Reporter,
+) -> Result<End> {
+    let files = save(&plan, options, root.path())?;
+    reporter.reach("checked");
+    let nodes: Vec<_> = board
+        .partitions
+        .iter()
+        .flat_map(Partition::nodes)
+        .chain(signal_port(board))
+        .chain(files.as_ref().and_then(Task::node))
+        .collect();
+    let shell = match options.rescue_shell {
+        true => Some(busybox::find()?),
+        false => None,
+    };
+    let named = handoff::board(root.path(), &board.profile, options.at.board.as_deref())?;
+    let again = again(options, named.as_deref().unwrap_or_default(), root.path())?;
+    let job = Job {
+        writes: plan.writes,
+        sha256: plan.image.sha256,
+        packing: looked.image.packing,
+        board: named,
+        keep: options.keep,
+        files,
+        reached: reporter.reached.clone(),
+        again,
+    };
+    let mut handoff = job.pack()?;
+    // The image's comes first: the link to it says so.
+    for disk in looked.disk.clone().into_iter().chain(record::disks()) {
+        let disk = disk.display().to_string();
+        if !handoff.disks.contains(&disk) {
+            handoff.disks.push(disk);
+        }
+    }
+    let populated = root
+        .populate(&stages::Populate {
+            handoff: &handoff,
+            device_nodes: &nodes,
+            rescue_shell: shell.as_deref().map(Path::new),
+        })
+        .map_err(Failure::system)?;
+    if options.prepare {
+        stages::prepare(populated).map_err(Failure::system)?;
+        reporter.stage("prepared: kill -QUIT 1 starts it, if init's restart line is flasher");
+        return Ok(End::untouched("prepared"));
+    }
+    stages::take_over(populated, &mut |event| reporter.stage(event))
+        .map_err(|error| Failure::system(error).hint("the box runs on as before; flasher devices says what it is"))?;
+    reporter.stage(
+        "handed over: this connection ends now; the box writes its flash, verifies it and reboots by itself; \
+         afterwards: flasher status",
+    );
+    Ok(End::untouched("handed-over"))
+}
+
+/// What the rescue starts for an image that comes over the network; nothing without a key. The key comes along.
+fn again(options: &cli::Apply, board: &str, root: &Path) -> Result<Vec<String>> {
+    let Some(key) = options.trust.key.as_ref() else {
+        return Ok(Vec::new());
+    };
+    std::fs::copy(key, root.join("key")).context(key.display())?;
+    let mut words = vec!["/flasher", "apply", "-y", "--key", "/key"];
+    let (parts, force) = (options.parts.join(","), options.force.join(","));
+    let valued = [("--part", parts.as_str()), ("--force", &force), ("--board", board)];
+    for (flag, value) in valued.into_iter().filter(|(_, value)| !value.is_empty()) {
+        words.extend([flag, value]);
+    }
+    let given = [
+        (!options.keep.rollback, "--no-rollback"),
+        (options.keep.mark_bad, "--mark-bad"),
+    ];
+    words.extend(given.iter().filter(|(given, _)| *given).map(|(_, flag)| *flag));
+    words.push("-");
+    Ok(words.into_iter().map(str::to_owned).collect())
+}
+
+/// The serial port of LEDs and buzzer, for boxes whose `/dev` does not come along. Its numbers are those of the node
+/// that is there: every driver has its own.
+fn signal_port(board: &Board) -> Option<stages::DeviceNode> {
+    let port = board.profile.signals.as_ref()?.port.as_ref()?;
+    let name = port.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
+    let node = std::fs::metadata(port).ok()?;
+    let number = |part: u64| u32::try_from(part).ok();
+    node.file_type().is_char_device().then_some(stages::DeviceNode {
+        name: name.to_owned(),
+        block: false,
+        major: number(nix::sys::stat::major(node.rdev()))?,
+        minor: number(nix::sys::stat::minor(node.rdev()))?,
+    })
+}
