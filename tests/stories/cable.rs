@@ -1,6 +1,6 @@
 //! A box in recovery mode and the machine beside it: two network namespaces with a cable between them.
 
-use crate::s20_recovery::{Kind, cat, partitions};
+use crate::recovery::{Kind, cat, partitions};
 use crate::simbox::Run;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -1,6 +1,7 @@
-//! Numbered stories: what flasher promises, each told once on a box that is simulated, or, in `lab`, emulated.
+//! Stories: what flasher promises, each told once. A file holds the stories of one subject and is named after it.
 //!
-//! `cargo test` tells the simulated ones; `tests/run` builds what the lab needs and tells them all.
+//! Those listed below run on simulated boxes with `cargo test`. Those of `lab` run on emulated ones: `tests/run` builds
+//! what the lab needs and runs them all.
 
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
@@ -11,40 +12,49 @@ mod cable;
 mod lab;
 mod simbox;
 
-mod s01_apply;
-mod s02_refusals;
-mod s03_images;
-mod s04_engine;
-mod s05_faults;
-mod s06_backup;
-mod s07_contract;
-mod s08_trust;
-mod s09_sources;
-mod s10_boards;
-mod s11_containers;
-mod s12_formats;
-mod s13_hostile;
-mod s14_campaign;
-mod s20_recovery;
-mod s21_recovery_tftp;
-mod s22_recovery_dhcp;
-mod s23_recovery_check;
-mod s30_bootloader;
-mod s31_pat;
-mod s32_qpkg;
-mod s33_updater;
-mod s34_signals;
-mod s35_every_bit;
-mod s40_ubi;
-mod s41_nand;
-mod s42_geometry;
-mod s43_ecc;
-mod s44_recovery_last;
-mod s45_time_and_memory;
-mod s46_env;
-mod s47_slots;
-mod s48_keep;
-mod s49_record;
-mod s55_slot_faults;
-mod s56_volumes;
-mod s57_rest;
+// An update: what is written, what is refused, and what programs are told.
+mod apply;
+mod backup;
+mod boards;
+mod contract;
+mod refusals;
+mod sources;
+mod trust;
+
+// What an image is, and files that are not what they seem to be.
+mod containers;
+mod every_bit;
+mod formats;
+mod hostile;
+mod images;
+
+// The engine: work, order, faults, and flash of every kind.
+mod campaign;
+mod ecc;
+mod engine;
+mod faults;
+mod geometry;
+mod nand;
+mod recovery_last;
+mod rest;
+mod time_and_memory;
+mod ubi;
+mod volumes;
+
+// What outlives an update.
+mod env;
+mod keep;
+mod record;
+mod slot_faults;
+mod slots;
+
+// What vendors have: boot loaders with a recovery mode, packages, an update page, lights and buzzers.
+mod bootloader;
+mod pat;
+mod qpkg;
+mod recovery;
+mod recovery_check;
+mod recovery_dhcp;
+mod recovery_tftp;
+mod signals;
+mod updater;

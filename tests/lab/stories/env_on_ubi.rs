@@ -4,8 +4,8 @@
 //! The simulator's content is gone with the box, so the volumes leave it through the NOR flash, where the judge finds them.
 
 use super::*;
+use crate::env::sorted;
 use crate::lab::nand;
-use crate::s46_env::sorted;
 use tools::{command, run, scratch, text, write};
 
 on!(tell: armel = Armel);

@@ -1,6 +1,6 @@
 //! Files made to do harm: they end in a clear error, nothing is written, and memory stays small.
 
-use crate::s11_containers::{MIB, pack};
+use crate::containers::{MIB, pack};
 use crate::simbox::{Run, SimBox, bytes, read, tool};
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,6 +1,6 @@
 //! A partition that carries the way back is written when all else is right, and not before.
 
-use crate::s04_engine::write_of;
+use crate::engine::write_of;
 use crate::simbox::{SimBox, bytes};
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;

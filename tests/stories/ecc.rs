@@ -1,6 +1,6 @@
 //! What ECC saw: told at the end of a run, and a reason for a warning before it.
 
-use crate::s04_engine::{run, write_of};
+use crate::engine::{run, write_of};
 use crate::simbox::{SimBox, bytes};
 use flasher::bytes::store::Store;
 use mtd_rs::{Fault, SimChip};

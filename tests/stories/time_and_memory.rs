@@ -1,7 +1,7 @@
 //! What the plan says of time and memory before the start, and what is done while a chip is busy.
 
-use crate::s04_engine::{nor, run, write_of};
-use crate::s11_containers::pack;
+use crate::containers::pack;
+use crate::engine::{nor, run, write_of};
 use crate::simbox::{SimBox, bytes};
 use flasher::board::Board;
 use flasher::board::selector::Where;

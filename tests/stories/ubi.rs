@@ -1,7 +1,7 @@
 //! UBI images on NAND, written as `ubiformat` does: made by the real `ubinize`, and looked at field by field with what
 //! `drivers/mtd/ubi/ubi-media.h` says, not with what flasher thinks of it.
 
-use crate::s04_engine::{run, run_with, write_of};
+use crate::engine::{run, run_with, write_of};
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
 use flasher::base::error::Harm;
 use flasher::bytes::store::Store;

@@ -1,7 +1,7 @@
 //! Thousands of scripted faults: the verdict never says what the flash contradicts, a second run completes after a power
 //! cut, and neighbours never change.
 
-use crate::s04_engine::write_of;
+use crate::engine::write_of;
 use crate::simbox::bytes;
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;

@@ -1,7 +1,7 @@
 //! The address and the file name over DHCP: real clients stand in for the boot loader.
 
 use crate::cable::{Cable, MAC, ip};
-use crate::s20_recovery::TS219;
+use crate::recovery::TS219;
 use crate::simbox::{flasher, read};
 use std::fs;
 use std::process::{Command, Output};

@@ -1,8 +1,8 @@
 //! Every bit of small files, and every cut at 4 KiB of large ones: what passes is, byte for byte, what it was before.
 
-use crate::s12_formats::trailer;
-use crate::s20_recovery::{TS109, TS219, cat, partitions};
-use crate::s31_pat::arm_program;
+use crate::formats::trailer;
+use crate::pat::arm_program;
+use crate::recovery::{TS109, TS219, cat, partitions};
 use crate::simbox::{bytes, flasher, read, tool};
 use flasher::bytes::store::Store;
 use flasher::image::{self, Image};
@@ -138,7 +138,7 @@ fn no_recovery_image_passes_with_a_wrong_bit_in_its_kernel_or_cut_at_any_4_kib()
         };
         let (ok, mut same) = passes(image);
         assert!(ok);
-        // 64 bytes of header and the payload that s20 makes; one bit in each 4 KiB, every bit of the header.
+        // 64 bytes of header and the payload that the story `recovery` makes; one bit in each 4 KiB, every bit of the header.
         let bits = (0..64 * 8).chain((64 * 8..(64 + 1_500_000) * 8).step_by(4096 * 8 + 3));
         for bit in bits {
             same[kernel + bit / 8] ^= 1 << (bit % 8);

@@ -1,6 +1,6 @@
 //! Flash that fails, and power that goes: the verdict is never one that the flash contradicts.
 
-use crate::s04_engine::{nor, run, run_with, write_of};
+use crate::engine::{nor, run, run_with, write_of};
 use crate::simbox::bytes;
 use flasher::base::error::{Exit, Harm};
 use flasher::bytes::store::Store;

@@ -1,6 +1,6 @@
 //! Judging recovery images, their names, and the entries for other servers, held against `strings`, dhcpd and dnsmasq.
 
-use crate::s20_recovery::{TS109, TS219, cat, create, partitions, plain_copies, sim, text};
+use crate::recovery::{TS109, TS219, cat, create, partitions, plain_copies, sim, text};
 use crate::simbox::{Run, SimBox, flasher, tool};
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! QNAP's packages: the old kind of seed 000, which `dd bs=526 skip=1 | tar xzv` takes apart, and QDK's (FACTS §8).
 
-use crate::s30_bootloader::forge;
+use crate::bootloader::forge;
 use crate::simbox::{bytes, flasher, read, tool};
 use std::fs;
 use std::path::Path;

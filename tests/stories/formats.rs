@@ -1,7 +1,7 @@
 //! FIT, TRX, UBI, OpenWrt's `sysupgrade` in both kinds, Synology's `.pat`, QNAP's packages, whole chips; and the
 //! kernels that Debian ships for these boxes. Made by the real tools where there are any.
 
-use crate::s11_containers::{MIB, pack};
+use crate::containers::{MIB, pack};
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
 use crc::{CRC_32_ISO_HDLC, Crc};
 use std::fs;

@@ -1,6 +1,6 @@
 //! Chips of unusual shapes, and pages that are to stay blank.
 
-use crate::s04_engine::{run, write_of};
+use crate::engine::{run, write_of};
 use crate::simbox::bytes;
 use flasher::bytes::store::Store;
 use flasher::plan::Write;

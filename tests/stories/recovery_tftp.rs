@@ -1,7 +1,7 @@
 //! The image over TFTP: real clients stand in for the boot loader, and one of our own for what those cannot be made to do.
 
 use crate::cable::{Cable, Server};
-use crate::s20_recovery::{TS109, cat, partitions};
+use crate::recovery::{TS109, cat, partitions};
 use crate::simbox::{Run, read};
 use std::fs;
 use std::net::UdpSocket;

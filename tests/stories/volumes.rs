@@ -1,7 +1,7 @@
 //! What goes into volumes of UBI: a UBIFS is known by its content and refused where no volume is, and a volume that is
 //! replaced only as a whole is replaced as a whole.
 
-use crate::s04_engine::write_of;
+use crate::engine::write_of;
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;

@@ -1,6 +1,6 @@
 //! Two slots: the one that does not run is written, verified, and only then booted.
 
-use crate::s46_env::{made, profile, put, sim};
+use crate::env::{made, profile, put, sim};
 use crate::simbox::{SimBox, bytes};
 use serde_json::{Value, json};
 use std::fs;

@@ -1,7 +1,7 @@
 //! An update of a slot that is broken off anywhere, by power or by the chip: what boots is whole, and what is said of it
 //! is true. From the first erase of the slot to the last byte of the environment, in all of its layouts.
 
-use crate::s46_env::{BLOCK, ENV, Judge, SIZE, made, profile, put, sim};
+use crate::env::{BLOCK, ENV, Judge, SIZE, made, profile, put, sim};
 use crate::simbox::{SimBox, bytes, flasher};
 use flasher::base::error::{Failure, Harm};
 use flasher::board::lock::Lock;
