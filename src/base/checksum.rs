@@ -1,4 +1,5 @@
-//! POSIX `cksum`: what the recovery pages of the QNAP boxes identify their boot loaders by (FACTS §5).
+//! POSIX `cksum`: what the recovery pages of the QNAP boxes identify their boot loaders by
+//! ("Recovery mode of the QNAP TS-109"). The algorithm stands in POSIX, under `cksum`.
 //!
 //! It is not zlib's CRC-32: another bit order, another start, and the length at the end.
 
@@ -49,7 +50,7 @@ impl Cksum {
 mod tests {
     use super::*;
 
-    /// FACTS §5, from GNU cksum.
+    /// What GNU cksum prints for them.
     #[test]
     fn the_documented_values() {
         let of = |bytes: &[u8]| {

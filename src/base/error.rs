@@ -1,5 +1,5 @@
 //! What can go wrong, in the three things a user must be told: what failed and why, the state of the
-//! flash, and the next command to type (DESIGN.md §5).
+//! flash, and the next command to type.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-/// How a run ends for whoever called it. The numbers are a contract (DESIGN.md §5) and follow
+/// How a run ends for whoever called it. The numbers are a contract (`docs/fleets.md` lists them) and follow
 /// `sysexits.h` where it has a word for the case; 255 is left to ssh, which uses it for its own failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "u8", try_from = "u8")]

@@ -1,6 +1,8 @@
 //! What is known of a box's boot loader: its checksum, when it was built, and whether it can recover the box.
 //!
-//! Seed 000 has the table; FACTS, pain 16, what old recoveries destroy.
+//! The table of checksums is that of "Recovery mode of the QNAP TS-109"
+//! (<https://www.cyrius.com/debian/orion/qnap/ts-109/recovery/>); what old recoveries destroy was found out in
+//! <https://lists.debian.org/debian-arm/2010/05/msg00059.html>.
 
 #![forbid(unsafe_code)]
 
@@ -128,8 +130,9 @@ fn ts109(loader: &mut Bootloader) {
     };
 }
 
-/// Every box of this family was made with the recovery mode (seed 001); what it erases depends on its age: the build
-/// of January 2009 0xf80c0000–0xf9000000, NAS Config among it, that of February 2009 only what lies from 0xf8200000.
+/// Every box of this family was made with the recovery mode. What it erases depends on the age of the boot loader: the
+/// build of January 2009 erases 0xf80c0000–0xf9000000, NAS Config among it, that of February 2009 only what lies from
+/// 0xf8200000 (the thread on debian-arm that is named above).
 fn ts219(loader: &mut Bootloader) {
     loader.recovery = "yes";
     loader.advice = match loader.built.as_deref().and_then(year_and_month) {
@@ -170,7 +173,7 @@ mod tests {
         assert_eq!(year_and_month("Jan 19 2009 - 10:00:00"), Some((2009, 1)));
     }
 
-    /// FACTS, pain 16.
+    /// Without its NAS Config a box has lost its MAC address.
     #[test]
     fn a_recovery_that_destroys_the_nas_configuration_is_warned_of() {
         let of = |built: Option<&str>| judge("qnap-ts219", 1, built.map(str::to_owned)).advice.is_some();

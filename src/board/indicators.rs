@@ -1,7 +1,8 @@
 //! What a person in front of the box sees and hears: LEDs and buzzer, as the board profile names them.
 //!
-//! On QNAP and Synology boxes a microcontroller at a serial port has them and blinks by itself (codes: FACTS §8); elsewhere
-//! they are LEDs of the kernel (`Documentation/leds/leds-class.rst`). Nothing of this ever stops an update: a port or
+//! On QNAP and Synology boxes a microcontroller at a serial port has them and blinks by itself (its codes are those of
+//! Debian's qcontrol, `ts219.c` and `synology.c`); elsewhere they are LEDs of the kernel
+//! (`Documentation/leds/leds-class.rst`). Nothing of this ever stops an update: a port or
 //! LED that does not answer is passed over.
 
 #![forbid(unsafe_code)]

@@ -131,7 +131,8 @@ mod tests {
         }
     }
 
-    /// FACTS "QNAP": mtd number order is not physical order, and nothing overlaps or is left over.
+    /// The order of the numbers is not the order on the chip, and nothing overlaps or is left over. Physical orders:
+    /// "Recovery mode of QNAP TS-21x/TS-22x", and the device trees of Linux for kirkwood and orion5x.
     #[test]
     fn qnap_partitions_fill_their_chips_in_the_documented_physical_order() {
         for (id, physical) in [("qnap-ts109", [1, 2, 3, 5, 4, 0]), ("qnap-ts219", [0, 4, 5, 1, 2, 3])] {

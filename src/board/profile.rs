@@ -1,7 +1,8 @@
 //! What is known of a kind of box: its partitions, what protects them, the signs it is recognised by.
 //!
 //! A profile is a JSON file; those in `profiles/` are compiled in, `--board FILE` names one of the user's.
-//! Partition tables of the QNAP and Synology boxes: FACTS "QNAP", "Synology".
+//! The partition tables of the QNAP and Synology boxes are those of Linux's device trees and board files
+//! (`kirkwood-ts219.dtsi`, `mach-orion5x/ts209-setup.c`, `armada-370-synology-ds213j.dts`).
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! An image that stays on its disk, where others could change it after it was checked (law 3). Digests of its pieces stay
-//! in RAM, and each piece is held against its own whenever it is read.
+//! An image that stays on its disk, where others could change it after it was checked. Digests of its pieces stay in
+//! RAM, and each piece is held against its own whenever it is read, so that what was checked is what is written.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Flash that fails while it is only read is no place for an update without a backup (pain 18 in FACTS).
+//! Flash that fails while it is only read is no place for an update without a backup.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! Everything that is known before the start, put together into one plan with one verdict (law 1).
+//! Everything that is known before the start, put together into one plan with one verdict: nothing is
+//! stopped, unmounted or written before all of it has passed.
 
 #![forbid(unsafe_code)]
 

@@ -61,7 +61,8 @@ fn partition_checks(partition: &Partition) -> Vec<Check> {
             "writable",
             format!("{label} is read-only: the kernel lets nobody write it"),
             match partition.keep {
-                // Seed 000: the two steps by which QNAP itself replaces a protected boot loader.
+                // The two steps by which QNAP itself replaces a protected boot loader ("Recovery mode of the QNAP
+                // TS-109", for boxes that are not initialised).
                 Some(Keep::Bootloader) => format!(
                     "the running kernel protects the boot loader, so another kernel comes first: apply one that does \
                      not (QNAP's SystemRecovery package has it as uImage, cksum {} {}), reboot, then apply u-boot.bin \

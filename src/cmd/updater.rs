@@ -1,5 +1,6 @@
 //! The updater of a Synology `.pat`: started by the box's update page as `updater -v /volume1`, from the directory into
-//! which the `.pat` was unpacked (seed 003). It applies the images beside it, through the same plan and checks.
+//! which the `.pat` was unpacked (flipflip's page "DiskStation .pat Files"). It applies the images beside it, through
+//! the same plan and checks.
 //!
 //! The system of these boxes runs from their disks, so their flash is written in place, and the page reboots the box.
 

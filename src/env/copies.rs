@@ -40,7 +40,8 @@ impl Environment {
     ///
     /// # Errors
     /// [`Exit::Refused`] when no copy is whole, or nothing says which is the newer: what would be written then could be
-    /// the wrong one, and a box with a blank environment may not start at all (pain 14 in FACTS).
+    /// the wrong one, and a box whose blank environment was filled with defaults that are not its own may not start at
+    /// all (openwrt/openwrt #24976).
     pub fn read(board: &Board, place: Place) -> Result<Environment> {
         let header = place.header();
         let mut copies = Vec::new();

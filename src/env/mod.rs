@@ -1,7 +1,8 @@
 //! The environment of U-Boot: where it lies, what it holds, and how it is changed without ever being without one.
 //!
-//! Both layouts of FACTS §10: one copy (`u32` CRC, data), or two (`u32` CRC, `u8` flags, data), of which the boot loader
-//! takes the newer that is whole. Nothing here writes: [`Environment::change`] plans, `flash` executes.
+//! Both layouts of U-Boot (`env_t` in `include/env_internal.h`): one copy (`u32` CRC, data), or two (`u32` CRC, `u8`
+//! flags, data), of which the boot loader takes the newer that is whole. Nothing here writes: [`Environment::change`]
+//! plans, `flash` executes.
 
 #![forbid(unsafe_code)]
 

@@ -162,7 +162,7 @@ fn spot(board: &Board, line: &str) -> std::result::Result<Spot, String> {
     if !(16..=LARGEST).contains(&size) {
         return Err(format!("an environment of {size} bytes"));
     }
-    // The sector size of the file may be wrong (pain 14 in FACTS): erase blocks are what the kernel says they are.
+    // The sector size of the file may be wrong (openwrt/openwrt #10767): erase blocks are what the kernel says.
     let room = match *more {
         [sector, count] => sector.checked_mul(count).ok_or("a size beyond all chips")?.max(size),
         _ => size,

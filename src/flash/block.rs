@@ -59,7 +59,7 @@ pub(super) fn unlock(target: &mut Target) -> Result<(), String> {
 }
 
 /// Whether reading between the two gave data that ECC could not vouch for. mtdchar's `read()` succeeds
-/// on those (FACTS §3).
+/// on those (`mtdchar_read` in `drivers/mtd/mtdchar.c` takes no notice of `EUCLEAN` and `EBADMSG`).
 fn uncorrectable(before: Option<EccStats>, after: Option<EccStats>) -> bool {
     matches!((before, after), (Some(before), Some(after)) if after.failed != before.failed)
 }
@@ -208,8 +208,9 @@ impl Scratch {
         self.keep_tail(flash, step)
     }
 
-    /// Puts behind the image's end what the block holds there now (law 4). Pages that ECC cannot correct hold nothing any
-    /// more, most often because the power failed while the block was written; they become blank.
+    /// Puts behind the image's end what the block holds there now, because only planned bytes may change. Pages that
+    /// ECC cannot correct hold nothing any more, most often because the power failed while the block was written; they
+    /// become blank.
     pub fn keep_tail(&mut self, flash: &mut dyn Flash, step: &BlockStep) -> Result<(), String> {
         let size = (step.block.end - step.block.start) as usize;
         let length = step.bytes() as usize;

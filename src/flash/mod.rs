@@ -99,7 +99,7 @@ struct HeldBack {
 
 /// Makes right what is not right already, a block at a time, and reads each block back.
 ///
-/// The order leaves the best chance (law 9): the first block of everything that a boot loader checks is
+/// The order leaves the best chance: the first block of everything that a boot loader checks is
 /// erased first and programmed last, so that a box that loses power is seen as broken by its boot loader,
 /// which then offers its recovery, and is not started half written.
 ///

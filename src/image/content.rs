@@ -1,7 +1,7 @@
 //! What a run of bytes is: a kernel, a file system, or nothing known.
 //!
-//! The running kernel is never asked (a mount of the new file system by the old kernel fails for the
-//! wrong reasons: pain 8 in FACTS); everything here reads the bytes only.
+//! The running kernel is never asked: a mount of the new file system by the old kernel fails for the wrong reasons,
+//! such as a compression that only the new kernel has (OpenIPC/companion #191). Everything here reads the bytes only.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! OpenWrt's trailers: metadata and signatures behind the image, the last one first (FACTS §9, `fwimage.h` of fwtool).
+//! OpenWrt's trailers: metadata and signatures behind the image, the last one first (`fwimage.h` of openwrt/fwtool).
 //!
 //! They are no part of what is written. Each has a CRC over everything in front of it.
 

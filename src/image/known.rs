@@ -15,7 +15,7 @@ pub struct Known {
     pub what: &'static str,
 }
 
-/// From the page on the recovery mode of the TS-109 (seed 000).
+/// From "Recovery mode of the QNAP TS-109", <https://www.cyrius.com/debian/orion/qnap/ts-109/recovery/>.
 pub const FILES: [Known; 2] = [
     Known {
         cksum: 1_122_474_640,

@@ -1,4 +1,5 @@
-//! Synology's `.pat`: a tar whose `checksum.syno` lists its members (FACTS §7, seed 003).
+//! Synology's `.pat`: a tar whose `checksum.syno` lists its members. Sources: flipflip's page "DiskStation .pat
+//! Files", and `synochecksum.c` by the same author (andy928/synochecksum).
 //!
 //! The list is no protection against malice, but against damage it is. Synology checks only what is listed; here a
 //! member that is not listed makes the file bad.
@@ -299,7 +300,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Real lines of FACTS §7: x less size is the offset of the sample.
+    /// Lines of a real list, that of DSM for the DS918+: x less size is the offset of the sample.
     #[test]
     fn the_sample_is_where_synology_takes_it() {
         for text in [

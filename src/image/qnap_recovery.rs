@@ -1,4 +1,5 @@
-//! QNAP's recovery images: partitions put one behind the other (seeds of the TS-109 and TS-21x, FACTS §8).
+//! QNAP's recovery images: partitions put one behind the other ("Recovery mode of the QNAP TS-109", "Recovery
+//! mode of QNAP TS-21x/TS-22x").
 
 #![forbid(unsafe_code)]
 

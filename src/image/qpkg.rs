@@ -1,5 +1,5 @@
-//! QNAP's packages: a shell script with archives behind it (FACTS §8, seed 000). Only recognised here: a package is
-//! for QNAP's own installer, and never for the flash as it is.
+//! QNAP's packages: a shell script with archives behind it. Only recognised here: a package is for QNAP's own
+//! installer, and never for the flash as it is.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
 //! Detached Ed25519 signatures: minisign (also its default form, over BLAKE2b-512), signify, and
-//! OpenWrt's usign, whose files differ only in their comments (FACTS §9).
+//! OpenWrt's usign, whose files differ only in their comments.
 //!
 //! The comment line of a minisign signature that is marked *trusted* is verified as well.
 

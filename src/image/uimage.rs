@@ -1,4 +1,4 @@
-//! U-Boot's legacy image (FACTS §6): 64 bytes of big-endian header, then the data, both under a CRC-32.
+//! U-Boot's legacy image (`include/image.h`): 64 bytes of big-endian header, then the data, both under a CRC-32.
 
 #![forbid(unsafe_code)]
 

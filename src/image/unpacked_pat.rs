@@ -1,4 +1,4 @@
-//! A `.pat` that was unpacked into a directory, as Synology's boxes do before they start its updater (seed 003).
+//! A `.pat` that was unpacked into a directory, as Synology's boxes do before they start its updater.
 //!
 //! Synology checks the list before; but only what is listed, and the files may have changed since. So everything is
 //! checked again here: what is not listed, or no plain file, makes the directory bad, and the bytes that are hashed

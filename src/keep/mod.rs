@@ -1,5 +1,5 @@
 //! Files of the user's that outlive the update: listed and measured in the plan, saved into RAM as a tar before anything is
-//! stopped, put into the new firmware when it is written and verified, and read back (pain 13 in FACTS).
+//! stopped, put into the new firmware when it is written and verified, and read back.
 //!
 //! Where they go says a *place*, `FS:WHERE[,DIRECTORY]`: `jffs2:config`, `raw:spare`, `ext4:/dev/sda1`,
 //! `ubifs:ubi0:rootfs_data,upper`. `raw` is the tar itself in a partition, written by the engine as everything else;

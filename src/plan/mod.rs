@@ -143,7 +143,7 @@ pub struct Write {
     pub right: Vec<u64>,
     /// Where in the image its bytes begin.
     pub source: u64,
-    /// The first erase block makes the box bootable: invalidated first, made valid last (law 9).
+    /// The first erase block makes the box bootable: invalidated first, made valid last.
     pub boot: bool,
     /// Offsets of bad blocks in the partition, which are passed over.
     pub bad: Vec<u64>,

@@ -1,4 +1,4 @@
-//! What the last update did, kept where it survives the reboot (law 8).
+//! What the last update did, kept where it survives the reboot.
 
 #![forbid(unsafe_code)]
 

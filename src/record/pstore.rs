@@ -1,5 +1,5 @@
 //! `/dev/pmsg0`: memory that survives a warm reboot where the kernel was given some (ramoops). What is
-//! written there appears in `/sys/fs/pstore` after the next boot (FACTS §11).
+//! written there appears in `/sys/fs/pstore` after the next boot (`Documentation/admin-guide/ramoops.rst`).
 
 #![forbid(unsafe_code)]
 

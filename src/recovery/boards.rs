@@ -1,4 +1,4 @@
-//! The file names that boxes ask for (seed "TS-21x/TS-22x", its table; FACTS §8).
+//! The file names that boxes ask for: the table of "Recovery mode of QNAP TS-21x/TS-22x".
 
 #![forbid(unsafe_code)]
 

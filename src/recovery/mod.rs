@@ -1,8 +1,9 @@
 //! QNAP's recovery mode: what the boot loader fetches over the network and writes when nothing else starts any more.
 //!
-//! Sources: "Recovery mode of the QNAP TS-109" and "Recovery mode of QNAP TS-21x/TS-22x" (the project's first two
-//! pages), FACTS §8. Partitions, their order and their sizes come from the boards' profiles; nothing here touches
-//! flash or network.
+//! Sources: Martin Michlmayr's pages "Recovery mode of the QNAP TS-109"
+//! (<https://www.cyrius.com/debian/orion/qnap/ts-109/recovery/>) and "Recovery mode of QNAP TS-21x/TS-22x"
+//! (<https://www.cyrius.com/debian/kirkwood/qnap/ts-219/recovery/>). Partitions, their order and their sizes come from
+//! the boards' profiles; nothing here touches flash or network.
 
 #![forbid(unsafe_code)]
 
@@ -111,7 +112,7 @@ impl Layout {
                 let partition = profile.partition(name)?.clone();
                 let range = at..at + partition.size;
                 at = range.end;
-                // Seed 1: mtd0 and mtd4 are ignored, and "on some devices" mtd5.
+                // The page says that mtd0 and mtd4 are ignored, and "on some devices" mtd5.
                 let fate = match partition.mtd {
                     0 | 4 => Fate::Ignored,
                     5 => Fate::Depends,

@@ -1,6 +1,7 @@
 //! Everything that is said: events from the engine and the stages, drawn as text or as JSON lines.
 //!
-//! Output never fails towards the caller: a closed pipe or a dead console is ignored (law 7).
+//! Output never fails towards the caller: a closed pipe or a dead console is ignored, because after the hand-over
+//! nothing outside may stop an update.
 
 #![forbid(unsafe_code)]
 

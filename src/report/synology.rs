@@ -1,4 +1,5 @@
-//! Progress as Synology's update page reads it: `/tmp/update.progress` and `/tmp/update.message` (seed 003, FACTS §7).
+//! Progress as Synology's update page reads it: `/tmp/update.progress` and `/tmp/update.message` (flipflip's page
+//! "DiskStation .pat Files").
 //!
 //! The page polls every three seconds. It must never find the file half written, nor `C:99:` at the end, which it
 //! would wait on for ever.

@@ -73,7 +73,8 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
         sim: None,
         board: job.board.clone(),
     })?;
-    // The bytes that were checked are the bytes that are written (law 3): nobody was at them meanwhile.
+    // The bytes that were checked are the bytes that are written: the checksum shows that nobody changed them
+    // meanwhile.
     let path = image_path(Path::new("/"));
     let image = path.display().to_string();
     // A link leads to the disk on which it stays.

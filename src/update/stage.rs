@@ -92,7 +92,8 @@ impl Looked {
         Looked::finish(options, board, store, sha256)
     }
 
-    /// To be written to this box: the one copy that is hashed, checked, and written (law 3).
+    /// To be written to this box: the one copy that is hashed, checked and written. What is read a second
+    /// time by its path may be another file by then.
     pub(crate) fn into_ram_root(
         options: &cli::Apply,
         board: &Board,
@@ -262,7 +263,7 @@ fn no_room(length: u64, available: u64) -> Failure {
 }
 
 /// A sink that stops before the out-of-memory killer starts: pages of a tmpfs belong to no process, so it
-/// would kill the wrong ones (pain 6 in FACTS).
+/// would kill the wrong ones (OpenIPC/firmware #2457).
 struct Budget<'a> {
     file: &'a mut File,
     written: u64,

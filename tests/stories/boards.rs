@@ -1,4 +1,5 @@
-//! The boards of FACTS §7 and §8: names, sizes, physical order; and a profile of the user's own.
+//! The built-in boards of QNAP and Synology: names, sizes, physical order; and a profile of the user's own. The numbers
+//! are written down here once more, from Linux's device trees and board files.
 
 use crate::simbox::{SimBox, bytes, flasher};
 

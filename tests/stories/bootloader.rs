@@ -1,9 +1,10 @@
-//! Which boot loader a box has, whether that can recover it, and what replacing it takes (seed 000, FACTS §5, pain 16).
+//! Which boot loader a box has, whether that can recover it, and what replacing it takes. Sources: "Recovery mode of
+//! the QNAP TS-109", and <https://lists.debian.org/debian-arm/2010/05/msg00059.html>.
 
 use crate::simbox::{SimBox, bytes, flasher, tool};
 use flasher::base::checksum::Cksum;
 
-/// Seed 000: checksum of mtd0, recovery mode, build date.
+/// The page's table: checksum of mtd0, recovery mode, build date.
 const TABLE: [(u32, &str, &str); 5] = [
     (1738123099, "no", "May 25 2007 - 12:05:32"),
     (1567861493, "no", "Jul 25 2007 - 11:20:10"),
@@ -123,7 +124,8 @@ fn an_unknown_boot_loader_is_said_to_be_so_with_a_way_to_contribute() {
     assert!(text.err.contains(&sum) && text.err.contains("report"), "{text:?}");
 }
 
-/// FACTS, pain 16: the build of January 2009 erases from 0xc0000 on, that of February 2009 leaves NAS Config alone.
+/// As the thread on debian-arm has it: the build of January 2009 erases from 0xc0000 on, that of February 2009 leaves
+/// NAS Config alone.
 #[test]
 fn a_recovery_that_erases_the_nas_configuration_is_warned_of() {
     for (built, warned) in [
@@ -203,7 +205,7 @@ fn replacing_the_boot_loader_must_be_wanted_three_times() {
     assert!(std::path::Path::new(backup).join("mtd0.U-Boot.bin").is_file());
 }
 
-/// Seed 000: the kernel that does not protect mtd0, a reboot, then u-boot.bin.
+/// As the page has it: the kernel that does not protect mtd0, a reboot, then u-boot.bin.
 #[test]
 fn a_protected_boot_loader_is_refused_with_the_way_that_leads_there() {
     let sim = SimBox::new("qnap-ts109");

@@ -1,4 +1,4 @@
-//! What programs rely on: names of fields, exit codes, one object or one event a line. DESIGN.md §5.
+//! What programs rely on: names of fields, exit codes, one object or one event a line. `docs/fleets.md` lists them.
 
 use crate::simbox::{Run, SimBox, bytes, flasher};
 use serde_json::Value;

@@ -520,7 +520,7 @@ fn the_copy_of_a_whole_chip_goes_back_without_what_is_kept() {
     }
 }
 
-/// Debian's own kernels, which have not fitted these boxes for years (pain 17 of FACTS).
+/// Debian's own kernels, which have not fitted these boxes for years: amouiche/qnap_mtd_resize_for_bullseye #9.
 #[test]
 fn debian_kernels_are_sound_and_too_long_by_an_exact_number_of_bytes() {
     let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/fetch");

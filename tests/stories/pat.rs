@@ -1,4 +1,4 @@
-//! Synology's `.pat` on a workstation: made, listed, checked, unpacked (seed 003, FACTS §7). Archives by GNU tar.
+//! Synology's `.pat` on a workstation: made, listed, checked, unpacked. Archives by GNU tar.
 
 use crate::simbox::{bytes, flasher, read, tool};
 use std::fs;
@@ -208,7 +208,7 @@ fn no_member_leaves_the_directory() {
     }
 }
 
-/// Since DSM 7 (FACTS §7).
+/// Synology's own since DSM 7 (the layout is that of patology and of Synology_Archive_Extractor).
 #[test]
 fn an_encrypted_pat_is_recognised_and_explained() {
     let dir = TempDir::new().unwrap();

@@ -1,4 +1,5 @@
-//! QNAP's packages: the old kind of seed 000, which `dd bs=526 skip=1 | tar xzv` takes apart, and QDK's (FACTS §8).
+//! QNAP's packages: the old kind, which `dd bs=526 skip=1 | tar xzv` takes apart as "Recovery mode of the QNAP TS-109"
+//! says, and QDK's.
 
 use crate::bootloader::forge;
 use crate::simbox::{bytes, flasher, read, tool};

@@ -1,4 +1,4 @@
-//! What a person in front of the box sees and hears (FACTS §8), on a pseudo-terminal and a made-up sysfs.
+//! What a person in front of the box sees and hears, on a pseudo-terminal and a made-up sysfs.
 
 use crate::simbox::{SimBox, bytes};
 use flasher::board::indicators::Signals;

@@ -1,4 +1,4 @@
-//! Synology's update page: `updater -v /volume1`, from the directory of an unpacked `.pat` (seed 003, FACTS §7).
+//! Synology's update page: `updater -v /volume1`, from the directory of an unpacked `.pat`.
 
 use crate::simbox::{Run, SimBox, bytes};
 use flasher::image::pat::{Sum, format_checksum_syno};

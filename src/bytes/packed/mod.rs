@@ -1,4 +1,5 @@
-//! An image inside gzip, xz, zstd, bzip2 or lzma, decoded while it is read (law 3: it stays as it was delivered).
+//! An image inside gzip, xz, zstd, bzip2 or lzma, decoded while it is read. It stays as it was delivered, so
+//! that the bytes whose checksum and signature were verified are those that are written.
 //!
 //! Reading ascends: a read behind what is still at hand begins anew at the front. The engine reads each phase in
 //! ascending order, so that a phase costs one pass. While it writes, a thread decodes ahead (`ahead`). Memory is the

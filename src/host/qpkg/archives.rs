@@ -1,8 +1,9 @@
-//! QNAP's QPKG: a shell script, then archives, then 100 bytes about the package (FACTS §8).
+//! QNAP's QPKG: a shell script, then archives, then 100 bytes about the package (`qbuild` of
+//! qnap-dev/QDK writes them).
 //!
-//! Two kinds. The old one (seed 000) is a script and one gzip tar, which the script finds by a fixed number; here it is
-//! found by its content. QDK's says in `script_len=N` where a tar with the control files begins, behind which comes
-//! the tar with the data, packed with whatever its maker chose.
+//! Two kinds. The old one, that of QNAP's SystemRecovery package, is a script and one gzip tar, which the script finds
+//! by a fixed number; here it is found by its content. QDK's says in `script_len=N` where a tar with the control files
+//! begins, behind which comes the tar with the data, packed with whatever its maker chose.
 
 #![forbid(unsafe_code)]
 

@@ -71,7 +71,7 @@ fn tftpd_hpa(server: Ipv4Addr) -> String {
     )
 }
 
-/// The addresses are in the boot loader and cannot be configured (seed "TS-109").
+/// The addresses are in the boot loader and cannot be configured ("Recovery mode of the QNAP TS-109").
 fn fixed() -> Report {
     let server = crate::host::recovery::FIXED_SERVER;
     Report {

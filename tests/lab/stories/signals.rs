@@ -1,5 +1,5 @@
 //! What a person in front of the box sees and hears while PID 1 is at work: the codes for a QNAP's microcontroller
-//! (FACTS §8), as they come out of the box's second serial port.
+//! (those of Debian's qcontrol), as they come out of the box's second serial port.
 
 use serde_json::{Value, json};
 
