@@ -58,3 +58,6 @@ mod recovery_dhcp;
 mod recovery_tftp;
 mod signals;
 mod updater;
+
+// The documents, and what comments point to.
+mod documents;
