@@ -13,9 +13,12 @@
 //! UBI devices and their volumes are found by [`ubi::list`]; [`ubi::UbiVolume`] is a dynamic volume as a [`Flash`]
 //! whose erase blocks are changed atomically.
 //!
+//! The simulated chips are the feature `sim`, which is on by default and brings no dependency.
+//!
 //! # Example
 //!
-//! ```
+#![cfg_attr(feature = "sim", doc = "```")]
+#![cfg_attr(not(feature = "sim"), doc = "```ignore")]
 //! use mtd_rs::{Flash, SimChip};
 //!
 //! # fn main() -> mtd_rs::Result<()> {
@@ -60,6 +63,7 @@ mod flash;
 mod geometry;
 pub mod ioctl;
 mod kind;
+#[cfg(feature = "sim")]
 pub mod sim;
 mod transfer;
 pub mod ubi;
@@ -70,9 +74,10 @@ pub use error::{Error, ErrorKind, Operation, Result};
 pub use flash::{EccStats, Flash};
 pub use geometry::{Blocks, EraseRegion, Geometry};
 pub use kind::{FlashKind, MTD_BIT_WRITEABLE, MTD_NO_ERASE, MTD_POWERUP_LOCK, MTD_WRITEABLE};
+#[cfg(feature = "sim")]
 pub use sim::{Counters, Fault, SimBuilder, SimChip, SimFlash, Timing};
 
 /// The example of README.md, run as a test.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "sim"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,5 @@
 //! Simulated chips that live in files.
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

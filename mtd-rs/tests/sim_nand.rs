@@ -1,4 +1,5 @@
 //! The rules and faults of simulated NAND.
+#![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;

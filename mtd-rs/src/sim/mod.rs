@@ -39,20 +39,43 @@ pub use fault::Fault;
 pub use partition::SimFlash;
 pub use timing::Timing;
 
-use std::cell::RefCell;
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::geometry::Geometry;
 use chip::Chip;
 
-/// One simulated chip. Clones are handles of the same chip.
+/// The chip behind all its handles, which may be in several threads.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Chip>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Chip> {
+        // Whoever panicked meanwhile was told that bytes do not fit or that a file is not writable; the chip is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One simulated chip. Clones are handles of the same chip, and may be used in several threads; each operation is
+/// done as a whole before the next one begins.
 #[derive(Clone)]
 pub struct SimChip {
-    chip: Rc<RefCell<Chip>>,
+    chip: Shared,
+}
+
+impl fmt::Debug for SimChip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chip = self.chip.lock();
+        f.debug_struct("SimChip")
+            .field("geometry", &chip.geometry)
+            .field("counters", &chip.counters)
+            .field("power", &chip.power)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SimChip {
@@ -96,7 +119,7 @@ impl SimChip {
 
     fn from_chip(chip: Chip) -> SimChip {
         SimChip {
-            chip: Rc::new(RefCell::new(chip)),
+            chip: Shared(Arc::new(Mutex::new(chip))),
         }
     }
 
@@ -111,23 +134,23 @@ impl SimChip {
 
     /// The whole chip as one writable device.
     pub fn whole(&self, label: &str) -> SimFlash {
-        let size = self.chip.borrow().geometry.size;
+        let size = self.chip.lock().geometry.size;
         self.partition(label, 0..size, true)
     }
 
     /// The shape of the chip.
     pub fn geometry(&self) -> Geometry {
-        self.chip.borrow().geometry.clone()
+        self.chip.lock().geometry.clone()
     }
 
     /// What has been done to the chip since it was made or since [`reset_counters`](Self::reset_counters).
     pub fn counters(&self) -> Counters {
-        self.chip.borrow().counters
+        self.chip.lock().counters
     }
 
     /// Sets counters and simulated clock to 0. Wear stays.
     pub fn reset_counters(&self) {
-        let mut chip = self.chip.borrow_mut();
+        let mut chip = self.chip.lock();
         chip.counters = Counters::default();
         chip.elapsed_ns = 0;
     }
@@ -135,22 +158,22 @@ impl SimChip {
     /// How often the erase block at `block` has been erased since the chip was made or opened; 0 behind the
     /// end of the chip. Failed erases wear too.
     pub fn erases_of(&self, block: u64) -> u32 {
-        self.chip.borrow().erases_of(block)
+        self.chip.lock().erases_of(block)
     }
 
     /// The time that everything so far would have taken.
     pub fn elapsed(&self) -> Duration {
-        Duration::from_nanos(self.chip.borrow().elapsed_ns)
+        Duration::from_nanos(self.chip.lock().elapsed_ns)
     }
 
     /// Replaces the timing. Chips are made with the one of [`Timing::of`] for their kind.
     pub fn set_timing(&self, timing: Timing) {
-        self.chip.borrow_mut().timing = timing;
+        self.chip.lock().timing = timing;
     }
 
     /// Adds a fault to those already there.
     pub fn inject(&self, fault: Fault) {
-        self.chip.borrow_mut().inject(fault);
+        self.chip.lock().inject(fault);
     }
 
     /// Marks the erase block that holds the byte at `block` as bad from the factory, whether there is power
@@ -160,19 +183,19 @@ impl SimChip {
     /// When the files of the chip cannot be written.
     pub fn make_bad(&self, block: u64) {
         self.chip
-            .borrow_mut()
+            .lock()
             .set_bad(block)
             .expect("the files of the chip are writable");
     }
 
     /// Whether the chip has power.
     pub fn power(&self) -> bool {
-        self.chip.borrow().power
+        self.chip.lock().power
     }
 
     /// Gives the chip power again, after which it can be used and, if it is of that sort, is locked.
     pub fn restore_power(&self) {
-        self.chip.borrow_mut().restore_power();
+        self.chip.lock().restore_power();
     }
 
     /// The bytes as they are stored, past all rules, faults and counters. Cut at the end of the chip.
@@ -181,7 +204,7 @@ impl SimChip {
     /// When the file of the chip cannot be read.
     pub fn contents(&self, range: Range<u64>) -> Vec<u8> {
         self.chip
-            .borrow()
+            .lock()
             .contents(range)
             .expect("the file of the chip is readable")
     }
@@ -193,7 +216,7 @@ impl SimChip {
     /// When the bytes do not fit on the chip, or the file of the chip cannot be written.
     pub fn load(&self, offset: u64, data: &[u8]) {
         self.chip
-            .borrow_mut()
+            .lock()
             .load(offset, data)
             .expect("the bytes fit and the file is writable");
     }

@@ -1,12 +1,11 @@
 //! A partition of a simulated chip: the `Flash` that callers get.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::rc::Rc;
 
-use super::chip::Chip;
+use super::Shared;
 use super::operations::Fail;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::flash::{EccStats, Flash};
@@ -18,7 +17,7 @@ use crate::kind::MTD_WRITEABLE;
 /// Its ECC counters count what was read through this value; clones go on counting on their own.
 #[derive(Clone)]
 pub struct SimFlash {
-    chip: Rc<RefCell<Chip>>,
+    chip: Shared,
     label: String,
     base: u64,
     geometry: Geometry,
@@ -26,9 +25,19 @@ pub struct SimFlash {
     failed: u32,
 }
 
+impl fmt::Debug for SimFlash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimFlash")
+            .field("label", &self.label)
+            .field("base", &self.base)
+            .field("geometry", &self.geometry)
+            .finish_non_exhaustive()
+    }
+}
+
 impl SimFlash {
-    pub(super) fn new(chip: Rc<RefCell<Chip>>, label: &str, range: Range<u64>, writable: bool) -> SimFlash {
-        let geometry = cut(&chip.borrow().geometry, &range, writable);
+    pub(super) fn new(chip: Shared, label: &str, range: Range<u64>, writable: bool) -> SimFlash {
+        let geometry = cut(&chip.lock().geometry, &range, writable);
         SimFlash {
             chip,
             label: label.to_owned(),
@@ -58,7 +67,7 @@ impl SimFlash {
 
     fn check_power(&self, operation: Operation, offset: u64) -> Result<()> {
         self.chip
-            .borrow()
+            .lock()
             .check_power(self.base + offset)
             .map_err(|fail| self.error(operation, fail))
     }
@@ -94,7 +103,7 @@ impl SimFlash {
         if !self.geometry.is_aligned(&range) {
             return Err(self.refuse(operation, range.start, ErrorKind::Unaligned));
         }
-        let mut chip = self.chip.borrow_mut();
+        let mut chip = self.chip.lock();
         let blocks = chip.block_indices(&(self.base + range.start..self.base + range.end));
         match &mut chip.locked {
             Some(locked) => locked.set_all(blocks, to),
@@ -116,7 +125,7 @@ impl Flash for SimFlash {
 
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.check_range(Operation::Read, offset, buf.len() as u64)?;
-        let result = self.chip.borrow_mut().read(self.base + offset, buf);
+        let result = self.chip.lock().read(self.base + offset, buf);
         let work = result.map_err(|fail| self.error(Operation::Read, fail))?;
         self.corrected += work.corrected;
         self.failed += work.failed;
@@ -126,21 +135,21 @@ impl Flash for SimFlash {
     fn erase(&mut self, block: u64) -> Result<()> {
         self.check_block(Operation::Erase, block)?;
         self.check_writable(Operation::Erase, block)?;
-        let result = self.chip.borrow_mut().erase(self.base + block);
+        let result = self.chip.lock().erase(self.base + block);
         result.map_err(|fail| self.error(Operation::Erase, fail))
     }
 
     fn program(&mut self, offset: u64, data: &[u8]) -> Result<()> {
         self.check_range(Operation::Program, offset, data.len() as u64)?;
         self.check_writable(Operation::Program, offset)?;
-        let result = self.chip.borrow_mut().program(self.base + offset, data);
+        let result = self.chip.lock().program(self.base + offset, data);
         result.map_err(|fail| self.error(Operation::Program, fail))
     }
 
     fn is_bad(&mut self, block: u64) -> Result<bool> {
         self.check_block(Operation::CheckBad, block)?;
         self.check_power(Operation::CheckBad, block)?;
-        let chip = self.chip.borrow();
+        let chip = self.chip.lock();
         Ok(chip
             .geometry
             .block_index(self.base + block)
@@ -154,7 +163,7 @@ impl Flash for SimFlash {
         if !self.geometry.kind.is_nand() {
             return Err(self.not_supported(Operation::MarkBad, block));
         }
-        let result = self.chip.borrow_mut().set_bad(self.base + block);
+        let result = self.chip.lock().set_bad(self.base + block);
         result.map_err(|error| Error::io(Operation::MarkBad, &self.label, Some(block), error))
     }
 
@@ -162,7 +171,7 @@ impl Flash for SimFlash {
         let length = range.end.saturating_sub(range.start);
         self.check_range(Operation::CheckLock, range.start, length)?;
         self.check_power(Operation::CheckLock, range.start)?;
-        let chip = self.chip.borrow();
+        let chip = self.chip.lock();
         let blocks = chip.block_indices(&(self.base + range.start..self.base + range.end));
         Ok(chip.locked.as_ref().map(|locked| locked.any(blocks)))
     }
@@ -180,7 +189,7 @@ impl Flash for SimFlash {
         if !self.geometry.kind.is_nand() {
             return Ok(None);
         }
-        let chip = self.chip.borrow();
+        let chip = self.chip.lock();
         let blocks = chip.block_indices(&(self.base..self.base + self.geometry.size));
         Ok(Some(EccStats {
             corrected: self.corrected,

@@ -28,7 +28,7 @@ use crate::kind::{FlashKind, MTD_WRITEABLE};
 use crate::transfer;
 
 /// What the kernel does to a volume. The tests have a model in its place.
-pub(super) trait Volume {
+pub(super) trait Volume: Send {
     /// Some of the bytes from `offset` on; `EBADMSG` where ECC could not correct them.
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
     /// Replaces the content of a LEB atomically.

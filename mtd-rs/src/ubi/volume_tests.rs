@@ -4,8 +4,7 @@
 
 use super::*;
 use crate::ubi::VolumeKind;
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 const LEB: usize = 8192;
 const PAGE: u32 = 2048;
@@ -31,9 +30,9 @@ struct Model {
     written: usize,
 }
 
-impl Volume for Rc<RefCell<Model>> {
+impl Volume for Arc<Mutex<Model>> {
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let model = self.borrow();
+        let model = self.lock().unwrap();
         let (lnum, at) = (offset as usize / LEB, offset as usize % LEB);
         if model.unreadable == Some(lnum as u32) {
             return Err(io::Error::from_raw_os_error(libc::EBADMSG));
@@ -47,7 +46,7 @@ impl Volume for Rc<RefCell<Model>> {
     }
 
     fn change(&mut self, lnum: u32, data: &[u8]) -> io::Result<()> {
-        let mut model = self.borrow_mut();
+        let mut model = self.lock().unwrap();
         if let Some(number) = model.broken.take() {
             return Err(io::Error::from_raw_os_error(number));
         }
@@ -59,14 +58,14 @@ impl Volume for Rc<RefCell<Model>> {
     }
 
     fn erase(&mut self, lnum: u32) -> io::Result<()> {
-        let mut model = self.borrow_mut();
+        let mut model = self.lock().unwrap();
         model.blocks[lnum as usize] = None;
         model.calls.push(Call::Erase(lnum));
         Ok(())
     }
 
     fn begin(&mut self, bytes: u64) -> io::Result<()> {
-        let mut model = self.borrow_mut();
+        let mut model = self.lock().unwrap();
         model.blocks.fill(None);
         model.written = 0;
         model.calls.push(Call::Begin(bytes));
@@ -74,7 +73,7 @@ impl Volume for Rc<RefCell<Model>> {
     }
 
     fn append(&mut self, data: &[u8]) -> io::Result<()> {
-        let mut model = self.borrow_mut();
+        let mut model = self.lock().unwrap();
         if let Some(number) = model.broken.take() {
             return Err(io::Error::from_raw_os_error(number));
         }
@@ -105,12 +104,12 @@ fn info() -> VolumeInfo {
 }
 
 /// A volume of four LEBs, all of them filled with `old`.
-fn volume(access: Access) -> (UbiVolume, Rc<RefCell<Model>>) {
-    let model = Rc::new(RefCell::new(Model {
+fn volume(access: Access) -> (UbiVolume, Arc<Mutex<Model>>) {
+    let model = Arc::new(Mutex::new(Model {
         blocks: vec![Some(b"old ".repeat(LEB / 4)); 4],
         ..Model::default()
     }));
-    (UbiVolume::over(Box::new(Rc::clone(&model)), &info(), access), model)
+    (UbiVolume::over(Box::new(Arc::clone(&model)), &info(), access), model)
 }
 
 const SECOND: u64 = LEB as u64;
@@ -119,9 +118,9 @@ const SECOND: u64 = LEB as u64;
 fn an_erase_and_the_program_after_it_are_one_atomic_change() {
     let (mut volume, model) = volume(Access::ReadWrite);
     volume.erase(SECOND).unwrap();
-    assert!(model.borrow().calls.is_empty(), "the old content is still there");
+    assert!(model.lock().unwrap().calls.is_empty(), "the old content is still there");
     volume.program(SECOND, &b"new ".repeat(LEB / 4)).unwrap();
-    assert_eq!(model.borrow().calls, [Call::Change(1, LEB)]);
+    assert_eq!(model.lock().unwrap().calls, [Call::Change(1, LEB)]);
     let mut back = [0; 4];
     volume.read(SECOND, &mut back).unwrap();
     assert_eq!(&back, b"new ");
@@ -139,10 +138,10 @@ fn an_erase_that_nothing_follows_is_carried_out() {
     volume.erase(SECOND).unwrap();
     volume.program(SECOND, &b"new ".repeat(LEB / 4)).unwrap();
     let calls = [Call::Erase(1), Call::Erase(0), Call::Change(1, LEB)];
-    assert_eq!(model.borrow().calls, calls);
+    assert_eq!(model.lock().unwrap().calls, calls);
     volume.erase(2 * SECOND).unwrap();
     drop(volume);
-    assert_eq!(model.borrow().calls.last(), Some(&Call::Erase(2)));
+    assert_eq!(model.lock().unwrap().calls.last(), Some(&Call::Erase(2)));
 }
 
 #[test]
@@ -153,7 +152,7 @@ fn blank_pages_at_the_end_are_left_for_ubifs() {
     volume.program(0, &content).unwrap();
     volume.program(SECOND, &[0xff; LEB]).unwrap();
     let calls = [Call::Change(0, 2 * PAGE as usize), Call::Erase(1)];
-    assert_eq!(model.borrow().calls, calls);
+    assert_eq!(model.lock().unwrap().calls, calls);
     let mut back = vec![0; LEB];
     volume.read(0, &mut back).unwrap();
     assert_eq!(back, content);
@@ -162,7 +161,7 @@ fn blank_pages_at_the_end_are_left_for_ubifs() {
 #[test]
 fn a_change_that_fails_leaves_the_old_content() {
     let (mut volume, model) = volume(Access::ReadWrite);
-    model.borrow_mut().broken = Some(libc::EBUSY);
+    model.lock().unwrap().broken = Some(libc::EBUSY);
     volume.erase(0).unwrap();
     let error = volume.program(0, &[0; LEB]).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
@@ -178,7 +177,7 @@ fn a_change_that_fails_leaves_the_old_content() {
 #[test]
 fn what_ecc_cannot_correct_is_counted_and_not_an_error() {
     let (mut volume, model) = volume(Access::ReadOnly);
-    model.borrow_mut().unreadable = Some(1);
+    model.lock().unwrap().unreadable = Some(1);
     let mut back = [1; 16];
     volume.read(0, &mut back).unwrap();
     assert_eq!(volume.ecc_stats().unwrap().unwrap().failed, 0);
@@ -206,7 +205,7 @@ fn only_whole_blocks_of_an_open_volume_are_written() {
     assert_eq!(volume.erase(0).unwrap_err().kind(), ErrorKind::ReadOnly);
     assert_eq!(volume.program(0, &[0; LEB]).unwrap_err().kind(), ErrorKind::ReadOnly);
     drop(volume);
-    assert!(model.borrow().calls.is_empty());
+    assert!(model.lock().unwrap().calls.is_empty());
 }
 
 #[test]
@@ -223,11 +222,11 @@ fn bad_blocks_and_locks_are_ubis_own_affair() {
 }
 
 /// As [`volume`], with another info.
-fn volume_with(change: impl FnOnce(&mut VolumeInfo)) -> (UbiVolume, Rc<RefCell<Model>>) {
+fn volume_with(change: impl FnOnce(&mut VolumeInfo)) -> (UbiVolume, Arc<Mutex<Model>>) {
     let (_, model) = volume(Access::ReadOnly);
     let mut info = info();
     change(&mut info);
-    let volume = UbiVolume::over(Box::new(Rc::clone(&model)), &info, Access::ReadWrite);
+    let volume = UbiVolume::over(Box::new(Arc::clone(&model)), &info, Access::ReadWrite);
     (volume, model)
 }
 
@@ -244,7 +243,7 @@ fn a_static_volume_is_replaced_as_a_whole_and_in_no_other_way() {
     assert_eq!(unasked.raw_os_error(), Some(libc::EOPNOTSUPP));
     let much = volume.replace(4 * SECOND + 1).unwrap_err();
     assert_eq!(much.kind(), ErrorKind::OutOfRange);
-    assert!(model.borrow().calls.is_empty());
+    assert!(model.lock().unwrap().calls.is_empty());
     // A block and a bit: the end need not be one of a page.
     volume.replace(SECOND + 7).unwrap();
     assert_eq!(volume.holds(), Some(0), "emptied");
@@ -257,7 +256,7 @@ fn a_static_volume_is_replaced_as_a_whole_and_in_no_other_way() {
     volume.program(SECOND, &[2; 7]).unwrap();
     assert_eq!(volume.holds(), Some(SECOND + 7));
     let calls = [Call::Begin(SECOND + 7), Call::Append(LEB), Call::Append(7)];
-    assert_eq!(model.borrow().calls, calls);
+    assert_eq!(model.lock().unwrap().calls, calls);
     let mut back = [0; 9];
     volume.read(SECOND - 2, &mut back).unwrap();
     assert_eq!(back, [1, 1, 2, 2, 2, 2, 2, 2, 2]);
@@ -275,7 +274,7 @@ fn an_update_that_fails_is_over_and_the_next_one_begins_anew() {
     for change in changes {
         let (mut volume, model) = volume_with(change);
         volume.replace(SECOND).unwrap();
-        model.borrow_mut().broken = Some(libc::EIO);
+        model.lock().unwrap().broken = Some(libc::EIO);
         assert_eq!(
             volume.program(0, &[1; LEB]).unwrap_err().raw_os_error(),
             Some(libc::EIO)
@@ -290,7 +289,7 @@ fn an_update_that_fails_is_over_and_the_next_one_begins_anew() {
     let (mut volume, model) = volume(Access::ReadWrite);
     assert_eq!(volume.holds(), None);
     assert_eq!(volume.replace(7).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
-    assert!(model.borrow().calls.is_empty());
+    assert!(model.lock().unwrap().calls.is_empty());
 }
 
 #[test]
