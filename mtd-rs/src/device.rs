@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -163,6 +163,13 @@ impl MtdDevice {
     }
 }
 
+/// The character device, for [`ioctl`](crate::ioctl) and for what else this crate does not wrap.
+impl AsFd for MtdDevice {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 impl Flash for MtdDevice {
     fn label(&self) -> &str {
         &self.label
@@ -185,10 +192,10 @@ impl Flash for MtdDevice {
             start: range.start,
             length: range.end - range.start,
         };
-        let fd = self.file.as_fd();
+        let file = &self.file;
         transfer::erase_either(
-            || ioctl::memerase64(fd, wide),
-            narrow(&range).map(|range| move || ioctl::memerase(fd, range)),
+            || ioctl::memerase64(file, wide),
+            narrow(&range).map(|range| move || ioctl::memerase(file, range)),
         )
         .map_err(self.system(Operation::Erase, block))
     }
@@ -214,7 +221,7 @@ impl Flash for MtdDevice {
 
     fn is_bad(&mut self, block: u64) -> Result<bool> {
         self.block(Operation::CheckBad, block)?;
-        match ioctl::memgetbadblock(self.file.as_fd(), block) {
+        match ioctl::memgetbadblock(&self.file, block) {
             // Newer kernels answer 0 where there are no bad blocks, old ones do not answer.
             Err(error) if unsupported(&error) => Ok(false),
             result => result.map_err(self.system(Operation::CheckBad, block)),
@@ -224,12 +231,12 @@ impl Flash for MtdDevice {
     fn mark_bad(&mut self, block: u64) -> Result<()> {
         self.check_writable(Operation::MarkBad, block)?;
         self.block(Operation::MarkBad, block)?;
-        ioctl::memsetbadblock(self.file.as_fd(), block).map_err(self.system(Operation::MarkBad, block))
+        ioctl::memsetbadblock(&self.file, block).map_err(self.system(Operation::MarkBad, block))
     }
 
     fn is_locked(&mut self, range: Range<u64>) -> Result<Option<bool>> {
         let narrow = self.lock_range(Operation::CheckLock, &range)?;
-        match ioctl::memislocked(self.file.as_fd(), narrow) {
+        match ioctl::memislocked(&self.file, narrow) {
             Ok(locked) => Ok(Some(locked)),
             Err(error) if unsupported(&error) => Ok(None),
             Err(error) => Err(self.system(Operation::CheckLock, range.start)(error)),
@@ -239,7 +246,7 @@ impl Flash for MtdDevice {
     fn unlock(&mut self, range: Range<u64>) -> Result<()> {
         self.check_writable(Operation::Unlock, range.start)?;
         let narrow = self.lock_range(Operation::Unlock, &range)?;
-        match ioctl::memunlock(self.file.as_fd(), narrow) {
+        match ioctl::memunlock(&self.file, narrow) {
             Err(error) if unsupported(&error) => Ok(()),
             result => result.map_err(self.system(Operation::Unlock, range.start)),
         }
@@ -248,7 +255,7 @@ impl Flash for MtdDevice {
     fn lock(&mut self, range: Range<u64>) -> Result<()> {
         self.check_writable(Operation::Lock, range.start)?;
         let narrow = self.lock_range(Operation::Lock, &range)?;
-        ioctl::memlock(self.file.as_fd(), narrow).map_err(self.system(Operation::Lock, range.start))
+        ioctl::memlock(&self.file, narrow).map_err(self.system(Operation::Lock, range.start))
     }
 
     fn ecc_stats(&mut self) -> Result<Option<EccStats>> {
@@ -256,7 +263,7 @@ impl Flash for MtdDevice {
         if !self.info.geometry.kind.is_nand() {
             return Ok(None);
         }
-        match ioctl::eccgetstats(self.file.as_fd()) {
+        match ioctl::eccgetstats(&self.file) {
             Ok(stats) => Ok(Some(stats)),
             Err(error) if unsupported(&error) => Ok(None),
             Err(error) => Err(Error::io(Operation::EccStats, &self.label, None, error)),
@@ -296,7 +303,7 @@ pub(crate) fn node(paths: &SystemPaths, index: u32) -> PathBuf {
     path
 }
 
-fn open_node(path: &Path, access: Access) -> io::Result<File> {
+pub(crate) fn open_node(path: &Path, access: Access) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(access == Access::ReadWrite)
@@ -319,13 +326,13 @@ fn index_of(file: &File, label: &str) -> Result<u32> {
 ///
 /// `MEMGETINFO` gives the size modulo 2^32 only; `size` is what `/proc/mtd` or sysfs say.
 pub(crate) fn reported_geometry(file: &File, size: Option<u64>) -> io::Result<Geometry> {
-    let info = ioctl::memgetinfo(file.as_fd())?;
-    let count = ioctl::memgetregioncount(file.as_fd())?;
+    let info = ioctl::memgetinfo(file)?;
+    let count = ioctl::memgetregioncount(file)?;
     let mut regions = Vec::new();
     // One region is no more than the uniform chip that it is.
     if count > 1 {
         for index in 0..count {
-            let region = ioctl::memgetregioninfo(file.as_fd(), index)?;
+            let region = ioctl::memgetregioninfo(file, index)?;
             regions.push(EraseRegion {
                 offset: u64::from(region.offset),
                 erase_size: region.erasesize,

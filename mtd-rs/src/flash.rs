@@ -91,9 +91,16 @@ pub trait Flash {
     fn mark_bad(&mut self, block: u64) -> Result<()>;
 
     /// Whether anything in `range` is locked; `None` where the driver cannot tell.
+    ///
+    /// # Errors
+    /// [`OutOfRange`](crate::ErrorKind::OutOfRange) also where the range lies beyond 4 GiB on a device whose locks are
+    /// asked for in 32 bits.
     fn is_locked(&mut self, range: Range<u64>) -> Result<Option<bool>>;
 
     /// Unlocks `range`. Does nothing and succeeds where the chip has no locks.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](crate::ErrorKind::ReadOnly) for a device that may not be written.
     fn unlock(&mut self, range: Range<u64>) -> Result<()>;
 
     /// Locks `range`.
@@ -103,5 +110,8 @@ pub trait Flash {
     fn lock(&mut self, range: Range<u64>) -> Result<()>;
 
     /// The ECC counters; `None` where there is no ECC.
+    ///
+    /// # Errors
+    /// When the system refuses to tell.
     fn ecc_stats(&mut self) -> Result<Option<EccStats>>;
 }

@@ -4,12 +4,15 @@
 //! what they do. The request numbers come from nix's `request_code_*!`, because MIPS, PowerPC and SPARC keep
 //! direction and size in other bits than the rest; the tests hold the numbers and sizes against the C header.
 //!
+//! Every function takes whatever has a descriptor, a [`File`](std::fs::File) or an [`MtdDevice`](crate::MtdDevice), and
+//! borrows it for the call; each names the kernel's source as its manual, for there are no manual pages.
+//!
 //! Every function returns the error of the system as it is, except `EINTR`, after which the call is repeated.
 //! `ENOTTY` means that the kernel does not know the ioctl or that the file is no MTD character device,
 //! `EOPNOTSUPP` that the driver of the chip cannot do it.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 
@@ -85,6 +88,7 @@ struct MtdOobBuf64 {
 
 /// How an open MTD file treats ECC and OTP (`enum mtd_file_modes`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 #[repr(i32)]
 pub enum FileMode {
     /// Main flash with ECC.
@@ -170,68 +174,90 @@ fn length(buf: &[u8]) -> io::Result<u32> {
 ///
 /// # Errors
 /// `ENOTTY` on what is no MTD character device.
-pub fn memgetinfo(fd: BorrowedFd<'_>) -> io::Result<MtdInfoUser> {
+///
+/// # References
+/// [`MEMGETINFO` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memgetinfo(fd: impl AsFd) -> io::Result<MtdInfoUser> {
     let mut info = MtdInfoUser::default();
     // SAFETY: the kernel writes one `mtd_info_user` to `info`, which lives through the call.
-    retry(|| unsafe { raw::memgetinfo(fd.as_raw_fd(), &mut info) })?;
+    retry(|| unsafe { raw::memgetinfo(fd.as_fd().as_raw_fd(), &mut info) })?;
     Ok(info)
 }
 
 /// Erases whole erase blocks below 4 GiB and waits until it is done.
 ///
 /// # Errors
-/// `EINVAL` for a range that does not consist of erase blocks, `EIO` when the chip fails, `EROFS` for a device
-/// that may not be written.
-pub fn memerase(fd: BorrowedFd<'_>, range: EraseInfoUser) -> io::Result<()> {
+/// `EPERM` on a file that is not open for writing, `EINVAL` for a range that does not consist of erase blocks, `EIO`
+/// when the chip fails, `EROFS` for a device that may not be written.
+///
+/// # References
+/// [`MEMERASE` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memerase(fd: impl AsFd, range: EraseInfoUser) -> io::Result<()> {
     // SAFETY: the kernel only reads one `erase_info_user`, which lives through the call.
-    retry(|| unsafe { raw::memerase(fd.as_raw_fd(), &range) }).map(drop)
+    retry(|| unsafe { raw::memerase(fd.as_fd().as_raw_fd(), &range) }).map(drop)
 }
 
 /// Erases whole erase blocks and waits until it is done. Kernels from 2.6.31 on.
 ///
 /// # Errors
 /// As [`memerase`], and `ENOTTY` on older kernels.
-pub fn memerase64(fd: BorrowedFd<'_>, range: EraseInfoUser64) -> io::Result<()> {
+///
+/// # References
+/// [`MEMERASE64` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memerase64(fd: impl AsFd, range: EraseInfoUser64) -> io::Result<()> {
     // SAFETY: the kernel only reads one `erase_info_user64`, which lives through the call.
-    retry(|| unsafe { raw::memerase64(fd.as_raw_fd(), &range) }).map(drop)
+    retry(|| unsafe { raw::memerase64(fd.as_fd().as_raw_fd(), &range) }).map(drop)
 }
 
 /// Locks whole erase blocks.
 ///
 /// # Errors
-/// `EOPNOTSUPP` where the chip has no locks.
-pub fn memlock(fd: BorrowedFd<'_>, range: EraseInfoUser) -> io::Result<()> {
+/// `EOPNOTSUPP` where the chip has no locks, `EINVAL` behind the end; on newer kernels `EPERM` on a file that is not
+/// open for writing.
+///
+/// # References
+/// [`MEMLOCK` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memlock(fd: impl AsFd, range: EraseInfoUser) -> io::Result<()> {
     // SAFETY: the kernel only reads one `erase_info_user`, which lives through the call.
-    retry(|| unsafe { raw::memlock(fd.as_raw_fd(), &range) }).map(drop)
+    retry(|| unsafe { raw::memlock(fd.as_fd().as_raw_fd(), &range) }).map(drop)
 }
 
 /// Unlocks whole erase blocks.
 ///
 /// # Errors
-/// `EOPNOTSUPP` where the chip has no locks.
-pub fn memunlock(fd: BorrowedFd<'_>, range: EraseInfoUser) -> io::Result<()> {
+/// As [`memlock`]; some drivers answer 524 (`ENOTSUPP` of the kernel) for `EOPNOTSUPP`.
+///
+/// # References
+/// [`MEMUNLOCK` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memunlock(fd: impl AsFd, range: EraseInfoUser) -> io::Result<()> {
     // SAFETY: the kernel only reads one `erase_info_user`, which lives through the call.
-    retry(|| unsafe { raw::memunlock(fd.as_raw_fd(), &range) }).map(drop)
+    retry(|| unsafe { raw::memunlock(fd.as_fd().as_raw_fd(), &range) }).map(drop)
 }
 
 /// Whether the range is locked.
 ///
 /// # Errors
 /// `EOPNOTSUPP` where the driver cannot tell, `ENOTTY` on kernels before 2.6.36.
-pub fn memislocked(fd: BorrowedFd<'_>, range: EraseInfoUser) -> io::Result<bool> {
+///
+/// # References
+/// [`MEMISLOCKED` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memislocked(fd: impl AsFd, range: EraseInfoUser) -> io::Result<bool> {
     // SAFETY: despite its direction bits the kernel only reads one `erase_info_user` (`MEMISLOCKED` in
     // mtdchar.c), which lives through the call.
-    retry(|| unsafe { raw::memislocked(fd.as_raw_fd(), &range) }).map(|locked| locked != 0)
+    retry(|| unsafe { raw::memislocked(fd.as_fd().as_raw_fd(), &range) }).map(|locked| locked != 0)
 }
 
 /// How many erase regions the device has; 0 where all erase blocks have one size.
 ///
 /// # Errors
 /// `ENOTTY` on what is no MTD character device.
-pub fn memgetregioncount(fd: BorrowedFd<'_>) -> io::Result<u32> {
+///
+/// # References
+/// [`MEMGETREGIONCOUNT` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memgetregioncount(fd: impl AsFd) -> io::Result<u32> {
     let mut count: libc::c_int = 0;
     // SAFETY: the kernel writes one int to `count`, which lives through the call.
-    retry(|| unsafe { raw::memgetregioncount(fd.as_raw_fd(), &mut count) })?;
+    retry(|| unsafe { raw::memgetregioncount(fd.as_fd().as_raw_fd(), &mut count) })?;
     Ok(u32::try_from(count).unwrap_or(0))
 }
 
@@ -239,13 +265,16 @@ pub fn memgetregioncount(fd: BorrowedFd<'_>) -> io::Result<u32> {
 ///
 /// # Errors
 /// `EINVAL` when there is no such region.
-pub fn memgetregioninfo(fd: BorrowedFd<'_>, index: u32) -> io::Result<RegionInfoUser> {
+///
+/// # References
+/// [`MEMGETREGIONINFO` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memgetregioninfo(fd: impl AsFd, index: u32) -> io::Result<RegionInfoUser> {
     let mut region = RegionInfoUser {
         regionindex: index,
         ..RegionInfoUser::default()
     };
     // SAFETY: the kernel reads and writes one `region_info_user`, which lives through the call.
-    retry(|| unsafe { raw::memgetregioninfo(fd.as_raw_fd(), &mut region) })?;
+    retry(|| unsafe { raw::memgetregioninfo(fd.as_fd().as_raw_fd(), &mut region) })?;
     Ok(region)
 }
 
@@ -253,30 +282,40 @@ pub fn memgetregioninfo(fd: BorrowedFd<'_>, index: u32) -> io::Result<RegionInfo
 ///
 /// # Errors
 /// `EINVAL` behind the end; `EOPNOTSUPP` on old kernels where there are no bad blocks.
-pub fn memgetbadblock(fd: BorrowedFd<'_>, offset: u64) -> io::Result<bool> {
+///
+/// # References
+/// [`MEMGETBADBLOCK` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memgetbadblock(fd: impl AsFd, offset: u64) -> io::Result<bool> {
     let offset = loff(offset)?;
     // SAFETY: the kernel only reads one `loff_t`, which lives through the call.
-    retry(|| unsafe { raw::memgetbadblock(fd.as_raw_fd(), &offset) }).map(|bad| bad != 0)
+    retry(|| unsafe { raw::memgetbadblock(fd.as_fd().as_raw_fd(), &offset) }).map(|bad| bad != 0)
 }
 
 /// Marks the erase block at `offset` bytes as bad.
 ///
 /// # Errors
-/// `EOPNOTSUPP` where blocks cannot be marked.
-pub fn memsetbadblock(fd: BorrowedFd<'_>, offset: u64) -> io::Result<()> {
+/// `EOPNOTSUPP` where blocks cannot be marked, `EINVAL` behind the end; on newer kernels `EPERM` on a file that is not
+/// open for writing.
+///
+/// # References
+/// [`MEMSETBADBLOCK` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memsetbadblock(fd: impl AsFd, offset: u64) -> io::Result<()> {
     let offset = loff(offset)?;
     // SAFETY: the kernel only reads one `loff_t`, which lives through the call.
-    retry(|| unsafe { raw::memsetbadblock(fd.as_raw_fd(), &offset) }).map(drop)
+    retry(|| unsafe { raw::memsetbadblock(fd.as_fd().as_raw_fd(), &offset) }).map(drop)
 }
 
 /// The ECC counters. Devices without ECC return zeros.
 ///
 /// # Errors
 /// `ENOTTY` on what is no MTD character device.
-pub fn eccgetstats(fd: BorrowedFd<'_>) -> io::Result<EccStats> {
+///
+/// # References
+/// [`ECCGETSTATS` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn eccgetstats(fd: impl AsFd) -> io::Result<EccStats> {
     let mut stats = MtdEccStats::default();
     // SAFETY: the kernel writes one `mtd_ecc_stats` to `stats`, which lives through the call.
-    retry(|| unsafe { raw::eccgetstats(fd.as_raw_fd(), &mut stats) })?;
+    retry(|| unsafe { raw::eccgetstats(fd.as_fd().as_raw_fd(), &mut stats) })?;
     Ok(EccStats {
         corrected: stats.corrected,
         failed: stats.failed,
@@ -289,23 +328,29 @@ pub fn eccgetstats(fd: BorrowedFd<'_>) -> io::Result<EccStats> {
 ///
 /// # Errors
 /// `EOPNOTSUPP` where the chip has no such area.
-pub fn mtdfilemode(fd: BorrowedFd<'_>, mode: FileMode) -> io::Result<()> {
+///
+/// # References
+/// [`MTDFILEMODE` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn mtdfilemode(fd: impl AsFd, mode: FileMode) -> io::Result<()> {
     // SAFETY: the argument is a number, no memory is touched.
-    retry(|| unsafe { raw::mtdfilemode(fd.as_raw_fd(), mode as libc::c_int) }).map(drop)
+    retry(|| unsafe { raw::mtdfilemode(fd.as_fd().as_raw_fd(), mode as libc::c_int) }).map(drop)
 }
 
 /// Reads OOB bytes of the page that holds `start` (bytes, below 4 GiB) and returns how many there were.
 ///
 /// # Errors
 /// `EOPNOTSUPP` where there is no OOB, `EINVAL` for more than 4096 bytes.
-pub fn memreadoob(fd: BorrowedFd<'_>, start: u32, oob: &mut [u8]) -> io::Result<u32> {
+///
+/// # References
+/// [`MEMREADOOB` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memreadoob(fd: impl AsFd, start: u32, oob: &mut [u8]) -> io::Result<u32> {
     let mut request = MtdOobBuf {
         start,
         length: length(oob)?,
         ptr: oob.as_mut_ptr(),
     };
     // SAFETY: the kernel writes at most `length` bytes to `ptr`, which is the caller's buffer of that length.
-    retry(|| unsafe { raw::memreadoob(fd.as_raw_fd(), &mut request) })?;
+    retry(|| unsafe { raw::memreadoob(fd.as_fd().as_raw_fd(), &mut request) })?;
     // The count comes back in `start`, not in `length` ("writes return length to buf_user->start", MEMREADOOB
     // in mtdchar.c).
     Ok(request.start)
@@ -314,15 +359,19 @@ pub fn memreadoob(fd: BorrowedFd<'_>, start: u32, oob: &mut [u8]) -> io::Result<
 /// Programs OOB bytes of the page that holds `start` (bytes, below 4 GiB).
 ///
 /// # Errors
-/// `EOPNOTSUPP` where there is no OOB, `EINVAL` for more than 4096 bytes.
-pub fn memwriteoob(fd: BorrowedFd<'_>, start: u32, oob: &[u8]) -> io::Result<()> {
+/// `EPERM` on a file that is not open for writing, `EOPNOTSUPP` where there is no OOB, `EINVAL` for more than 4096
+/// bytes.
+///
+/// # References
+/// [`MEMWRITEOOB` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memwriteoob(fd: impl AsFd, start: u32, oob: &[u8]) -> io::Result<()> {
     let mut request = MtdOobBuf {
         start,
         length: length(oob)?,
         ptr: oob.as_ptr().cast_mut(),
     };
     // SAFETY: the kernel only reads `length` bytes from `ptr` (`mtdchar_writeoob` copies from user space).
-    retry(|| unsafe { raw::memwriteoob(fd.as_raw_fd(), &mut request) }).map(drop)
+    retry(|| unsafe { raw::memwriteoob(fd.as_fd().as_raw_fd(), &mut request) }).map(drop)
 }
 
 /// Reads OOB bytes of the page that holds `start` (bytes) and returns how many there were. Kernels from 2.6.31
@@ -330,7 +379,10 @@ pub fn memwriteoob(fd: BorrowedFd<'_>, start: u32, oob: &[u8]) -> io::Result<()>
 ///
 /// # Errors
 /// As [`memreadoob`], and `ENOTTY` on older kernels.
-pub fn memreadoob64(fd: BorrowedFd<'_>, start: u64, oob: &mut [u8]) -> io::Result<u32> {
+///
+/// # References
+/// [`MEMREADOOB64` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memreadoob64(fd: impl AsFd, start: u64, oob: &mut [u8]) -> io::Result<u32> {
     let length = length(oob)?;
     let usr_ptr = oob.as_mut_ptr() as usize as u64;
     let mut request = MtdOobBuf64 {
@@ -340,7 +392,7 @@ pub fn memreadoob64(fd: BorrowedFd<'_>, start: u64, oob: &mut [u8]) -> io::Resul
         usr_ptr,
     };
     // SAFETY: the kernel writes at most `length` bytes to `usr_ptr`, which is the caller's buffer.
-    retry(|| unsafe { raw::memreadoob64(fd.as_raw_fd(), &mut request) })?;
+    retry(|| unsafe { raw::memreadoob64(fd.as_fd().as_raw_fd(), &mut request) })?;
     Ok(request.length)
 }
 
@@ -348,7 +400,10 @@ pub fn memreadoob64(fd: BorrowedFd<'_>, start: u64, oob: &mut [u8]) -> io::Resul
 ///
 /// # Errors
 /// As [`memwriteoob`], and `ENOTTY` on older kernels.
-pub fn memwriteoob64(fd: BorrowedFd<'_>, start: u64, oob: &[u8]) -> io::Result<()> {
+///
+/// # References
+/// [`MEMWRITEOOB64` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
+pub fn memwriteoob64(fd: impl AsFd, start: u64, oob: &[u8]) -> io::Result<()> {
     let length = length(oob)?;
     let usr_ptr = oob.as_ptr() as usize as u64;
     let mut request = MtdOobBuf64 {
@@ -358,7 +413,7 @@ pub fn memwriteoob64(fd: BorrowedFd<'_>, start: u64, oob: &[u8]) -> io::Result<(
         usr_ptr,
     };
     // SAFETY: the kernel only reads `length` bytes from `usr_ptr`.
-    retry(|| unsafe { raw::memwriteoob64(fd.as_raw_fd(), &mut request) }).map(drop)
+    retry(|| unsafe { raw::memwriteoob64(fd.as_fd().as_raw_fd(), &mut request) }).map(drop)
 }
 
 #[cfg(test)]

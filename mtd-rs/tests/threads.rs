@@ -1,8 +1,6 @@
 //! What crosses threads: a flash may be read in one while another unpacks what comes next.
 #![allow(clippy::unwrap_used)]
 
-use std::thread;
-
 use mtd_rs::ubi::{UbiInfo, UbiVolume};
 use mtd_rs::{Error, Geometry, MtdDevice, MtdInfo, SystemPaths};
 
@@ -21,7 +19,8 @@ fn devices_and_what_is_known_of_them_can_be_sent_to_another_thread() {
 
 #[cfg(feature = "sim")]
 mod sim {
-    use super::*;
+    use std::thread;
+
     use mtd_rs::{Fault, Flash, SimBuilder, SimChip, SimFlash, Timing};
 
     #[test]

@@ -5,10 +5,11 @@
 //! volume of it. LEB is a logical erase block, counted from 0.
 //!
 //! Errors are as in [`crate::ioctl`]: those of the system, with `EINTR` repeated and `ENOTTY` for a file or a kernel
-//! that does not know the call. All that change something need `CAP_SYS_RESOURCE`, else `EPERM`.
+//! that does not know the call. Calls on `/dev/ubi_ctrl` and on a device, and [`ubi_iocvolup`], need
+//! `CAP_SYS_RESOURCE`, else `EPERM`.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use crate::ioctl::retry;
 
@@ -118,10 +119,13 @@ fn s32(number: u32) -> io::Result<i32> {
 ///
 /// # Errors
 /// `EEXIST` when it is attached already, `EINVAL` when what is on the MTD is no UBI.
-pub fn ubi_iocatt(fd: BorrowedFd<'_>, mut request: UbiAttachReq) -> io::Result<u32> {
+///
+/// # References
+/// [`UBI_IOCATT` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocatt(fd: impl AsFd, mut request: UbiAttachReq) -> io::Result<u32> {
     // SAFETY: the kernel reads one `ubi_attach_req` and writes the number of the device back into its first field
     // (`ctrl_cdev_ioctl`); it lives through the call.
-    retry(|| unsafe { raw::att(fd.as_raw_fd(), &mut request) })?;
+    retry(|| unsafe { raw::att(fd.as_fd().as_raw_fd(), &mut request) })?;
     u32::try_from(request.ubi_num).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
@@ -129,34 +133,45 @@ pub fn ubi_iocatt(fd: BorrowedFd<'_>, mut request: UbiAttachReq) -> io::Result<u
 ///
 /// # Errors
 /// `EBUSY` while one of its volumes is in use, `EINVAL` when there is no such device.
-pub fn ubi_iocdet(fd: BorrowedFd<'_>, ubi_num: u32) -> io::Result<()> {
+///
+/// # References
+/// [`UBI_IOCDET` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocdet(fd: impl AsFd, ubi_num: u32) -> io::Result<()> {
     let number = s32(ubi_num)?;
     // SAFETY: the kernel only reads one `__s32`, which lives through the call.
-    retry(|| unsafe { raw::det(fd.as_raw_fd(), &number) }).map(drop)
+    retry(|| unsafe { raw::det(fd.as_fd().as_raw_fd(), &number) }).map(drop)
 }
 
 /// On `/dev/ubiN`: gives a volume another size, in bytes.
 ///
 /// # Errors
 /// `ENOSPC` when the device has too few free erase blocks, `EBUSY` while the volume is in use.
-pub fn ubi_iocrsvol(fd: BorrowedFd<'_>, volume: u32, bytes: u64) -> io::Result<()> {
+///
+/// # References
+/// [`UBI_IOCRSVOL` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocrsvol(fd: impl AsFd, volume: u32, bytes: u64) -> io::Result<()> {
     let request = UbiRsvolReq {
         bytes: i64::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?,
         vol_id: s32(volume)?,
     };
     // SAFETY: the kernel only reads one `ubi_rsvol_req`, which lives through the call.
-    retry(|| unsafe { raw::rsvol(fd.as_raw_fd(), &request) }).map(drop)
+    retry(|| unsafe { raw::rsvol(fd.as_fd().as_raw_fd(), &request) }).map(drop)
 }
 
 /// On a volume: begins an update. The volume is emptied and marked as being updated; after exactly `bytes` bytes of
 /// write(2) the mark goes. Until then, over a power cut too, the volume cannot be read.
 ///
 /// # Errors
-/// `EBUSY` while anybody else has the volume open, `EINVAL` for more bytes than it holds.
-pub fn ubi_iocvolup(fd: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
+/// `EPERM` without `CAP_SYS_RESOURCE`, `EROFS` on a volume that is opened for reading, `EBUSY` while anybody else has
+/// it open, `EINVAL` for more bytes than it can hold.
+///
+/// # References
+/// [UBI's manual](http://www.linux-mtd.infradead.org/doc/ubi.html#L_volupdate),
+/// [`UBI_IOCVOLUP` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocvolup(fd: impl AsFd, bytes: u64) -> io::Result<()> {
     let bytes = i64::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     // SAFETY: the kernel only reads one `__s64`, which lives through the call.
-    retry(|| unsafe { raw::volup(fd.as_raw_fd(), &bytes) }).map(drop)
+    retry(|| unsafe { raw::volup(fd.as_fd().as_raw_fd(), &bytes) }).map(drop)
 }
 
 /// On a dynamic volume: unmaps a LEB and waits until the erase block behind it is really erased, so that its old
@@ -164,10 +179,13 @@ pub fn ubi_iocvolup(fd: BorrowedFd<'_>, bytes: u64) -> io::Result<()> {
 ///
 /// # Errors
 /// `EROFS` on a volume that is static or opened for reading.
-pub fn ubi_ioceber(fd: BorrowedFd<'_>, lnum: u32) -> io::Result<()> {
+///
+/// # References
+/// [`UBI_IOCEBER` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_ioceber(fd: impl AsFd, lnum: u32) -> io::Result<()> {
     let lnum = s32(lnum)?;
     // SAFETY: the kernel only reads one `__s32`, which lives through the call.
-    retry(|| unsafe { raw::eber(fd.as_raw_fd(), &lnum) }).map(drop)
+    retry(|| unsafe { raw::eber(fd.as_fd().as_raw_fd(), &lnum) }).map(drop)
 }
 
 /// On a dynamic volume: begins an atomic change of a LEB. After exactly `bytes` bytes of write(2) the LEB has the new
@@ -175,7 +193,10 @@ pub fn ubi_ioceber(fd: BorrowedFd<'_>, lnum: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// `EBUSY` while anybody else has the volume open, `EINVAL` for more bytes than a LEB has, `EROFS`.
-pub fn ubi_iocebch(fd: BorrowedFd<'_>, lnum: u32, bytes: u32) -> io::Result<()> {
+///
+/// # References
+/// [`UBI_IOCEBCH` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocebch(fd: impl AsFd, lnum: u32, bytes: u32) -> io::Result<()> {
     let request = UbiLebChangeReq {
         lnum: s32(lnum)?,
         bytes: s32(bytes)?,
@@ -183,21 +204,24 @@ pub fn ubi_iocebch(fd: BorrowedFd<'_>, lnum: u32, bytes: u32) -> io::Result<()> 
         padding: [0; 7],
     };
     // SAFETY: the kernel only reads one `ubi_leb_change_req`, which lives through the call.
-    retry(|| unsafe { raw::ebch(fd.as_raw_fd(), &request) }).map(drop)
+    retry(|| unsafe { raw::ebch(fd.as_fd().as_raw_fd(), &request) }).map(drop)
 }
 
 /// On a dynamic volume: puts a blank erase block behind a LEB that has none.
 ///
 /// # Errors
-/// `EBADMSG` when the LEB is mapped already.
-pub fn ubi_iocebmap(fd: BorrowedFd<'_>, lnum: u32) -> io::Result<()> {
+/// `EBADMSG` when the LEB is mapped already, `EROFS` on a volume that is static or opened for reading.
+///
+/// # References
+/// [`UBI_IOCEBMAP` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocebmap(fd: impl AsFd, lnum: u32) -> io::Result<()> {
     let request = UbiMapReq {
         lnum: s32(lnum)?,
         dtype: UBI_UNKNOWN,
         padding: [0; 3],
     };
     // SAFETY: the kernel only reads one `ubi_map_req`, which lives through the call.
-    retry(|| unsafe { raw::ebmap(fd.as_raw_fd(), &request) }).map(drop)
+    retry(|| unsafe { raw::ebmap(fd.as_fd().as_raw_fd(), &request) }).map(drop)
 }
 
 /// On a dynamic volume: takes the erase block of a LEB away, which reads as blank from then on. It is erased some time
@@ -205,35 +229,44 @@ pub fn ubi_iocebmap(fd: BorrowedFd<'_>, lnum: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// `EROFS` on a volume that is static or opened for reading.
-pub fn ubi_iocebunmap(fd: BorrowedFd<'_>, lnum: u32) -> io::Result<()> {
+///
+/// # References
+/// [`UBI_IOCEBUNMAP` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocebunmap(fd: impl AsFd, lnum: u32) -> io::Result<()> {
     let lnum = s32(lnum)?;
     // SAFETY: the kernel only reads one `__s32`, which lives through the call.
-    retry(|| unsafe { raw::ebunmap(fd.as_raw_fd(), &lnum) }).map(drop)
+    retry(|| unsafe { raw::ebunmap(fd.as_fd().as_raw_fd(), &lnum) }).map(drop)
 }
 
 /// On a volume: whether a LEB has an erase block behind it.
 ///
 /// # Errors
 /// `EINVAL` for a LEB that the volume does not have.
-pub fn ubi_iocebismap(fd: BorrowedFd<'_>, lnum: u32) -> io::Result<bool> {
+///
+/// # References
+/// [`UBI_IOCEBISMAP` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocebismap(fd: impl AsFd, lnum: u32) -> io::Result<bool> {
     let lnum = s32(lnum)?;
     // SAFETY: despite its direction bits the kernel only reads one `__s32` (`vol_cdev_ioctl`), which lives through
     // the call.
-    retry(|| unsafe { raw::ebismap(fd.as_raw_fd(), &lnum) }).map(|mapped| mapped != 0)
+    retry(|| unsafe { raw::ebismap(fd.as_fd().as_raw_fd(), &lnum) }).map(|mapped| mapped != 0)
 }
 
 /// On a volume: sets a property, such as [`UBI_VOL_PROP_DIRECT_WRITE`]. Kernels from 2.6.37 on.
 ///
 /// # Errors
 /// `EINVAL` for a property that the kernel does not have.
-pub fn ubi_iocsetvolprop(fd: BorrowedFd<'_>, property: u8, value: u64) -> io::Result<()> {
+///
+/// # References
+/// [`UBI_IOCSETVOLPROP` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocsetvolprop(fd: impl AsFd, property: u8, value: u64) -> io::Result<()> {
     let request = UbiSetVolPropReq {
         property,
         padding: [0; 7],
         value,
     };
     // SAFETY: the kernel only reads one `ubi_set_vol_prop_req`, which lives through the call.
-    retry(|| unsafe { raw::setvolprop(fd.as_raw_fd(), &request) }).map(drop)
+    retry(|| unsafe { raw::setvolprop(fd.as_fd().as_raw_fd(), &request) }).map(drop)
 }
 
 /// On a volume: takes away the read-only block device `/dev/ubiblockN_M` that was made of it. Kernels from 3.15 on,
@@ -241,9 +274,13 @@ pub fn ubi_iocsetvolprop(fd: BorrowedFd<'_>, property: u8, value: u64) -> io::Re
 ///
 /// # Errors
 /// `ENODEV` when there is none, `EBUSY` while it is in use.
-pub fn ubi_iocvolrmblk(fd: BorrowedFd<'_>) -> io::Result<()> {
+///
+/// # References
+/// [UBI's manual](http://www.linux-mtd.infradead.org/doc/ubi.html#L_ubiblock),
+/// [`UBI_IOCVOLRMBLK` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocvolrmblk(fd: impl AsFd) -> io::Result<()> {
     // SAFETY: the request takes no argument.
-    retry(|| unsafe { raw::volrmblk(fd.as_raw_fd()) }).map(drop)
+    retry(|| unsafe { raw::volrmblk(fd.as_fd().as_raw_fd()) }).map(drop)
 }
 
 #[cfg(test)]

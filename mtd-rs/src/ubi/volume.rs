@@ -10,16 +10,17 @@
 //! away (`drivers/mtd/ubi/upd.c`). The same gives content to a volume whose last update was broken off.
 #![forbid(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
+use std::fmt;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use super::ioctl;
 use super::sysfs::{VolumeInfo, list};
-use crate::device::Access;
+use crate::device::{Access, open_node};
 use crate::discover::SystemPaths;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::flash::{EccStats, Flash};
@@ -28,7 +29,7 @@ use crate::kind::{FlashKind, MTD_WRITEABLE};
 use crate::transfer;
 
 /// What the kernel does to a volume. The tests have a model in its place.
-pub(super) trait Volume: Send {
+pub(super) trait Volume: AsFd + Send {
     /// Some of the bytes from `offset` on; `EBADMSG` where ECC could not correct them.
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
     /// Replaces the content of a LEB atomically.
@@ -45,20 +46,54 @@ pub(super) trait Volume: Send {
 struct Node {
     path: PathBuf,
     access: Access,
-    /// Gone after a change that failed: closing it is what takes the volume out of the middle of a change.
-    file: Option<File>,
+    file: File,
+    /// A change failed, and the volume is to be opened anew.
+    stale: bool,
 }
 
 impl Node {
+    fn open(path: PathBuf, access: Access) -> io::Result<Node> {
+        Ok(Node {
+            file: open_node(&path, access)?,
+            path,
+            access,
+            stale: false,
+        })
+    }
+
     fn file(&mut self) -> io::Result<&mut File> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => OpenOptions::new()
-                .read(true)
-                .write(self.access == Access::ReadWrite)
-                .open(&self.path)?,
-        };
-        Ok(self.file.insert(file))
+        if self.stale {
+            // UBI lets nobody write a volume twice: the first one must be closed.
+            self.close()?;
+            self.file = open_node(&self.path, self.access)?;
+            self.stale = false;
+        }
+        Ok(&mut self.file)
+    }
+
+    /// Closes the volume, which is what takes it out of the middle of a change (`vol_cdev_release` in
+    /// drivers/mtd/ubi/cdev.c). The end of a pipe stands in for it, because there is a descriptor at all times; a file
+    /// would keep a file system busy.
+    fn close(&mut self) -> io::Result<()> {
+        let (stand_in, _) = io::pipe()?;
+        self.file = File::from(OwnedFd::from(stand_in));
+        Ok(())
+    }
+
+    /// Passes the result of a change on, and leaves the change behind if it failed.
+    fn ended(&mut self, result: io::Result<()>) -> io::Result<()> {
+        if result.is_err() {
+            self.stale = true;
+            // Without a free descriptor it is tried again before the next operation.
+            let _ = self.close();
+        }
+        result
+    }
+}
+
+impl AsFd for Node {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
@@ -70,27 +105,21 @@ impl Volume for Node {
     fn change(&mut self, lnum: u32, data: &[u8]) -> io::Result<()> {
         let bytes = u32::try_from(data.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         let file = self.file()?;
-        let changed = ioctl::ubi_iocebch(file.as_fd(), lnum, bytes).and_then(|()| file.write_all(data));
-        if changed.is_err() {
-            self.file = None;
-        }
-        changed
+        let changed = ioctl::ubi_iocebch(&*file, lnum, bytes).and_then(|()| file.write_all(data));
+        self.ended(changed)
     }
 
     fn erase(&mut self, lnum: u32) -> io::Result<()> {
-        ioctl::ubi_ioceber(self.file()?.as_fd(), lnum)
+        ioctl::ubi_ioceber(&*self.file()?, lnum)
     }
 
     fn begin(&mut self, bytes: u64) -> io::Result<()> {
-        ioctl::ubi_iocvolup(self.file()?.as_fd(), bytes)
+        ioctl::ubi_iocvolup(&*self.file()?, bytes)
     }
 
     fn append(&mut self, data: &[u8]) -> io::Result<()> {
         let written = self.file()?.write_all(data);
-        if written.is_err() {
-            self.file = None;
-        }
-        written
+        self.ended(written)
     }
 }
 
@@ -131,19 +160,14 @@ impl UbiVolume {
         let kind = |kind| Error::new(Operation::Open, &label, None, kind);
         let system = |error| Error::io(Operation::Open, &label, None, error);
         let path = paths.dev.join(format!("ubi{}_{}", info.ubi, info.id));
-        let mut node = Node {
-            path,
-            access,
-            file: None,
-        };
-        let file = match node.file() {
+        let node = match Node::open(path, access) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let (major, minor) = info.device;
                 return Err(kind(ErrorKind::NoDeviceNode { major, minor }));
             }
-            file => file.map_err(system)?,
+            node => node.map_err(system)?,
         };
-        let about = file.metadata().map_err(system)?;
+        let about = node.file.metadata().map_err(system)?;
         let number = (libc::major(about.rdev()), libc::minor(about.rdev()));
         if !about.file_type().is_char_device() || number != info.device {
             return Err(kind(ErrorKind::WrongDevice("device number")));
@@ -275,6 +299,25 @@ fn is_same(now: &VolumeInfo, listed: &VolumeInfo, access: Access) -> bool {
 fn without_blank_end(data: &[u8], page: u32) -> &[u8] {
     let used = data.iter().rposition(|byte| *byte != 0xff).map_or(0, |last| last + 1);
     &data[..used.next_multiple_of(page.max(1) as usize).min(data.len())]
+}
+
+/// The character device of the volume, for [`ioctl`](super::ioctl) and for what else this crate does not wrap. An erase
+/// that was put off has not been carried out yet. After a change that failed, the descriptor is not the volume's until
+/// the next operation has opened it anew; ioctls answer `ENOTTY` meanwhile.
+impl AsFd for UbiVolume {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.volume.as_fd()
+    }
+}
+
+impl fmt::Debug for UbiVolume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UbiVolume")
+            .field("label", &self.label)
+            .field("geometry", &self.geometry)
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Flash for UbiVolume {

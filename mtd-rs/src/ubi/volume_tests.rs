@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::ubi::VolumeKind;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 const LEB: usize = 8192;
 const PAGE: u32 = 2048;
@@ -30,9 +30,26 @@ struct Model {
     written: usize,
 }
 
-impl Volume for Arc<Mutex<Model>> {
+/// The model, shared between a volume and its test.
+#[derive(Clone)]
+struct Kernel(Arc<Mutex<Model>>);
+
+impl Kernel {
+    fn lock(&self) -> MutexGuard<'_, Model> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl AsFd for Kernel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        static NULL: LazyLock<File> = LazyLock::new(|| File::open("/dev/null").unwrap());
+        NULL.as_fd()
+    }
+}
+
+impl Volume for Kernel {
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let model = self.lock().unwrap();
+        let model = self.lock();
         let (lnum, at) = (offset as usize / LEB, offset as usize % LEB);
         if model.unreadable == Some(lnum as u32) {
             return Err(io::Error::from_raw_os_error(libc::EBADMSG));
@@ -46,7 +63,7 @@ impl Volume for Arc<Mutex<Model>> {
     }
 
     fn change(&mut self, lnum: u32, data: &[u8]) -> io::Result<()> {
-        let mut model = self.lock().unwrap();
+        let mut model = self.lock();
         if let Some(number) = model.broken.take() {
             return Err(io::Error::from_raw_os_error(number));
         }
@@ -58,14 +75,14 @@ impl Volume for Arc<Mutex<Model>> {
     }
 
     fn erase(&mut self, lnum: u32) -> io::Result<()> {
-        let mut model = self.lock().unwrap();
+        let mut model = self.lock();
         model.blocks[lnum as usize] = None;
         model.calls.push(Call::Erase(lnum));
         Ok(())
     }
 
     fn begin(&mut self, bytes: u64) -> io::Result<()> {
-        let mut model = self.lock().unwrap();
+        let mut model = self.lock();
         model.blocks.fill(None);
         model.written = 0;
         model.calls.push(Call::Begin(bytes));
@@ -73,7 +90,7 @@ impl Volume for Arc<Mutex<Model>> {
     }
 
     fn append(&mut self, data: &[u8]) -> io::Result<()> {
-        let mut model = self.lock().unwrap();
+        let mut model = self.lock();
         if let Some(number) = model.broken.take() {
             return Err(io::Error::from_raw_os_error(number));
         }
@@ -104,12 +121,12 @@ fn info() -> VolumeInfo {
 }
 
 /// A volume of four LEBs, all of them filled with `old`.
-fn volume(access: Access) -> (UbiVolume, Arc<Mutex<Model>>) {
-    let model = Arc::new(Mutex::new(Model {
+fn volume(access: Access) -> (UbiVolume, Kernel) {
+    let model = Kernel(Arc::new(Mutex::new(Model {
         blocks: vec![Some(b"old ".repeat(LEB / 4)); 4],
         ..Model::default()
-    }));
-    (UbiVolume::over(Box::new(Arc::clone(&model)), &info(), access), model)
+    })));
+    (UbiVolume::over(Box::new(model.clone()), &info(), access), model)
 }
 
 const SECOND: u64 = LEB as u64;
@@ -118,9 +135,9 @@ const SECOND: u64 = LEB as u64;
 fn an_erase_and_the_program_after_it_are_one_atomic_change() {
     let (mut volume, model) = volume(Access::ReadWrite);
     volume.erase(SECOND).unwrap();
-    assert!(model.lock().unwrap().calls.is_empty(), "the old content is still there");
+    assert!(model.lock().calls.is_empty(), "the old content is still there");
     volume.program(SECOND, &b"new ".repeat(LEB / 4)).unwrap();
-    assert_eq!(model.lock().unwrap().calls, [Call::Change(1, LEB)]);
+    assert_eq!(model.lock().calls, [Call::Change(1, LEB)]);
     let mut back = [0; 4];
     volume.read(SECOND, &mut back).unwrap();
     assert_eq!(&back, b"new ");
@@ -138,10 +155,10 @@ fn an_erase_that_nothing_follows_is_carried_out() {
     volume.erase(SECOND).unwrap();
     volume.program(SECOND, &b"new ".repeat(LEB / 4)).unwrap();
     let calls = [Call::Erase(1), Call::Erase(0), Call::Change(1, LEB)];
-    assert_eq!(model.lock().unwrap().calls, calls);
+    assert_eq!(model.lock().calls, calls);
     volume.erase(2 * SECOND).unwrap();
     drop(volume);
-    assert_eq!(model.lock().unwrap().calls.last(), Some(&Call::Erase(2)));
+    assert_eq!(model.lock().calls.last(), Some(&Call::Erase(2)));
 }
 
 #[test]
@@ -152,7 +169,7 @@ fn blank_pages_at_the_end_are_left_for_ubifs() {
     volume.program(0, &content).unwrap();
     volume.program(SECOND, &[0xff; LEB]).unwrap();
     let calls = [Call::Change(0, 2 * PAGE as usize), Call::Erase(1)];
-    assert_eq!(model.lock().unwrap().calls, calls);
+    assert_eq!(model.lock().calls, calls);
     let mut back = vec![0; LEB];
     volume.read(0, &mut back).unwrap();
     assert_eq!(back, content);
@@ -161,7 +178,7 @@ fn blank_pages_at_the_end_are_left_for_ubifs() {
 #[test]
 fn a_change_that_fails_leaves_the_old_content() {
     let (mut volume, model) = volume(Access::ReadWrite);
-    model.lock().unwrap().broken = Some(libc::EBUSY);
+    model.lock().broken = Some(libc::EBUSY);
     volume.erase(0).unwrap();
     let error = volume.program(0, &[0; LEB]).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
@@ -177,7 +194,7 @@ fn a_change_that_fails_leaves_the_old_content() {
 #[test]
 fn what_ecc_cannot_correct_is_counted_and_not_an_error() {
     let (mut volume, model) = volume(Access::ReadOnly);
-    model.lock().unwrap().unreadable = Some(1);
+    model.lock().unreadable = Some(1);
     let mut back = [1; 16];
     volume.read(0, &mut back).unwrap();
     assert_eq!(volume.ecc_stats().unwrap().unwrap().failed, 0);
@@ -205,7 +222,7 @@ fn only_whole_blocks_of_an_open_volume_are_written() {
     assert_eq!(volume.erase(0).unwrap_err().kind(), ErrorKind::ReadOnly);
     assert_eq!(volume.program(0, &[0; LEB]).unwrap_err().kind(), ErrorKind::ReadOnly);
     drop(volume);
-    assert!(model.lock().unwrap().calls.is_empty());
+    assert!(model.lock().calls.is_empty());
 }
 
 #[test]
@@ -222,11 +239,11 @@ fn bad_blocks_and_locks_are_ubis_own_affair() {
 }
 
 /// As [`volume`], with another info.
-fn volume_with(change: impl FnOnce(&mut VolumeInfo)) -> (UbiVolume, Arc<Mutex<Model>>) {
+fn volume_with(change: impl FnOnce(&mut VolumeInfo)) -> (UbiVolume, Kernel) {
     let (_, model) = volume(Access::ReadOnly);
     let mut info = info();
     change(&mut info);
-    let volume = UbiVolume::over(Box::new(Arc::clone(&model)), &info, Access::ReadWrite);
+    let volume = UbiVolume::over(Box::new(model.clone()), &info, Access::ReadWrite);
     (volume, model)
 }
 
@@ -243,7 +260,7 @@ fn a_static_volume_is_replaced_as_a_whole_and_in_no_other_way() {
     assert_eq!(unasked.raw_os_error(), Some(libc::EOPNOTSUPP));
     let much = volume.replace(4 * SECOND + 1).unwrap_err();
     assert_eq!(much.kind(), ErrorKind::OutOfRange);
-    assert!(model.lock().unwrap().calls.is_empty());
+    assert!(model.lock().calls.is_empty());
     // A block and a bit: the end need not be one of a page.
     volume.replace(SECOND + 7).unwrap();
     assert_eq!(volume.holds(), Some(0), "emptied");
@@ -256,7 +273,7 @@ fn a_static_volume_is_replaced_as_a_whole_and_in_no_other_way() {
     volume.program(SECOND, &[2; 7]).unwrap();
     assert_eq!(volume.holds(), Some(SECOND + 7));
     let calls = [Call::Begin(SECOND + 7), Call::Append(LEB), Call::Append(7)];
-    assert_eq!(model.lock().unwrap().calls, calls);
+    assert_eq!(model.lock().calls, calls);
     let mut back = [0; 9];
     volume.read(SECOND - 2, &mut back).unwrap();
     assert_eq!(back, [1, 1, 2, 2, 2, 2, 2, 2, 2]);
@@ -274,7 +291,7 @@ fn an_update_that_fails_is_over_and_the_next_one_begins_anew() {
     for change in changes {
         let (mut volume, model) = volume_with(change);
         volume.replace(SECOND).unwrap();
-        model.lock().unwrap().broken = Some(libc::EIO);
+        model.lock().broken = Some(libc::EIO);
         assert_eq!(
             volume.program(0, &[1; LEB]).unwrap_err().raw_os_error(),
             Some(libc::EIO)
@@ -289,7 +306,7 @@ fn an_update_that_fails_is_over_and_the_next_one_begins_anew() {
     let (mut volume, model) = volume(Access::ReadWrite);
     assert_eq!(volume.holds(), None);
     assert_eq!(volume.replace(7).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
-    assert!(model.lock().unwrap().calls.is_empty());
+    assert!(model.lock().calls.is_empty());
 }
 
 #[test]
@@ -314,4 +331,19 @@ fn content_that_changed_meanwhile_is_read_but_not_written() {
     ] {
         assert_eq!(same(other), [false, false]);
     }
+}
+
+#[test]
+fn a_change_that_failed_closes_the_volume_and_the_next_operation_opens_it_anew() {
+    let is_pipe = |node: &Node| {
+        let file = File::from(node.as_fd().try_clone_to_owned().unwrap());
+        file.metadata().unwrap().file_type().is_fifo()
+    };
+    let mut node = Node::open("/dev/null".into(), Access::ReadWrite).unwrap();
+    assert!(!is_pipe(&node));
+    // This is no volume, so UBI refuses the change.
+    assert!(node.change(0, &[0]).is_err());
+    assert!(is_pipe(&node), "the device is closed, and there still is a descriptor");
+    assert_eq!(node.read(0, &mut [0]).unwrap(), 0);
+    assert!(!is_pipe(&node));
 }
