@@ -15,6 +15,7 @@ pub const MTD_POWERUP_LOCK: u32 = 0x2000;
 /// The words are those of `mtd_type_show` in `drivers/mtd/mtdcore.c`, the numbers those of `MTD_ABSENT` and
 /// its neighbours in `include/uapi/mtd/mtd-abi.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FlashKind {
     /// A probed socket without a chip in it.
     Absent,

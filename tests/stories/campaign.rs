@@ -191,6 +191,7 @@ fn kind(fault: &Fault) -> &'static str {
         Fault::ReadFails { .. } => "read fails",
         Fault::PowerCutAfter { .. } => "power cut",
         Fault::StuckBit { .. } => "stuck bit",
+        _ => panic!("a fault without a name here: {fault:?}"),
     }
 }
 

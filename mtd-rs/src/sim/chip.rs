@@ -20,6 +20,7 @@ pub(super) const TORN_MARK: u64 = 1;
 
 /// What has been done to a simulated chip. Operations that a rule refused are not counted, failed ones are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// Calls that read.
     pub reads: u64,

@@ -6,6 +6,7 @@ use std::ops::Range;
 /// A fault of a chip. Offsets are bytes from the start of the chip; `times` counts how often the fault shows,
 /// `u32::MAX` is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// Erasing the erase block that begins at `block` fails with `EIO` and leaves garbage.
     EraseFails {
