@@ -1,5 +1,5 @@
 //! Finding the devices of a box. The fixtures have the format of the kernel's `drivers/mtd/mtdcore.c` and the
-//! layouts of real boxes (FACTS.md section 8): the modern QNAP TS-219 of Debian, and a TS-109 with the stock
+//! layouts of real boxes: the modern QNAP TS-219 of Debian, and a TS-109 with the stock
 //! kernel 2.6.12 that knows nothing but `/proc/mtd`.
 #![allow(clippy::unwrap_used)]
 
