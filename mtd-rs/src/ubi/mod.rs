@@ -9,6 +9,7 @@
 //! * [`ioctl`] has the calls under their kernel names.
 
 pub mod ioctl;
+mod node;
 mod sysfs;
 mod volume;
 

@@ -11,117 +11,20 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use super::ioctl;
+use super::node::{Node, Volume};
 use super::sysfs::{VolumeInfo, list};
-use crate::device::{Access, open_node};
+use crate::device::Access;
 use crate::discover::SystemPaths;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::flash::{EccStats, Flash};
 use crate::geometry::Geometry;
 use crate::kind::{FlashKind, MTD_WRITEABLE};
 use crate::transfer;
-
-/// What the kernel does to a volume. The tests have a model in its place.
-pub(super) trait Volume: AsFd + Send {
-    /// Some of the bytes from `offset` on; `EBADMSG` where ECC could not correct them.
-    fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
-    /// Replaces the content of a LEB atomically.
-    fn change(&mut self, lnum: u32, data: &[u8]) -> io::Result<()>;
-    /// Makes a LEB blank, for good.
-    fn erase(&mut self, lnum: u32) -> io::Result<()>;
-    /// Begins an update of so many bytes; the volume is empty then.
-    fn begin(&mut self, bytes: u64) -> io::Result<()>;
-    /// The next bytes of the update.
-    fn append(&mut self, data: &[u8]) -> io::Result<()>;
-}
-
-/// The character device of a volume.
-struct Node {
-    path: PathBuf,
-    access: Access,
-    file: File,
-    /// A change failed, and the volume is to be opened anew.
-    stale: bool,
-}
-
-impl Node {
-    fn open(path: PathBuf, access: Access) -> io::Result<Node> {
-        Ok(Node {
-            file: open_node(&path, access)?,
-            path,
-            access,
-            stale: false,
-        })
-    }
-
-    fn file(&mut self) -> io::Result<&mut File> {
-        if self.stale {
-            // UBI lets nobody write a volume twice: the first one must be closed.
-            self.close()?;
-            self.file = open_node(&self.path, self.access)?;
-            self.stale = false;
-        }
-        Ok(&mut self.file)
-    }
-
-    /// Closes the volume, which is what takes it out of the middle of a change (`vol_cdev_release` in
-    /// drivers/mtd/ubi/cdev.c). The end of a pipe stands in for it, because there is a descriptor at all times; a file
-    /// would keep a file system busy.
-    fn close(&mut self) -> io::Result<()> {
-        let (stand_in, _) = io::pipe()?;
-        self.file = File::from(OwnedFd::from(stand_in));
-        Ok(())
-    }
-
-    /// Passes the result of a change on, and leaves the change behind if it failed.
-    fn ended(&mut self, result: io::Result<()>) -> io::Result<()> {
-        if result.is_err() {
-            self.stale = true;
-            // Without a free descriptor it is tried again before the next operation.
-            let _ = self.close();
-        }
-        result
-    }
-}
-
-impl AsFd for Node {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-}
-
-impl Volume for Node {
-    fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.file()?.read_at(buf, offset)
-    }
-
-    fn change(&mut self, lnum: u32, data: &[u8]) -> io::Result<()> {
-        let bytes = u32::try_from(data.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-        let file = self.file()?;
-        let changed = ioctl::ubi_iocebch(&*file, lnum, bytes).and_then(|()| file.write_all(data));
-        self.ended(changed)
-    }
-
-    fn erase(&mut self, lnum: u32) -> io::Result<()> {
-        ioctl::ubi_ioceber(&*self.file()?, lnum)
-    }
-
-    fn begin(&mut self, bytes: u64) -> io::Result<()> {
-        ioctl::ubi_iocvolup(&*self.file()?, bytes)
-    }
-
-    fn append(&mut self, data: &[u8]) -> io::Result<()> {
-        let written = self.file()?.write_all(data);
-        self.ended(written)
-    }
-}
 
 /// An open volume.
 ///
@@ -167,7 +70,7 @@ impl UbiVolume {
             }
             node => node.map_err(system)?,
         };
-        let about = node.file.metadata().map_err(system)?;
+        let about = node.metadata().map_err(system)?;
         let number = (libc::major(about.rdev()), libc::minor(about.rdev()));
         if !about.file_type().is_char_device() || number != info.device {
             return Err(kind(ErrorKind::WrongDevice("device number")));

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::ubi::VolumeKind;
+use std::fs::File;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 const LEB: usize = 8192;
@@ -331,19 +332,4 @@ fn content_that_changed_meanwhile_is_read_but_not_written() {
     ] {
         assert_eq!(same(other), [false, false]);
     }
-}
-
-#[test]
-fn a_change_that_failed_closes_the_volume_and_the_next_operation_opens_it_anew() {
-    let is_pipe = |node: &Node| {
-        let file = File::from(node.as_fd().try_clone_to_owned().unwrap());
-        file.metadata().unwrap().file_type().is_fifo()
-    };
-    let mut node = Node::open("/dev/null".into(), Access::ReadWrite).unwrap();
-    assert!(!is_pipe(&node));
-    // This is no volume, so UBI refuses the change.
-    assert!(node.change(0, &[0]).is_err());
-    assert!(is_pipe(&node), "the device is closed, and there still is a descriptor");
-    assert_eq!(node.read(0, &mut [0]).unwrap(), 0);
-    assert!(!is_pipe(&node));
 }
