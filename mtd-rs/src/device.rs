@@ -12,16 +12,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::discover::{self, MtdInfo, SystemPaths, list};
+use crate::discover::{self, MtdInfo, list};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::flash::{EccStats, Flash};
 use crate::geometry::{EraseRegion, Geometry};
 use crate::ioctl::{self, EraseInfoUser, EraseInfoUser64};
-use crate::kind::FlashKind;
+use crate::kind::{FlashKind, MTD_CHAR_MAJOR};
+use crate::paths::SystemPaths;
 use crate::transfer::{self, Stopped};
-
-/// `MTD_CHAR_MAJOR` in `include/linux/mtd/mtd.h`. Minor 2N is mtdN, minor 2N+1 is mtdN read-only.
-pub(crate) const MTD_CHAR_MAJOR: u32 = 90;
 
 /// What a device is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

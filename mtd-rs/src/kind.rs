@@ -1,6 +1,11 @@
 //! What sort of flash a device is, in the words of sysfs and in the numbers of `mtd-abi.h`.
 #![forbid(unsafe_code)]
 
+/// Major number of MTD character devices (`include/linux/mtd/mtd.h`). Minor 2N is mtdN, minor 2N+1 is mtdN read-only.
+pub const MTD_CHAR_MAJOR: u32 = 90;
+/// Major number of `mtdblockN`, whose minor is N. A file system mounted straight from an MTD has the same device number.
+pub const MTD_BLOCK_MAJOR: u32 = 31;
+
 /// The device may be written (`MTD_WRITEABLE`, `include/uapi/mtd/mtd-abi.h`).
 pub const MTD_WRITEABLE: u32 = 0x400;
 /// Single bits may be cleared without an erase (`MTD_BIT_WRITEABLE`): set on NOR and RAM, not on NAND.

@@ -1,6 +1,7 @@
 //! Safe access to Linux MTD flash, and a simulated flash that keeps the rules of the real one.
 //!
 //! * [`list`] finds the partitions of a box, on kernels from 2.6.32 on, with or without sysfs.
+//! * [`Map`] tells where they lie on their chips, and which of them share bytes.
 //! * [`MtdDevice`] reads, erases and programs one of them through its character device.
 //! * [`SimChip`] is a NOR, NAND or DataFlash chip in memory or in a file. It refuses what real flash cannot
 //!   do, injects the faults that real flash has, loses power when told to, and keeps time.
@@ -61,19 +62,27 @@ mod discover;
 mod error;
 mod flash;
 mod geometry;
+mod id;
 pub mod ioctl;
 mod kind;
+pub mod map;
+mod paths;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod transfer;
 pub mod ubi;
 
 pub use device::{Access, MtdDevice};
-pub use discover::{MtdInfo, SystemPaths, list};
+pub use discover::{MtdInfo, list, present};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use flash::{EccStats, Flash};
 pub use geometry::{Blocks, EraseRegion, Geometry};
-pub use kind::{FlashKind, MTD_BIT_WRITEABLE, MTD_NO_ERASE, MTD_POWERUP_LOCK, MTD_WRITEABLE};
+pub use id::{ParseIdError, PartitionId};
+pub use kind::{
+    FlashKind, MTD_BIT_WRITEABLE, MTD_BLOCK_MAJOR, MTD_CHAR_MAJOR, MTD_NO_ERASE, MTD_POWERUP_LOCK, MTD_WRITEABLE,
+};
+pub use map::{Area, ChipId, Extent, Map, Overlap, Place};
+pub use paths::SystemPaths;
 #[cfg(feature = "sim")]
 pub use sim::{Counters, Fault, SimBuilder, SimChip, SimFlash, Timing};
 

@@ -11,11 +11,7 @@ use common::TempDir;
 use mtd_rs::{Access, ErrorKind, FlashKind, MtdDevice, Operation, SystemPaths, list};
 
 fn paths(root: &TempDir) -> SystemPaths {
-    SystemPaths {
-        proc_mtd: root.path().join("proc/mtd"),
-        sys_class_mtd: root.path().join("sys/class/mtd"),
-        dev: root.path().join("dev"),
-    }
+    SystemPaths::under(root.path())
 }
 
 const TS109: &str = "dev:    size   erasesize  name\n\

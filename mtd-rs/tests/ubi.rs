@@ -8,11 +8,7 @@ use mtd_rs::ubi::{self, UbiVolume, VolumeKind};
 use mtd_rs::{Access, ErrorKind, SystemPaths};
 
 fn paths(root: &TempDir) -> SystemPaths {
-    SystemPaths {
-        proc_mtd: root.path().join("proc/mtd"),
-        sys_class_mtd: root.path().join("sys/class/mtd"),
-        dev: root.path().join("dev"),
-    }
+    SystemPaths::under(root.path())
 }
 
 fn attributes(root: &TempDir, device: &str, list: &[(&str, &str)]) {

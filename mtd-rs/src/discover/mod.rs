@@ -9,33 +9,14 @@ pub(crate) mod sysfs;
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 
-use crate::device::{self, MTD_CHAR_MAJOR};
+use crate::device;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::geometry::Geometry;
-use crate::kind::FlashKind;
+use crate::kind::{FlashKind, MTD_CHAR_MAJOR};
+use crate::paths::SystemPaths;
 
-/// Where the kernel shows its MTD devices. Tests and chroots have other paths than the default.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SystemPaths {
-    /// The list of devices, `/proc/mtd`.
-    pub proc_mtd: PathBuf,
-    /// The class directory, `/sys/class/mtd`.
-    pub sys_class_mtd: PathBuf,
-    /// Where the nodes `mtdN` are, `/dev`.
-    pub dev: PathBuf,
-}
-
-impl Default for SystemPaths {
-    fn default() -> Self {
-        SystemPaths {
-            proc_mtd: "/proc/mtd".into(),
-            sys_class_mtd: "/sys/class/mtd".into(),
-            dev: "/dev".into(),
-        }
-    }
-}
+pub(crate) use sysfs::index_of as mtd_number;
 
 /// What can be found out about an MTD device without writing to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,15 +68,28 @@ pub fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
     Ok(found)
 }
 
-fn from_proc(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
+/// The numbers and names of the MTD devices that there are now, as `/proc/mtd` lists them. Cheaper than [`list`], and enough to
+/// see whether a device has come since.
+///
+/// # Errors
+/// When the list cannot be read or understood. A kernel without MTD has an empty one.
+pub fn present(paths: &SystemPaths) -> Result<Vec<(u32, String)>> {
+    Ok(lines(paths)?.into_iter().map(|line| (line.index, line.name)).collect())
+}
+
+fn lines(paths: &SystemPaths) -> Result<Vec<proc_mtd::Line>> {
     let label = paths.proc_mtd.to_string_lossy();
     let text = match fs::read(&paths.proc_mtd) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::io(Operation::List, &label, None, error)),
     };
-    let lines = proc_mtd::parse(&String::from_utf8_lossy(&text))
-        .ok_or_else(|| Error::new(Operation::List, &label, None, ErrorKind::Malformed))?;
+    proc_mtd::parse(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| Error::new(Operation::List, &label, None, ErrorKind::Malformed))
+}
+
+fn from_proc(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
+    let lines = lines(paths)?;
     Ok(lines.into_iter().map(|line| complete(paths, line)).collect())
 }
 

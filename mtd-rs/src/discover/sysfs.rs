@@ -5,10 +5,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{MtdInfo, SystemPaths};
+use super::MtdInfo;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::geometry::Geometry;
+use crate::id::number;
 use crate::kind::{FlashKind, MTD_WRITEABLE};
+use crate::paths::SystemPaths;
 
 /// All devices of the class. Empty where there is no class, or where it has no attributes: before 2.6.31 the
 /// class existed only for udev to make the nodes.
@@ -31,12 +33,8 @@ pub(super) fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
 }
 
 /// N of `mtdN`. `mtdNro`, the second minor of each device, is no device of its own.
-fn index_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("mtd")?;
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse().ok()
+pub(crate) fn index_of(name: &str) -> Option<u32> {
+    number(name.strip_prefix("mtd")?)
 }
 
 /// One device; `None` when it has no attributes or went away meanwhile.

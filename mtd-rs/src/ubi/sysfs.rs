@@ -4,9 +4,10 @@
 use std::fs;
 use std::io;
 
-use crate::discover::SystemPaths;
 use crate::discover::sysfs::Attributes;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::id::number;
+use crate::paths::SystemPaths;
 
 /// A UBI device: an MTD device that UBI is attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,10 +132,6 @@ pub fn list(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
 
 /// N of `ubiN`, and M of `ubiN_M`.
 fn numbers_of(name: &str) -> Option<(u32, Option<u32>)> {
-    let number = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => digits.parse().ok(),
-        false => None,
-    };
     let rest = name.strip_prefix("ubi")?;
     match rest.split_once('_') {
         None => Some((number(rest)?, None)),

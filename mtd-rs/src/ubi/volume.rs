@@ -19,11 +19,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use super::node::{Node, Volume};
 use super::sysfs::{VolumeInfo, list};
 use crate::device::Access;
-use crate::discover::SystemPaths;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::flash::{EccStats, Flash};
 use crate::geometry::Geometry;
 use crate::kind::{FlashKind, MTD_WRITEABLE};
+use crate::paths::SystemPaths;
 use crate::transfer;
 
 /// An open volume.

@@ -1,6 +1,8 @@
 //! A directory that goes away with the test.
 #![allow(dead_code)]
 
+pub mod layout;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

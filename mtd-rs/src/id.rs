@@ -1,0 +1,111 @@
+//! What identifies a partition: a number that the kernel gave out, never a name.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An MTD device or a UBI volume.
+///
+/// Names are no identity: two partitions may have the same one. Prints as `mtd3` or `ubi0_1`, and parses exactly that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PartitionId {
+    /// N of `mtdN`.
+    Mtd(u32),
+    /// A volume of a UBI device.
+    Volume {
+        /// N of `ubiN_M`.
+        ubi: u32,
+        /// M of `ubiN_M`.
+        id: u32,
+    },
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PartitionId::Mtd(index) => write!(f, "mtd{index}"),
+            PartitionId::Volume { ubi, id } => write!(f, "ubi{ubi}_{id}"),
+        }
+    }
+}
+
+/// The text is neither `mtdN` nor `ubiN_M`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseIdError;
+
+impl fmt::Display for ParseIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("neither mtdN nor ubiN_M")
+    }
+}
+
+impl std::error::Error for ParseIdError {}
+
+impl FromStr for PartitionId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        if let Some(digits) = text.strip_prefix("mtd") {
+            return number(digits).map(PartitionId::Mtd).ok_or(ParseIdError);
+        }
+        let (ubi, id) = text
+            .strip_prefix("ubi")
+            .and_then(|rest| rest.split_once('_'))
+            .ok_or(ParseIdError)?;
+        match (number(ubi), number(id)) {
+            (Some(ubi), Some(id)) => Ok(PartitionId::Volume { ubi, id }),
+            _ => Err(ParseIdError),
+        }
+    }
+}
+
+/// Digits and nothing else: `u32::from_str` takes a sign too.
+pub(crate) fn number(digits: &str) -> Option<u32> {
+    match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => digits.parse().ok(),
+        false => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_parsed() {
+        for id in [
+            PartitionId::Mtd(0),
+            PartitionId::Mtd(u32::MAX),
+            PartitionId::Volume { ubi: 0, id: 12 },
+        ] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        assert_eq!(PartitionId::Mtd(3).to_string(), "mtd3");
+        assert_eq!(PartitionId::Volume { ubi: 0, id: 1 }.to_string(), "ubi0_1");
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        for text in [
+            "",
+            "mtd",
+            "mtd+1",
+            "mtd-1",
+            "mtd1 ",
+            " mtd1",
+            "mtd1ro",
+            "mtd4294967296",
+            "mtdblock1",
+            "ubi0",
+            "ubi_1",
+            "ubi0_",
+            "ubi0_+1",
+            "ubi0_1_2",
+            "ubiblock0_1",
+            "MTD1",
+            "1",
+        ] {
+            assert_eq!(text.parse::<PartitionId>(), Err(ParseIdError), "{text:?}");
+        }
+    }
+}
