@@ -3,7 +3,8 @@
 //! It reports to the abstract socket `NAME`, which is out of reach of mounts, and as PID 1 does its "work": it says
 //! whether the proof was given, and reboots.
 
-use stages::{DeviceNode, HandOff, Limits, MtdTarget, Populate, RamRoot, StageEvent, Wakeup};
+use mtd_rs::{Map, PartitionId};
+use stages::{DeviceNode, HandOff, Limits, Populate, RamRoot, StageEvent, Wakeup};
 use std::io::Write;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -92,15 +93,14 @@ fn pid_one_works(pid_one: stages::PidOne) -> ! {
     sleep(Duration::from_millis(payload["pause_ms"].as_u64().unwrap_or(0)));
     match pid_one.detach(&mut |event| tell(&name, &event.to_string())) {
         Ok(detached) => {
-            let proof = detached.prove_unheld(&[MtdTarget {
-                index: 0,
-                name: "Kernel".into(),
-                volume: None,
-                overlaps: vec![],
-            }]);
+            let kernel = PartitionId::Mtd(0);
+            let proof = detached.prove_unheld(&Map::default(), &[kernel]);
             tell(
                 &name,
-                &format!("work done, proof given: {}", proof.is_ok_and(|proof| proof.covers(0))),
+                &format!(
+                    "work done, proof given: {}",
+                    proof.is_ok_and(|proof| proof.covers(kernel))
+                ),
             );
             let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
             tell(&name, &format!("mounts:\n{mounts}"));

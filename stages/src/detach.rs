@@ -9,12 +9,15 @@ use crate::disk;
 use crate::event::StageEvent;
 use crate::exports;
 use crate::handoff::HandOff;
-use crate::holders::{Holder, foreign_mounts, loops, parse_swaps, scan_processes};
+use crate::holder::Holder;
+use crate::holders::parse_swaps;
 use crate::kill;
 use crate::mounts::{Mount, mounts, move_mount, unmount};
 use crate::pidone::PidOne;
 use crate::pivot::OLD_ROOT;
 use crate::process::confined;
+use crate::scan::{foreign_mounts, scan_processes};
+use crate::stack::loops;
 use crate::sys;
 use std::fmt;
 use std::fs::{self, File};
@@ -337,7 +340,7 @@ fn prove_gone(before: &[Mount]) -> Result<(), DetachError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::holders::HolderKind;
+    use crate::holder::HolderKind;
 
     fn mount(id: u32, parent: u32, mountpoint: &str) -> Mount {
         Mount {

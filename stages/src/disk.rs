@@ -5,9 +5,9 @@
 #![forbid(unsafe_code)]
 
 use crate::event::StageEvent;
-use crate::holders::numbers;
 use crate::mounts::{Mount, mounts, move_mount, unmount};
 use crate::pivot::OLD_ROOT;
+use crate::scan::numbers;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;

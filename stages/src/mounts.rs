@@ -97,7 +97,7 @@ pub(crate) fn mount_of<'a>(table: &'a [Mount], path: &Path) -> Option<&'a Mount>
 
 /// File systems of a server, which may be asleep for good.
 pub(crate) fn is_remote(fs: &str) -> bool {
-    matches!(fs, "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "9p" | "ceph") || fs.starts_with("fuse.")
+    matches!(fs, "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "9p" | "ceph" | "fuse") || fs.starts_with("fuse.")
 }
 
 /// The mount point of our own tmpfs, when it is mounted anywhere but on `/`.

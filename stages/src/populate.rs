@@ -33,7 +33,7 @@ impl DeviceNode {
         let node = |name, minor| Self {
             name,
             block: false,
-            major: crate::mtd::CHAR_MAJOR,
+            major: mtd_rs::MTD_CHAR_MAJOR,
             minor,
         };
         [

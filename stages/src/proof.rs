@@ -1,23 +1,11 @@
-//! The proof that nothing uses the partitions which are about to be erased (law 2 of DESIGN.md).
+//! The proof that nothing uses the partitions which are about to be erased: without one nothing is opened for writing.
 #![forbid(unsafe_code)]
 
 use crate::detach::Detached;
-use crate::holders::{Holder, HolderKind, holders, seen};
+use crate::holder::{Holder, HolderKind};
+use crate::holders::{holders, seen};
+use mtd_rs::{Map, PartitionId};
 use std::io;
-
-/// A partition that is going to be erased.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MtdTarget {
-    /// The N of `mtdN`; of a volume, a number of the caller's that no MTD has.
-    pub index: u32,
-    /// Its name as in `/proc/mtd`, or the name of the volume.
-    pub name: String,
-    /// N and M of `ubiN_M`, where it is a UBI volume. Then only that volume is going to be changed, through UBI, and what
-    /// else lies on the same MTD does not matter.
-    pub volume: Option<(u32, u32)>,
-    /// Other partitions that share flash bytes with it: parents, children, overlapping windows.
-    pub overlaps: Vec<u32>,
-}
 
 /// Proof that nothing holds certain partitions. Only [`Detached::prove_unheld`] and [`prove_unheld_in_place`] make one.
 ///
@@ -25,14 +13,14 @@ pub struct MtdTarget {
 /// makes it directly before the first erase.
 #[derive(Debug)]
 pub struct Unheld {
-    targets: Vec<u32>,
+    targets: Vec<PartitionId>,
 }
 
 impl Unheld {
-    /// Whether the proof covers `mtdN`.
+    /// Whether the proof covers this partition: whether it was one of the targets.
     #[must_use]
-    pub fn covers(&self, index: u32) -> bool {
-        self.targets.contains(&index)
+    pub fn covers(&self, id: PartitionId) -> bool {
+        self.targets.contains(&id)
     }
 }
 
@@ -40,20 +28,18 @@ impl Unheld {
 ///
 /// # Errors
 /// The holders, at least one. That the mount table cannot be read counts as one: what cannot be seen is not proved.
-pub fn prove_unheld_in_place(targets: &[MtdTarget]) -> Result<Unheld, Vec<Holder>> {
-    proof(targets, holders(targets))
+pub fn prove_unheld_in_place(map: &Map, targets: &[PartitionId]) -> Result<Unheld, Vec<Holder>> {
+    proof(targets, holders(map, targets))
 }
 
-fn proof(targets: &[MtdTarget], found: io::Result<Vec<Holder>>) -> Result<Unheld, Vec<Holder>> {
-    let found = found.unwrap_or_else(|e| {
-        let device = format!("something that cannot be seen, because /proc/self/mountinfo cannot be read ({e})");
-        vec![Holder {
-            what: HolderKind::Claimed { device },
-        }]
+fn proof(targets: &[PartitionId], found: io::Result<Vec<Holder>>) -> Result<Unheld, Vec<Holder>> {
+    let found = found.unwrap_or_else(|error| {
+        let what = HolderKind::unread("/proc/self/mountinfo", error);
+        vec![Holder { what }]
     });
     if found.is_empty() {
         Ok(Unheld {
-            targets: targets.iter().map(|target| target.index).collect(),
+            targets: targets.to_vec(),
         })
     } else {
         Err(found)
@@ -65,7 +51,7 @@ impl Detached {
     ///
     /// # Errors
     /// The holders, at least one.
-    pub fn prove_unheld(&self, targets: &[MtdTarget]) -> Result<Unheld, Vec<Holder>> {
-        proof(targets, seen(targets))
+    pub fn prove_unheld(&self, map: &Map, targets: &[PartitionId]) -> Result<Unheld, Vec<Holder>> {
+        proof(targets, seen(map, targets))
     }
 }

@@ -11,10 +11,6 @@ use std::path::Path;
 nix::ioctl_read!(wdioc_keepalive, b'W', 5, libc::c_int);
 nix::ioctl_readwrite!(wdioc_settimeout, b'W', 6, libc::c_int);
 nix::ioctl_read!(wdioc_gettimeout, b'W', 7, libc::c_int);
-// `include/uapi/mtd/ubi-user.h`; mtd-rs, which this crate does not know, holds the same numbers against the C header.
-nix::ioctl_write_ptr!(ubi_iocdet, b'o', 65, i32);
-nix::ioctl_none!(ubi_iocvolrmblk, b'O', 8);
-
 /// `LOOP_CLR_FD` of `include/uapi/linux/loop.h`; it has no encoded size, so it is the same on every CPU.
 const LOOP_CLR_FD: libc::c_ulong = 0x4c01;
 
@@ -213,19 +209,4 @@ pub(crate) fn watchdog_set_timeout(dog: &File, seconds: u32) -> io::Result<u32> 
     // SAFETY: the request reads and writes one c_int at a valid place.
     unsafe { wdioc_settimeout(dog.as_raw_fd(), &mut value) }?;
     Ok(u32::try_from(value).unwrap_or(0))
-}
-
-/// `UBI_IOCDET` on `/dev/ubi_ctrl`.
-pub(crate) fn ubi_detach(control: &File, ubi: u32) -> io::Result<()> {
-    let number = i32::try_from(ubi).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    // SAFETY: the request reads one i32 from a valid place.
-    unsafe { ubi_iocdet(control.as_raw_fd(), &number) }?;
-    Ok(())
-}
-
-/// `UBI_IOCVOLRMBLK` on a volume.
-pub(crate) fn ubi_remove_block(volume: &File) -> io::Result<()> {
-    // SAFETY: the request takes no argument and `volume` is open.
-    unsafe { ubi_iocvolrmblk(volume.as_raw_fd()) }?;
-    Ok(())
 }

@@ -4,8 +4,9 @@
 //! so PID 1 opens it again within its timeout.
 #![forbid(unsafe_code)]
 
-use crate::holders::{HolderKind, numbers, scan_processes};
+use crate::holder::HolderKind;
 use crate::process::confined;
+use crate::scan::{numbers, scan_processes};
 use crate::sys;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -118,7 +118,7 @@ impl Attributes<'_> {
         self.small(name)?.ok_or_else(|| self.malformed(name))
     }
 
-    fn malformed(&self, name: &str) -> Error {
+    pub(crate) fn malformed(&self, name: &str) -> Error {
         Error::new(Operation::List, &self.label(name), None, ErrorKind::Malformed)
     }
 

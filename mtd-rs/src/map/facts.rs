@@ -2,16 +2,16 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::cmdline;
 use super::tree::{self, Tree};
 use crate::discover::{MtdInfo, list, mtd_number};
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::Result;
 use crate::id::number;
 use crate::paths::SystemPaths;
-use crate::ubi::{self, UbiInfo};
+use crate::ubi::{self, UbiBlock, UbiInfo};
 
 /// Of `/proc/cmdline`; the longest that an architecture takes is 64 KiB.
 const MAX_CMDLINE: u64 = 64 << 10;
@@ -64,9 +64,6 @@ impl Home {
     }
 }
 
-/// A volume, as N and M of `ubiN_M`, and the number of its block device.
-pub(super) type Block = ((u32, u32), (u32, u32));
-
 /// Everything that was read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
@@ -79,7 +76,7 @@ pub(super) struct Facts {
     pub(super) concats: Vec<tree::Concat>,
     pub(super) ubi: Vec<UbiInfo>,
     /// Block devices of volumes.
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<UbiBlock>,
 }
 
 pub(super) fn read(paths: &SystemPaths) -> Result<Facts> {
@@ -105,7 +102,7 @@ pub(super) fn read(paths: &SystemPaths) -> Result<Facts> {
         tables,
         concats,
         ubi: ubi::list(paths)?,
-        blocks: blocks(&paths.sys)?,
+        blocks: ubi::blocks(paths)?,
     };
     if let Some(cmdline) = limited(&paths.proc.join("cmdline"), MAX_CMDLINE) {
         facts.tables.extend(cmdline::tables(&String::from_utf8_lossy(&cmdline)));
@@ -168,45 +165,6 @@ fn home(paths: &SystemPaths, index: u32) -> Home {
         "class" => Home::Unknown,
         _ => Home::Device(below),
     }
-}
-
-/// `/sys/block/ubiblockN_M/dev`.
-fn blocks(sys: &Path) -> Result<Vec<Block>> {
-    let class = sys.join("block");
-    let fail = |error| Error::io(Operation::List, &class.to_string_lossy(), None, error);
-    let entries = match fs::read_dir(&class) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(fail(error)),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(fail)?.file_name();
-        let Some((ubi, id)) = name.to_str().and_then(volume_of) else {
-            continue;
-        };
-        let path = class.join(&name).join("dev");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            // It went away meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Error::io(Operation::List, &path.to_string_lossy(), None, error)),
-        };
-        let numbers = text.trim().split_once(':').map(|(a, b)| (number(a), number(b)));
-        let Some((Some(major), Some(minor))) = numbers else {
-            let label = path.to_string_lossy();
-            return Err(Error::new(Operation::List, &label, None, ErrorKind::Malformed));
-        };
-        found.push(((ubi, id), (major, minor)));
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// N and M of `ubiblockN_M` (`drivers/mtd/ubi/block.c`).
-fn volume_of(name: &str) -> Option<(u32, u32)> {
-    let (ubi, id) = name.strip_prefix("ubiblock")?.split_once('_')?;
-    Some((number(ubi)?, number(id)?))
 }
 
 #[cfg(test)]

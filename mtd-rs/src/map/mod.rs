@@ -67,8 +67,8 @@ use crate::discover::MtdInfo;
 use crate::error::Result;
 use crate::id::PartitionId;
 use crate::paths::SystemPaths;
-use crate::ubi::{UbiInfo, VolumeInfo};
-use facts::{Block, Facts, Home};
+use crate::ubi::{UbiBlock, UbiInfo, VolumeInfo};
+use facts::{Facts, Home};
 use node::{Node, Spot, Suspect};
 
 /// The partitions of a box and where they lie.
@@ -76,7 +76,7 @@ use node::{Node, Spot, Suspect};
 pub struct Map {
     nodes: Vec<Node>,
     ubi: Vec<UbiInfo>,
-    blocks: Vec<Block>,
+    blocks: Vec<UbiBlock>,
 }
 
 impl Map {
@@ -163,8 +163,8 @@ impl Map {
     pub fn ubi_block(&self, ubi: u32, id: u32) -> Option<(u32, u32)> {
         let mut blocks = self.blocks.iter();
         blocks
-            .find(|(volume, _)| *volume == (ubi, id))
-            .map(|(_, device)| *device)
+            .find(|block| (block.ubi, block.id) == (ubi, id))
+            .map(|block| block.device)
     }
 
     /// What a partition lies in: another MTD, or for a volume the MTD of its UBI. `None` where that is a chip of which there is no

@@ -13,5 +13,5 @@ mod node;
 mod sysfs;
 mod volume;
 
-pub use sysfs::{UbiInfo, VolumeInfo, VolumeKind, list};
+pub use sysfs::{UbiBlock, UbiInfo, VolumeInfo, VolumeKind, blocks, list};
 pub use volume::UbiVolume;

@@ -130,6 +130,62 @@ pub fn list(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
     Ok(devices)
 }
 
+/// The block device of a volume, `ubiblockN_M` (`drivers/mtd/ubi/block.c`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UbiBlock {
+    /// N of `ubiN_M`.
+    pub ubi: u32,
+    /// M of `ubiN_M`.
+    pub id: u32,
+    /// Major and minor number of the block device.
+    pub device: (u32, u32),
+}
+
+/// Lists the block devices that were made of volumes, sorted by their numbers (`/sys/block`).
+///
+/// # Errors
+/// When the directory or a number cannot be read or understood.
+pub fn blocks(paths: &SystemPaths) -> Result<Vec<UbiBlock>> {
+    let class = paths.sys.join("block");
+    let fail = |error| Error::io(Operation::List, &class.to_string_lossy(), None, error);
+    let entries = match fs::read_dir(&class) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(fail(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        let numbers = name.to_str().and_then(|name| name.strip_prefix("ubiblock"));
+        let Some((Some(ubi), Some(id))) = numbers
+            .and_then(|it| it.split_once('_'))
+            .map(|(ubi, id)| (number(ubi), number(id)))
+        else {
+            continue;
+        };
+        let attributes = Attributes {
+            directory: &entry.path(),
+        };
+        // Without the attribute it went away meanwhile.
+        if let Some(text) = attributes.text("dev")? {
+            let device = text
+                .split_once(':')
+                .map(|(major, minor)| (number(major), number(minor)));
+            let Some((Some(major), Some(minor))) = device else {
+                return Err(attributes.malformed("dev"));
+            };
+            found.push(UbiBlock {
+                ubi,
+                id,
+                device: (major, minor),
+            });
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
 /// N of `ubiN`, and M of `ubiN_M`.
 fn numbers_of(name: &str) -> Option<(u32, Option<u32>)> {
     let rest = name.strip_prefix("ubi")?;

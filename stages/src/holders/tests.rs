@@ -1,8 +1,12 @@
 //! The scanner against a stand-in `/proc` and `/sys` with real device nodes in it.
 
 use super::*;
+use mtd_rs::map::OnChip;
+use mtd_rs::ubi::UbiInfo;
+use mtd_rs::{Geometry, MtdInfo};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 struct FakeBox {
     dir: PathBuf,
@@ -40,22 +44,79 @@ impl FakeBox {
         symlink(path, fd.join("3")).expect("linked");
     }
 
-    fn scan(&self, index: u32, overlaps: &[u32]) -> Vec<String> {
-        let target = MtdTarget {
-            index,
-            name: "RootFS1".into(),
-            volume: None,
-            overlaps: overlaps.to_vec(),
-        };
-        let found = scan(
-            &[target],
-            &self.dir.join("proc"),
-            &self.dir.join("sys"),
-            &self.dir.join("dev"),
-        )
-        .expect("scanned");
+    /// A UBI device on an MTD, with volumes that have these numbers for their character devices.
+    fn ubi(&self, index: u32, mtd: Option<u32>, volumes: &[(&str, &str)]) {
+        let number = mtd.map(|mtd| ("mtd_num", mtd.to_string()));
+        let device = [
+            "eraseblock_size",
+            "min_io_size",
+            "total_eraseblocks",
+            "avail_eraseblocks",
+        ];
+        let more = ["bad_peb_count", "reserved_for_bad", "max_ec"];
+        let attributes = device.iter().chain(&more).map(|name| (*name, "512".to_owned()));
+        for (name, text) in attributes.chain(number) {
+            self.file(&format!("sys/class/ubi/ubi{index}/{name}"), &format!("{text}\n"));
+        }
+        for (id, (name, device)) in volumes.iter().enumerate() {
+            let list = [
+                ("name", *name),
+                ("dev", device),
+                ("type", "dynamic"),
+                ("data_bytes", "9"),
+                ("reserved_ebs", "9"),
+                ("usable_eb_size", "512"),
+                ("upd_marker", "0"),
+                ("corrupted", "0"),
+            ];
+            for (attribute, text) in list {
+                self.file(
+                    &format!("sys/class/ubi/ubi{index}_{id}/{attribute}"),
+                    &format!("{text}\n"),
+                );
+            }
+        }
+    }
+
+    fn paths(&self) -> SystemPaths {
+        SystemPaths::under(&self.dir)
+    }
+
+    /// Scans for one MTD of [`qnap`].
+    fn scan(&self, index: u32) -> Vec<String> {
+        self.held(&qnap(), PartitionId::Mtd(index))
+    }
+
+    fn held(&self, map: &Map, target: PartitionId) -> Vec<String> {
+        let found = scan(map, &[target], &self.paths()).expect("scanned");
         found.iter().map(Holder::to_string).collect()
     }
+}
+
+/// Two partitions, and one around both of which `/proc/mtd` knows nothing.
+fn qnap() -> Map {
+    let devices = [(0, "both", 12, 0), (2, "RootFS1", 9, 0), (3, "RootFS2", 3, 9)];
+    described(&devices, Vec::new())
+}
+
+fn described(devices: &[(u32, &str, u64, u64)], ubi: Vec<UbiInfo>) -> Map {
+    let device = |&(index, name, size, offset): &(u32, &str, u64, u64)| OnChip {
+        info: MtdInfo {
+            index,
+            name: name.to_owned(),
+            geometry: Geometry::nor(size << 20, 0x4_0000),
+            writable: true,
+            offset: None,
+            parent: None,
+            ecc_strength: None,
+            bad_blocks: None,
+            corrected_bits: None,
+            ecc_failures: None,
+        },
+        chip: "spi0.0".to_owned(),
+        offset: Some(offset << 20),
+    };
+    Map::new(devices.iter().map(device), ubi)
 }
 
 impl Drop for FakeBox {
@@ -68,16 +129,16 @@ const QUIET: &str = "14 1 0:2 / / rw - tmpfs tmpfs rw\n";
 
 #[test]
 fn a_box_on_tmpfs_holds_nothing() {
-    assert_eq!(FakeBox::new("quiet", QUIET).scan(2, &[]), [""; 0]);
+    assert_eq!(FakeBox::new("quiet", QUIET).scan(2), [""; 0]);
 }
 
 #[test]
 fn a_root_called_dev_root_is_found_by_its_number() {
     let fake = FakeBox::new("root", "14 1 31:2 / / ro - squashfs /dev/root ro\n");
-    assert_eq!(fake.scan(2, &[]), ["/dev/root mounted on / (squashfs)"]);
-    assert_eq!(fake.scan(3, &[]), [""; 0]);
+    assert_eq!(fake.scan(2), ["/dev/root mounted on / (squashfs)"]);
+    assert_eq!(fake.scan(3), [""; 0]);
     assert_eq!(
-        fake.scan(0, &[2]),
+        fake.scan(0),
         ["/dev/root mounted on / (squashfs)"],
         "a parent partition is held by its child"
     );
@@ -89,10 +150,10 @@ fn jffs2_by_name_and_ubifs_by_its_ubi_are_found() {
         "names",
         "14 1 31:2 / /a rw - jffs2 mtd:RootFS1 rw\n15 1 0:17 / /b rw - ubifs ubi1:data rw\n",
     );
-    fake.file("sys/class/ubi/ubi1/mtd_num", "3\n");
-    assert_eq!(fake.scan(2, &[]), ["mtd:RootFS1 mounted on /a (jffs2)"]);
+    fake.ubi(1, Some(3), &[]);
+    assert_eq!(fake.scan(2), ["mtd:RootFS1 mounted on /a (jffs2)"]);
     assert_eq!(
-        fake.scan(3, &[]),
+        fake.scan(0),
         [
             "mtd:RootFS1 mounted on /a (jffs2)",
             "ubi1:data mounted on /b (ubifs)",
@@ -107,34 +168,16 @@ fn a_volume_is_held_by_what_uses_it_and_by_nothing_else_on_its_ubi() {
         "volume",
         "14 1 0:17 / / rw - ubifs ubi1:rootfs rw\n15 1 254:0 / /b ro - squashfs /dev/root ro\n",
     );
-    for (device, name, number) in [
-        ("ubi1_0", "rootfs", "252:1"),
-        ("ubi1_1", "app", "252:2"),
-        ("ubi1_2", "free", "252:3"),
-    ] {
-        fake.file(&format!("sys/class/ubi/{device}/name"), &format!("{name}\n"));
-        fake.file(&format!("sys/class/ubi/{device}/dev"), &format!("{number}\n"));
-    }
-    fake.file("sys/class/ubi/ubi1/mtd_num", "3\n");
+    fake.ubi(1, Some(3), &[("rootfs", "252:1"), ("app", "252:2"), ("free", "252:3")]);
     fake.file("sys/block/ubiblock1_1/dev", "254:0\n");
-    let held = |id, name: &str| {
-        let target = MtdTarget {
-            index: 70_000 + id,
-            name: name.into(),
-            volume: Some((1, id)),
-            overlaps: vec![],
-        };
-        let path = |part| fake.dir.join(part);
-        let found = scan(&[target], &path("proc"), &path("sys"), &path("dev")).expect("scanned");
-        found.iter().map(Holder::to_string).collect::<Vec<_>>()
-    };
-    assert_eq!(held(0, "rootfs"), ["ubi1:rootfs mounted on / (ubifs)"]);
-    assert_eq!(held(1, "app"), ["/dev/root mounted on /b (squashfs)"]);
-    assert_eq!(held(2, "free"), [""; 0], "that its ubi is attached is what it needs");
+    let held = |id| fake.held(&qnap(), PartitionId::Volume { ubi: 1, id });
+    assert_eq!(held(0), ["ubi1:rootfs mounted on / (ubifs)"]);
+    assert_eq!(held(1), ["/dev/root mounted on /b (squashfs)"]);
+    assert_eq!(held(2), [""; 0], "that its ubi is attached is what it needs");
     fake.process_with_open(77, "ubi1_2", SFlag::S_IFCHR, 252, 3);
-    assert_eq!(held(2, "free").len(), 1);
+    assert_eq!(held(2).len(), 1);
     // The MTD below is held by all of it.
-    assert_eq!(fake.scan(3, &[]).len(), 4);
+    assert_eq!(fake.scan(3).len(), 4);
 }
 
 #[test]
@@ -146,7 +189,7 @@ fn swap_and_loop_are_found() {
     );
     fake.file("sys/block/loop0/loop/backing_file", "/dev/mtdblock2\n");
     assert_eq!(
-        fake.scan(2, &[]),
+        fake.scan(2),
         ["swap on /dev/mtdblock2", "loop device /dev/loop0 on /dev/mtdblock2"]
     );
 }
@@ -155,16 +198,16 @@ fn swap_and_loop_are_found() {
 fn open_nodes_are_found_by_number_whatever_they_are_called() {
     let fake = FakeBox::new("fd", QUIET);
     fake.process_with_open(77, "odd-name", SFlag::S_IFCHR, 90, 5);
-    let found = fake.scan(2, &[]);
+    let found = fake.scan(2);
     assert!(
         found.len() == 1
             && found[0].starts_with("process 77 (nanddump), which has ")
             && found[0].ends_with("odd-name open"),
         "{found:?}"
     );
-    assert_eq!(fake.scan(3, &[]), [""; 0]);
+    assert_eq!(fake.scan(3), [""; 0]);
     fake.process_with_open(78, "block", SFlag::S_IFBLK, 31, 3);
-    assert_eq!(fake.scan(3, &[]).len(), 1);
+    assert_eq!(fake.scan(3).len(), 1);
 }
 
 #[test]
@@ -178,7 +221,7 @@ fn text_of_a_root_that_was_lazily_unmounted_is_found() {
          00018000-00019000 rw-p 00000000 00:00 0          [heap]\n",
     );
     assert_eq!(
-        fake.scan(2, &[]),
+        fake.scan(2),
         ["process 9 (httpd), which runs /usr/sbin/httpd (deleted)"]
     );
 }
@@ -199,20 +242,9 @@ fn another_mount_namespace_is_looked_into_once() {
         symlink("mnt:[1]", fake.dir.join(format!("proc/{pid}/ns/mnt"))).expect("linked");
     }
     assert_eq!(
-        fake.scan(2, &[]),
+        fake.scan(2),
         ["mounted on /old in the mount namespace of process 20 (lxc)"]
     );
-}
-
-#[test]
-fn map_lines_and_device_numbers_are_decoded() {
-    assert_eq!(
-        parse_map("0-1 r-xp 0 1f:02 12    /a b"),
-        Some(((31, 2), Path::new("/a b")))
-    );
-    assert_eq!(parse_map("0-1 r-xp 0 00:00 0 [heap]"), None);
-    assert_eq!(numbers(makedev(31, 2)), (31, 2));
-    assert_eq!(numbers(makedev(259, 70000)), (259, 70000));
 }
 
 #[test]
@@ -233,7 +265,7 @@ fn what_lies_on_a_file_system_on_flash_is_found_too() {
         "#path domain(flags)\n/data/my\\040share\tlab(rw)\n/data/my\\040share\tother(rw)\n/tmp\tlab(ro)\n# /data\told()\n",
     );
     assert_eq!(
-        fake.scan(2, &[]),
+        fake.scan(2),
         [
             "mtd:RootFS1 mounted on /data (jffs2)",
             "/dev/loop3 mounted on /app (squashfs)",
@@ -250,11 +282,11 @@ fn jffs2_out_of_sight_is_known_by_its_garbage_collector() {
     // PF_KTHREAD.
     fake.file("proc/60/stat", "60 (jffs2_gcd_mtd2) S 2 0 0 0 -1 2129984 0");
     assert_eq!(
-        fake.scan(2, &[]),
+        fake.scan(2),
         ["the kernel, which has mtd2 mounted or claimed out of our sight"]
     );
     fake.file("proc/61/stat", "61 (jffs2_gcd_mtd3) S 1 1 1 0 -1 4194560 0");
-    assert_eq!(fake.scan(3, &[]), [""; 0], "anybody may be called that");
+    assert_eq!(fake.scan(3), [""; 0], "anybody may be called that");
 }
 
 #[test]
@@ -267,7 +299,7 @@ fn in_a_chroot_the_table_of_init_counts() {
         symlink("mnt:[1]", fake.dir.join(format!("proc/{pid}/ns/mnt"))).expect("linked");
     }
     assert_eq!(
-        fake.scan(2, &[]),
+        fake.scan(2),
         ["mounted on / in the mount namespace of process 1 (init)"]
     );
 }
@@ -286,4 +318,130 @@ fn files_of_servers_are_known_by_their_path() {
         matches!(&found[..], [HolderKind::Cwd { pid: 9, path, .. }] if path == "/net/home"),
         "{found:?}"
     );
+}
+
+#[test]
+fn what_lies_on_top_of_a_partition_holds_it() {
+    let fake = FakeBox::new(
+        "stack",
+        "14 1 0:2 / / rw - tmpfs tmpfs rw\n15 14 253:0 / /rom ro - squashfs /dev/dm-0 ro\n",
+    );
+    fake.ubi(0, Some(3), &[("fit", "252:1"), ("data", "252:2")]);
+    fake.file("sys/block/ubiblock0_0/dev", "254:0\n");
+    fake.file("sys/block/dm-0/dev", "253:0\n");
+    fake.file("sys/block/dm-0/dm/name", "fit0\n");
+    fake.file("sys/block/dm-0/slaves/ubiblock0_0/dev", "254:0\n");
+    let fit = |id| fake.held(&qnap(), PartitionId::Volume { ubi: 0, id });
+    let all = [
+        "/dev/dm-0 mounted on /rom (squashfs)",
+        "block device dm-0 on ubiblock0_0",
+    ];
+    assert_eq!(fit(0), all);
+    assert_eq!(fit(1), [""; 0], "another volume of the same ubi");
+    let mtd = fake.scan(3);
+    assert!(
+        all.iter().all(|holder| mtd.iter().any(|other| other == holder)),
+        "{mtd:?}"
+    );
+    assert_eq!(fake.scan(2), [""; 0]);
+    // A file on it under a loop device, and swap by its other name.
+    fake.file("sys/block/loop1/loop/backing_file", "/rom/app.img\n");
+    fake.file(
+        "proc/swaps",
+        "Filename Type Size Used Priority\n/dev/mapper/fit0 partition 9 0 -1\n",
+    );
+    let found = fit(0);
+    assert!(
+        found.contains(&"loop device /dev/loop1 on /rom/app.img".to_owned()),
+        "{found:?}"
+    );
+    assert!(found.contains(&"swap on /dev/mapper/fit0".to_owned()), "{found:?}");
+}
+
+#[test]
+fn what_the_kernel_names_as_a_holder_is_one_without_any_mount() {
+    let fake = FakeBox::new("claim", QUIET);
+    fake.file("sys/block/mtdblock2/dev", "31:2\n");
+    fake.file("sys/block/mtdblock2/holders/md0/dev", "9:0\n");
+    fake.file("sys/block/mtdblock3/dev", "31:3\n");
+    fs::create_dir_all(fake.dir.join("sys/block/mtdblock3/holders")).expect("made");
+    assert_eq!(fake.scan(2), ["block device md0 on mtdblock2"]);
+    assert_eq!(fake.scan(3), [""; 0]);
+    // On two steps, and opened by somebody; a partition of it is not in itself a use.
+    fake.file("sys/block/md0/dev", "9:0\n");
+    fake.file("sys/block/md0/md0p1/dev", "259:1\n");
+    fake.file("sys/block/md0/md0p1/partition", "1\n");
+    fake.process_with_open(77, "part", SFlag::S_IFBLK, 259, 1);
+    let found = fake.scan(2);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[1].starts_with("process 77 (nanddump)"), "{found:?}");
+}
+
+#[test]
+fn a_device_that_the_map_does_not_know_may_share_flash_with_any() {
+    let fake = FakeBox::new("new", "14 1 31:9 / / ro - squashfs /dev/root ro\n");
+    assert_eq!(fake.scan(2), [""; 0], "no such mtd");
+    fake.file(
+        "proc/mtd",
+        "mtd2: 00900000 00040000 \"RootFS1\"\nmtd3: 00300000 00040000 \"RootFS2\"\nmtd9: 00300000 00040000 \"new\"\n",
+    );
+    assert_eq!(fake.scan(2), ["/dev/root mounted on / (squashfs)"]);
+    assert_eq!(fake.held(&qnap(), PartitionId::Volume { ubi: 0, id: 0 }).len(), 1);
+    // A number that was given out anew.
+    fake.file("proc/self/mountinfo", "14 1 31:3 / / ro - squashfs /dev/root ro\n");
+    fake.file(
+        "proc/mtd",
+        "mtd2: 00900000 00040000 \"RootFS1\"\nmtd3: 00300000 00040000 \"other\"\n",
+    );
+    assert_eq!(fake.scan(2), ["/dev/root mounted on / (squashfs)"]);
+    // A target that the map does not know may be any.
+    assert_eq!(fake.scan(7), ["/dev/root mounted on / (squashfs)"]);
+    // So may a UBI whose MTD is not told.
+    fake.file("proc/self/mountinfo", QUIET);
+    fake.ubi(4, None, &[]);
+    assert_eq!(
+        fake.scan(2),
+        [
+            "something that cannot be seen, because /sys/class/ubi/ubi4/mtd_num cannot be read (this kernel does not have it)"
+        ]
+    );
+}
+
+/// Root may read what no permission allows, so what it cannot read is made of what is no file.
+#[test]
+fn what_cannot_be_read_counts_as_held() {
+    for (path, said) in [
+        ("proc/swaps", "swaps"),
+        ("proc/mtd", "the list of MTD devices"),
+        ("proc/net/rpc/nfsd.export/content", "nfsd.export/content"),
+        ("proc/9/maps", "/9/maps"),
+        ("proc/9/mountinfo", "/9/mountinfo"),
+    ] {
+        let fake = FakeBox::new("unread", QUIET);
+        fake.file("proc/9/stat", "9 (sh) S 1 1 1 0 -1 4194560 0");
+        fs::create_dir_all(fake.dir.join("proc/9/ns")).expect("made");
+        symlink("mnt:[2]", fake.dir.join("proc/9/ns/mnt")).expect("linked");
+        let path = fake.dir.join(path);
+        let _ = fs::remove_file(&path);
+        fs::create_dir_all(&path).expect("made");
+        let found = fake.scan(2);
+        let unread = |text: &String| text.starts_with("something that cannot be seen, because ") && text.contains(said);
+        assert!(found.len() == 1 && found.iter().all(unread), "{said}: {found:?}");
+    }
+    let fake = FakeBox::new("unread", QUIET);
+    fake.file("sys/class/ubi/ubi0/eraseblock_size", "many\n");
+    let found = fake.scan(2);
+    assert!(
+        found.len() == 1 && found[0].contains("the list of UBI devices"),
+        "{found:?}"
+    );
+    fake.file("sys/block", "no directory");
+    assert_eq!(fake.scan(2).len(), 3, "blocks of UBI, and all others");
+    let fake = FakeBox::new("unread", QUIET);
+    fake.file("proc/9/stat", "9 (sh) S 1 1 1 0 -1 4194560 0");
+    fake.file("proc/9/fd", "no directory");
+    assert_eq!(fake.scan(2).len(), 1);
+    // One that has ended meanwhile holds nothing.
+    fake.file("proc/9/stat", "9 (sh) Z 1 1 1 0 -1 4194560 0");
+    assert_eq!(fake.scan(2), [""; 0]);
 }

@@ -1,0 +1,258 @@
+//! Processes and what they use: working and root directories, open files, mapped text, mount namespaces.
+//!
+//! What cannot be looked into counts as a holder ([`HolderKind::Unread`]), once for all processes and behind what was found. A
+//! process that ends while it is looked at is none.
+#![forbid(unsafe_code)]
+
+use crate::holder::HolderKind;
+use crate::mounts::{Mount, is_remote, mount_of, mounts_of};
+use crate::process::{Process, pids, process};
+use nix::libc;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// A file as the kernel identifies it.
+pub(crate) struct Identity<'a> {
+    /// The device of the file system it lies on.
+    pub(crate) on: (u32, u32),
+    /// For device nodes: whether it is a block device, and its numbers.
+    pub(crate) node: Option<(bool, (u32, u32))>,
+    /// Its path, where known.
+    pub(crate) path: &'a Path,
+}
+
+/// Whether it is only that something is not there (any more).
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+}
+
+/// Looks at working directory, root, program, open files and mappings of every process but our own.
+///
+/// A file on a mount that is a server's is known by its path alone: to ask a server that has gone takes for ever, and no flash is
+/// there. Only what looks like a device node is asked for, on boxes that have their `/dev` there.
+pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<HolderKind> {
+    let table = mounts_of(&proc.join("self/mountinfo")).unwrap_or_default();
+    let ask = |path: &Path| {
+        path.components().any(|part| part.as_os_str() == "dev")
+            || !mount_of(&table, path).is_some_and(|mount| is_remote(&mount.fs))
+    };
+    let mut scan = Scan {
+        ask: &ask,
+        wanted,
+        found: Vec::new(),
+        unread: None,
+    };
+    // Without the list of processes nobody is seen.
+    if let Err(error) = fs::read_dir(proc) {
+        scan.unread = Some(HolderKind::unread(proc.display(), error));
+    }
+    for pid in others(proc) {
+        if let Some(owner) = process(proc, pid).filter(Process::is_alive) {
+            let unread = scan.process(&proc.join(pid.to_string()), &owner).err();
+            // It may just have ended, and then there is nothing to be read any more.
+            if let Some(unread) = unread
+                && scan.unread.is_none()
+                && process(proc, pid).is_some_and(|process| process.is_alive())
+            {
+                scan.unread = Some(unread);
+            }
+        }
+    }
+    scan.found.extend(scan.unread);
+    scan.found
+}
+
+struct Scan<'a> {
+    ask: &'a dyn Fn(&Path) -> bool,
+    wanted: &'a dyn Fn(&Identity<'_>) -> bool,
+    found: Vec<HolderKind>,
+    /// The first thing that could not be read.
+    unread: Option<HolderKind>,
+}
+
+impl Scan<'_> {
+    /// The error is the first thing of this process that cannot be read; the rest is looked at all the same.
+    fn process(&mut self, dir: &Path, owner: &Process) -> Result<(), HolderKind> {
+        let (pid, comm) = (owner.pid, named(owner));
+        let mut unread = Ok(());
+        let mut note = |what: &Path, error: io::Error| {
+            if unread.is_ok() && !is_gone(&error) {
+                unread = Err(HolderKind::unread(what.display(), error));
+            }
+        };
+        let mut hit = |link: &Path| {
+            self.hit(link).unwrap_or_else(|error| {
+                note(link, error);
+                None
+            })
+        };
+        let cwd = hit(&dir.join("cwd"));
+        let root = hit(&dir.join("root"));
+        let files = dir.join("fd");
+        let mut open = Vec::new();
+        let mut closed = None;
+        match fs::read_dir(&files) {
+            Ok(entries) => open.extend(entries.flatten().filter_map(|entry| hit(&entry.path()))),
+            Err(error) => closed = Some(error),
+        }
+        if let Some(error) = closed {
+            note(&files, error);
+        }
+        let maps = dir.join("maps");
+        let text = fs::read(&maps).unwrap_or_else(|error| {
+            note(&maps, error);
+            Vec::new()
+        });
+        let named = |path: String| (pid, comm.clone(), path);
+        self.found.extend(
+            cwd.map(named)
+                .map(|(pid, comm, path)| HolderKind::Cwd { pid, comm, path }),
+        );
+        self.found.extend(
+            root.map(named)
+                .map(|(pid, comm, path)| HolderKind::Root { pid, comm, path }),
+        );
+        self.found.extend(
+            open.into_iter()
+                .map(named)
+                .map(|(pid, comm, path)| HolderKind::OpenFile { pid, comm, path }),
+        );
+        self.mapped(&String::from_utf8_lossy(&text), pid, &comm);
+        unread
+    }
+
+    /// The path behind a link of `/proc/PID`, where it is wanted.
+    fn hit(&self, link: &Path) -> io::Result<Option<String>> {
+        let path = fs::read_link(link)?;
+        let (mut on, mut node) = ((0, 0), None);
+        if (self.ask)(&path) {
+            // Through the link, so that deleted files and other namespaces count.
+            let about = fs::metadata(link)?;
+            let kind = about.file_type();
+            on = numbers(about.dev());
+            node = (kind.is_block_device() || kind.is_char_device())
+                .then(|| (kind.is_block_device(), numbers(about.rdev())));
+        }
+        let identity = Identity { on, node, path: &path };
+        Ok((self.wanted)(&identity).then(|| path.display().to_string()))
+    }
+
+    fn mapped(&mut self, maps: &str, pid: u32, comm: &str) {
+        let mut last: Option<PathBuf> = None;
+        for (on, path) in maps.lines().filter_map(parse_map) {
+            // One library is mapped in several pieces, one after the other.
+            if last.as_deref() != Some(path) && (self.wanted)(&Identity { on, node: None, path }) {
+                self.found.push(HolderKind::MappedText {
+                    pid,
+                    comm: comm.to_owned(),
+                    path: path.display().to_string(),
+                });
+            }
+            last = Some(path.to_owned());
+        }
+    }
+}
+
+/// The state is worth more to the reader than the bare name, so "(name)" carries it where it matters.
+fn named(owner: &Process) -> String {
+    if owner.state != 'D' {
+        return owner.comm.clone();
+    }
+    owner
+        .to_string()
+        .split_once('(')
+        .map_or(owner.comm.clone(), |(_, rest)| rest.replacen(')', ",", 1))
+}
+
+/// `address perms offset dev inode path`, the device in hexadecimal; inode 0 is memory of no file.
+fn parse_map(line: &str) -> Option<((u32, u32), &Path)> {
+    let mut fields = line.splitn(6, ' ');
+    let (major, minor) = fields.nth(3)?.split_once(':')?;
+    let inode = fields.next()?;
+    let path = fields.next()?.trim_start();
+    let device = (
+        u32::from_str_radix(major, 16).ok()?,
+        u32::from_str_radix(minor, 16).ok()?,
+    );
+    (inode != "0" && !path.is_empty()).then_some((device, Path::new(path)))
+}
+
+/// Mounts that only another namespace has. One line a namespace is enough, and reading a table is not cheap.
+pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount) -> bool) -> Vec<HolderKind> {
+    // A kernel without namespaces has no such links; then all are the same.
+    let namespace = |pid: &str| match fs::read_link(proc.join(pid).join("ns/mnt")) {
+        Ok(link) => Ok(Some(link)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let mut seen: Vec<_> = namespace("self").into_iter().collect();
+    let mut found = Vec::new();
+    let mut unread = None;
+    for pid in others(proc) {
+        // One whose namespace is not shown may be in any.
+        let namespace = namespace(&pid.to_string()).ok();
+        // In a chroot our own table lacks what is mounted outside of it (`show_mountinfo`, fs/proc_namespace.c).
+        if pid != 1 && namespace.as_ref().is_some_and(|it| seen.contains(it)) {
+            continue;
+        }
+        let Some(owner) = process(proc, pid).filter(Process::is_alive) else {
+            continue;
+        };
+        let path = proc.join(pid.to_string()).join("mountinfo");
+        let table = match mounts_of(&path) {
+            Ok(table) => table,
+            // Another process of the namespace may still show it.
+            Err(error) => {
+                let alive = process(proc, pid).is_some_and(|process| process.is_alive());
+                if !is_gone(&error) && alive && unread.is_none() {
+                    unread = Some(HolderKind::unread(path.display(), error));
+                }
+                continue;
+            }
+        };
+        seen.extend(namespace);
+        for mount in table
+            .iter()
+            .filter(|mount| wanted(mount) && !own.iter().any(|other| other.id == mount.id))
+        {
+            found.push(HolderKind::ForeignMount {
+                pid,
+                comm: owner.comm.clone(),
+                mountpoint: mount.mountpoint.display().to_string(),
+            });
+        }
+    }
+    found.extend(unread);
+    found
+}
+
+fn others(proc: &Path) -> Vec<u32> {
+    let me = std::process::id();
+    pids(proc).into_iter().filter(|&pid| pid != me).collect()
+}
+
+/// Major and minor, by the encoding of `MKDEV` that glibc and musl share.
+pub(crate) fn numbers(device: u64) -> (u32, u32) {
+    let major = ((device >> 8) & 0xfff) | ((device >> 32) & !0xfff);
+    let minor = (device & 0xff) | ((device >> 12) & !0xff);
+    (major as u32, minor as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::makedev;
+
+    #[test]
+    fn map_lines_and_device_numbers_are_decoded() {
+        assert_eq!(
+            parse_map("0-1 r-xp 0 1f:02 12    /a b"),
+            Some(((31, 2), Path::new("/a b")))
+        );
+        assert_eq!(parse_map("0-1 r-xp 0 00:00 0 [heap]"), None);
+        assert_eq!(numbers(makedev(31, 2)), (31, 2));
+        assert_eq!(numbers(makedev(259, 70000)), (259, 70000));
+    }
+}

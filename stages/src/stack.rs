@@ -1,0 +1,198 @@
+//! Block devices, and which of them lie on others: device-mapper, md, loop devices, partitions.
+#![forbid(unsafe_code)]
+
+use crate::holder::HolderKind;
+use crate::scan::is_gone;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// A block device as `/sys/block` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The kernel's name for it, with a `/` where sysfs has a `!`.
+    pub(crate) name: String,
+    pub(crate) device: Option<(u32, u32)>,
+    /// What it lies on: `slaves` of device-mapper, md and bcache (`bd_link_disk_holder`, block/holder.c), the disk of a partition.
+    pub(crate) on: Vec<String>,
+    /// The file or device that a loop device or zram has behind it.
+    pub(crate) backing: Option<String>,
+    /// What device-mapper calls it, in `/dev/mapper`.
+    mapped: Option<String>,
+    partition: bool,
+}
+
+impl Block {
+    /// Whether this path of `/dev` is it.
+    pub(crate) fn is_called(&self, source: &str) -> bool {
+        let Some(name) = source.strip_prefix("/dev/") else {
+            return false;
+        };
+        name == self.name
+            || name
+                .strip_prefix("mapper/")
+                .is_some_and(|name| self.mapped.as_deref() == Some(name))
+    }
+}
+
+/// Every block device, and what could not be read.
+pub(crate) fn blocks(sys: &Path) -> (Vec<Block>, Vec<HolderKind>) {
+    let mut stack = Reader::default();
+    for name in stack.names(&sys.join("block")) {
+        stack.disk(&sys.join("block").join(&name), &name);
+    }
+    (stack.blocks, stack.unread)
+}
+
+/// The names of all blocks that lie on one of `base`, by any number of steps. `backed` tells of a backing file whether it lies
+/// on one of the names.
+pub(crate) fn above(blocks: &[Block], base: &[String], backed: &dyn Fn(&str, &[String]) -> bool) -> Vec<String> {
+    let mut found = base.to_vec();
+    loop {
+        let next = blocks.iter().find(|block| {
+            !found.contains(&block.name)
+                && (block.on.iter().any(|below| found.contains(below))
+                    || block.backing.as_deref().is_some_and(|file| backed(file, &found)))
+        });
+        match next {
+            Some(block) => found.push(block.name.clone()),
+            None => return found.split_off(base.len()),
+        }
+    }
+}
+
+/// The blocks of these names that hold what is below by being there. A partition does not.
+pub(crate) fn holding(blocks: &[Block], names: &[String]) -> Vec<HolderKind> {
+    let mut found = Vec::new();
+    for block in blocks.iter().filter(|block| names.contains(&block.name)) {
+        if block.name.starts_with("loop") {
+            found.extend(block.backing.clone().map(|file| HolderKind::Loop {
+                device: format!("/dev/{}", block.name),
+                file,
+            }));
+        } else if !block.partition {
+            let on = block
+                .backing
+                .iter()
+                .chain(&block.on)
+                .map(String::as_str)
+                .collect::<Vec<_>>();
+            found.push(HolderKind::Stacked {
+                device: block.name.clone(),
+                on: on.join(", "),
+            });
+        }
+    }
+    found
+}
+
+/// Each loop device in use with its backing file. The attribute came with 2.6.37; before that loops go unseen here.
+pub(crate) fn loops(sys: &Path) -> Vec<(String, String)> {
+    let (blocks, _) = blocks(sys);
+    let used = blocks.into_iter().filter(|block| block.name.starts_with("loop"));
+    used.filter_map(|block| Some((format!("/dev/{}", block.name), block.backing?)))
+        .collect()
+}
+
+#[derive(Default)]
+struct Reader {
+    blocks: Vec<Block>,
+    unread: Vec<HolderKind>,
+}
+
+impl Reader {
+    fn disk(&mut self, path: &Path, name: &str) {
+        let zram = self.text(&path.join("backing_dev")).filter(|file| file != "none");
+        let backing = self.text(&path.join("loop/backing_file")).or(zram);
+        let mapped = self.text(&path.join("dm/name"));
+        let device = self.device(path);
+        let slaves = self.names(&path.join("slaves"));
+        let block = self.block(name);
+        (block.backing, block.mapped, block.device) = (backing, mapped, device);
+        for slave in slaves {
+            self.lies_on(name, &slave);
+        }
+        self.held(path, name);
+        // A partition has the name of its disk and more.
+        for part in self.names(path).iter().filter(|part| part.starts_with(name)) {
+            let below = path.join(part);
+            if below.join("partition").exists() {
+                let device = self.device(&below);
+                let block = self.block(part);
+                (block.device, block.partition) = (device, true);
+                self.lies_on(part, name);
+                self.held(&below, part);
+            }
+        }
+    }
+
+    /// What sysfs names as lying on this one need not name it in turn.
+    fn held(&mut self, path: &Path, name: &str) {
+        for holder in self.names(&path.join("holders")) {
+            self.lies_on(&holder, name);
+        }
+    }
+
+    fn lies_on(&mut self, name: &str, below: &str) {
+        let below = below.replace('!', "/");
+        let block = self.block(name);
+        if !block.on.contains(&below) {
+            block.on.push(below);
+        }
+    }
+
+    fn block(&mut self, name: &str) -> &mut Block {
+        let name = name.replace('!', "/");
+        let index = self
+            .blocks
+            .iter()
+            .position(|block| block.name == name)
+            .unwrap_or_else(|| {
+                self.blocks.push(Block {
+                    name,
+                    ..Block::default()
+                });
+                self.blocks.len() - 1
+            });
+        &mut self.blocks[index]
+    }
+
+    fn names(&mut self, path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let mut names: Vec<String> = match entries {
+            Ok(entries) => entries
+                .iter()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect(),
+            // Another kernel, or it has gone meanwhile.
+            Err(error) if is_gone(&error) => Vec::new(),
+            Err(error) => {
+                self.unread.push(HolderKind::unread(path.display(), error));
+                Vec::new()
+            }
+        };
+        names.sort();
+        names
+    }
+
+    fn text(&mut self, path: &Path) -> Option<String> {
+        match fs::read(path) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                Some(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+            }
+            // Not one of these, or one that has gone meanwhile.
+            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::NotADirectory => None,
+            Err(error) => {
+                self.unread.push(HolderKind::unread(path.display(), error));
+                None
+            }
+        }
+    }
+
+    fn device(&mut self, path: &Path) -> Option<(u32, u32)> {
+        let text = self.text(&path.join("dev"))?;
+        let (major, minor) = text.split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    }
+}
