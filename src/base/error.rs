@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -111,8 +112,8 @@ pub struct Failure(Box<Told>);
 pub struct Told {
     /// The exit code.
     pub exit: Exit,
-    /// One stable word for programs: `size`, `not-root`, `image-changed`, …
-    pub code: &'static str,
+    /// One stable word for programs.
+    pub code: Code,
     /// What failed and why; lower case, no full stop.
     pub what: String,
     /// The state of the flash.
@@ -126,7 +127,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 impl Failure {
     /// A failure that left the flash untouched.
-    pub fn new(exit: Exit, code: &'static str, what: impl fmt::Display) -> Failure {
+    pub fn new(exit: Exit, code: Code, what: impl fmt::Display) -> Failure {
         Failure(Box::new(Told {
             exit,
             code,
@@ -138,12 +139,12 @@ impl Failure {
 
     /// The command line is wrong.
     pub fn usage(what: impl fmt::Display) -> Failure {
-        Failure::new(Exit::Usage, "usage", what).hint("flasher --help")
+        Failure::new(Exit::Usage, Code::Usage, what).hint("flasher --help")
     }
 
     /// The system failed us; the flash is untouched.
     pub fn system(what: impl fmt::Display) -> Failure {
-        Failure::new(Exit::System, "system", what)
+        Failure::new(Exit::System, Code::System, what)
     }
 
     /// What there is to tell, for whoever takes it apart.
@@ -154,7 +155,7 @@ impl Failure {
     /// The state of the flash as a phrase for people.
     pub fn state(&self) -> &'static str {
         match (self.code, self.harm) {
-            ("inactive", Harm::Partly) => {
+            (Code::Inactive, Harm::Partly) => {
                 "partly written, and what boots is whole: the change was in the copy that does not boot"
             }
             _ => self.harm.explain(),
@@ -162,7 +163,7 @@ impl Failure {
     }
 
     /// Gives it another word for programs.
-    pub fn code(mut self, code: &'static str) -> Failure {
+    pub fn code(mut self, code: Code) -> Failure {
         self.code = code;
         self
     }

@@ -3,12 +3,17 @@
 #![forbid(unsafe_code)]
 
 pub mod bad_data;
+pub mod check_id;
 pub mod checksum;
 pub mod clock;
+pub mod code;
 pub mod error;
+pub mod format;
 pub mod json;
+pub mod label;
 pub mod mac;
 pub mod machine;
 pub mod outcome;
 pub mod quoted;
 pub mod units;
+pub mod words;

@@ -1,8 +1,9 @@
-//! What a run took.
+//! How a run ended: the one type that report, record and hand-off carry.
 
 #![forbid(unsafe_code)]
 
-use super::error::Failure;
+use super::code::Code;
+use super::error::{Exit, Failure, Harm};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,6 +24,17 @@ pub struct Tally {
     pub uncorrectable: u32,
 }
 
+impl Tally {
+    /// Adds what another run took.
+    pub fn add(&mut self, other: Tally) {
+        self.erased += other.erased;
+        self.unchanged += other.unchanged;
+        self.retried += other.retried;
+        self.corrected = self.corrected.saturating_add(other.corrected);
+        self.uncorrectable = self.uncorrectable.saturating_add(other.uncorrectable);
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -41,13 +53,84 @@ impl fmt::Display for Tally {
     }
 }
 
-/// The engine gave up.
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The exit code; [`Exit::Done`] where all went well.
+    pub exit: Exit,
+    /// What is left behind.
+    pub harm: Harm,
+    /// One word for programs.
+    pub code: Code,
+    /// What failed, in words; empty where all went well.
+    pub text: String,
+    /// What it took.
+    pub tally: Tally,
+    /// What became of the files that were to be kept.
+    pub kept: Option<Fate>,
+    /// Bytes of old content that were kept in RAM meanwhile.
+    pub old_content: u64,
+}
+
+impl Outcome {
+    /// An end that left the flash alone because nothing else was to be done here.
+    pub fn untouched(code: Code) -> Outcome {
+        Outcome {
+            exit: Exit::Done,
+            harm: Harm::Untouched,
+            code,
+            text: String::new(),
+            tally: Tally::default(),
+            kept: None,
+            old_content: 0,
+        }
+    }
+
+    /// Everything is written and verified.
+    pub fn written(tally: Tally) -> Outcome {
+        Outcome {
+            harm: Harm::Written,
+            tally,
+            ..Outcome::untouched(Code::Written)
+        }
+    }
+
+    /// A failure, and how far it came.
+    pub fn failed(failure: &Failure, tally: Tally) -> Outcome {
+        Outcome {
+            exit: failure.exit,
+            harm: failure.harm,
+            code: failure.code,
+            text: failure.what.clone(),
+            tally,
+            kept: None,
+            old_content: 0,
+        }
+    }
+
+    /// Whether all went well.
+    pub fn is_ok(&self) -> bool {
+        self.exit == Exit::Done
+    }
+}
+
+/// A run that could not be ended well.
 #[derive(Debug)]
 pub struct Stopped {
     /// Why, with device and offset, and what is on the flash now.
     pub failure: Failure,
     /// How far it came.
     pub tally: Tally,
+}
+
+impl From<Failure> for Stopped {
+    /// Before anything was done.
+    fn from(failure: Failure) -> Stopped {
+        Stopped {
+            failure,
+            tally: Tally::default(),
+        }
+    }
 }
 
 /// What became of the files, for record and outcome.

@@ -19,18 +19,18 @@ const LEDS: &str = "/sys/class/leds";
 /// Between two codes: a beep shall have ended before the next one.
 const GAP: Duration = Duration::from_millis(250);
 
-/// The signals of a box, from the first erase to the end.
-pub struct Signals<'a> {
+/// The indicators of a box, from the first erase to the end.
+pub struct Indicators<'a> {
     profile: Option<&'a profile::Signals>,
     /// LEDs that the kernel cannot blink, so that we do.
     by_hand: Vec<PathBuf>,
     lit: bool,
 }
 
-impl<'a> Signals<'a> {
+impl<'a> Indicators<'a> {
     /// Writing begins: beep, and blink from now on.
-    pub fn begin(profile: Option<&'a profile::Signals>) -> Signals<'a> {
-        let mut signals = Signals {
+    pub fn begin(profile: Option<&'a profile::Signals>) -> Indicators<'a> {
+        let mut signals = Indicators {
             profile,
             by_hand: Vec::new(),
             lit: false,
@@ -56,9 +56,9 @@ impl<'a> Signals<'a> {
     }
 
     /// The box waits with its error pattern; the microcontroller was told already and goes on by itself.
-    pub fn waiting(profile: Option<&'a profile::Signals>) -> Signals<'a> {
+    pub fn waiting(profile: Option<&'a profile::Signals>) -> Indicators<'a> {
         let by_hand = profile.map(|profile| leds(profile).filter(|led| blink(led, "50", "450").is_err()));
-        Signals {
+        Indicators {
             profile,
             by_hand: by_hand.into_iter().flatten().collect(),
             lit: false,

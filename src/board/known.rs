@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::json;
 use crate::base::quoted::Quoted;
@@ -36,7 +37,7 @@ impl Profile {
             let known: Vec<_> = ids().collect();
             return Err(Failure::new(
                 Exit::Unsupported,
-                "board",
+                Code::Board,
                 format_args!("there is no board {}", Quoted(id_or_file)),
             )
             .hint(format!(

@@ -2,46 +2,37 @@
 
 #![forbid(unsafe_code)]
 
+use super::profile::Profile;
+use super::{Backend, Board, Health, Partition, identify};
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::quoted::Quoted;
-use crate::board::profile::Profile;
-use crate::board::{Board, Health, Partition, Seat, identify, volumes};
-use mtd_rs::{Access, Flash, MtdDevice, MtdInfo, SystemPaths};
-use std::fs;
-use std::path::{Path, PathBuf};
+use mtd_rs::map::Hint;
+use mtd_rs::ubi::UbiVolume;
+use mtd_rs::{Access, Flash, Map, MtdDevice, MtdInfo, PartitionId, SystemPaths};
+use std::path::Path;
 
 fn unsupported(error: mtd_rs::Error) -> Failure {
-    Failure::new(Exit::System, "mtd", error).hint("flasher devices")
-}
-
-fn list() -> Result<Vec<MtdInfo>> {
-    mtd_rs::list(&SystemPaths::default()).map_err(unsupported)
+    Failure::new(Exit::System, Code::Mtd, error).hint("flasher devices")
 }
 
 /// Reads the partitions and recognises the box.
 pub(super) fn discover(board: Option<&str>) -> Result<Board> {
-    let found = list()?;
+    let mut map = Map::read(&SystemPaths::default()).map_err(unsupported)?;
+    let found: Vec<MtdInfo> = map.devices().cloned().collect();
     let (profile, remark) = match board {
         None => identify::recognise(&identify::Seen::read(Path::new("/")), &found)?,
-        Some(board) => {
-            let profile = Profile::find(board)?;
-            let missing = identify::missing(&profile, &found);
-            if let Some(name) = missing.filter(|_| !profile.is_generic()) {
-                return Err(Failure::new(
-                    Exit::Unsupported,
-                    "board",
-                    format_args!("this is no {}: partition {} is not as there", profile.id, Quoted(name)),
-                )
-                .hint("flasher devices"));
-            }
-            (profile, None)
-        }
+        Some(board) => (said(board, &found)?, None),
     };
+    // Kernels before 4.1 do not say where a partition lies; the profile does, if all that it names is as it says.
+    if !profile.is_generic() {
+        map.learn(&hints(&profile));
+    }
     let mut partitions = found
-        .into_iter()
+        .iter()
         .map(|info| partition(info, &profile))
         .collect::<Result<Vec<_>>>()?;
-    partitions.extend(volumes::discover(&partitions)?);
+    partitions.extend(volumes(&map, &partitions));
     let mut names = identify::names(Path::new("/"));
     names.extend(profile.openwrt.iter().cloned());
     Ok(Board {
@@ -50,27 +41,53 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         profile,
         remark,
         partitions,
-        seat: Seat::Linux,
+        map,
+        backend: Backend::Linux,
     })
 }
 
-fn partition(info: MtdInfo, profile: &Profile) -> Result<Partition> {
+/// The profile that the user names, if the box can be one.
+fn said(board: &str, found: &[MtdInfo]) -> Result<Profile> {
+    let profile = Profile::find(board)?;
+    let missing = identify::missing(&profile, found);
+    match missing.filter(|_| !profile.is_generic()) {
+        None => Ok(profile),
+        Some(name) => Err(Failure::new(
+            Exit::Unsupported,
+            Code::Board,
+            format_args!("this is no {}: partition {} is not as there", profile.id, Quoted(name)),
+        )
+        .hint("flasher devices")),
+    }
+}
+
+fn hints(profile: &Profile) -> Vec<Hint> {
+    let fixed = profile.partitions.iter().filter(|known| !known.moves);
+    fixed
+        .map(|known| Hint {
+            name: known.name.clone(),
+            size: known.size,
+            offset: known.offset,
+        })
+        .collect()
+}
+
+fn partition(info: &MtdInfo, profile: &Profile) -> Result<Partition> {
     // The generic profile's partitions are those of its simulated box, not of this one.
     let known = (!profile.is_generic())
         .then(|| profile.partition(&info.name))
         .flatten()
         .filter(|known| known.moves || known.size == info.geometry.size);
     let bad = match info.geometry.kind.is_nand() {
-        true => bad_blocks(&info)?,
+        true => bad_blocks(info)?,
         false => Vec::new(),
     };
     Ok(Partition {
-        mtd: info.index,
+        id: PartitionId::Mtd(info.index),
+        name: info.name.clone(),
+        geometry: info.geometry.clone(),
         bad,
         writable: info.writable,
-        chip_offset: info
-            .offset
-            .or_else(|| known.filter(|known| !known.moves).map(|known| known.offset)),
         keep: known.and_then(|known| known.keep),
         recovery: known.is_some_and(|known| known.recovery),
         fixed_offset: known.is_some_and(|known| known.fixed_offset),
@@ -78,22 +95,38 @@ fn partition(info: MtdInfo, profile: &Profile) -> Result<Partition> {
             corrected: info.corrected_bits,
             failed: info.ecc_failures,
         },
-        name: info.name,
-        geometry: info.geometry,
         volume: None,
-        chip: chip(info.index),
     })
 }
 
-/// The device in `/sys/devices` that the MTD belongs to, above every MTD that it is a partition of. Chips without a device of
-/// their own share one, so that the same path may stand for two of them, but two paths never for one.
-fn chip(index: u32) -> Option<PathBuf> {
-    let path = fs::canonicalize(format!("/sys/class/mtd/mtd{index}")).ok()?;
-    let is_mtd = |path: &Path| {
-        path.file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"mtd"))
-    };
-    path.ancestors().find(|path| !is_mtd(path)).map(Path::to_owned)
+/// The volumes of every UBI that is attached. What holds of an MTD holds of its volumes too.
+fn volumes(map: &Map, partitions: &[Partition]) -> Vec<Partition> {
+    let devices = map.ubi().iter();
+    devices
+        .flat_map(|device| device.volumes.iter().map(move |info| (device, info)))
+        .map(|(device, info)| {
+            let below = partitions
+                .iter()
+                .find(|partition| Some(partition.id) == device.mtd.map(PartitionId::Mtd));
+            let geometry = UbiVolume::geometry_of(info);
+            Partition {
+                id: PartitionId::Volume {
+                    ubi: info.ubi,
+                    id: info.id,
+                },
+                name: format!("ubi{}:{}", info.ubi, info.name),
+                writable: geometry.is_writable() && below.is_none_or(|below| below.writable),
+                geometry,
+                bad: Vec::new(),
+                keep: below.and_then(|below| below.keep),
+                recovery: below.is_some_and(|below| below.recovery),
+                // UBI is what makes fixed offsets stand in spite of bad blocks.
+                fixed_offset: false,
+                health: Health::default(),
+                volume: Some(info.clone()),
+            }
+        })
+        .collect()
 }
 
 fn bad_blocks(info: &MtdInfo) -> Result<Vec<u64>> {
@@ -107,23 +140,28 @@ fn bad_blocks(info: &MtdInfo) -> Result<Vec<u64>> {
     Ok(bad)
 }
 
+/// A device that is not as it was listed.
+fn gone(error: impl std::fmt::Display) -> Failure {
+    Failure::system(error).hint("flasher devices")
+}
+
 /// Opens the character device, after looking that the number still means the same partition.
 pub(super) fn open(partition: &Partition, access: Access) -> Result<Box<dyn Flash>> {
+    let paths = SystemPaths::default();
     if let Some(volume) = &partition.volume {
-        return volumes::open(volume, access);
+        return Ok(Box::new(UbiVolume::open(&paths, volume, access).map_err(gone)?));
     }
-    let found = list()?;
-    let info = found.iter().find(|info| info.index == partition.mtd);
-    match info {
-        Some(info) if info.name == partition.name && info.geometry == partition.geometry => {
-            let device = MtdDevice::open(&SystemPaths::default(), info, access)
-                .map_err(|error| Failure::system(error).hint("flasher devices"))?;
-            Ok(Box::new(device))
-        }
-        _ => Err(Failure::system(format_args!(
+    let found = mtd_rs::list(&paths).map_err(unsupported)?;
+    let same = |info: &&MtdInfo| {
+        PartitionId::Mtd(info.index) == partition.id
+            && info.name == partition.name
+            && info.geometry == partition.geometry
+    };
+    match found.iter().find(same) {
+        Some(info) => Ok(Box::new(MtdDevice::open(&paths, info, access).map_err(gone)?)),
+        None => Err(gone(format_args!(
             "{} is not there any more, or is another partition now",
             partition.label()
-        ))
-        .hint("flasher devices")),
+        ))),
     }
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{File, OpenOptions};
@@ -57,7 +58,7 @@ impl Lock {
                 let _ = file.read_to_string(&mut holder);
                 Err(Failure::new(
                     Exit::Busy,
-                    "busy",
+                    Code::Busy,
                     format_args!("another flasher is at work (process {})", holder.trim()),
                 )
                 .hint("wait until it has ended"))

@@ -1,4 +1,4 @@
-//! The box as it is: its profile and its partitions, read from Linux or from a simulated box.
+//! The box as it is: its profile, its partitions and where they lie, read from Linux or from a simulated box.
 //!
 //! Nothing here writes to flash. A partition is opened for writing only against a [`Proof`].
 
@@ -10,126 +10,26 @@ pub mod indicators;
 pub mod known;
 mod linux;
 pub mod lock;
+mod partition;
 pub mod profile;
+mod protection;
 pub mod selector;
 pub mod sim;
 pub mod usable;
-pub mod volumes;
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::machine::Cpu;
-use crate::base::quoted::Quoted;
-use crate::board::selector::Where;
-use mtd_rs::{Flash, Geometry};
-use profile::{Keep, Profile};
+use mtd_rs::{Flash, Map, PartitionId, Place};
+use profile::Profile;
+use selector::Where;
 use sim::SimBox;
-use std::ops::Range;
-use std::path::PathBuf;
-use volumes::Volume;
 
-/// A partition of this box; plain data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Partition {
-    /// The number in `mtdN`. Volumes have numbers of their own, see [`volumes`].
-    pub mtd: u32,
-    /// The name in `/proc/mtd`; `ubi0:rootfs` of a volume.
-    pub name: String,
-    /// Size, erase blocks, pages.
-    pub geometry: Geometry,
-    /// Offsets of bad blocks, ascending, in bytes.
-    pub bad: Vec<u64>,
-    /// Whether the kernel lets it be written.
-    pub writable: bool,
-    /// Where it begins on its chip, in bytes, where known.
-    pub chip_offset: Option<u64>,
-    /// What tells its chip from others, where a box has several and the kernel says which.
-    pub chip: Option<PathBuf>,
-    /// Why the profile wants it kept.
-    pub keep: Option<Keep>,
-    /// Whether it is the way back when everything else fails.
-    pub recovery: bool,
-    /// Whether the boot loader reads it at fixed offsets, bad blocks or not.
-    pub fixed_offset: bool,
-    /// ECC counters and such, for people.
-    pub health: Health,
-    /// The UBI volume that it is, if it is none of MTD's partitions.
-    pub volume: Option<Volume>,
-}
-
-/// What the driver counts about a partition's chip.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Bits corrected by ECC so far.
-    pub corrected: Option<u32>,
-    /// Uncorrectable pages met so far.
-    pub failed: Option<u32>,
-}
-
-impl Partition {
-    /// `mtd1 "Kernel"`, `ubi0_1 "rootfs"`.
-    pub fn label(&self) -> String {
-        volumes::label(self.mtd, &self.name)
-    }
-
-    /// The blocks that can hold data, ascending.
-    pub fn good_blocks(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.geometry.blocks().filter(|block| !self.bad.contains(&block.start))
-    }
-
-    /// Bytes that it can hold.
-    pub fn capacity(&self) -> u64 {
-        self.good_blocks().map(|block| block.end - block.start).sum()
-    }
-
-    /// Whether both edges fall on erase blocks, of itself and of its chip. The kernel makes such partitions read-only
-    /// (`drivers/mtd/mtdpart.c`), but only where it knows the chip's regions.
-    pub fn is_aligned(&self) -> bool {
-        let Geometry {
-            size,
-            erase_size,
-            ref regions,
-            ..
-        } = self.geometry;
-        if !regions.is_empty() {
-            return self.geometry.is_aligned(&(0..size));
-        }
-        let erase_size = u64::from(erase_size);
-        size.is_multiple_of(erase_size) && self.chip_offset.is_none_or(|offset| offset.is_multiple_of(erase_size))
-    }
-
-    /// Whether it is a volume that lies on that partition.
-    pub fn is_on(&self, other: &Partition) -> bool {
-        self.volume.as_ref().is_some_and(|volume| volume.on == Some(other.mtd))
-    }
-
-    /// Its character devices, for a `/dev` that has none.
-    pub fn nodes(&self) -> Vec<stages::DeviceNode> {
-        match &self.volume {
-            None => stages::DeviceNode::mtd(self.mtd).into(),
-            Some(volume) => vec![stages::DeviceNode {
-                name: volume.device(),
-                block: false,
-                major: volume.info.device.0,
-                minor: volume.info.device.1,
-            }],
-        }
-    }
-
-    /// Whether the two share bytes of the chip, as far as is known.
-    pub fn overlaps(&self, other: &Partition) -> bool {
-        // Every chip begins at 0.
-        if self.chip.is_some() && other.chip.is_some() && self.chip != other.chip {
-            return false;
-        }
-        match (self.chip_offset, other.chip_offset) {
-            (Some(a), Some(b)) => a < b.saturating_add(other.geometry.size) && b < a.saturating_add(self.geometry.size),
-            _ => self.mtd == other.mtd || self.is_on(other) || other.is_on(self),
-        }
-    }
-}
+pub use partition::{Health, Partition};
+pub use protection::Protected;
 
 /// Which box this is.
-pub enum Seat {
+pub enum Backend {
     /// The one we run on.
     Linux,
     /// A simulated one.
@@ -141,7 +41,7 @@ pub enum Proof {
     /// Nothing holds the partitions of this box.
     Unheld(stages::Unheld),
     /// Nobody else uses the simulated box; held by its lock.
-    Sim(crate::board::lock::Lock),
+    Sim(lock::Lock),
 }
 
 /// A box.
@@ -150,14 +50,16 @@ pub struct Board {
     pub profile: Profile,
     /// What to know about how it was recognised.
     pub remark: Option<String>,
-    /// In the order of their numbers.
+    /// The MTD partitions in the order of their numbers, then the volumes.
     pub partitions: Vec<Partition>,
+    /// Where they lie, and which of them share bytes.
+    pub map: Map,
     /// What OpenWrt calls this box: its device tree's `compatible`, and names of older systems.
     pub names: Vec<String>,
     /// The `compat_version` of OpenWrt's configuration here.
     pub compat: String,
     /// Which one.
-    pub seat: Seat,
+    pub backend: Backend,
 }
 
 impl Board {
@@ -174,47 +76,44 @@ impl Board {
 
     /// Whether it is simulated.
     pub fn is_sim(&self) -> bool {
-        matches!(self.seat, Seat::Sim(_))
+        matches!(self.backend, Backend::Sim(_))
     }
 
     /// What its programs are compiled for.
     pub fn cpu(&self) -> Option<Cpu> {
-        match self.seat {
-            Seat::Linux => self.profile.cpu.or_else(Cpu::ours),
-            Seat::Sim(_) => self.profile.cpu,
+        match self.backend {
+            Backend::Linux => self.profile.cpu.or_else(Cpu::ours),
+            Backend::Sim(_) => self.profile.cpu,
         }
     }
 
-    /// The partition that a user named, by name or as `mtdN`; a volume also by its own name or as `ubiN_M`.
-    ///
-    /// # Errors
-    /// A name that is not there, or that several partitions have.
-    pub fn partition(&self, name: &str) -> std::result::Result<&Partition, String> {
-        let exactly: fn(&Partition, &str) -> bool = |p, name| p.name == name;
-        let as_volume: fn(&Partition, &str) -> bool = |p, name| p.volume.as_ref().is_some_and(|v| v.is_called(name));
-        for (fits, say) in [(exactly, "mtdN"), (as_volume, "ubiN_M")] {
-            let mut named = self.partitions.iter().filter(|p| fits(p, name));
-            match (named.next(), named.next()) {
-                (Some(one), None) => return Ok(one),
-                (Some(_), Some(_)) => return Err(format!("several partitions are named {}: say {say}", Quoted(name))),
-                _ => (),
-            }
-        }
-        name.strip_prefix("mtd")
-            .and_then(|number| number.parse().ok())
-            .and_then(|number: u32| self.partitions.iter().find(|p| p.mtd == number))
-            .ok_or_else(|| {
-                let known: Vec<_> = self.partitions.iter().map(|p| Quoted(&p.name).to_string()).collect();
-                format!("there is no partition {} here: {}", Quoted(name), known.join(", "))
-            })
-    }
-
-    /// The partition that keeps the record on this box: the profile's, or one that is named `flasher`.
+    /// The partition that keeps the record on this box: the profile's, or one that is named `flasher`. None where several
+    /// are named so.
     pub fn record_partition(&self) -> Option<&Partition> {
         let name = self.profile.record.as_deref().unwrap_or("flasher");
-        self.partitions
-            .iter()
-            .find(|partition| partition.name == name && partition.writable)
+        self.partition(name).ok().filter(|partition| partition.writable)
+    }
+
+    /// Whether both edges of a partition fall on erase blocks, of itself and of its chip. Of a partition whose position is not
+    /// known the kernel says so: it makes one read-only that begins or ends within an erase block (`allocate_partition` in
+    /// `drivers/mtd/mtdpart.c`), as far as it knows the chip's regions.
+    pub fn is_aligned(&self, partition: &Partition) -> bool {
+        let geometry = &partition.geometry;
+        if !geometry.regions.is_empty() {
+            return geometry.is_aligned(&(0..geometry.size));
+        }
+        let multiple = |bytes: u64| bytes.is_multiple_of(u64::from(geometry.erase_size).max(1));
+        geometry.erase_size > 0
+            && multiple(geometry.size)
+            && match self.map.place(partition.id) {
+                Place::Known(extents) => extents.iter().all(|extent| multiple(extent.range.start)),
+                _ => true,
+            }
+    }
+
+    /// Whether one of the volumes lies on the other partition's UBI.
+    pub fn is_on(&self, volume: &Partition, other: &Partition) -> bool {
+        volume.volume.is_some() && self.map.parent(volume.id) == Some(other.id)
     }
 
     /// Opens a partition for reading.
@@ -222,9 +121,9 @@ impl Board {
     /// # Errors
     /// Those of opening.
     pub fn open(&self, partition: &Partition) -> Result<Box<dyn Flash>> {
-        match &self.seat {
-            Seat::Linux => linux::open(partition, mtd_rs::Access::ReadOnly),
-            Seat::Sim(sim) => sim.open(partition),
+        match &self.backend {
+            Backend::Linux => linux::open(partition, mtd_rs::Access::ReadOnly),
+            Backend::Sim(sim) => sim.open(partition, &self.map),
         }
     }
 
@@ -233,42 +132,30 @@ impl Board {
     /// # Errors
     /// Those of opening, and a proof that does not cover this partition.
     pub fn open_writable(&self, partition: &Partition, proof: &Proof) -> Result<Box<dyn Flash>> {
-        match (&self.seat, proof) {
-            (Seat::Linux, Proof::Unheld(proof)) if proof.covers(partition.mtd) => {
+        match (&self.backend, proof) {
+            (Backend::Linux, Proof::Unheld(proof)) if proof.covers(partition.id) => {
                 linux::open(partition, mtd_rs::Access::ReadWrite)
             }
-            (Seat::Sim(sim), Proof::Sim(_)) => sim.open(partition),
+            (Backend::Sim(sim), Proof::Sim(_)) => sim.open(partition, &self.map),
             _ => Err(Failure::new(
                 Exit::Bug,
-                "bug",
+                Code::Bug,
                 format_args!("{} would be opened without proof", partition.label()),
             )),
         }
     }
 
-    /// What the holder scan needs to know of these partitions.
-    pub fn targets<'a>(&self, partitions: impl IntoIterator<Item = &'a Partition>) -> Vec<stages::MtdTarget> {
-        partitions
-            .into_iter()
-            .map(|partition| stages::MtdTarget {
-                index: partition.mtd,
-                name: match &partition.volume {
-                    None => partition.name.clone(),
-                    Some(volume) => volume.info.name.clone(),
-                },
-                volume: partition
-                    .volume
-                    .as_ref()
-                    .map(|volume| (volume.info.ubi, volume.info.id)),
-                overlaps: self
-                    .partitions
-                    .iter()
-                    .filter(|other| other.mtd != partition.mtd && other.overlaps(partition))
-                    // Volumes are found by what they lie on, and do not stand for all of it.
-                    .filter(|other| partition.volume.is_none() && other.volume.is_none())
-                    .map(|other| other.mtd)
-                    .collect(),
-            })
-            .collect()
+    /// Everything that uses these partitions, or flash that they share with others; nothing on a simulated box.
+    ///
+    /// # Errors
+    /// A system that does not say.
+    pub fn holders(&self, ids: &[PartitionId]) -> Result<Vec<stages::Holder>> {
+        if self.is_sim() || ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        stages::holders(&self.map, ids).map_err(|error| {
+            Failure::system(format_args!("what uses the flash cannot be seen: {error}"))
+                .hint("mount /proc: mount -t proc proc /proc")
+        })
     }
 }

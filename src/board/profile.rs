@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
+use crate::base::format::Format;
 use crate::base::machine::{Cpu, Role};
 use mtd_rs::FlashKind;
 use serde::{Deserialize, Serialize};
@@ -209,10 +211,10 @@ pub enum Keep {
 
 impl Keep {
     /// The check that stands before writing it, and its name for `--force`.
-    pub fn check(self) -> &'static str {
+    pub fn check(self) -> CheckId {
         match self {
-            Keep::Bootloader => "bootloader",
-            Keep::Settings => "settings",
+            Keep::Bootloader => CheckId::Bootloader,
+            Keep::Settings => CheckId::Settings,
         }
     }
 
@@ -229,8 +231,8 @@ impl Keep {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepts {
-    /// The format word of `inspect`.
-    pub format: String,
+    /// The format, by the word of `inspect`.
+    pub format: Format,
     /// Only images that are for this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,

@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::{Board, Partition};
+use crate::base::quoted::Quoted;
+use mtd_rs::PartitionId;
 use std::path::PathBuf;
 
 /// Which box is meant: the one we run on, or a simulated one; and what it is said to be.
@@ -11,4 +14,54 @@ pub struct Where {
     pub sim: Option<PathBuf>,
     /// A board id or the file of a profile; recognised by its signs when absent.
     pub board: Option<String>,
+}
+
+impl Board {
+    /// The partition with this identity.
+    pub fn get(&self, id: PartitionId) -> Option<&Partition> {
+        self.partitions.iter().find(|partition| partition.id == id)
+    }
+
+    /// The partition that a user or a profile names: by its name, as `mtdN` or `ubiN_M` with or without `/dev/`, a volume also
+    /// by its name without that of its device, or as `mtd:NAME`. This is the only place where a text becomes a partition.
+    ///
+    /// # Errors
+    /// A name that is not there, or that more than one partition answers to.
+    pub fn partition(&self, text: &str) -> Result<&Partition, String> {
+        let (device, name) = (text.strip_prefix("/dev/"), text.strip_prefix("mtd:"));
+        let by_id = |partition: &&Partition| name.is_none() && device.unwrap_or(text).parse() == Ok(partition.id);
+        let by_name = |partition: &&Partition| device.is_none() && partition.name == name.unwrap_or(text);
+        let as_volume = |partition: &&Partition| {
+            device.is_none() && partition.volume.as_ref().is_some_and(|info| info.name == text)
+        };
+        let all = || self.partitions.iter();
+        let mut fit: Vec<&Partition> = all()
+            .filter(|partition| by_id(partition) || by_name(partition))
+            .collect();
+        if fit.is_empty() {
+            fit = all().filter(as_volume).collect();
+        }
+        match fit.as_slice() {
+            [one] => Ok(one),
+            [] => {
+                let known: Vec<_> = all().map(|partition| Quoted(&partition.name).to_string()).collect();
+                Err(format!(
+                    "there is no partition {} here: {}",
+                    Quoted(text),
+                    known.join(", ")
+                ))
+            }
+            several => {
+                let ids: Vec<_> = several
+                    .iter()
+                    .map(|partition| format!("/dev/{}", partition.id))
+                    .collect();
+                Err(format!(
+                    "several partitions are named {}: say {}",
+                    Quoted(text),
+                    ids.join(" or ")
+                ))
+            }
+        }
+    }
 }

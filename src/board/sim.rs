@@ -5,12 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::json;
-use crate::base::quoted::Quoted;
-use crate::board::profile::{ChipKind, Profile};
-use crate::board::{Board, Health, Partition, Seat};
-use mtd_rs::{Flash, Geometry, SimChip};
+use crate::base::label::label;
+use crate::board::profile::{ChipKind, PartitionProfile, Profile};
+use crate::board::{Backend, Board, Health, Partition};
+use mtd_rs::map::OnChip;
+use mtd_rs::{Flash, Geometry, Map, MtdInfo, PartitionId, Place, SimChip};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -28,12 +30,22 @@ impl SimBox {
     }
 
     /// Opens a partition of the chip.
-    pub(super) fn open(&self, partition: &Partition) -> Result<Box<dyn Flash>> {
-        let start = partition.chip_offset.unwrap_or_default();
-        let range = start..start + partition.geometry.size;
+    pub(super) fn open(&self, partition: &Partition, map: &Map) -> Result<Box<dyn Flash>> {
+        let Place::Known(extents) = map.place(partition.id) else {
+            return Err(Failure::system(format_args!(
+                "{} has no place on the chip",
+                partition.label()
+            )));
+        };
+        let [extent] = extents.as_slice() else {
+            return Err(Failure::system(format_args!(
+                "{} is in several pieces",
+                partition.label()
+            )));
+        };
         Ok(Box::new(self.chip.partition(
             &partition.label(),
-            range,
+            extent.range.clone(),
             partition.writable,
         )))
     }
@@ -76,7 +88,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
     if !path.is_file() {
         return Err(Failure::new(
             Exit::Unsupported,
-            "board",
+            Code::Board,
             format_args!("{} is no simulated box: there is no board.json in it", dir.display()),
         )
         .hint(format!("flasher sim create qnap-ts219 {}", dir.display())));
@@ -87,7 +99,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
         if said.id != profile.id {
             return Err(Failure::new(
                 Exit::Unsupported,
-                "board",
+                Code::Board,
                 format_args!("{} is a {}, no {}", dir.display(), profile.id, said.id),
             ));
         }
@@ -97,46 +109,72 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
     let partitions = profile
         .partitions
         .iter()
-        .map(|known| {
-            let geometry = Geometry {
-                size: known.size,
-                ..profile.chip.geometry()
-            };
-            let label = format!("mtd{} {}", known.mtd, Quoted(&known.name));
-            let mut flash = chip.partition(&label, known.range(), !known.read_only);
-            let mut bad = Vec::new();
-            if profile.chip.kind == ChipKind::Nand {
-                for block in geometry.blocks() {
-                    if flash.is_bad(block.start).map_err(Failure::system)? {
-                        bad.push(block.start);
-                    }
-                }
-            }
-            Ok(Partition {
-                mtd: known.mtd,
-                name: known.name.clone(),
-                geometry,
-                bad,
-                writable: !known.read_only,
-                chip_offset: Some(known.offset),
-                keep: known.keep,
-                recovery: known.recovery,
-                fixed_offset: known.fixed_offset,
-                health: Health::default(),
-                volume: None,
-                chip: None,
-            })
-        })
-        .collect::<Result<_>>()?;
+        .map(|known| partition(known, &profile, &chip))
+        .collect::<Result<Vec<_>>>()?;
+    let map = map(&profile);
     Ok(Board {
         names: profile.openwrt.clone(),
         compat: profile.compat.clone().unwrap_or_else(|| "1.0".into()),
         profile,
         remark: None,
         partitions,
-        seat: Seat::Sim(SimBox {
+        map,
+        backend: Backend::Sim(SimBox {
             dir: dir.to_owned(),
             chip,
         }),
     })
+}
+
+fn partition(known: &PartitionProfile, profile: &Profile, chip: &SimChip) -> Result<Partition> {
+    let geometry = Geometry {
+        size: known.size,
+        ..profile.chip.geometry()
+    };
+    let id = PartitionId::Mtd(known.mtd);
+    let mut flash = chip.partition(&label(id, &known.name), known.range(), !known.read_only);
+    let mut bad = Vec::new();
+    if profile.chip.kind == ChipKind::Nand {
+        for block in geometry.blocks() {
+            if flash.is_bad(block.start).map_err(Failure::system)? {
+                bad.push(block.start);
+            }
+        }
+    }
+    Ok(Partition {
+        id,
+        name: known.name.clone(),
+        geometry,
+        bad,
+        writable: !known.read_only,
+        keep: known.keep,
+        recovery: known.recovery,
+        fixed_offset: known.fixed_offset,
+        health: Health::default(),
+        volume: None,
+    })
+}
+
+/// Where the partitions lie: all on one chip, as the profile says.
+fn map(profile: &Profile) -> Map {
+    let device = |known: &PartitionProfile| OnChip {
+        info: MtdInfo {
+            index: known.mtd,
+            name: known.name.clone(),
+            geometry: Geometry {
+                size: known.size,
+                ..profile.chip.geometry()
+            },
+            writable: !known.read_only,
+            offset: None,
+            parent: None,
+            ecc_strength: None,
+            bad_blocks: None,
+            corrected_bits: None,
+            ecc_failures: None,
+        },
+        chip: "flash".into(),
+        offset: Some(known.offset),
+    };
+    Map::new(profile.partitions.iter().map(device), Vec::new())
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::board::Board;
 
@@ -13,7 +14,7 @@ pub fn usable(board: &Board) -> Result<()> {
     if board.partitions.is_empty() {
         return Err(Failure::new(
             Exit::Unsupported,
-            "no-mtd",
+            Code::NoMtd,
             "this system has no MTD flash: there is neither /proc/mtd nor /sys/class/mtd with partitions in it",
         )
         .hint("on a workstation try a simulated box: flasher sim create qnap-ts219 box"));
@@ -29,7 +30,7 @@ pub fn root(sim: bool) -> Result<()> {
     match sim || nix::unistd::geteuid().is_root() {
         true => Ok(()),
         false => Err(
-            Failure::new(Exit::NotRoot, "not-root", "only root may read and write the flash")
+            Failure::new(Exit::NotRoot, Code::NotRoot, "only root may read and write the flash")
                 .hint("log in as root, or use sudo"),
         ),
     }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::units::{Size, hex};
 use crate::bytes::on_disk::Pieces;
@@ -69,7 +70,7 @@ impl Source {
         let unreadable = |what: &dyn std::fmt::Display| {
             Failure::new(
                 Exit::ImageUnreadable,
-                "image-unreadable",
+                Code::ImageUnreadable,
                 format_args!("image {image}: {what}"),
             )
             .hint("check the path; - reads standard input")
@@ -159,7 +160,7 @@ impl Source {
         }
         if length == 0 {
             return Err(
-                Failure::new(Exit::ImageBad, "image-empty", format_args!("image {name} is empty"))
+                Failure::new(Exit::ImageBad, Code::ImageEmpty, format_args!("image {name} is empty"))
                     .hint("copy it to the box again"),
             );
         }
@@ -221,7 +222,7 @@ impl Source {
 fn unreadable(name: &str, at: u64, error: &io::Error) -> Failure {
     Failure::new(
         Exit::ImageUnreadable,
-        "image-unreadable",
+        Code::ImageUnreadable,
         format_args!("image {name}: reading failed after {}: {error}", Size(at)),
     )
     .hint("copy it to the box again")
@@ -230,7 +231,7 @@ fn unreadable(name: &str, at: u64, error: &io::Error) -> Failure {
 fn changed(name: &str) -> Failure {
     Failure::new(
         Exit::ImageUnreadable,
-        "image-changed",
+        Code::ImageChanged,
         format_args!("image {name} changed while it was being read"),
     )
     .hint("wait until the copy to the box has ended, then try again")
@@ -239,7 +240,7 @@ fn changed(name: &str) -> Failure {
 fn cut_off(name: &str, length: u64, expected: u64) -> Failure {
     Failure::new(
         Exit::ImageUnreadable,
-        "image-cut-off",
+        Code::ImageCutOff,
         format_args!("image {name} ended after {length} of {expected} bytes"),
     )
     .hint("copy it to the box again")
@@ -249,7 +250,7 @@ fn open_url(url: &str) -> Result<Source> {
     let unreadable = |what: &dyn std::fmt::Display| {
         Failure::new(
             Exit::ImageUnreadable,
-            "image-unreadable",
+            Code::ImageUnreadable,
             format_args!("image {url}: {what}"),
         )
     };
@@ -308,6 +309,6 @@ mod tests {
         std::fs::write(&path, "four").unwrap();
         let source = Source::open(path.to_str().unwrap()).unwrap();
         let failure = source.copy(&mut Growing(&path), &mut |_| ()).unwrap_err();
-        assert_eq!(failure.code, "image-changed");
+        assert_eq!(failure.code, Code::ImageChanged);
     }
 }

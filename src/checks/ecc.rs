@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::quoted::Quoted;
+use crate::base::check_id::CheckId;
 use crate::board::Partition;
-use crate::plan::{Check, Write};
+use crate::plan::{Check, Step};
 
 const ADVICE: &str = "the chip may be failing, so make a backup first";
 
@@ -12,7 +12,7 @@ const ADVICE: &str = "the chip may be failing, so make a backup first";
 pub fn since_boot(partition: &Partition) -> Option<Check> {
     let failed = partition.health.failed.filter(|failed| *failed > 0)?;
     Some(Check::warn(
-        "ecc",
+        CheckId::Ecc,
         format!(
             "{}: ECC could not correct {failed} reads since the last boot, and corrected {} bits: {ADVICE}",
             partition.label(),
@@ -22,15 +22,14 @@ pub fn since_boot(partition: &Partition) -> Option<Check> {
 }
 
 /// What was counted while it was compared with the image: these counters are rising.
-pub fn just_now(write: &Write) -> Option<Check> {
-    (write.uncorrectable > 0).then(|| {
+pub fn just_now(step: &Step) -> Option<Check> {
+    let failed = step.survey.as_ref()?.uncorrectable;
+    (failed > 0).then(|| {
         Check::warn(
-            "ecc",
+            CheckId::Ecc,
             format!(
-                "mtd{} {}: ECC could not correct {} reads just now: {ADVICE}",
-                write.mtd,
-                Quoted(&write.partition),
-                write.uncorrectable
+                "{}: ECC could not correct {failed} reads just now: {ADVICE}",
+                step.write.to.label()
             ),
         )
     })

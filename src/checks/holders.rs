@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{Failure, Result};
+use crate::base::check_id::CheckId;
+use crate::base::error::Result;
 use crate::board::Board;
-use crate::plan::{Check, Route, Write};
+use crate::plan::{Check, Route};
+use mtd_rs::PartitionId;
 
 /// How the flash is to be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,35 +20,17 @@ pub enum Wish {
     Takeover,
 }
 
-/// How these writes are reached, and the checks about that.
+/// How these partitions are reached, and the checks about that.
 ///
 /// # Errors
 /// A system that does not answer.
-pub fn in_use(board: &Board, writes: &[Write], wish: Wish, checks: &mut Vec<Check>) -> Result<Route> {
-    let held = holders(board, writes)?;
+pub fn route(board: &Board, ids: &[PartitionId], wish: Wish) -> Result<(Route, Vec<Check>)> {
+    let held = board.holders(ids)?;
     let route = match held.is_empty() && wish != Wish::Takeover {
         true => Route::InPlace,
         false => Route::Staged,
     };
-    checks.extend(route_checks(route, &held, wish == Wish::InPlace));
-    Ok(route)
-}
-
-/// Everything in use that the writes would pull the ground from.
-fn holders(board: &Board, writes: &[Write]) -> Result<Vec<stages::Holder>> {
-    if board.is_sim() || writes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let targets = board.targets(
-        board
-            .partitions
-            .iter()
-            .filter(|partition| writes.iter().any(|write| write.mtd == partition.mtd)),
-    );
-    stages::holders(&targets).map_err(|error| {
-        Failure::system(format_args!("what uses the flash cannot be seen: {error}"))
-            .hint("mount /proc: mount -t proc proc /proc")
-    })
+    Ok((route, route_checks(route, &held, wish == Wish::InPlace)))
 }
 
 fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Check> {
@@ -57,9 +41,9 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
     let names = names.join("; ");
     let mut checks = vec![match in_place {
         false if held.is_empty() => nobody(),
-        false => Check::pass("holders", format!("in use: {names}")),
+        false => Check::pass(CheckId::Holders, format!("in use: {names}")),
         true => Check::fail(
-            "holders",
+            CheckId::Holders,
             format!("in use, so nothing can be written in place: {names}"),
             // What is attached and not mounted is nobody's loss; the takeover detaches it by itself.
             match held.iter().map(stages::Holder::remedy).collect::<Option<Vec<_>>>() {
@@ -73,13 +57,13 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
     }];
     if !in_place {
         checks.push(match stages::takeover_route() {
-            Ok(()) => Check::pass("init", format!("{} can be taken over", stages::init::detect())),
-            Err(refusal) => Check::fail("init", refusal.to_string(), refusal.remedy()),
+            Ok(()) => Check::pass(CheckId::Init, format!("{} can be taken over", stages::init::detect())),
+            Err(refusal) => Check::fail(CheckId::Init, refusal.to_string(), refusal.remedy()),
         });
     }
     checks
 }
 
 fn nobody() -> Check {
-    Check::pass("holders", "nothing uses these partitions")
+    Check::pass(CheckId::Holders, "nothing uses these partitions")
 }

@@ -2,17 +2,20 @@
 
 #![forbid(unsafe_code)]
 
+use super::Facts;
+use crate::base::check_id::CheckId;
+use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::board::Board;
-use crate::image::Image;
 use crate::image::fwtool::{Metadata, version};
 use crate::plan::Check;
 
 /// The checks of what the image says about itself; none where it says nothing.
-pub fn metadata(board: &Board, image: &Image) -> Vec<Check> {
+pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
+    let (board, image) = (facts.board, facts.image);
     let mut checks = Vec::new();
-    match (image.format.as_str(), &image.metadata, &image.made_for) {
-        ("synology-pat", _, made_for) => checks.push(synology(board, made_for.as_deref())),
+    match (image.format, &image.metadata, &image.made_for) {
+        (Format::SynologyPat, _, made_for) => checks.push(synology(board, made_for.as_deref())),
         (_, Some(metadata), _) => {
             let fits = metadata.is_for(&board.names);
             checks.push(judged(board, fits, &metadata.supported_devices.join(", ")));
@@ -30,9 +33,9 @@ pub fn metadata(board: &Board, image: &Image) -> Vec<Check> {
 
 fn judged(board: &Board, fits: bool, made_for: &str) -> Check {
     match fits {
-        true => Check::pass("metadata", format!("the image is for {made_for}")),
+        true => Check::pass(CheckId::Metadata, format!("the image is for {made_for}")),
         false => Check::fail(
-            "metadata",
+            CheckId::Metadata,
             match board.names.as_slice() {
                 [] => format!("the image is for {made_for}, and this box does not say what it is"),
                 names => format!("the image is for {made_for}, this box is {}", names.join(", ")),
@@ -47,10 +50,10 @@ fn synology(board: &Board, made_for: Option<&str>) -> Check {
     let names = &board.profile.synology;
     match made_for {
         Some(unique) if names.iter().any(|name| name == unique) => {
-            Check::pass("metadata", format!("the .pat is for {unique}"))
+            Check::pass(CheckId::Metadata, format!("the .pat is for {unique}"))
         }
         made_for => Check::fail(
-            "metadata",
+            CheckId::Metadata,
             format!(
                 "the .pat is for {}, {} takes {}",
                 made_for.unwrap_or("nobody knows which box"),
@@ -73,7 +76,7 @@ fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
     match metadata.compat() {
         Some(image) if image.0 != here.0 => Some(
             Check::fail(
-                "metadata",
+                CheckId::Metadata,
                 format!(
                     "the image needs compatibility {}, this box has {}: its flash is laid out otherwise. {message}",
                     metadata.compat_version, board.compat
@@ -85,7 +88,7 @@ fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
             .forceable(),
         ),
         Some(image) if image.1 != here.1 => Some(Check::warn(
-            "metadata",
+            CheckId::Metadata,
             format!(
                 "the image has compatibility {}, this box {}: its configuration cannot be kept. {message}",
                 metadata.compat_version, board.compat
@@ -96,7 +99,7 @@ fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
         Some(_) => None,
         None => Some(
             Check::fail(
-                "metadata",
+                CheckId::Metadata,
                 format!(
                     "the image has a compatibility that makes no sense: {}",
                     Quoted(&metadata.compat_version)

@@ -2,29 +2,33 @@
 
 #![forbid(unsafe_code)]
 
+use super::Facts;
+use crate::base::check_id::CheckId;
+use crate::base::format::Format;
 use crate::base::quoted::Quoted;
-use crate::image::Image;
 use crate::image::pat::CHECKSUMS;
-use crate::plan::{Check, Write};
+use crate::plan::Check;
 
 /// Names the members of a `.pat` that no write takes. Nothing where there is no write at all.
-pub fn unused(image: &Image, writes: &[Write]) -> Option<Check> {
-    if image.format != "synology-pat" || writes.is_empty() {
-        return None;
+pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
+    if facts.image.format != Format::SynologyPat || facts.placed().is_empty() {
+        return Vec::new();
     }
-    let left = image
+    let left = facts
+        .image
         .parts
         .iter()
-        .filter(|part| !writes.iter().any(|write| part.range().contains(&write.source)))
+        .filter(|part| !facts.writes().any(|write| part.range().contains(&write.source.start)))
         .map(|part| &part.name)
-        .chain(&image.unused)
+        .chain(&facts.image.unused)
         // These two were used: for the check of the others, and for the kind of box.
         .filter(|name| ![CHECKSUMS, "VERSION"].contains(&name.as_str()));
     let names: Vec<_> = left.map(|name| Quoted(name).to_string()).collect();
-    (!names.is_empty()).then(|| {
+    let say = || {
         Check::warn(
-            "unused",
+            CheckId::Unused,
             format!("of the .pat nothing is done with {}", names.join(", ")),
         )
-    })
+    };
+    (!names.is_empty()).then(say).into_iter().collect()
 }

@@ -14,8 +14,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use crate::base::code::Code;
 use crate::base::error::{Failure, Result};
 use crate::base::quoted::Quoted;
+use crate::checks;
 use crate::report::{Format, Global, Verbosity};
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
@@ -189,17 +191,17 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "dry-run" => apply.dry_run = true,
         "yes" => apply.yes = true,
         "part" => apply.parts.extend(list(flag, value)?),
-        "force" => apply.force.extend(list(flag, value)?),
+        "force" => apply.force.extend(checks::known(&list(flag, value)?)?),
         "backup" => apply.backup = Some(value.into()),
         "env-config" => apply.env_config = Some(value.into()),
         "no-reboot" => apply.no_reboot = true,
         "in-place" => apply.in_place = true,
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
-        "no-rollback" => apply.keep.rollback = false,
+        "no-rollback" => apply.on_fault.rollback = false,
         "keep" => apply.files.paths.push(value),
         "keep-to" => apply.files.to = Some(value),
-        "mark-bad" => apply.keep.mark_bad = true,
+        "mark-bad" => apply.on_fault.mark_bad = true,
         "key" => apply.trust.key = Some(value.into()),
         "sha256" => apply.trust.sha256 = Some(sha256(&value)?),
         "sim" => apply.at.sim = Some(value.into()),
@@ -209,7 +211,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         other => {
             return Err(Failure::new(
                 crate::base::error::Exit::Bug,
-                "bug",
+                Code::Bug,
                 format_args!("--{other} is in the table and nowhere else"),
             ));
         }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
 use crate::base::error::{Failure, Result};
 use crate::base::mac::Mac;
 use crate::base::quoted::Quoted;
@@ -38,7 +39,7 @@ pub struct Network {
     /// The port of TFTP instead of 69.
     pub tftp_port: Option<u16>,
     /// Checks that are overridden, by name.
-    pub force: Vec<String>,
+    pub force: Vec<CheckId>,
     /// Whether to end after one whole transfer.
     pub once: bool,
 }
@@ -156,7 +157,7 @@ impl Raw {
         Ok(())
     }
 
-    pub(super) fn finish(self, verb: &str, image: String, force: Vec<String>) -> NetworkVerb {
+    pub(super) fn finish(self, verb: &str, image: String, force: Vec<CheckId>) -> NetworkVerb {
         let network = Network {
             image,
             force,

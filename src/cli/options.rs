@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
 use crate::board::selector::Where;
 use crate::checks::request::Trust;
 use crate::flash::OnFault;
@@ -16,8 +17,8 @@ pub struct Apply {
     pub at: Where,
     /// Partitions that a raw image goes to, in this order.
     pub parts: Vec<String>,
-    /// Checks that are overridden, by name.
-    pub force: Vec<String>,
+    /// Checks that are overridden.
+    pub force: Vec<CheckId>,
     /// What must be true of the image.
     pub trust: Trust,
     /// Only print the plan.
@@ -35,7 +36,7 @@ pub struct Apply {
     /// A busybox to keep for a console shell if the flash cannot be made good.
     pub rescue_shell: bool,
     /// How faults are met.
-    pub keep: OnFault,
+    pub on_fault: OnFault,
     /// Files that outlive the update.
     pub files: crate::keep::Wish,
     /// Where the boot loader's environment lies, as in `/etc/fw_env.config`.
@@ -53,8 +54,8 @@ pub struct Env {
     pub name: Option<String>,
     /// `NAME=VALUE` of what is to be changed.
     pub set: Vec<String>,
-    /// Checks that are overridden, by name.
-    pub force: Vec<String>,
+    /// Checks that are overridden.
+    pub force: Vec<CheckId>,
     /// Only print the plan.
     pub dry_run: bool,
 }

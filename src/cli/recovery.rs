@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
 use crate::base::error::{Failure, Result};
 use crate::board::selector::Where;
-use crate::cli::table::{Flag, VerbRow, flag};
 use crate::cli::Apply;
+use crate::cli::table::{Flag, VerbRow, flag};
 use std::path::PathBuf;
 
 /// What `recovery create` makes its image of.
@@ -20,7 +21,7 @@ pub struct Create {
     /// An installer's kernel and initial ramdisk instead of those in the copies.
     pub installer: Option<(PathBuf, PathBuf)>,
     /// Checks that are overridden, by name.
-    pub force: Vec<String>,
+    pub force: Vec<CheckId>,
 }
 
 /// The verbs behind `recovery`.

@@ -2,17 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{Context, Exit, Failure, Result};
-use crate::base::units::{Size, hex};
-use crate::board::usable;
-use crate::board::{Board, Partition};
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::units::Size;
+use crate::board::{Board, usable};
 use crate::cli::Backup;
-use crate::image::backup::{SUMS, file_name};
 use crate::report::Reporter;
+use crate::update::backup;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 
 #[derive(Serialize)]
@@ -39,10 +36,10 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
             .map(|name| board.partition(name))
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(|what| {
-                Failure::new(Exit::Refused, "partition", what).hint("flasher devices lists the partitions")
+                Failure::new(Exit::Refused, Code::Partition, what).hint("flasher devices lists the partitions")
             })?,
     };
-    let size = copy(&board, &partitions, &options.dir, reporter)?;
+    let size = backup::copy(&board, &partitions, &options.dir, reporter)?;
     match reporter.json() {
         true => reporter.object(&Report {
             dir: &options.dir,
@@ -57,88 +54,4 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
         )),
     }
     Ok(Exit::Done)
-}
-
-/// Copies these partitions into the directory and lists them in `SHA256SUMS`.
-///
-/// # Errors
-/// As [`run`]. What was there before is lost only when its successor is complete.
-pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut Reporter) -> Result<u64> {
-    fs::create_dir_all(dir).context(dir.display())?;
-    let total: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
-    let mut done = 0;
-    let mut sums = String::new();
-    for partition in partitions {
-        let name = file_name(partition.mtd, &partition.name);
-        let sum = replace(dir, &name, |file| {
-            read_out(board, partition, file, &mut |bytes| {
-                done += bytes;
-                reporter.progress("copying", done, total);
-            })
-        })?;
-        sums.push_str(&format!("{sum}  {name}\n"));
-    }
-    replace(dir, SUMS, |file| file.write_all(sums.as_bytes()).context(SUMS))?;
-    Ok(total)
-}
-
-/// Writes a file under another name, and gives it its own when it is complete and on the disk.
-///
-/// # Errors
-/// Those of `fill` and of the file system; what was there before is then still there.
-pub fn replace<T>(dir: &Path, name: &str, fill: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
-    let unfinished = dir.join(format!(".{name}.unfinished"));
-    let result = File::create(&unfinished)
-        .context(unfinished.display())
-        .and_then(|mut file| {
-            let value = fill(&mut file)?;
-            file.sync_all().context(unfinished.display())?;
-            Ok(value)
-        })
-        .and_then(|value| {
-            let path = dir.join(name);
-            fs::rename(&unfinished, &path).context(path.display())?;
-            Ok(value)
-        });
-    if result.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    result
-}
-
-/// Reads the good blocks and answers their SHA-256.
-///
-/// # Errors
-/// Flash that cannot be read or corrected, and a file that cannot be written.
-pub fn read_out(
-    board: &Board,
-    partition: &Partition,
-    file: &mut File,
-    progress: &mut dyn FnMut(u64),
-) -> Result<String> {
-    let mut flash = board.open(partition)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 16 << 10];
-    let before = flash.ecc_stats().map_err(Failure::system)?;
-    for block in partition.good_blocks() {
-        let mut at = block.start;
-        while at < block.end {
-            let take = buffer.len().min((block.end - at) as usize);
-            flash.read(at, &mut buffer[..take]).map_err(Failure::system)?;
-            hash.update(&buffer[..take]);
-            file.write_all(&buffer[..take]).context("backup file")?;
-            at += take as u64;
-        }
-        progress(block.end - block.start);
-    }
-    let after = flash.ecc_stats().map_err(Failure::system)?;
-    match (before, after) {
-        (Some(before), Some(after)) if after.failed != before.failed => Err(Failure::system(format_args!(
-            "{}: {} pages read with errors that ECC could not correct, so this is no copy of what was written",
-            partition.label(),
-            after.failed.wrapping_sub(before.failed)
-        ))
-        .hint("flasher devices shows the counters; --part leaves this partition out")),
-        _ => Ok(hex(&hash.finalize())),
-    }
 }

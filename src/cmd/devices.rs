@@ -2,13 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{Exit, Failure, Result};
+use crate::base::check_id::CheckId;
+use crate::base::error::{Exit, Result};
 use crate::base::quoted::Quoted;
 use crate::base::units::Size;
 use crate::board::bootloader::Bootloader;
 use crate::board::selector::Where;
 use crate::board::usable;
 use crate::board::{Board, Partition, bootloader};
+use crate::plan::told::number;
 use crate::report::Reporter;
 use crate::slots;
 use serde::Serialize;
@@ -35,7 +37,7 @@ struct PartitionReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     ecc_failed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    keep: Option<&'static str>,
+    keep: Option<CheckId>,
 }
 
 #[derive(Serialize)]
@@ -110,18 +112,12 @@ fn report(board: &Board) -> Result<Report> {
 }
 
 fn describe(board: &Board, partition: &Partition) -> Result<PartitionReport> {
-    let used_by = match board.is_sim() {
-        true => Vec::new(),
-        false => stages::holders(&board.targets([partition]))
-            .map_err(|error| Failure::system(format_args!("holders of {}: {error}", partition.label())))?
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-    };
+    let used_by = board.holders(&[partition.id])?;
+    let used_by = used_by.iter().map(ToString::to_string).collect();
     Ok(PartitionReport {
-        mtd: partition.mtd,
+        mtd: number(partition.id),
         name: partition.name.clone(),
-        volume: partition.volume.as_ref().map(|volume| volume.device()),
+        volume: partition.volume.as_ref().map(|_| partition.id.to_string()),
         r#type: partition.geometry.kind.as_str(),
         size: partition.geometry.size,
         erase_size: partition.geometry.erase_size,

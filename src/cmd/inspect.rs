@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::format::Format;
 use crate::base::units::Size;
 use crate::board::profile::Profile;
 use crate::bytes::packed::ARCHIVE;
@@ -23,7 +25,7 @@ struct PartReport<'a> {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    format: &'a str,
+    format: Format,
     size: u64,
     sha256: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,12 +48,12 @@ struct Report<'a> {
 /// An image that cannot be read.
 pub fn run(name: &str, reporter: &mut Reporter) -> Result<Exit> {
     let (store, sha256) = Source::open(name)?.in_place()?;
-    let unreadable = |error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error);
+    let unreadable = |error| Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, error);
     let known = known::recognise(&store).map_err(unreadable)?;
     let (_store, image) = image::open(store, sha256, ARCHIVE).map_err(unreadable)?;
     let boards = boards(&image)?;
     let report = Report {
-        format: &image.format,
+        format: image.format,
         size: image.size,
         sha256: &image.sha256,
         compression: image.packing.map(|packing| packing.codec.as_str()),

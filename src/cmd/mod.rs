@@ -7,6 +7,7 @@ pub mod backup;
 pub mod devices;
 pub mod env;
 pub mod inspect;
+pub mod plan;
 pub mod recovery;
 pub mod sim;
 pub mod status;
@@ -17,6 +18,7 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::cli;
 use crate::cli::Verb;
 use crate::report::{Global, Reporter};
+use crate::update::{self, end, stage::ImageSource};
 use std::ffi::OsString;
 
 /// Reports words that make no command. Even here an `apply` ends with its result, for programs that wait for it.
@@ -30,7 +32,7 @@ pub fn misused(words: impl IntoIterator<Item = OsString>, failure: Failure) -> R
         ..Global::default()
     });
     match words.iter().any(|word| word == "apply" || word == "restore") {
-        true => apply::report(Err(failure.into()), &mut reporter),
+        true => end::report(Err(failure.into()), &mut reporter),
         false => {
             reporter.failure(&failure);
             Err(failure)
@@ -44,10 +46,10 @@ pub fn misused(words: impl IntoIterator<Item = OsString>, failure: Failure) -> R
 /// The failure that was reported, for its exit code.
 pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
     let result = match verb {
-        // These two have an outcome of their own to report.
-        Verb::Apply(options) => return apply::run(options, apply::From::Image, reporter),
-        Verb::Restore(options) => return apply::run(options, apply::From::Backup, reporter),
-        Verb::Env(options) if !options.set.is_empty() => return env::set(&options, reporter),
+        // These have an outcome of their own to report.
+        Verb::Apply(options) => return apply::run(&options, ImageSource::Image, reporter),
+        Verb::Restore(options) => return apply::run(&options, ImageSource::Backup, reporter),
+        Verb::Env(options) if !options.set.is_empty() => return update::set_environment(&options, reporter),
         Verb::Env(options) => env::show(&options, reporter),
         Verb::Inspect { image } => inspect::run(&image, reporter),
         Verb::Verify(options) => verify::run(&options, reporter),

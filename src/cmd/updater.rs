@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::outcome::{Outcome, Tally};
 use crate::board::selector::Where;
 use crate::cli::Apply;
 use crate::cmd::apply;
+use crate::report::Reporter;
 use crate::report::synology::Page;
-use crate::report::{Outcome, Reporter};
+use crate::update::stage::ImageSource;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -52,17 +54,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>, reporter: &mut Reporter) ->
         })
     });
     match options {
-        Ok(options) => apply::run(options, apply::From::Pat, reporter),
+        Ok(options) => apply::run(&options, ImageSource::Pat, reporter),
         Err(failure) => {
             reporter.failure(&failure);
-            reporter.outcome(&Outcome {
-                ok: false,
-                exit: failure.exit,
-                harm: failure.harm,
-                code: failure.code.into(),
-                tally: crate::base::outcome::Tally::default(),
-                kept: None,
-            });
+            reporter.outcome(&Outcome::failed(&failure, Tally::default()));
             Err(failure)
         }
     }

@@ -3,20 +3,17 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Exit, Result};
-use crate::board::usable;
-use crate::board::{Board, volumes};
 use crate::checks;
 use crate::cli::Apply;
-use crate::cmd::apply;
-use crate::plan::{Status, Write};
+use crate::plan::Step;
 use crate::report::Reporter;
-use crate::update::stage::Looked;
+use crate::update::{self, prepare::Purpose, stage::ImageSource};
 use serde::Serialize;
 
 #[derive(Serialize)]
 struct Report<'a> {
     same: bool,
-    writes: &'a [Write],
+    writes: &'a [Step],
 }
 
 /// Compares; exit code 0 same, 1 different.
@@ -24,33 +21,23 @@ struct Report<'a> {
 /// # Errors
 /// An image that does not fit this box, or flash that cannot be read.
 pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
-    usable::root(options.at.sim.is_some())?;
-    let board = Board::discover(&options.at)?;
-    usable::usable(&board)?;
-    let look = Looked::at(options, &board, apply::From::Image, None)?;
-    let mut plan = look.plan(&board, options, None, &mut |_| Ok(()))?;
-    // Comparing touches nothing: that a partition is read-only or in use is no reason against it.
-    const MATTERS: [&str; 7] = ["sha256", "signature", "image", "board", "partition", "size", "overlap"];
-    for check in &mut plan.checks {
-        if !MATTERS.contains(&check.name.as_str()) && check.status == Status::Fail {
-            check.status = Status::Warn;
-        }
-    }
+    let (_, plan) = update::plan_only(options, ImageSource::Image, Purpose::Compare, reporter)?;
     if let Some(refusal) = checks::refusal(&plan) {
         return Err(refusal);
     }
-    let mut writes = plan.writes;
-    apply::survey(&board, &mut writes, &look.store, reporter)?;
-    let same = writes.iter().all(|write| write.unchanged == Some(write.erase_blocks));
+    let same = plan.steps.iter().all(Step::is_up_to_date);
     if reporter.json() {
-        reporter.object(&Report { same, writes: &writes });
+        reporter.object(&Report {
+            same,
+            writes: &plan.steps,
+        });
     } else {
-        for write in &writes {
-            let unchanged = write.unchanged.unwrap_or_default();
+        for step in &plan.steps {
+            let write = &step.write;
             reporter.line(&format!(
                 "{}: {} of {} erase blocks differ",
-                volumes::label(write.mtd, &write.partition),
-                write.erase_blocks - unchanged,
+                write.to.label(),
+                write.erase_blocks - step.unchanged().unwrap_or_default(),
                 write.erase_blocks
             ));
         }

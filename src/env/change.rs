@@ -2,31 +2,29 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
 use crate::base::checksum::CRC32;
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::machine::Order;
 use crate::board::Board;
 use crate::board::profile::Keep;
-use crate::checks::partition;
+use crate::checks;
 use crate::env::{Environment, Place, Spot, Variables};
-use crate::plan::{Check, Status, Write};
-use serde::Serialize;
+use crate::layout::spared;
+use crate::plan::{Check, Method, Status, Write};
 
 /// The planned writes of a change, done one after the other, each only when the one before is verified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// First the copy that the boot loader does not use; on NOR then the flags of the other, which makes it obsolete
     /// and clears nothing but bits of one byte.
     pub writes: Vec<Write>,
     /// The bytes of each write.
-    #[serde(skip)]
     pub bytes: Vec<Vec<u8>>,
     /// Where the environment lies.
-    #[serde(skip)]
     pub place: Place,
     /// What it is to hold.
-    #[serde(skip)]
     pub variables: Variables,
 }
 
@@ -56,7 +54,7 @@ impl Environment {
         let data = change
             .variables
             .data(spot.size as usize - header)
-            .map_err(|what| Failure::new(Exit::Refused, "size", what).hint("take variables away: NAME="))?;
+            .map_err(|what| Failure::new(Exit::Refused, Code::Size, what).hint("take variables away: NAME="))?;
         let sum = CRC32.checksum(&data);
         let mut bytes = self.copies[target].bytes[..spot.lead() as usize].to_vec();
         bytes.extend(match active.order {
@@ -80,10 +78,15 @@ impl Environment {
 
 impl Change {
     fn push(&mut self, board: &Board, spot: &Spot, bytes: Vec<u8>) -> Result<()> {
-        let partition = spot.partition(board)?;
+        let partition = spot.of(board)?;
         let offset = spot.good_blocks(partition).next().map_or(0, |block| block.start);
-        let write = Write::new(partition, offset, 0..bytes.len() as u64);
-        self.writes.push(write);
+        let write = Write::new(partition.into(), &partition.geometry, offset, 0..bytes.len() as u64);
+        self.writes.push(
+            match partition.volume.as_ref().is_some_and(|info| info.only_as_a_whole()) {
+                true => write.by(Method::VolumeUpdate, &partition.geometry),
+                false => spared(write, partition),
+            },
+        );
         self.bytes.push(bytes);
         Ok(())
     }
@@ -92,7 +95,7 @@ impl Change {
     pub fn stopped(&self, failure: Failure) -> Failure {
         match self.place.redundant() && failure.harm == Harm::Partly {
             true => {
-                let mut failure = failure.code("inactive");
+                let mut failure = failure.code(Code::Inactive);
                 failure.exit = Exit::Flash;
                 failure
             }
@@ -102,22 +105,19 @@ impl Change {
 
     /// Whether it may be done.
     pub fn checks(&self, board: &Board) -> Vec<Check> {
-        let mut checks = Vec::new();
         // Each for itself: two copies in one partition do not overlap.
-        for write in &self.writes {
-            checks.extend(partition::judge(board, &mut [write.clone()], &[None], false));
-        }
+        let mut checks = checks::of_environment(board, &self.writes);
         // That it belongs to this one box is what the profile says of it; it is what was asked to be changed.
         checks.retain(|check| check.name != Keep::Settings.check());
         checks.retain(|check| check.status != Status::Pass);
         checks.dedup();
         checks.push(match self.place.redundant() || self.writes.is_empty() {
             true => Check::pass(
-                "environment",
+                CheckId::Environment,
                 "the environment is whole, and the boot loader's copy of it stays",
             ),
             false => Check::fail(
-                "one-copy",
+                CheckId::OneCopy,
                 "there is one copy of the environment only: a power cut while it is written would lose it",
                 "use the boot loader's own setenv and saveenv; or flasher backup DIR first, and --force=one-copy",
             )

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::checksum::CRC32;
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::machine::Order;
 use crate::base::units::Fields;
@@ -10,7 +11,7 @@ use crate::board::Board;
 use crate::env::{Place, Variables};
 
 /// A copy as it was read.
-pub struct Copy {
+pub struct EnvCopy {
     /// Everything from the beginning of its first block to its own end, in bytes. Nothing of a volume that holds less.
     pub bytes: Vec<u8>,
     /// In which byte order its CRC is right; `None` where in neither.
@@ -26,7 +27,7 @@ pub struct Environment {
     /// Where it lies.
     pub place: Place,
     /// The copies, as many as the place has.
-    pub copies: Vec<Copy>,
+    pub copies: Vec<EnvCopy>,
     /// Which of them the boot loader takes.
     pub active: usize,
     /// What that one holds.
@@ -47,7 +48,7 @@ impl Environment {
         let mut copies = Vec::new();
         let mut serial = false;
         for spot in &place.spots {
-            let partition = spot.partition(board)?;
+            let partition = spot.of(board)?;
             // A volume of UBI has serial numbers too (`env_ubi_save` in U-Boot's `env/ubi.c`).
             serial = partition.geometry.kind.is_nand() || partition.volume.is_some();
             let mut flash = board.open(partition)?;
@@ -56,7 +57,7 @@ impl Environment {
             // passes over what it cannot read (`env_ubi_load` in U-Boot's `env/ubi.c`).
             let held = flash.holds().unwrap_or(u64::MAX);
             if held < wanted as u64 {
-                copies.push(Copy {
+                copies.push(EnvCopy {
                     bytes: Vec::new(),
                     order: None,
                     flags: 0,
@@ -85,7 +86,7 @@ impl Environment {
             bytes.truncate(wanted);
             copies.push(look(board, bytes, spot.lead() as usize, header));
         }
-        let whole = |index: usize| copies.get(index).is_some_and(|copy: &Copy| copy.problem.is_none());
+        let whole = |index: usize| copies.get(index).is_some_and(|copy: &EnvCopy| copy.problem.is_none());
         let active = match (whole(0), whole(1)) {
             (true, true) => newer(serial, copies[0].flags, copies[1].flags).ok_or_else(|| {
                 refusal(format_args!(
@@ -115,13 +116,13 @@ impl Environment {
 fn refusal(what: impl std::fmt::Display) -> Failure {
     Failure::new(
         Exit::Refused,
-        "environment",
+        Code::Environment,
         format_args!("the environment is unknown: {what}"),
     )
     .hint("the boot loader's own saveenv makes a good one; look at where it lies: flasher env --help")
 }
 
-fn look(board: &Board, bytes: Vec<u8>, lead: usize, header: usize) -> Copy {
+fn look(board: &Board, bytes: Vec<u8>, lead: usize, header: usize) -> EnvCopy {
     let (order, flags, problem) = {
         let copy = &bytes[lead..];
         let data = &copy[header..];
@@ -141,7 +142,7 @@ fn look(board: &Board, bytes: Vec<u8>, lead: usize, header: usize) -> Copy {
         };
         (order, if header > 4 { copy[4] } else { 0 }, problem)
     };
-    Copy {
+    EnvCopy {
         bytes,
         order,
         flags,

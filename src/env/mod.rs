@@ -12,6 +12,6 @@ mod place;
 mod variables;
 
 pub use change::Change;
-pub use copies::{Copy, Environment};
+pub use copies::{EnvCopy, Environment};
 pub use place::{Place, Spot};
 pub use variables::Variables;

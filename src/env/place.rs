@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::quoted::Quoted;
-use crate::board::{Board, Partition, Seat};
+use crate::board::{Backend, Board, Partition};
+use mtd_rs::{Area, Overlap, PartitionId};
 use std::ops::Range;
 use std::path::Path;
 
@@ -16,8 +18,8 @@ const LARGEST: u64 = 1 << 20;
 /// Where one copy lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
-    /// The number of its partition.
-    pub mtd: u32,
+    /// Its partition.
+    pub partition: PartitionId,
     /// Where in the partition it begins, in bytes.
     pub offset: u64,
     /// Bytes, header included.
@@ -34,7 +36,7 @@ pub struct Place {
 }
 
 fn refused(what: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Refused, "environment", what)
+    Failure::new(Exit::Refused, Code::Environment, what)
 }
 
 impl Place {
@@ -47,19 +49,19 @@ impl Place {
             std::fs::read_to_string(path).map_err(|error| {
                 Failure::new(
                     Exit::Unsupported,
-                    "environment",
+                    Code::Environment,
                     format_args!("{}: {error}", path.display()),
                 )
             })
         };
-        let text = match (file, &board.seat) {
+        let text = match (file, &board.backend) {
             (Some(file), _) => read(file)?,
             (None, _) if !board.profile.environment.is_empty() => board.profile.environment.join("\n"),
-            (None, Seat::Linux) if Path::new(FW_ENV_CONFIG).exists() => read(Path::new(FW_ENV_CONFIG))?,
+            (None, Backend::Linux) if Path::new(FW_ENV_CONFIG).exists() => read(Path::new(FW_ENV_CONFIG))?,
             _ => {
                 return Err(Failure::new(
                     Exit::Unsupported,
-                    "environment",
+                    Code::Environment,
                     "nothing says where the boot loader's environment lies",
                 )
                 .hint("--env-config FILE, with lines as in /etc/fw_env.config: DEVICE OFFSET SIZE"));
@@ -102,15 +104,11 @@ impl Place {
 }
 
 fn shared(board: &Board, one: &Spot, two: &Spot) -> bool {
-    let range = |spot: &Spot| {
-        let partition = spot.partition(board).ok()?;
-        let at = partition.chip_offset.unwrap_or_default();
-        Some((at + spot.blocks.start..at + spot.blocks.end, partition))
+    let area = |spot: &Spot| Area {
+        id: spot.partition,
+        range: spot.blocks.clone(),
     };
-    let (Some((a, first)), Some((b, second))) = (range(one), range(two)) else {
-        return true;
-    };
-    first.overlaps(second) && a.start < b.end && b.start < a.end
+    board.map.overlap(&area(one), &area(two)) != Overlap::No
 }
 
 impl Spot {
@@ -118,8 +116,10 @@ impl Spot {
     ///
     /// # Errors
     /// A box that changed meanwhile.
-    pub fn partition<'b>(&self, board: &'b Board) -> Result<&'b Partition> {
-        board.partition(&format!("mtd{}", self.mtd)).map_err(Failure::system)
+    pub fn of<'b>(&self, board: &'b Board) -> Result<&'b Partition> {
+        board
+            .get(self.partition)
+            .ok_or_else(|| Failure::system(format_args!("{} is not there any more", self.partition)))
     }
 
     /// The good blocks that it can use, ascending. A copy begins with the first of them (`readenv` in U-Boot's
@@ -152,12 +152,14 @@ fn spot(board: &Board, line: &str) -> std::result::Result<Spot, String> {
         .collect();
     let (&[offset, size], more) = numbers.split_first_chunk().ok_or("not DEVICE OFFSET SIZE")?;
     let device = words[..first].join(" ");
-    let name = device.strip_prefix("/dev/").unwrap_or(&device);
-    let name = match name.strip_prefix("mtdblock").or_else(|| name.strip_prefix("mtd/")) {
-        Some(number) => format!("mtd{number}"),
-        None => name.to_owned(),
+    // `/dev/mtdblock1` and `/dev/mtd/1` are other nodes of the same device.
+    let number = ["/dev/mtdblock", "/dev/mtd/"]
+        .iter()
+        .find_map(|prefix| device.strip_prefix(prefix)?.parse::<u32>().ok());
+    let partition = match number {
+        Some(number) => board.partition(&format!("/dev/mtd{number}"))?,
+        None => board.partition(&device)?,
     };
-    let partition = board.partition(&name)?;
     let geometry = &partition.geometry;
     if !(16..=LARGEST).contains(&size) {
         return Err(format!("an environment of {size} bytes"));
@@ -187,7 +189,7 @@ fn spot(board: &Board, line: &str) -> std::result::Result<Spot, String> {
         return Err("a UBI volume begins with it".into());
     }
     Ok(Spot {
-        mtd: partition.mtd,
+        partition: partition.id,
         offset,
         size,
         blocks,

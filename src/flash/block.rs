@@ -7,7 +7,7 @@ use crate::flash::progress::Run;
 use crate::flash::ubi::Stamp;
 use crate::flash::{Target, ubi};
 use crate::image::ubi::HEADER;
-use crate::plan::BlockStep;
+use crate::plan::{BlockStep, Method};
 use mtd_rs::{EccStats, ErrorKind, Flash, FlashKind, Geometry};
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ pub(super) struct Scratch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing.
-    Right,
+    UpToDate,
     /// To be programmed: it is blank, or only loses bits, on flash where that is allowed; or its flash erases by itself.
     Program,
     /// To be erased and programmed.
@@ -93,13 +93,14 @@ impl Scratch {
                 .read_exact_at(step.image.start, &mut self.wanted[..length])
                 .map_err(|error| format!("the image cannot be read: {error}"))?;
         }
-        if step.blank_rest {
+        if matches!(step.method, Method::Blocks { blank_rest: true, .. }) {
             self.wanted[length..].fill(0xff);
         }
-        self.leave_blank = step.leave_blank;
-        self.stamp = step
-            .ubi
-            .map(|layout| Stamp::complete(layout, &mut self.wanted, length, page));
+        self.leave_blank = step.method.leaves_blank();
+        self.stamp = match step.method {
+            Method::Ubi(layout) => Some(Stamp::complete(layout, &mut self.wanted, length, page)),
+            _ => None,
+        };
         Ok(())
     }
 
@@ -156,7 +157,7 @@ impl Scratch {
 
     /// What the block needs, and leaves the image's bytes loaded. `old` is what it holds, vouched for, where that was read
     /// already; otherwise the flash is read no further than the answer is open.
-    pub fn judge(
+    pub fn needs(
         &mut self,
         flash: &mut dyn Flash,
         step: &BlockStep,
@@ -166,7 +167,9 @@ impl Scratch {
         self.load(step, flash.geometry().write_size, image)?;
         let overwrites = overwrites(flash.geometry());
         // A page of NAND takes no second program, even one that only clears bits. UBI counts erases.
-        let may_clear = flash.geometry().can_clear_bits() && !flash.geometry().kind.is_nand() && step.ubi.is_none();
+        let may_clear = flash.geometry().can_clear_bits()
+            && !flash.geometry().kind.is_nand()
+            && !matches!(step.method, Method::Ubi(_));
         let (mut same, mut clears) = (true, may_clear && !overwrites);
         let vouched = self.compare(flash, step, old, &mut |wanted, found| {
             if wanted != found {
@@ -178,11 +181,16 @@ impl Scratch {
             }
             same || clears
         })?;
-        Ok(match (same && vouched, clears || overwrites && step.ubi.is_none()) {
-            (true, _) => Verdict::Right,
-            (false, true) => Verdict::Program,
-            (false, false) => Verdict::Erase,
-        })
+        Ok(
+            match (
+                same && vouched,
+                clears || overwrites && !matches!(step.method, Method::Ubi(_)),
+            ) {
+                (true, _) => Verdict::UpToDate,
+                (false, true) => Verdict::Program,
+                (false, false) => Verdict::Erase,
+            },
+        )
     }
 
     /// Whether a block of flash whose bits may be cleared at will is blank already.

@@ -3,11 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
 use crate::base::outcome::Stopped;
 use crate::flash::block::Scratch;
 use crate::flash::progress::Run;
-use crate::flash::{Phase, Target, failure};
+use crate::flash::{Phase, Target};
 use mtd_rs::Flash;
 use std::ops::Range;
 
@@ -117,7 +118,7 @@ impl History {
         }
         let failure = Failure::new(
             Exit::Flash,
-            "rolled-back",
+            Code::RolledBack,
             format_args!("{what}; the old content was put back and verified"),
         )
         .harm(Harm::Untouched)
@@ -151,4 +152,14 @@ fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
         })
     };
     failed(flash).is_some() || same(flash) && same(flash)
+}
+
+/// The failure of a run, by what it left on the flash.
+fn failure(touched: bool, what: impl std::fmt::Display) -> Failure {
+    match touched {
+        false => Failure::new(Exit::System, Code::Flash, what).hint("flasher devices"),
+        true => Failure::new(Exit::Flash, Code::Flash, what)
+            .harm(Harm::Partly)
+            .hint("run the same command again; it goes on where this one stopped"),
+    }
 }

@@ -27,9 +27,7 @@ pub fn sequential(
             .and_then(|targets| {
                 crate::flash::write(targets, &image, policy, &mut *observer)?.verify(&image, &mut *observer)
             })?;
-        tally.erased += done.tally.erased;
-        tally.unchanged += done.tally.unchanged;
-        tally.retried += done.tally.retried;
+        tally.add(done.tally);
     }
     Ok(tally)
 }

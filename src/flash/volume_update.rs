@@ -5,52 +5,46 @@
 
 #![forbid(unsafe_code)]
 
-use crate::bytes::store::Store;
-use crate::flash::block::Scratch;
-use crate::flash::progress::Run;
-use crate::flash::rollback::History;
-use crate::flash::{Phase, Target, verify_all};
-use crate::plan::Write;
+use super::session::Session;
+use super::verify::verify_all;
+use super::{Phase, Target};
+use crate::plan::{Method, Write};
 use mtd_rs::Flash;
 
-/// Whether comparing can find it right: a content of another length is another one, whatever its bytes.
+/// Whether comparing can find it up to date: a content of another length is another one, whatever its bytes.
 pub(super) fn comparable(write: &Write, flash: &dyn Flash) -> bool {
-    !write.whole || flash.holds() == Some(write.length)
+    write.method != Method::VolumeUpdate || flash.holds() == Some(write.length())
 }
 
-/// Replaces the content, if it is not right already.
-pub(super) fn replace(
-    target: &mut Target,
-    image: &Store,
-    scratch: &mut Scratch,
-    history: &mut History,
-    run: &mut Run<'_>,
-) -> Result<(), String> {
+/// Replaces the content, if it is not up to date.
+pub(super) fn replace(target: &mut Target, session: &mut Session<'_>) -> Result<(), String> {
     let geometry = target.flash.geometry().clone();
     let steps: Vec<_> = target.write.blocks(&geometry).collect();
     let flash = &mut *target.flash;
     // What was compared under the lock that is still held need not be compared again.
-    let mut right = comparable(&target.write, flash);
-    if target.write.right.len() < steps.len() {
+    let mut up_to_date = comparable(&target.write, flash);
+    if target.up_to_date.len() < steps.len() {
         for step in &steps {
-            right = right && scratch.same(flash, step, image)?;
+            up_to_date = up_to_date && session.scratch.same(flash, step, session.image)?;
         }
     }
-    if right {
+    if up_to_date {
         for step in &steps {
-            run.unchanged();
-            run.advance(Phase::Write, step);
+            session.run.unchanged();
+            session.run.advance(Phase::Write, step);
         }
         return Ok(());
     }
     // Nothing can put it back block by block.
-    history.give_up();
-    run.touched = true;
-    flash.replace(target.write.length).map_err(|error| error.to_string())?;
+    session.history.give_up();
+    session.run.touched = true;
+    flash
+        .replace(target.write.length())
+        .map_err(|error| error.to_string())?;
     for step in &steps {
-        scratch.append(flash, step, image)?;
-        run.tally.erased += 1;
-        run.advance(Phase::Write, step);
+        session.scratch.append(flash, step, session.image)?;
+        session.run.tally.erased += 1;
+        session.run.advance(Phase::Write, step);
     }
-    verify_all(std::slice::from_mut(target), image, scratch, run, false)
+    verify_all(std::slice::from_mut(target), session.image, &mut session.scratch, None)
 }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::units::Size;
 use crate::bytes::packed::{Codec, Packed};
@@ -76,7 +77,7 @@ pub fn must_be_packed(store: &Store, range: &Range<u64>, what: &str) -> Result<C
     };
     let failure = Failure::new(
         Exit::Unsupported,
-        "packed",
+        Code::Packed,
         format_args!("its {what} are packed with {with}"),
     );
     Err(failure.hint(format!(
@@ -145,7 +146,7 @@ fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
 
 /// The failure of an archive that is damaged or hostile.
 pub fn bad(what: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::ImageBad, "archive", what).hint("get the file again")
+    Failure::new(Exit::ImageBad, Code::Archive, what).hint("get the file again")
 }
 
 /// Makes the directory, which must be new or empty: so nothing in it can lead elsewhere.

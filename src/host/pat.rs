@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::machine::{Arch, Cpu, Order};
 use crate::base::quoted::Quoted;
@@ -76,7 +77,7 @@ fn open(file: &str) -> Result<(Store, Pat)> {
     if pat::is_encrypted(&store, &all).context(file)? {
         return Err(Failure::new(
             Exit::Unsupported,
-            "encrypted",
+            Code::Encrypted,
             format_args!("{file} is an encrypted .pat, as DSM 7 has them: only Synology's boxes can open it"),
         )
         .hint("let the box install it, or use a .pat of DSM 6 or older"));
@@ -146,7 +147,7 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
     let unique = profile.synology.first().cloned().ok_or_else(|| {
         Failure::new(
             Exit::Unsupported,
-            "board",
+            Code::Board,
             format_args!("{board} is no box that takes a .pat"),
         )
         .hint("flasher pat create --board synology-ds213j …")
@@ -206,7 +207,7 @@ fn updater(path: Option<&Path>, profile: &Profile) -> Result<Entry> {
     match profile.cpu {
         Some(cpu) if elf_cpu(&bytes) != Some(cpu) => Err(Failure::new(
             Exit::ImageBad,
-            "cpu",
+            Code::Cpu,
             format_args!(
                 "{} is no program for {} {} processors, which {} has",
                 path.display(),
@@ -252,14 +253,14 @@ fn entry(path: &Path, profile: &Profile) -> Result<Entry> {
     let bytes = fs::read(path).map_err(|error| {
         Failure::new(
             Exit::ImageUnreadable,
-            "image-unreadable",
+            Code::ImageUnreadable,
             format_args!("{}: {error}", path.display()),
         )
     })?;
     if let Some(partition) = profile.partition(name).filter(|p| p.size < bytes.len() as u64) {
         return Err(Failure::new(
             Exit::ImageBad,
-            "size",
+            Code::Size,
             format_args!(
                 "{name} has {} bytes and its partition {}: {} bytes too many",
                 Grouped(bytes.len() as u64),

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::bad_data::bad;
+use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::bytes::store::Store;
 use crate::bytes::tar;
@@ -15,7 +16,7 @@ use std::ops::Range;
 /// Recognises one and takes it apart; false for anything else.
 pub(super) fn inspect(store: &Store, range: Range<u64>, image: &mut Image) -> io::Result<bool> {
     if pat::is_encrypted(store, &range)? {
-        image.format = "synology-pat".into();
+        image.format = Format::SynologyPat;
         return Err(bad(
             "this is an encrypted .pat, as Synology makes them since DSM 7: only a Synology box can open it; use an \
              older .pat, or the zImage and rd.gz of a box",
@@ -24,11 +25,11 @@ pub(super) fn inspect(store: &Store, range: Range<u64>, image: &mut Image) -> io
     if !tar::is_tar(store, &range)? {
         return Ok(false);
     }
-    image.format = "tar".into();
+    image.format = Format::Tar;
     let members = tar::walk(store, range)?;
     match members.iter().any(|member| member.name == pat::CHECKSUMS) {
         true => {
-            image.format = "synology-pat".into();
+            image.format = Format::SynologyPat;
             synology(store, members, image)?;
         }
         false => openwrt(store, &members, image)?,
@@ -76,7 +77,7 @@ fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<(
         }
         return Ok(());
     };
-    image.format = "sysupgrade-tar".into();
+    image.format = Format::SysupgradeTar;
     for member in members {
         let inside = member.name.strip_prefix(&format!("sysupgrade-{board}/"));
         let name = match inside {

@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::format::Format;
 use crate::base::units::hex;
 use crate::image::{Image, Part};
 use sha2::{Digest, Sha256};
@@ -42,7 +44,7 @@ pub struct Backup {
 fn bad(dir: &Path, what: impl std::fmt::Display) -> Failure {
     Failure::new(
         Exit::ImageBad,
-        "backup",
+        Code::Backup,
         format_args!("backup {}: {what}", dir.display()),
     )
     .hint("flasher backup DIR makes a backup that can be restored")
@@ -58,7 +60,7 @@ impl Backup {
         let text = fs::read_to_string(&sums).map_err(|error| {
             Failure::new(
                 Exit::ImageUnreadable,
-                "image-unreadable",
+                Code::ImageUnreadable,
                 format_args!("{}: {error}", sums.display()),
             )
             .hint("flasher backup DIR makes a backup that can be restored")
@@ -99,7 +101,7 @@ impl Backup {
             .iter()
             .map(|member| fs::metadata(&member.path).map(|metadata| metadata.len()))
             .sum::<std::io::Result<u64>>()
-            .map_err(|error| Failure::new(Exit::ImageUnreadable, "image-unreadable", error))
+            .map_err(|error| Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, error))
     }
 
     /// Copies everything into `sink`, one behind the other, each checked against its checksum.
@@ -116,7 +118,7 @@ impl Backup {
             let unreadable = |error: std::io::Error| {
                 Failure::new(
                     Exit::ImageUnreadable,
-                    "image-unreadable",
+                    Code::ImageUnreadable,
                     format_args!("{name}: {error}"),
                 )
             };
@@ -140,7 +142,7 @@ impl Backup {
             if hex(&own.finalize()) != member.sha256 {
                 return Err(Failure::new(
                     Exit::ImageBad,
-                    "backup",
+                    Code::Backup,
                     format_args!("{name} is not what {SUMS} lists"),
                 )
                 .hint("use another backup"));
@@ -153,7 +155,7 @@ impl Backup {
             });
         }
         Ok(Image {
-            format: "backup".into(),
+            format: Format::Backup,
             size: at,
             sha256: hex(&all.finalize()),
             packing: None,

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::base::machine::{Arch, Cpu, Order};
 use crate::bytes::store::Store;
@@ -17,7 +18,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Content {
     /// The format that was recognised.
-    pub format: ContentFormat,
+    pub format: Format,
     /// What it is for.
     pub role: Role,
     /// Bytes that it says it needs, header included.
@@ -44,47 +45,9 @@ pub struct Content {
     pub problem: Option<String>,
 }
 
-/// The formats that are recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ContentFormat {
-    /// U-Boot's legacy image.
-    Uimage,
-    /// SquashFS.
-    Squashfs,
-    /// CramFS.
-    Cramfs,
-    /// JFFS2.
-    Jffs2,
-    /// U-Boot's FIT.
-    Fit,
-    /// Broadcom's TRX.
-    Trx,
-    /// UBI.
-    Ubi,
-    /// UBIFS, which lies in a volume of UBI.
-    Ubifs,
-}
-
-impl ContentFormat {
-    /// The word of `inspect`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ContentFormat::Uimage => "uimage",
-            ContentFormat::Squashfs => "squashfs",
-            ContentFormat::Cramfs => "cramfs",
-            ContentFormat::Jffs2 => "jffs2",
-            ContentFormat::Fit => "fit",
-            ContentFormat::Trx => "trx",
-            ContentFormat::Ubi => "ubi",
-            ContentFormat::Ubifs => "ubifs",
-        }
-    }
-}
-
 impl Content {
     /// One that says nothing but what it is.
-    pub(super) fn new(format: ContentFormat, role: Role) -> Content {
+    pub(super) fn new(format: Format, role: Role) -> Content {
         Content {
             format,
             role,

@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use crate::base::checksum::CRC32;
+use crate::base::format::Format;
 use crate::base::machine::{Order, Role};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crate::image::content::{Content, ContentFormat};
+use crate::image::content::Content;
 use std::io;
 use std::ops::Range;
 
@@ -54,6 +55,6 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         order: Some(order),
         title: String::from_utf8_lossy(&head[48..64]).trim_end_matches('\0').to_owned(),
         problem,
-        ..Content::new(ContentFormat::Cramfs, Role::Filesystem)
+        ..Content::new(Format::Cramfs, Role::Filesystem)
     }))
 }

@@ -7,10 +7,11 @@
 
 use crate::base::bad_data::bad;
 use crate::base::checksum::CRC32;
+use crate::base::format::Format;
 use crate::base::machine::{Arch, Role};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crate::image::content::{Content, ContentFormat};
+use crate::image::content::Content;
 use sha2::{Digest, Sha256};
 use std::io;
 use std::ops::Range;
@@ -53,7 +54,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     let mut content = Content {
         length: total,
         title: String::new(),
-        ..Content::new(ContentFormat::Fit, Role::Kernel)
+        ..Content::new(Format::Fit, Role::Kernel)
     };
     if total > range.end - range.start {
         return Ok(Some(content));

@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
 use crate::base::machine::{Order, Role};
 use crate::bytes::store::Store;
-use crate::image::content::{Content, ContentFormat};
+use crate::image::content::Content;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use std::io;
 use std::ops::Range;
@@ -85,6 +86,6 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         length,
         order: Some(first.order),
         problem,
-        ..Content::new(ContentFormat::Jffs2, Role::Filesystem)
+        ..Content::new(Format::Jffs2, Role::Filesystem)
     }))
 }

@@ -24,6 +24,7 @@ mod ubifs;
 mod uimage;
 pub mod unpacked_pat;
 
+use crate::base::format::Format;
 use crate::bytes::packed::{Codec, Packed, Packing};
 use crate::bytes::store::Store;
 use content::Content;
@@ -36,8 +37,8 @@ use std::sync::Arc;
 /// An image that is at hand, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Image {
-    /// The word for its kind: `uimage`, `squashfs`, `qnap-recovery`, …, `raw` when it is none of them.
-    pub format: String,
+    /// Its kind.
+    pub format: Format,
     /// Bytes, as it was delivered.
     pub size: u64,
     /// Lower-case hexadecimal SHA-256 of all of it; empty while that is left for later ([`source::Source::unhashed`]).
@@ -91,7 +92,7 @@ impl Part {
 
 /// A format with several parts that is recognised as a whole.
 struct Layout {
-    format: &'static str,
+    format: Format,
     parts: Vec<(&'static str, Range<u64>)>,
 }
 
@@ -105,7 +106,7 @@ struct Layout {
 pub fn open(store: Store, sha256: String, room: u64) -> io::Result<(Store, Image)> {
     let size = store.len();
     let mut image = Image {
-        format: "raw".into(),
+        format: Format::Raw,
         size,
         sha256,
         packing: None,
@@ -136,7 +137,7 @@ fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
     let Some(codec) = Codec::recognise(&head[..take]) else {
         return Ok(());
     };
-    image.format = codec.as_str().into();
+    image.format = codec.format();
     let whole = Arc::new(std::mem::replace(store, Store::Memory(Vec::new())));
     let opened = Packed::open(Arc::clone(&whole), codec, image.payload, room);
     let (packed, mut problem) = match opened {
@@ -168,11 +169,11 @@ fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
             problem = problem.filter(|_| !padded);
             // Nobody else has it: the decoder went with its store.
             *store = Arc::into_inner(whole).ok_or_else(|| io::Error::other("the image is still being unpacked"))?;
-            image.format = "ramdisk".into();
+            image.format = Format::Ramdisk;
         }
     }
     problem.map_or(Ok(()), |problem| {
-        image.format = codec.as_str().into();
+        image.format = codec.format();
         Err(problem)
     })
 }
@@ -215,7 +216,7 @@ fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
         Some(layout) => Some(layout),
         None => qnap_recovery::recognise(store)?,
     };
-    let ramdisk = image.format == "ramdisk";
+    let ramdisk = image.format == Format::Ramdisk;
     let (format, ranges) = match layout {
         Some(layout) => (Some(layout.format), layout.parts),
         None => (None, vec![("", whole)]),
@@ -236,12 +237,12 @@ fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
         });
     }
     let format = format.unwrap_or_else(|| match image.parts.first().and_then(|part| part.content.as_ref()) {
-        _ if image.metadata.is_some() => "openwrt-sysupgrade",
-        Some(content) => content.format.as_str(),
-        None if ramdisk => "ramdisk",
-        None => "raw",
+        _ if image.metadata.is_some() => Format::OpenwrtSysupgrade,
+        Some(content) => content.format,
+        None if ramdisk => Format::Ramdisk,
+        None => Format::Raw,
     });
-    image.format = format.to_owned();
+    image.format = format;
     Ok(())
 }
 

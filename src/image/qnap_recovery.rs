@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
 use crate::base::machine::{Arch, Role};
 use crate::bytes::store::Store;
 use crate::image::{Layout, content};
@@ -38,7 +39,7 @@ pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
         _ => return Ok(None),
     };
     Ok(is_arm_kernel(store, kernel)?.then_some(Layout {
-        format: "qnap-recovery",
+        format: Format::QnapRecovery,
         parts,
     }))
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
 use crate::bytes::store::Store;
 use crate::image::Layout;
 use std::io;
@@ -37,7 +38,10 @@ pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
         parts.push(("tail", tail..size));
     }
     parts.retain(|(_, range)| !range.is_empty());
-    Ok(Some(Layout { format: "qpkg", parts }))
+    Ok(Some(Layout {
+        format: Format::Qpkg,
+        parts,
+    }))
 }
 
 /// `script_len=N` of QDK's header.

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::bytes::store::Store;
 use base64ct::{Base64, Encoding};
@@ -22,7 +23,7 @@ pub struct Key {
 }
 
 fn bad(what: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::ImageBad, "signature", what)
+    Failure::new(Exit::ImageBad, Code::Signature, what)
         .hint("get image and signature again from whoever made them; nothing overrides this check")
 }
 

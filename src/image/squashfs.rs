@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
 use crate::base::machine::{Order, Role};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crate::image::content::{Content, ContentFormat};
+use crate::image::content::Content;
 use std::io;
 use std::ops::Range;
 
@@ -61,6 +62,6 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         }),
         title: format!("version {major}.{minor}"),
         problem,
-        ..Content::new(ContentFormat::Squashfs, Role::Filesystem)
+        ..Content::new(Format::Squashfs, Role::Filesystem)
     }))
 }

@@ -2,10 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crate::image::content::{Content, ContentFormat};
+use crate::image::content::Content;
 use crate::image::fwtool::CRC;
 use std::io;
 use std::ops::Range;
@@ -27,7 +28,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     let mut content = Content {
         length,
         title: format!("version {version}, {} parts", parts.len()),
-        ..Content::new(ContentFormat::Trx, Role::Kernel)
+        ..Content::new(Format::Trx, Role::Kernel)
     };
     if !(1..=2).contains(&version)
         || length < head.len() as u64

@@ -3,10 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crate::image::content::{Content, ContentFormat};
+use crate::image::content::Content;
 use crate::image::fwtool::CRC;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -78,7 +79,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     let room = range.end - range.start;
     let mut content = Content {
         length: room,
-        ..Content::new(ContentFormat::Ubi, Role::Filesystem)
+        ..Content::new(Format::Ubi, Role::Filesystem)
     };
     if !is_whole(&first, b"UBI#") {
         content.problem = Some("the first ubi header fails its CRC".into());

@@ -3,10 +3,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crate::image::content::{Content, ContentFormat};
+use crate::image::content::Content;
 use crate::image::fwtool::CRC;
 use std::io;
 use std::ops::Range;
@@ -24,7 +25,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     if !store.read_head(range, &mut head)? || Fields(&head).le32(0) != Some(MAGIC) || head[20] != SUPERBLOCK {
         return Ok(None);
     }
-    let mut content = Content::new(ContentFormat::Ubifs, Role::Filesystem);
+    let mut content = Content::new(Format::Ubifs, Role::Filesystem);
     let mut node = vec![0; NODE];
     let whole = store.read_head(range, &mut node)? && Fields(&node).le32(16) == Some(NODE as u32);
     if !whole || Fields(&node).le32(4) != Some(CRC.checksum(&node[8..])) {

@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use crate::base::checksum::CRC32;
+use crate::base::format::Format;
 use crate::base::machine::{Arch, Role};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crate::image::content::{Content, ContentFormat};
+use crate::image::content::Content;
 use std::io;
 use std::ops::Range;
 
@@ -44,7 +45,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             _ => None,
         },
         title,
-        ..Content::new(ContentFormat::Uimage, role)
+        ..Content::new(Format::Uimage, role)
     };
     // The header's own CRC is made with its field zero.
     let mut blank = header;

@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::base::units::hex;
 use crate::image::pat::{CHECKSUMS, Line, Sum, parse_checksum_syno, setting};
@@ -32,13 +34,14 @@ pub struct UnpackedPat {
 }
 
 fn bad(what: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::ImageBad, "pat", what).hint("get the .pat again; flasher pat check tells whether it is whole")
+    Failure::new(Exit::ImageBad, Code::Pat, what)
+        .hint("get the .pat again; flasher pat check tells whether it is whole")
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         Exit::ImageUnreadable,
-        "image-unreadable",
+        Code::ImageUnreadable,
         format_args!("{}: {error}", path.display()),
     )
 }
@@ -135,7 +138,7 @@ impl UnpackedPat {
                 FLASHED.join(", no ")
             ))),
             false => Ok(Image {
-                format: "synology-pat".to_owned(),
+                format: Format::SynologyPat,
                 size: at,
                 sha256: hex(&all.finalize()),
                 packing: None,

@@ -2,13 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
 use crate::base::error::Result;
 use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
-use crate::keep::list::{Found, Item, patterns};
-use crate::keep::{Keeping, Kept, OURS, Place, Wish, lists, tar};
-use crate::plan::{Check, Plan, Route, Status, Write};
+use crate::keep::list::{Found, patterns};
+use crate::keep::{OURS, Place, Wish, lists, tar};
+use crate::plan::{Check, KeptFile, KeptFiles, Ram, Route, Status, Write};
+use mtd_rs::{Area, Overlap, PartitionId};
 use nix::sys::statvfs::statvfs;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,72 +22,72 @@ const MTD_BLOCK: u32 = 31;
 const JFFS2_NODE: u64 = 72;
 const PAGE: u64 = 4096;
 
-/// Fills in what is kept, and adds the check. `content` is the image, `force` what `--force` overrides: then nothing is kept.
+/// What the answer depends on.
+pub struct Asked<'a> {
+    /// The box.
+    pub board: &'a Board,
+    /// What the user wants to keep.
+    pub wish: &'a Wish,
+    /// Checks that are overridden; if this one is, nothing is kept.
+    pub force: &'a [CheckId],
+    /// The image.
+    pub image: &'a Store,
+    /// Every planned write, those of the environment among them.
+    pub writes: &'a [&'a Write],
+    /// How the flash is reached.
+    pub route: Route,
+    /// What RAM the rest of the update needs.
+    pub ram: Ram,
+}
+
+/// What is kept, and the check about it.
 ///
 /// # Errors
 /// A wish that cannot be understood.
-pub fn judge(board: &Board, wish: &Wish, force: &[String], content: &Store, plan: &mut Plan) -> Result<()> {
-    let lists: Vec<_> = lists(board)
+pub fn kept_files(asked: &Asked<'_>) -> Result<(Option<KeptFiles>, Option<Check>)> {
+    let lists: Vec<_> = lists(asked.board)
         .into_iter()
         .filter_map(|path| Some((fs::read_to_string(&path).ok()?, path)))
         .collect();
-    let to = wish.to.as_ref().or(board.profile.keep_to.as_ref());
+    let to = asked.wish.to.as_ref().or(asked.board.profile.keep_to.as_ref());
     // OpenWrt's lists are on every OpenWrt box, and wish for nothing by themselves.
-    let asked = !wish.paths.is_empty() || lists.iter().any(|(_, path)| path == Path::new(OURS));
+    let wished = !asked.wish.paths.is_empty() || lists.iter().any(|(_, path)| path == Path::new(OURS));
     let Some(to) = to else {
-        if asked {
-            let check = refuse(
-                "nothing says where the kept files go",
-                "add --keep-to FS:WHERE, such as --keep-to jffs2:config",
-            );
-            add(plan, forced(check, force));
-        }
-        return Ok(());
+        let check = refuse(
+            "nothing says where the kept files go",
+            "add --keep-to FS:WHERE, such as --keep-to jffs2:config",
+        );
+        return Ok((None, wished.then(|| check.forced(asked.force, NOTHING))));
     };
     let place = Place::parse(to)?;
-    let judged = find(board, wish, &lists, &place).and_then(|(keeping, odd)| {
-        if keeping.files.is_empty() {
+    let judged = find(asked.board, asked.wish, &lists, &place).and_then(|(kept, odd)| {
+        if kept.files.is_empty() {
             return Ok(None);
         }
-        fits(board, &place, content, plan, keeping, odd).map(Some)
+        fits(asked, &place, kept, odd).map(Some)
     });
-    match judged {
-        Ok(None) => (),
-        Ok(Some((keeping, check))) => {
-            add(plan, check);
-            plan.ram.needed += keeping.bytes;
-            plan.keep = Some(keeping);
-        }
-        Err(check) => add(plan, forced(*check, force)),
-    }
-    Ok(())
+    Ok(match judged {
+        Ok(None) => (None, None),
+        Ok(Some((kept, check))) => (Some(kept), Some(check)),
+        Err(check) => (None, Some(check.forced(asked.force, NOTHING))),
+    })
 }
 
-fn add(plan: &mut Plan, check: Check) {
-    plan.valid &= check.status != Status::Fail;
-    plan.checks.push(check);
-}
+/// What it means to force this check.
+const NOTHING: &str = " (forced: nothing is kept)";
 
 type Judged<T> = std::result::Result<T, Box<Check>>;
 
 fn refuse(why: impl Into<String>, remedy: &str) -> Check {
-    Check::fail("keep", why, remedy).forceable()
+    Check::fail(CheckId::Keep, why, remedy).forceable()
 }
 
 fn refused<T>(why: impl Into<String>, remedy: &str) -> Judged<T> {
     Err(Box::new(refuse(why, remedy)))
 }
 
-fn forced(mut check: Check, force: &[String]) -> Check {
-    if force.iter().any(|name| name == "keep") {
-        check.status = Status::Warn;
-        check.text.push_str(" (forced: nothing is kept)");
-    }
-    check
-}
-
 /// What the lists and the command line name, as the tar will have it.
-fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'_>) -> Judged<(Keeping, u32)> {
+fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'_>) -> Judged<(KeptFiles, u32)> {
     let mtd = board.partition(place.on).ok();
     // A path below the place's own mount point means the same file there.
     let mounted = match place.fs {
@@ -121,22 +123,17 @@ fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'
     let source = match mtd {
         // As `mount -t ubifs` calls it.
         Some(partition) if partition.volume.is_some() => partition.name.clone(),
-        Some(partition) => format!("mtd{}", partition.mtd),
+        Some(partition) => partition.id.to_string(),
         None => place.on.to_owned(),
     };
-    let files = found.items.into_iter().map(|item| Kept {
-        path: item.path.clone(),
-        size: item.size,
-        item,
-    });
-    let keeping = Keeping {
+    let keeping = KeptFiles {
         to: match place.directory {
             "" => format!("{}:{}", place.fs, place.on),
             directory => format!("{}:{},{directory}", place.fs, place.on),
         },
         source,
         bytes,
-        files: files.collect(),
+        files: found.items,
         write: None,
     };
     Ok((keeping, found.odd))
@@ -145,9 +142,11 @@ fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'
 /// The number of the device whose file system it is.
 fn device(place: &Place<'_>, mtd: Option<&Partition>) -> Option<(u32, u32)> {
     match mtd {
-        // What is mounted of a volume has a number that says nothing.
-        Some(partition) if partition.volume.is_some() => None,
-        Some(partition) => Some((MTD_BLOCK, partition.mtd)),
+        Some(partition) => match partition.id {
+            PartitionId::Mtd(index) => Some((MTD_BLOCK, index)),
+            // What is mounted of a volume has a number that says nothing.
+            PartitionId::Volume { .. } => None,
+        },
         None => {
             let device = fs::metadata(place.on).ok()?.rdev();
             Some((libc::major(device as _), libc::minor(device as _)))
@@ -156,27 +155,21 @@ fn device(place: &Place<'_>, mtd: Option<&Partition>) -> Option<(u32, u32)> {
 }
 
 /// Whether the place exists, is free, and has room; and whether the RAM has.
-fn fits(
-    board: &Board,
-    place: &Place<'_>,
-    content: &Store,
-    plan: &Plan,
-    mut keeping: Keeping,
-    odd: u32,
-) -> Judged<(Keeping, Check)> {
+fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) -> Judged<(KeptFiles, Check)> {
+    let board = asked.board;
     let mtd = board.partition(place.on);
     let room = match (place.fs, &mtd) {
         ("raw", Err(why)) => return refused(why, "flasher devices lists the partitions"),
-        ("raw", Ok(partition)) => Some(raw(board, partition, plan, &mut keeping)?),
+        ("raw", Ok(partition)) => Some(raw(asked, partition, &mut keeping)?),
         _ if board.is_sim() => return refused("a simulated box has no file systems", "keep to raw:PARTITION"),
         (fs, mtd) => {
             if !kernel_has(fs) {
                 return refused(format!("the kernel knows no {fs}"), "load its module first");
             }
             if let Ok(partition) = mtd {
-                stays(board, partition, plan)?;
+                stays(asked, partition)?;
             }
-            room(place, mtd.as_ref().ok().copied(), content, plan)
+            room(asked, place, mtd.as_ref().ok().copied())
         }
     };
     let needed = match place.fs {
@@ -197,13 +190,13 @@ fn fits(
             "keep less",
         );
     }
-    if plan.ram.available < plan.ram.needed + keeping.bytes {
+    if asked.ram.available < asked.ram.needed + keeping.bytes {
         return refused(
             format!(
                 "the kept files need {} bytes of RAM beside the {} of the update, {} are available",
                 Grouped(keeping.bytes),
-                Grouped(plan.ram.needed),
-                Grouped(plan.ram.available)
+                Grouped(asked.ram.needed),
+                Grouped(asked.ram.available)
             ),
             "keep less, or stop services that use much memory",
         );
@@ -214,7 +207,7 @@ fn fits(
         Size(keeping.bytes),
         keeping.to
     );
-    let mut check = Check::pass("keep", "");
+    let mut check = Check::pass(CheckId::Keep, "");
     if room.is_none() {
         text.push_str(", whose free room is not known before it is mounted");
         check.status = Status::Warn;
@@ -227,8 +220,8 @@ fn fits(
     Ok((keeping, check))
 }
 
-fn sum(keeping: &Keeping, each: impl Fn(&Item) -> u64) -> u64 {
-    keeping.files.iter().map(|kept| each(&kept.item)).sum()
+fn sum(keeping: &KeptFiles, each: impl Fn(&KeptFile) -> u64) -> u64 {
+    keeping.files.iter().map(each).sum()
 }
 
 fn kernel_has(fs: &str) -> bool {
@@ -237,43 +230,53 @@ fn kernel_has(fs: &str) -> bool {
 }
 
 /// The tar as a write of its own, from the partition's beginning. Answers the room in bytes.
-fn raw(board: &Board, partition: &Partition, plan: &Plan, keeping: &mut Keeping) -> Judged<u64> {
+fn raw(asked: &Asked<'_>, partition: &Partition, keeping: &mut KeptFiles) -> Judged<u64> {
+    let board = asked.board;
     let label = partition.label();
-    let written = plan
-        .touched()
-        .iter()
-        .filter_map(|write| board.partitions.iter().find(|other| other.mtd == write.mtd))
-        .any(|other| other.overlaps(partition));
-    let record = board
-        .record_partition()
-        .is_some_and(|record| record.mtd == partition.mtd);
-    if written || record || partition.keep.is_some() || !partition.writable || !partition.is_aligned() {
+    let record = board.record_partition().is_some_and(|record| record.id == partition.id);
+    let protected = !board.protected(&board.map.whole(partition.id)).is_empty();
+    if written(asked, partition) || record || protected || !partition.writable || !board.is_aligned(partition) {
         return refused(
             format!("{label} is written by the update, protected, or read-only"),
             "keep to another partition",
         );
     }
-    if plan.route == Route::InPlace && !board.is_sim() {
-        let held = stages::holders(&board.targets([partition])).unwrap_or_default();
-        if let Some(holder) = held.first() {
-            return refused(format!("{label} is in use: {holder}"), "end that use");
+    if asked.route == Route::InPlace && !board.is_sim() {
+        match board.holders(&[partition.id]) {
+            Ok(held) if held.is_empty() => (),
+            Ok(held) => return refused(format!("{label} is in use: {}", held[0]), "end that use"),
+            Err(failure) => return refused(failure.to_string(), "end that use"),
         }
     }
-    keeping.write = Some(Write::new(partition, 0, 0..keeping.bytes));
+    let write = Write::new(partition.into(), &partition.geometry, 0, 0..keeping.bytes);
+    keeping.write = Some(write);
     Ok(partition.capacity())
+}
+
+/// Whether the update writes bytes of this partition, or may.
+fn written(asked: &Asked<'_>, partition: &Partition) -> bool {
+    let map = &asked.board.map;
+    let whole = map.whole(partition.id);
+    asked.writes.iter().any(|write| {
+        let area = Area {
+            id: write.to.id,
+            range: write.range.clone(),
+        };
+        map.overlap(&area, &whole) != Overlap::No
+    })
 }
 
 /// A partition that the kernel cut out of what is written lies elsewhere in the new firmware: a mount would write into
 /// the middle of it (`drivers/mtd/mtdsplit` of OpenWrt; Synology's and QNAP's tables are fixed).
-fn stays(board: &Board, partition: &Partition, plan: &Plan) -> Judged<()> {
+fn stays(asked: &Asked<'_>, partition: &Partition) -> Judged<()> {
     let label = partition.label();
-    let overlaps = plan
-        .touched()
+    let map = &asked.board.map;
+    let overlaps = asked
+        .writes
         .iter()
-        .filter(|write| write.mtd != partition.mtd)
-        .filter_map(|write| board.partitions.iter().find(|other| other.mtd == write.mtd))
-        .any(|other| other.overlaps(partition));
-    let known = board.profile.partition(&partition.name);
+        .filter(|write| write.to.id != partition.id)
+        .any(|write| map.overlap(&map.whole(write.to.id), &map.whole(partition.id)) != Overlap::No);
+    let known = asked.board.profile.partition(&partition.name);
     let moves = known.is_some_and(|known| known.moves) || known.is_none() && partition.name == "rootfs_data";
     match overlaps || moves {
         true => refused(
@@ -292,19 +295,19 @@ fn jffs2_reserve(size: u64, erase_size: u64) -> u64 {
 }
 
 /// What will be free, if it can be known: of flash that is written anew, what the image leaves.
-fn room(place: &Place<'_>, mtd: Option<&Partition>, content: &Store, plan: &Plan) -> Option<u64> {
-    let writes: Vec<_> = plan
+fn room(asked: &Asked<'_>, place: &Place<'_>, mtd: Option<&Partition>) -> Option<u64> {
+    let writes: Vec<_> = asked
         .writes
         .iter()
-        .filter(|write| mtd.is_some_and(|partition| partition.mtd == write.mtd))
+        .filter(|write| mtd.is_some_and(|partition| partition.id == write.to.id))
         .collect();
     if let (Some(partition), false) = (mtd.filter(|partition| partition.volume.is_none()), writes.is_empty()) {
         let erase_size = u64::from(partition.geometry.erase_size);
         let mut used = (1 + jffs2_reserve(partition.geometry.size, erase_size)) * erase_size;
         for write in writes {
-            let range = write.source..write.source + write.length;
-            content
-                .scan(range, |chunk| {
+            asked
+                .image
+                .scan(write.source.clone(), |chunk| {
                     let pages = chunk.chunks(PAGE as usize);
                     used += PAGE * pages.filter(|page| page.iter().any(|byte| *byte != 0xff)).count() as u64;
                 })

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::quoted::Quoted;
+use crate::plan::KeptFile;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io;
@@ -12,29 +13,6 @@ use std::os::unix::fs::MetadataExt;
 const ITEMS: usize = 4096;
 /// Bounds the walk.
 const DEPTH: u32 = 32;
-
-/// A file, link or directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    /// Where it is now.
-    pub path: String,
-    /// What it is called in its new place, without a slash in front.
-    pub name: String,
-    /// As in the tar: `0`, `2` or `5`.
-    pub kind: u8,
-    /// Permission bits.
-    pub mode: u32,
-    /// The owner.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
-    /// Bytes of a file; 0 for all others.
-    pub size: u64,
-    /// Seconds since 1970.
-    pub mtime: u64,
-    /// Where a link leads.
-    pub link: String,
-}
 
 /// The paths and globs of a list.
 pub fn patterns(text: &str) -> impl Iterator<Item = &str> {
@@ -47,7 +25,7 @@ pub fn patterns(text: &str) -> impl Iterator<Item = &str> {
 #[derive(Default)]
 pub struct Found {
     /// In the order of their new names, so that a directory comes before what is in it.
-    pub items: Vec<Item>,
+    pub items: Vec<KeptFile>,
     /// How many sockets, devices and pipes were passed over.
     pub odd: u32,
 }
@@ -145,7 +123,7 @@ impl Found {
         if self.items.len() == ITEMS {
             return Err(io::Error::other("too many files"));
         }
-        let item = Item {
+        let item = KeptFile {
             path: path.to_owned(),
             name,
             kind,

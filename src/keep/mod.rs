@@ -12,20 +12,21 @@ mod list;
 mod put;
 mod tar;
 
+use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::outcome::Fate;
 use crate::base::quoted::Quoted;
-use crate::base::units::{Size, hex};
+use crate::base::units::hex;
 use crate::board::Board;
 use crate::bytes::store::Store;
-use crate::plan::Write;
+use crate::plan::{KeptFiles, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use judge::judge;
+pub use judge::{Asked, kept_files};
 
 /// The name of the tar in the RAM root, in a simulated box, and beside the partitions of a backup.
 const TAR: &str = "keep.tar";
@@ -39,33 +40,6 @@ pub struct Wish {
     pub paths: Vec<String>,
     /// `--keep-to`.
     pub to: Option<String>,
-}
-
-/// What will be kept; a part of the plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Keeping {
-    /// The place, as the user or the profile gives it.
-    pub to: String,
-    /// What is mounted, or the partition of a raw place.
-    pub source: String,
-    /// Bytes of the tar.
-    pub bytes: u64,
-    /// Everything in it, in its order.
-    pub files: Vec<Kept>,
-    /// For a raw place, how the tar is written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub write: Option<Write>,
-}
-
-/// A file, link or directory that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Kept {
-    /// Where it is now.
-    pub path: String,
-    /// Bytes.
-    pub size: u64,
-    #[serde(skip)]
-    item: list::Item,
 }
 
 /// What is left to do after the update: crosses the hand-off.
@@ -116,15 +90,15 @@ pub fn tar_in(directory: &Path) -> PathBuf {
 ///
 /// # Errors
 /// Files that cannot be read, or that grew since they were measured; nothing was touched.
-pub fn save(keeping: &Keeping, directory: &Path, backup: Option<&Path>) -> Result<Task> {
+pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result<Task> {
     let path = tar_in(directory);
     let mut out = Hashed {
         file: File::create(&path).context(path.display())?,
         hash: Sha256::new(),
     };
-    for kept in &keeping.files {
-        tar::append(&kept.item, &mut out).map_err(|error| {
-            Failure::system(format_args!("{} cannot be kept: {error}", kept.path))
+    for file in &kept.files {
+        tar::append(file, &mut out).map_err(|error| {
+            Failure::system(format_args!("{} cannot be kept: {error}", file.path))
                 .hint("try again, or leave it out of the keep list")
         })?;
     }
@@ -138,11 +112,11 @@ pub fn save(keeping: &Keeping, directory: &Path, backup: Option<&Path>) -> Resul
         }
     };
     let task = Task {
-        to: keeping.to.clone(),
-        source: keeping.source.clone(),
+        to: kept.to.clone(),
+        source: kept.source.clone(),
         sha256: hex(&out.hash.finalize()),
-        files: keeping.files.len() as u64,
-        write: keeping.write.clone(),
+        files: kept.files.len() as u64,
+        write: kept.write.clone(),
         copy,
     };
     task.tar(directory)?;
@@ -163,24 +137,6 @@ impl io::Write for Hashed {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-impl Keeping {
-    /// For people, a line each.
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<_> = self
-            .files
-            .iter()
-            .map(|kept| format!("keep: {} {}", Size(kept.size), kept.path))
-            .collect();
-        lines.push(format!(
-            "keep: {} files, {} as a tar, to {}",
-            self.files.len(),
-            Size(self.bytes),
-            self.to
-        ));
-        lines
     }
 }
 
@@ -211,7 +167,7 @@ impl Task {
             true => Ok(store),
             false => Err(Failure::new(
                 Exit::System,
-                "keep",
+                Code::Keep,
                 "the kept files in RAM are not those that were saved",
             )),
         }

@@ -4,9 +4,9 @@
 #![forbid(unsafe_code)]
 
 use crate::bytes::store::Store;
-use crate::keep::list::Item;
 use crate::keep::tar;
 use crate::keep::tar::CHUNK;
+use crate::plan::KeptFile;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -58,7 +58,7 @@ pub fn put(tar: &Store, root: &Path) -> io::Result<()> {
     })
 }
 
-fn put_file(item: &Item, tar: &Store, data: Range<u64>, path: &str) -> io::Result<()> {
+fn put_file(item: &KeptFile, tar: &Store, data: Range<u64>, path: &str) -> io::Result<()> {
     let unfinished = format!("{path}{UNFINISHED}");
     let _ = fs::remove_file(&unfinished);
     let mut file = File::create_new(&unfinished)?;

@@ -4,7 +4,7 @@
 
 use crate::bytes::store::Store;
 use crate::bytes::tar::{BLOCK, checksum_is_right, number, short_name};
-use crate::keep::list::Item;
+use crate::plan::KeptFile;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -13,7 +13,7 @@ use std::ops::Range;
 pub const CHUNK: usize = 16 << 10;
 
 /// Bytes that an item takes.
-pub fn measure(item: &Item) -> u64 {
+pub fn measure(item: &KeptFile) -> u64 {
     BLOCK + item.size.next_multiple_of(BLOCK)
 }
 
@@ -21,7 +21,7 @@ pub fn measure(item: &Item) -> u64 {
 pub const END: u64 = 2 * BLOCK;
 
 /// The header (POSIX pax(1), "ustar Interchange Format"); `None` for what has no place in one.
-pub fn header(item: &Item) -> Option<[u8; BLOCK as usize]> {
+pub fn header(item: &KeptFile) -> Option<[u8; BLOCK as usize]> {
     let mut header = [0; BLOCK as usize];
     let name = match item.kind {
         b'5' => format!("{}/", item.name),
@@ -58,7 +58,7 @@ pub fn header(item: &Item) -> Option<[u8; BLOCK as usize]> {
 ///
 /// # Errors
 /// A file that has another size now, or cannot be read.
-pub fn append(item: &Item, out: &mut dyn Write) -> io::Result<()> {
+pub fn append(item: &KeptFile, out: &mut dyn Write) -> io::Result<()> {
     let header = header(item).ok_or_else(|| io::Error::other("it has no place in a tar"))?;
     out.write_all(&header)?;
     if item.kind != b'0' {
@@ -94,7 +94,7 @@ pub fn end(out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 /// A tar that is not ours, and what `each` answers, with the name it was at.
-pub fn walk(tar: &Store, each: &mut dyn FnMut(&Item, Range<u64>) -> io::Result<()>) -> io::Result<()> {
+pub fn walk(tar: &Store, each: &mut dyn FnMut(&KeptFile, Range<u64>) -> io::Result<()>) -> io::Result<()> {
     let mut at = 0;
     loop {
         let mut header = [0; BLOCK as usize];
@@ -108,7 +108,7 @@ pub fn walk(tar: &Store, each: &mut dyn FnMut(&Item, Range<u64>) -> io::Result<(
             return Err(io::ErrorKind::InvalidData.into());
         }
         let link = header[157..257].split(|byte| *byte == 0).next().unwrap_or_default();
-        let item = Item {
+        let item = KeptFile {
             path: String::new(),
             name: short_name(&header)?.trim_end_matches('/').to_owned(),
             kind: header[156],

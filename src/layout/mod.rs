@@ -1,27 +1,111 @@
-//! Which bytes of the image go into which partition.
+//! Which bytes of the image go into which partition, and how.
+//!
+//! Here box and image meet, and nowhere else. Nothing is touched.
 
 #![forbid(unsafe_code)]
 
 mod accepts;
+mod chip_dump;
+mod method;
 
+use crate::base::check_id::CheckId;
 use crate::base::error::Exit;
+use crate::base::format::Format;
 use crate::base::units::{Grouped, Size};
 use crate::board::profile::Keep;
 use crate::board::{Board, Partition};
+use crate::bytes::store::Store;
 use crate::image::backup::file_name;
+use crate::image::content::{self, Content};
 use crate::image::{Image, Part};
-use crate::plan::{Check, Request, Write};
+use crate::plan::{Check, Write};
+use mtd_rs::{Extent, Place};
+use std::io;
 use std::ops::Range;
 
 pub use accepts::accepted;
+pub use method::{needed, spared};
 
-/// Lays the image out over the box. Where that is not possible there are no writes and a check says why.
-pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Write>, Check> {
-    if ["qpkg", "tar"].contains(&image.format.as_str()) {
+/// What the layout depends on beside box and image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// `--part`.
+    pub parts: &'a [String],
+    /// The slot of the profile that images without `--part` go to.
+    pub slot: Option<usize>,
+}
+
+/// A write, and what the bytes at its start are.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The write.
+    pub write: Write,
+    /// What it brings, if that is known.
+    pub content: Option<Content>,
+}
+
+/// An image that is laid out over the box.
+#[derive(Clone, Debug, Default)]
+pub struct LaidOut {
+    /// What goes where, in the order of writing.
+    pub placed: Vec<Placed>,
+    /// Whether the bytes are one run that was read from a chip across partitions.
+    pub dump: bool,
+    /// What the image is for this box, where that is more than it says itself.
+    pub taken_as: Option<Image>,
+}
+
+/// Lays the image out over the box. Where that is not possible a check says why.
+///
+/// # Errors
+/// Those of reading the image.
+pub fn lay_out(
+    board: &Board,
+    image: &Image,
+    store: &Store,
+    request: &Request<'_>,
+) -> io::Result<Result<LaidOut, Check>> {
+    if image.problem.is_some() {
+        return Ok(Ok(LaidOut::default()));
+    }
+    let taken_as = chip_dump::chip_dump(board, image, store)?;
+    let image = taken_as.as_ref().unwrap_or(image);
+    let writes = match slices_and_pours(board, image, request) {
+        Ok(writes) => writes,
+        Err(check) => return Ok(Err(check)),
+    };
+    let poured = image.parts.len() == 1 && writes.len() > 1;
+    let dump = poured || image.format == Format::ChipDump;
+    let placed = writes
+        .into_iter()
+        .map(|write| place(board, image, store, write))
+        .collect::<io::Result<Vec<_>>>()?;
+    let (last, mut placed): (Vec<_>, Vec<_>) = placed.into_iter().partition(|placed| placed.write.order.recovery);
+    placed.extend(last);
+    Ok(Ok(LaidOut { placed, dump, taken_as }))
+}
+
+/// What the bytes of a write are, and so how it is done. A raw image is looked at beyond the write's end, so that something
+/// too long for its partition is called that and not damaged.
+fn place(board: &Board, image: &Image, store: &Store, write: Write) -> io::Result<Placed> {
+    let end = match image.parts.len() {
+        1 => image.payload,
+        _ => write.source.end,
+    };
+    let content = content::look(store, write.source.start..end)?;
+    let write = match board.get(write.to.id) {
+        Some(partition) => spared(method::decided(write, partition, content.as_ref()), partition),
+        None => write,
+    };
+    Ok(Placed { write, content })
+}
+
+fn slices_and_pours(board: &Board, image: &Image, request: &Request<'_>) -> Result<Vec<Write>, Check> {
+    if [Format::Qpkg, Format::Tar].contains(&image.format) {
         return Err(no_place(board, image));
     }
     let mut accepted = slices_of(board, image);
-    if image.format != "backup" {
+    if image.format != Format::Backup {
         for (name, _) in accepted.iter_mut().flatten() {
             *name = board.profile.in_slot(name, request.slot);
         }
@@ -30,7 +114,7 @@ pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Wri
         let Some(parts) = accepted else {
             return Err(no_place(board, image));
         };
-        let backup = image.format == "backup";
+        let backup = image.format == Format::Backup;
         return slices(board, &parts, |partition| {
             partition.keep.is_none() && !(backup && better_left(board, &parts, partition))
         });
@@ -39,18 +123,18 @@ pub fn layout(board: &Board, image: &Image, request: &Request) -> Result<Vec<Wri
     // Of an image whose parts are known, --part chooses; any other is poured over the partitions in order.
     let has = |partition: &Partition, parts: &Slices<'_>| parts.iter().any(|(name, _)| *name == partition.name);
     match accepted {
-        Some(parts) if ["backup", "synology-pat", "sysupgrade-tar"].contains(&image.format.as_str()) => {
+        Some(parts) if [Format::Backup, Format::SynologyPat, Format::SysupgradeTar].contains(&image.format) => {
             match named.iter().find(|partition| !has(partition, &parts)) {
                 Some(missing) => Err(Check::fail(
-                    "partition",
+                    CheckId::Partition,
                     format!("the {} has nothing for {}", image.format, missing.label()),
                     "leave that partition out of --part",
                 )),
-                None => slices(board, &parts, |partition| named.iter().any(|p| p.mtd == partition.mtd)),
+                None => slices(board, &parts, |partition| named.iter().any(|p| p.id == partition.id)),
             }
         }
         Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => {
-            slices(board, &parts, |partition| named.iter().any(|p| p.mtd == partition.mtd))
+            slices(board, &parts, |partition| named.iter().any(|p| p.id == partition.id))
         }
         _ => pour(&named, image),
     }
@@ -60,7 +144,7 @@ type Slices<'a> = Vec<(&'a str, Range<u64>)>;
 
 /// The parts of an image that this board knows where to put.
 fn slices_of<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
-    if image.format == "backup" {
+    if image.format == Format::Backup {
         return Some(backed_up(board, image));
     }
     // Parts that are named as the partitions are.
@@ -74,16 +158,16 @@ fn slices_of<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
             .collect();
         (!parts.is_empty()).then_some(parts)
     };
-    if image.format == "chip-dump" {
+    if image.format == Format::ChipDump {
         return same_names();
     }
-    if image.format == "sysupgrade-tar" {
+    if image.format == Format::SysupgradeTar {
         return same_names().filter(|parts| parts.len() == image.parts.len());
     }
     let accepts = accepts::accepted(&board.profile, image)?;
     match accepts.parts.as_slice() {
         // Beside the images an archive has programs and settings, which are for others.
-        wanted if image.format == "synology-pat" => Some(
+        wanted if image.format == Format::SynologyPat => Some(
             image
                 .parts
                 .iter()
@@ -123,18 +207,26 @@ fn backed_up<'a>(board: &'a Board, image: &'a Image) -> Slices<'a> {
 }
 
 /// Of a backup, what nobody can write is left alone, and so is a window onto bytes that a larger partition of the
-/// backup has too.
+/// backup has too. That it is one must be certain: what only may be one is written, or refused.
 fn better_left(board: &Board, parts: &Slices<'_>, partition: &Partition) -> bool {
     let covered = parts
         .iter()
         .filter_map(|(name, _)| board.partition(name).ok())
-        .any(|other| {
-            other.mtd != partition.mtd
-                && partition.chip_offset.is_some()
-                && other.overlaps(partition)
-                && other.geometry.size > partition.geometry.size
-        });
+        .any(|other| other.id != partition.id && covers(board, other, partition));
     !partition.writable || covered
+}
+
+/// Whether every byte of the partition is one of the other's.
+fn covers(board: &Board, other: &Partition, partition: &Partition) -> bool {
+    let (Place::Known(whole), Place::Known(part)) = (board.map.place(other.id), board.map.place(partition.id)) else {
+        return false;
+    };
+    let inside = |extent: &Extent| {
+        whole.iter().any(|other| {
+            other.chip == extent.chip && other.range.start <= extent.range.start && extent.range.end <= other.range.end
+        })
+    };
+    other.geometry.size > partition.geometry.size && part.iter().all(inside)
 }
 
 fn no_place(board: &Board, image: &Image) -> Check {
@@ -146,9 +238,9 @@ fn no_place(board: &Board, image: &Image) -> Check {
         .filter(writable)
         .map(|p| p.name.as_str())
         .collect();
-    match image.format.as_str() {
-        "qnap-recovery" => Check::fail(
-            "board",
+    match image.format {
+        Format::QnapRecovery => Check::fail(
+            CheckId::Board,
             format!(
                 "this is a QNAP recovery image of {}, for another board than {id}",
                 Size(image.size)
@@ -156,34 +248,34 @@ fn no_place(board: &Board, image: &Image) -> Check {
             "get the image for this box; --part writes it as it is",
         )
         .exit(Exit::Unsupported),
-        "qpkg" => Check::fail(
-            "partition",
+        Format::Qpkg => Check::fail(
+            CheckId::Partition,
             "this is a QNAP package, which is not written as it is",
             "flasher qpkg extract takes the images out of it",
         ),
-        "synology-pat" => Check::fail(
-            "board",
+        Format::SynologyPat => Check::fail(
+            CheckId::Board,
             format!("{id} does not take images from a Synology .pat"),
             "flasher pat extract takes the images out of it",
         )
         .exit(Exit::Unsupported),
         format => Check::fail(
-            "partition",
+            CheckId::Partition,
             format!("nothing says where a {format} image goes on {id}"),
             format!("say where with --part; this box has {}", names.join(", ")),
         ),
     }
 }
 
-fn named<'a>(board: &'a Board, request: &Request) -> Result<Vec<&'a Partition>, Check> {
+fn named<'a>(board: &'a Board, request: &Request<'_>) -> Result<Vec<&'a Partition>, Check> {
     let mut named: Vec<&Partition> = Vec::new();
-    for name in &request.parts {
+    for name in request.parts {
         let partition = board
             .partition(name)
-            .map_err(|what| Check::fail("partition", what, "flasher devices lists the partitions"))?;
-        if named.iter().any(|other| other.mtd == partition.mtd) {
+            .map_err(|what| Check::fail(CheckId::Partition, what, "flasher devices lists the partitions"))?;
+        if named.iter().any(|other| other.id == partition.id) {
             return Err(Check::fail(
-                "partition",
+                CheckId::Partition,
                 format!("{} is named twice", partition.label()),
                 "name each partition once",
             ));
@@ -199,7 +291,7 @@ fn slices(board: &Board, parts: &Slices<'_>, wanted: impl Fn(&Partition) -> bool
     for (name, range) in parts {
         let partition = board
             .partition(name)
-            .map_err(|what| Check::fail("partition", what, "flasher devices lists the partitions"))?;
+            .map_err(|what| Check::fail(CheckId::Partition, what, "flasher devices lists the partitions"))?;
         if wanted(partition) {
             writes.push(write(partition, range.clone())?);
         }
@@ -219,7 +311,7 @@ fn pour(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
         let take = partition.capacity().min(image.payload - at);
         if take == 0 {
             return Err(Check::fail(
-                "size",
+                CheckId::Size,
                 format!("the image ends before {} begins", partition.label()),
                 "leave that partition out of --part",
             ));
@@ -242,7 +334,7 @@ fn too_long(partitions: &[&Partition], size: u64) -> Check {
     };
     let names = partitions.iter().map(name).collect::<Vec<_>>().join(", ");
     Check::fail(
-        "size",
+        CheckId::Size,
         format!(
             "{} bytes do not fit {names}, which holds {}: {} bytes too many",
             Grouped(size),
@@ -259,8 +351,8 @@ fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
     if length > room {
         return Err(too_long(&[partition], length));
     }
-    let mut write = Write::new(partition, 0, range);
+    let mut write = Write::new(partition.into(), &partition.geometry, 0, range);
     // The boot loader is what is left when all else fails.
-    write.recovery = partition.recovery || partition.keep == Some(Keep::Bootloader);
+    write.order.recovery = partition.recovery || partition.keep == Some(Keep::Bootloader);
     Ok(write)
 }

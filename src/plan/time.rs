@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::board::Board;
-use crate::plan::{Plan, Write};
-use mtd_rs::Timing;
+use super::Step;
+use mtd_rs::{Geometry, Timing};
 use std::time::Duration;
 
 /// Reading as it was measured: bytes, and the milliseconds that they took.
@@ -19,13 +18,13 @@ pub struct Pace {
 impl Pace {
     /// How fast the flash was read when the writes were compared with the image. Of a block that differs at least a part
     /// was read.
-    pub fn measured(writes: &[Write], elapsed: Duration) -> Pace {
+    pub fn measured(steps: &[Step], elapsed: Duration) -> Pace {
         const PART: u64 = 2 << 10;
-        let total: u64 = writes.iter().map(Write::bytes).sum();
-        let changing = Plan::changing(writes);
-        let blocks: u64 = writes
+        let total: u64 = steps.iter().map(|step| step.write.bytes()).sum();
+        let changing: u64 = steps.iter().map(Step::changing).sum();
+        let blocks: u64 = steps
             .iter()
-            .map(|write| write.erase_blocks - write.unchanged.unwrap_or_default())
+            .map(|step| step.write.erase_blocks - step.unchanged().unwrap_or_default())
             .sum();
         Pace {
             bytes: total.saturating_sub(changing) + (blocks * PART).min(changing),
@@ -39,23 +38,23 @@ const LONG_ENOUGH: u64 = 200;
 
 /// Seconds for comparing, erasing, programming, reading back and verifying. Erasing and programming take what the data
 /// sheet of a usual chip of that kind calls typical (`mtd_rs::Timing`); reading takes what was measured, if it was.
-pub fn seconds(board: &Board, writes: &[Write], pace: Option<Pace>) -> u64 {
+pub fn seconds<'s>(steps: impl IntoIterator<Item = (&'s Step, &'s Geometry)>, pace: Option<Pace>) -> u64 {
     let pace = pace.filter(|pace| pace.millis >= LONG_ENOUGH && pace.bytes > 0);
-    let micros: u64 = writes.iter().map(|write| micros(board, write, pace)).sum();
+    let micros: u64 = steps
+        .into_iter()
+        .map(|(step, geometry)| micros(step, geometry, pace))
+        .sum();
     micros.div_ceil(1_000_000)
 }
 
-fn micros(board: &Board, write: &Write, pace: Option<Pace>) -> u64 {
-    let Some(partition) = board.partitions.iter().find(|partition| partition.mtd == write.mtd) else {
-        return 0;
-    };
-    let timing = Timing::of(&partition.geometry);
-    let block = u64::from(write.erase_size);
-    let blocks = write.erase_blocks - write.unchanged.unwrap_or_default().min(write.erase_blocks);
-    // The last verification reads everything. Of the rest, what changes is read back, and what is right is compared before,
-    // unless that is known.
-    let known = write.right.len() as u64 * block;
-    let read = (2 * write.bytes()).saturating_sub(known);
+fn micros(step: &Step, geometry: &Geometry, pace: Option<Pace>) -> u64 {
+    let timing = Timing::of(geometry);
+    let block = u64::from(step.write.to.erase_size);
+    let up_to_date = step.unchanged().unwrap_or_default().min(step.write.erase_blocks);
+    let blocks = step.write.erase_blocks - up_to_date;
+    // The last verification reads everything. Of the rest, what changes is read back, and what is up to date is compared
+    // before, unless that is known.
+    let read = (2 * step.write.bytes()).saturating_sub(up_to_date * block);
     let reading = match pace {
         Some(pace) => read.saturating_mul(pace.millis) / pace.bytes * 1000,
         None => read.saturating_mul(1_000_000) / u64::from(timing.read_bytes_per_second.max(1)),

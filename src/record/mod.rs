@@ -7,25 +7,27 @@ mod flash_log;
 mod pstore;
 
 use crate::base::clock;
+use crate::base::code::Code;
 use crate::base::error::{Context, Failure, Harm, Result};
 use crate::base::json;
-use crate::base::outcome::{Fate, Tally};
-use crate::board::{Board, Proof, Seat};
+use crate::base::outcome::{Fate, Outcome, Tally};
+use crate::board::{Backend, Board, Proof};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use disk::disks;
 
-/// The outcome of an update.
+/// The outcome of an update, as it is kept and as `status` tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// `ok` or `failed`; `none` when nothing is known.
     pub result: String,
     /// What was left behind.
     pub harm: Harm,
-    /// One word for programs: `written`, `nothing-to-do`, `flash`, `held`, …
-    pub code: String,
+    /// One word for programs; one of another version of flasher is unknown.
+    #[serde(deserialize_with = "known_code")]
+    pub code: Code,
     /// The image.
     pub image_sha256: Option<String>,
     /// When, in UTC, as far as the box knew.
@@ -39,12 +41,17 @@ pub struct Record {
     /// Erase blocks.
     #[serde(default)]
     pub tally: Tally,
-    /// What was reached, each with the seconds since the box was started: `31.20 s begun; 75.01 s written`. Text, because each
-    /// type that JSON is made of costs the device binaries kilobytes.
+    /// What was reached, each with the seconds since the box was started: `31.20 s begun; 75.01 s written`.
     #[serde(default)]
     pub stages: String,
     /// What became of the user's files.
+    #[serde(default)]
     pub kept: Option<Fate>,
+}
+
+fn known_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Code, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    Ok(Code::from_word(&word).unwrap_or(Code::Unknown))
 }
 
 impl Record {
@@ -53,7 +60,7 @@ impl Record {
         Record {
             result: "none".into(),
             harm: Harm::Untouched,
-            code: "none".into(),
+            code: Code::None,
             image_sha256: None,
             finished: None,
             slot: None,
@@ -64,27 +71,24 @@ impl Record {
         }
     }
 
-    /// An end that was just reached.
-    pub fn now(end: &std::result::Result<(), &Failure>, harm: Harm, code: &str, sha256: &str, tally: Tally) -> Record {
-        let mut text = match end {
-            Ok(()) => String::new(),
-            Err(failure) => failure.what.clone(),
-        };
+    /// An end that was just reached with this image, after these stages.
+    pub fn now(outcome: &Outcome, sha256: &str, stages: &str) -> Record {
+        let mut text = outcome.text.clone();
         // The places of a record are small.
         while text.len() > LONGEST {
             text.pop();
         }
         Record {
-            result: if end.is_ok() { "ok" } else { "failed" }.into(),
-            harm,
-            code: code.into(),
+            result: if outcome.is_ok() { "ok" } else { "failed" }.into(),
+            harm: outcome.harm,
+            code: outcome.code,
             image_sha256: Some(sha256.into()),
             finished: Some(clock::utc_now()),
             slot: None,
             text,
-            tally,
-            stages: String::new(),
-            kept: None,
+            tally: outcome.tally,
+            stages: stages.to_owned(),
+            kept: outcome.kept.clone(),
         }
     }
 }
@@ -105,7 +109,7 @@ fn sim_path(dir: &Path) -> PathBuf {
 /// When it could be kept nowhere; that is worth a warning and changes nothing about the outcome.
 pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()> {
     let text = json::write(record).map_err(Failure::system)?;
-    if let Seat::Sim(sim) = &board.seat {
+    if let Backend::Sim(sim) = &board.backend {
         return fs::write(sim_path(&sim.dir), text).context("status.json");
     }
     let kept = [
@@ -141,7 +145,7 @@ fn write_new(path: &str, text: &str) -> bool {
 /// # Errors
 /// A simulated box whose record is no record.
 pub fn load(board: &Board) -> Result<Record> {
-    if let Seat::Sim(sim) = &board.seat {
+    if let Backend::Sim(sim) = &board.backend {
         return match fs::read_to_string(sim_path(&sim.dir)) {
             Ok(text) => json::parse(text.as_bytes()).context("status.json"),
             Err(_) => Ok(Record::none()),

@@ -12,14 +12,13 @@ pub mod check;
 pub mod name;
 pub mod refusal;
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::board::known;
 use crate::board::profile::{PartitionProfile, Profile};
 use std::ops::Range;
-
-/// The word of `inspect` and of the profiles.
-pub const FORMAT: &str = "qnap-recovery";
 
 /// The kinds of recovery mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +100,10 @@ pub struct Layout {
 impl Layout {
     /// The layout of a board, if its boot loader has a recovery mode that flasher knows.
     pub fn of(profile: &Profile) -> Option<Layout> {
-        let mut accepts = profile.accepts.iter().filter(|accepts| accepts.format == FORMAT);
+        let mut accepts = profile
+            .accepts
+            .iter()
+            .filter(|accepts| accepts.format == Format::QnapRecovery);
         let first = accepts.next()?;
         let sizes = first.size.into_iter().chain(accepts.filter_map(|other| other.size));
         let mut at = 0;
@@ -142,7 +144,8 @@ impl Layout {
                 }
                 id => format!("nothing is known of a recovery mode of {id}"),
             };
-            Failure::new(Exit::Unsupported, "board", what).hint("flasher recovery boards lists the boxes that have one")
+            Failure::new(Exit::Unsupported, Code::Board, what)
+                .hint("flasher recovery boards lists the boxes that have one")
         })
     }
 

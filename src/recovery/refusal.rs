@@ -3,23 +3,25 @@
 #![forbid(unsafe_code)]
 
 use super::check::Report;
+use crate::base::check_id::CheckId;
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use std::io;
 
 /// An image or copy that cannot be read.
 pub fn unreadable(error: io::Error) -> Failure {
-    Failure::new(Exit::ImageUnreadable, "image-unreadable", error)
+    Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, error)
 }
 
 /// The checks of a recovery image have one name for `--force`.
-const CHECK: &str = "content";
+const CHECK: CheckId = CheckId::Content;
 
 /// Refuses an image with something wrong in it, unless that is forced. Answers what was overridden.
 ///
 /// # Errors
 /// [`Exit::ImageBad`] with everything that is wrong.
-pub fn accept<'r>(image: &str, report: &'r Report, force: &[String]) -> Result<&'r [String]> {
-    if let Some(other) = force.iter().find(|name| *name != CHECK) {
+pub fn accept<'r>(image: &str, report: &'r Report, force: &[CheckId]) -> Result<&'r [String]> {
+    if let Some(other) = force.iter().find(|check| **check != CHECK) {
         return Err(Failure::usage(format_args!(
             "--force={other}: only {CHECK} can be overridden here"
         )));
@@ -41,7 +43,7 @@ pub fn improper(image: &str, problems: &[String], forceable: bool) -> Failure {
     };
     Failure::new(
         Exit::ImageBad,
-        "recovery-image",
+        Code::RecoveryImage,
         format_args!("{image} is no proper recovery image: {}", problems.join("; ")),
     )
     .hint(hint)

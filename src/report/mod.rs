@@ -10,11 +10,11 @@ mod progress;
 pub mod synology;
 
 use crate::base::clock;
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
 use crate::base::json;
-use crate::base::outcome::{Fate, Tally};
+use crate::base::outcome::{Fate, Outcome, Tally};
 use crate::base::units::{Seconds, Size};
-use crate::board::volumes;
 use crate::plan::{Check, Plan, Status};
 use progress::Meter;
 use serde::Serialize;
@@ -23,23 +23,17 @@ use std::io::{self, IsTerminal, Write};
 
 pub use options::{Format, Global, Verbosity};
 
-/// The end of an `apply`, as the last event and as the last line.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// Whether all went well.
-    pub ok: bool,
-    /// The exit code.
-    pub exit: Exit,
-    /// What is left behind.
-    pub harm: Harm,
-    /// One word for programs.
-    pub code: String,
-    /// Erase blocks.
+/// The outcome as the last event of an `apply`.
+#[derive(Serialize)]
+struct ToldOutcome<'a> {
+    ok: bool,
+    exit: Exit,
+    harm: Harm,
+    code: Code,
     #[serde(flatten)]
-    pub tally: Tally,
-    /// What became of the files that were to be kept.
+    tally: Tally,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kept: Option<Fate>,
+    kept: Option<&'a Fate>,
 }
 
 #[derive(Serialize)]
@@ -60,12 +54,12 @@ enum Event<'a> {
     },
     Error {
         text: &'a str,
-        code: &'a str,
+        code: Code,
         flash: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<&'a str>,
     },
-    Result(&'a Outcome),
+    Result(ToldOutcome<'a>),
 }
 
 /// A front end beside text and JSON: it is told what happens and shows it in its own way.
@@ -240,7 +234,14 @@ impl Reporter {
             sink.outcome(outcome);
         }
         if self.json() {
-            self.event(&Event::Result(outcome));
+            self.event(&Event::Result(ToldOutcome {
+                ok: outcome.is_ok(),
+                exit: outcome.exit,
+                harm: outcome.harm,
+                code: outcome.code,
+                tally: outcome.tally,
+                kept: outcome.kept.as_ref(),
+            }));
         }
     }
 }
@@ -264,15 +265,16 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
         lines[0].push_str(&format!(" · sha256 {}", plan.image.sha256));
     }
     lines.push(format!("board: {} · route: {}", plan.board, plan.route.as_str()));
-    for write in &plan.writes {
-        let unchanged = match write.unchanged {
+    for step in &plan.steps {
+        let write = &step.write;
+        let unchanged = match step.unchanged() {
             Some(unchanged) => format!(", {unchanged} of them right already"),
             None => String::new(),
         };
         lines.push(format!(
             "write: {} to {}, {} erase blocks{unchanged}",
-            Size(write.length),
-            volumes::label(write.mtd, &write.partition),
+            Size(write.length()),
+            write.to.label(),
             write.erase_blocks
         ));
     }

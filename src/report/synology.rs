@@ -7,7 +7,8 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Failure, Harm};
-use crate::report::{Outcome, Sink};
+use crate::base::outcome::Outcome;
+use crate::report::Sink;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -66,7 +67,7 @@ impl Sink for Page {
     }
 
     fn outcome(&mut self, outcome: &Outcome) {
-        if outcome.ok && outcome.harm == Harm::Untouched {
+        if outcome.is_ok() && outcome.harm == Harm::Untouched {
             "flasher: the flash is right already".clone_into(&mut self.message);
         }
         // The page ends the text at the first quotation mark.
@@ -78,7 +79,7 @@ impl Sink for Page {
             .collect();
         let _ = replace(&self.dir, "update.message", &format!("extramsg=\"{message}\"\n"));
         // 100 makes the box reboot at once, and a negative number is the error that the page shows.
-        let number = match outcome.ok {
+        let number = match outcome.is_ok() {
             true => 100,
             false => -i64::from(u8::from(outcome.exit)),
         };

@@ -4,11 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
 use crate::base::outcome::Stopped;
 use crate::board::Board;
 use crate::env::{Change, Environment, Place};
-use crate::plan::{Check, Plan, Request, Status, Write};
+use crate::plan::{Check, SlotSwitch, Write};
+use mtd_rs::{Area, Overlap};
 use serde::Serialize;
 use std::path::Path;
 
@@ -33,15 +36,12 @@ pub struct State {
     pub problem: Option<String>,
 }
 
-/// What is planned with the slots.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Switch {
-    /// The slot that runs and is left alone.
-    pub active: String,
-    /// The slot that is written and boots then.
-    pub written: String,
-    /// The change that makes it boot, done when everything else is verified.
-    pub environment: Change,
+/// What is planned with the slots, and the change of the environment that it takes.
+pub struct Planned {
+    /// For the plan.
+    pub switch: SlotSwitch,
+    /// The change that makes the written slot boot, done when everything else is verified.
+    pub change: Change,
 }
 
 /// Looks which slot runs: the one that the environment boots, if it is not another one that is in use. `None` on a box
@@ -79,11 +79,13 @@ fn in_use(board: &Board, slot: usize) -> Option<bool> {
         return None;
     }
     let names = &board.profile.slots.get(slot)?.partitions;
-    let partitions = board
+    let ids: Vec<_> = board
         .partitions
         .iter()
-        .filter(|partition| names.contains(&partition.name));
-    let holders = stages::holders(&board.targets(partitions)).ok()?;
+        .filter(|partition| names.contains(&partition.name))
+        .map(|partition| partition.id)
+        .collect();
+    let holders = board.holders(&ids).ok()?;
     Some(!holders.is_empty())
 }
 
@@ -113,22 +115,22 @@ impl State {
     }
 }
 
-/// Judges writes that touch slots, and plans the switch. The checks say why there is none.
-pub fn judge(
+/// The checks of writes that touch slots, and the switch. The checks say why there is none.
+pub fn check(
     board: &Board,
     seen: Option<&Result<Seen, String>>,
-    writes: &[Write],
-    request: &Request,
-) -> (Vec<Check>, Option<Switch>) {
+    writes: &[&Write],
+    force: &[CheckId],
+) -> (Vec<Check>, Option<Planned>) {
     let slots = &board.profile.slots;
     let hit = |slot: usize| {
         let names = &slots[slot].partitions;
         names
             .iter()
-            .filter(|name| writes.iter().any(|write| write.partition == **name))
+            .filter(|name| writes.iter().any(|write| write.to.name == **name))
             .count()
     };
-    let check = |text: String, remedy: &str| vec![Check::fail("slot", text, remedy).forceable()];
+    let refuse = |text: String, remedy: &str| vec![Check::fail(CheckId::Slot, text, remedy).forceable()];
     let Some(seen) = seen.filter(|_| hit(0) + hit(1) > 0) else {
         return (Vec::new(), None);
     };
@@ -136,20 +138,15 @@ pub fn judge(
         Ok(seen) => seen,
         Err(problem) => {
             let text = format!("which slot runs cannot be told: {problem}");
-            return (
-                check(
-                    text,
-                    "flasher env shows the environment; --force=slot writes, and switches nothing",
-                ),
-                None,
-            );
+            let remedy = "flasher env shows the environment; --force=slot writes, and switches nothing";
+            return (refuse(text, remedy), None);
         }
     };
     let (active, target) = (&slots[seen.active], &slots[1 - seen.active]);
     if hit(seen.active) > 0 {
         let text = format!("slot {} runs, and would be overwritten", active.name);
         return (
-            check(text, &format!("name the partitions of slot {}", target.name)),
+            refuse(text, &format!("name the partitions of slot {}", target.name)),
             None,
         );
     }
@@ -157,105 +154,98 @@ pub fn judge(
         Ok(change) => change,
         Err(failure) => {
             return (
-                vec![Check::fail("environment", failure.told().what, "flasher env")],
+                vec![Check::fail(CheckId::Environment, failure.told().what, "flasher env")],
                 None,
             );
         }
     };
     let mut checks = change.checks(board);
-    if hit(1 - seen.active) < target.partitions.len() && !request.force.iter().any(|force| force == "slot") {
+    if hit(1 - seen.active) < target.partitions.len() && !force.contains(&CheckId::Slot) {
         let text = format!("slot {} would get a part of a firmware only", target.name);
         let remedy = format!(
             "name {}, or --force=slot if the rest is right",
             target.partitions.join(",")
         );
-        checks.extend(check(text, &remedy));
+        checks.extend(refuse(text, &remedy));
     }
     if change
         .writes
         .iter()
-        .any(|one| writes.iter().any(|other| other.mtd == one.mtd))
+        .any(|one| writes.iter().any(|other| share(board, one, other)))
     {
         checks.push(Check::fail(
-            "overlap",
+            CheckId::Overlap,
             "the environment would be overwritten",
             "leave its partition out",
         ));
     }
     checks.push(Check::pass(
-        "slot",
+        CheckId::Slot,
         format!("slot {} runs, slot {} is written", active.name, target.name),
     ));
-    let switch = Switch {
+    let switch = SlotSwitch {
         active: active.name.clone(),
         written: target.name.clone(),
-        environment: change,
+        environment: change.writes.clone(),
     };
-    (checks, Some(switch))
+    (checks, Some(Planned { switch, change }))
 }
 
-/// The writes that the image would be in the slot that runs, where it may be there already: the update before this one
-/// was the same. Nothing where another check than that of the slot stands against the plan.
-pub fn same(board: &Board, active: usize, plan: &Plan, layout: impl FnOnce() -> Vec<Write>) -> Vec<Write> {
-    let others = |check: &Check| check.status == Status::Fail && check.name != "slot";
-    if plan.valid && plan.slot.is_none() || plan.checks.iter().any(others) {
-        return Vec::new();
-    }
-    let writes = layout();
-    let names = &board.profile.slots[active].partitions;
-    match writes.iter().all(|write| names.contains(&write.partition)) {
-        true => writes,
-        false => Vec::new(),
-    }
+/// Whether two writes change bytes that both have, or may.
+fn share(board: &Board, one: &Write, other: &Write) -> bool {
+    let area = |write: &Write| Area {
+        id: write.to.id,
+        range: write.range.clone(),
+    };
+    board.map.overlap(&area(one), &area(other)) != Overlap::No
 }
 
-/// Takes everything out of a plan whose image runs already.
-pub fn drop_writes(plan: &mut Plan) {
-    plan.checks.retain(|check| check.name != "slot");
-    plan.checks
-        .push(Check::pass("slot", "the slot that runs has this image already"));
-    plan.writes.clear();
-    plan.slot = None;
-    plan.valid = true;
+/// Whether these writes are all in one slot.
+pub fn are_in(board: &Board, slot: usize, writes: &[Write]) -> bool {
+    let names = &board.profile.slots[slot].partitions;
+    !writes.is_empty() && writes.iter().all(|write| names.contains(&write.to.name))
 }
 
-impl Switch {
-    /// How a run ends that stopped before the environment was switched: what boots is whole.
-    pub fn stopped(&self, mut stopped: Stopped) -> Stopped {
-        let failure = stopped.failure;
-        stopped.failure = match failure.harm {
-            Harm::Partly => {
-                let mut failure = failure.code("inactive");
-                failure.what += &format!("; slot {} was not touched and boots", self.active);
-                failure
-            }
-            _ => failure,
-        };
-        stopped
-    }
+/// The check of an image that the slot that runs has already.
+pub fn runs_already() -> Check {
+    Check::pass(CheckId::Slot, "the slot that runs has this image already")
+}
 
-    /// How a run ends that stopped while the environment was switched. With two copies the old one is whole; of an only
-    /// one nothing may be left.
-    pub fn not_switched(&self, mut stopped: Stopped, lost: bool) -> Stopped {
-        let (target, what) = (&self.written, &stopped.failure.what);
-        let failure = match lost {
-            false => Failure::new(
-                Exit::Flash,
-                "inactive",
-                format_args!("slot {target} is written, but does not boot yet: {what}"),
-            )
-            .hint("run the same command again; flasher env shows what boots"),
-            true => Failure::new(
-                Exit::Flash,
-                "environment",
-                format_args!(
-                    "slot {target} is written, but no whole environment is found, without which the boot loader takes its own \
-                     defaults: {what}"
-                ),
-            )
-            .hint("put a backup of it back with flasher restore, or let the boot loader saveenv; then try again"),
-        };
-        stopped.failure = failure.harm(Harm::Partly);
-        stopped
-    }
+/// How a run ends that stopped before the environment was switched: what boots is whole.
+pub fn stopped(switch: &SlotSwitch, mut stopped: Stopped) -> Stopped {
+    let failure = stopped.failure;
+    stopped.failure = match failure.harm {
+        Harm::Partly => {
+            let mut failure = failure.code(Code::Inactive);
+            failure.what += &format!("; slot {} was not touched and boots", switch.active);
+            failure
+        }
+        _ => failure,
+    };
+    stopped
+}
+
+/// How a run ends that stopped while the environment was switched. With two copies the old one is whole; of an only
+/// one nothing may be left.
+pub fn not_switched(switch: &SlotSwitch, mut stopped: Stopped, lost: bool) -> Stopped {
+    let (target, what) = (&switch.written, &stopped.failure.what);
+    let failure = match lost {
+        false => Failure::new(
+            Exit::Flash,
+            Code::Inactive,
+            format_args!("slot {target} is written, but does not boot yet: {what}"),
+        )
+        .hint("run the same command again; flasher env shows what boots"),
+        true => Failure::new(
+            Exit::Flash,
+            Code::Environment,
+            format_args!(
+                "slot {target} is written, but no whole environment is found, without which the boot loader takes its own \
+                 defaults: {what}"
+            ),
+        )
+        .hint("put a backup of it back with flasher restore, or let the boot loader saveenv; then try again"),
+    };
+    stopped.failure = failure.harm(Harm::Partly);
+    stopped
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use std::fs::File;
 use std::io::Read;
@@ -26,7 +27,7 @@ pub(crate) fn find() -> Result<String> {
             None => (),
         }
     }
-    Err(Failure::new(Exit::Refused, "rescue-shell", what)
+    Err(Failure::new(Exit::Refused, Code::RescueShell, what)
         .hint("put a static busybox in /usr/bin/busybox, or leave --rescue-shell out"))
 }
 

@@ -4,19 +4,20 @@
 #![forbid(unsafe_code)]
 
 use crate::base::clock;
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
-use crate::base::outcome::{Fate, Stopped, Tally};
-use crate::board::indicators::Signals;
-use crate::board::{Board, Proof, volumes};
+use crate::base::outcome::{Fate, Outcome, Stopped, Tally};
+use crate::board::indicators::Indicators;
+use crate::board::{Board, Proof};
 use crate::bytes::store::Store;
 use crate::env::{Change, Environment};
-use crate::flash::{Phase, Policy, Progress, Target, Verified};
+use crate::flash::{self, Phase, Policy, Progress, Target, Verified};
 use crate::keep::Task;
-use crate::plan::Write;
-use crate::record::Record;
+use crate::plan::{self, Destination, Method, SlotSwitch, Step, Write};
+use crate::record::{self, Record};
 use crate::report::Reporter;
-use crate::slots::Switch;
-use crate::{flash, record};
+use crate::slots;
+use mtd_rs::PartitionId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const SIGNALS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// Turns signals into a flag, so that a person who presses ^C is answered instead of left with half a
 /// firmware. SIGPIPE is ignored by the Rust runtime already.
-fn deafen() -> Result<Arc<AtomicBool>> {
+fn catch_signals() -> Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
     for signal in SIGNALS {
         signal_hook::flag::register(signal, Arc::clone(&asked))
@@ -37,11 +38,11 @@ fn deafen() -> Result<Arc<AtomicBool>> {
 }
 
 /// Everything that is needed to change the flash.
-pub struct Work<'a> {
+pub struct Execution<'a> {
     /// The box.
     pub board: &'a Board,
-    /// What is planned.
-    pub writes: &'a [Write],
+    /// What is planned, and what is known to be up to date.
+    pub steps: &'a [Step],
     /// The checksum of the image, for the record.
     pub sha256: &'a str,
     /// The image.
@@ -53,39 +54,33 @@ pub struct Work<'a> {
     /// A change of the environment, done when everything else is verified.
     pub change: Option<&'a Change>,
     /// The slots that it switches.
-    pub slot: Option<&'a Switch>,
+    pub slot: Option<&'a SlotSwitch>,
     /// The user's files that are put back afterwards.
     pub files: Option<&'a Task>,
     /// Where their tar is.
     pub directory: &'a Path,
 }
 
-/// The end of a [`Work`] that went well.
-pub struct Done {
-    /// What the engine did.
-    pub verified: Verified,
-    /// What became of the user's files.
-    pub kept: Option<Fate>,
-}
-
-impl Work<'_> {
+impl Execution<'_> {
     /// Writes, verifies, and keeps the record of how it ended. While it runs the record says that it does, so that a
     /// power cut leaves a true one.
     ///
     /// # Errors
     /// How far it came, and why not further.
-    pub fn run(&self, reporter: &mut Reporter) -> std::result::Result<Done, Stopped> {
-        let interrupted = Failure::new(Exit::Flash, "interrupted", "the update was interrupted").harm(Harm::Partly);
+    pub fn run(&self, reporter: &mut Reporter) -> std::result::Result<Outcome, Stopped> {
+        let interrupted = Failure::new(Exit::Flash, Code::Interrupted, "the update was interrupted").harm(Harm::Partly);
         let before = self.ecc();
-        let mut record = self.about(&Err(&interrupted), Harm::Partly, "interrupted", Tally::default());
-        self.keep(&mut record, reporter);
+        self.record(&Outcome::failed(&interrupted, Tally::default()), reporter);
         let result = self.write(reporter);
-        let mut record = match &result {
+        let mut outcome = match &result {
             Ok(verified) => {
                 reporter.reach("verified");
-                self.about(&Ok(()), Harm::Written, "written", verified.tally)
+                Outcome {
+                    old_content: verified.kept,
+                    ..Outcome::written(verified.tally)
+                }
             }
-            Err(Stopped { failure, tally }) => self.about(&Err(failure), failure.harm, failure.code, *tally),
+            Err(Stopped { failure, tally }) => Outcome::failed(failure, *tally),
         };
         if let (Some(before), Some(after)) = (before, self.ecc()) {
             let (corrected, failed) = (after.0.wrapping_sub(before.0), after.1.wrapping_sub(before.1));
@@ -93,28 +88,21 @@ impl Work<'_> {
         }
         // A power cut while the files are put back finds a firmware that is good, and files that are not known to be.
         if result.is_ok() {
-            record.kept = self.files.map(|task| task.fate("pending", String::new()));
+            outcome.kept = self.files.map(|task| task.fate("pending", String::new()));
         }
-        self.keep(&mut record, reporter);
-        let verified = result?;
+        self.record(&outcome, reporter);
+        let _verified = result?;
         if let Some(task) = self.files {
-            record.kept = Some(self.put_back(task, reporter));
+            outcome.kept = Some(self.put_back(task, reporter));
             reporter.reach("files put back");
-            self.keep(&mut record, reporter);
+            self.record(&outcome, reporter);
         }
-        Ok(Done {
-            verified,
-            kept: record.kept,
-        })
+        Ok(outcome)
     }
 
-    fn about(&self, end: &std::result::Result<(), &Failure>, harm: Harm, code: &str, tally: Tally) -> Record {
-        Record::now(end, harm, code, self.sha256, tally)
-    }
-
-    fn keep(&self, record: &mut Record, reporter: &mut Reporter) {
-        record.stages = reporter.reached.clone();
-        if let Err(failure) = record::save(self.board, record, Some(self.proof)) {
+    fn record(&self, outcome: &Outcome, reporter: &mut Reporter) {
+        let record = Record::now(outcome, self.sha256, &reporter.reached);
+        if let Err(failure) = record::save(self.board, &record, Some(self.proof)) {
             reporter.warning(format_args!("the outcome could not be kept: {failure}"));
         }
     }
@@ -122,8 +110,8 @@ impl Work<'_> {
     /// Bits corrected and reads that could not be, in everything that is written, where there is ECC.
     fn ecc(&self) -> Option<(u32, u32)> {
         let mut sum = None;
-        for write in self.writes {
-            let partition = self.board.partitions.iter().find(|p| p.mtd == write.mtd)?;
+        for step in self.steps {
+            let partition = self.board.get(step.write.to.id)?;
             if let Some(stats) = self.board.open(partition).ok()?.ecc_stats().ok()? {
                 let (corrected, failed) = sum.unwrap_or_default();
                 sum = Some((stats.corrected + corrected, stats.failed + failed));
@@ -137,13 +125,9 @@ impl Work<'_> {
     /// # Errors
     /// How far it came, and why not further.
     pub fn write(&self, reporter: &mut Reporter) -> std::result::Result<Verified, Stopped> {
-        let untouched = |failure| Stopped {
-            failure,
-            tally: Tally::default(),
-        };
-        let asked = deafen().map_err(untouched)?;
-        let targets = open(self.board, self.writes, self.proof).map_err(untouched)?;
-        let mut signals = Signals::begin(self.board.profile.signals.as_ref());
+        let asked = catch_signals()?;
+        let targets = open(self.board, self.steps, self.proof)?;
+        let mut indicators = Indicators::begin(self.board.profile.signals.as_ref());
         let mut observer = |progress: Progress| {
             if asked.swap(false, Ordering::Relaxed) {
                 reporter.warning("asked to stop, but half-written flash does not boot: going on");
@@ -153,7 +137,7 @@ impl Work<'_> {
                 Phase::Verify => "verifying",
                 Phase::RollBack => "putting back",
             };
-            signals.tick();
+            indicators.tick();
             reporter.progress(phase, progress.done, progress.total);
         };
         let written = flash::write(targets, self.store, self.policy, &mut observer);
@@ -161,19 +145,17 @@ impl Work<'_> {
         let result = written
             .and_then(|written| written.verify(self.store, &mut observer))
             .map_err(|stopped| match self.slot {
-                Some(slot) => slot.stopped(stopped),
+                Some(slot) => slots::stopped(slot, stopped),
                 None => stopped,
             })
             .and_then(|verified| self.switch(verified, &mut observer));
-        signals.end(result.is_ok());
+        indicators.end(result.is_ok());
         if result.is_ok() {
             reporter.reach_at("written", &at);
         }
         result
     }
-}
 
-impl Work<'_> {
     /// Puts the user's files into the new firmware, which is good whatever comes of it.
     fn put_back(&self, task: &Task, reporter: &mut Reporter) -> Fate {
         let result = match task.write() {
@@ -203,7 +185,7 @@ impl Work<'_> {
     /// The tar itself into a partition, by the engine.
     fn write_tar(&self, task: &Task, write: &Write) -> std::result::Result<(), String> {
         let written = task.tar(self.directory).and_then(|tar| {
-            let targets = open(self.board, std::slice::from_ref(write), self.proof)?;
+            let targets = open(self.board, &[Step::unread(write.clone())], self.proof)?;
             flash::write(targets, &tar, Policy::default(), &mut |_| ())
                 .and_then(|written| written.verify(&tar, &mut |_| ()))
                 .map_err(|stopped| stopped.failure)
@@ -212,9 +194,7 @@ impl Work<'_> {
             .map(|_| ())
             .map_err(|failure| format!("{failure}{}", task.elsewhere()))
     }
-}
 
-impl Work<'_> {
     /// Changes the environment, and looks whether the boot loader would see that.
     fn switch(&self, mut verified: Verified, observer: flash::Observer<'_>) -> std::result::Result<Verified, Stopped> {
         let Some(change) = self.change else {
@@ -224,7 +204,7 @@ impl Work<'_> {
             keep_old: ENVIRONMENT,
             mark_bad: false,
         };
-        let mut open = |write: &Write| open(self.board, std::slice::from_ref(write), self.proof);
+        let mut open = |write: &Write| open(self.board, &[Step::unread(write.clone())], self.proof);
         let mut steps = change.writes.iter().zip(&change.bytes);
         let (failure, tally) = match flash::sequential(&mut steps, &mut open, policy, observer) {
             Ok(tally) => (None, tally),
@@ -236,55 +216,89 @@ impl Work<'_> {
             if let Some(failure) = failure {
                 log::warn!("{failure}; the boot loader takes the new environment all the same");
             }
-            verified.tally.erased += tally.erased;
-            verified.tally.unchanged += tally.unchanged;
-            verified.tally.retried += tally.retried;
+            verified.tally.add(tally);
             return Ok(verified);
         }
         let failure = failure.unwrap_or_else(|| {
-            Failure::new(Exit::Flash, "environment", "the environment is not what was written").harm(Harm::Partly)
+            Failure::new(
+                Exit::Flash,
+                Code::Environment,
+                "the environment is not what was written",
+            )
+            .harm(Harm::Partly)
         });
         let failure = change.stopped(failure);
         let stopped = Stopped { failure, tally };
         Err(match self.slot {
-            Some(slot) => slot.not_switched(stopped, found.is_err()),
+            Some(slot) => slots::not_switched(slot, stopped, found.is_err()),
             None => stopped,
         })
     }
 }
 
 /// Bytes of old content that are kept at most while the environment is changed.
-pub(crate) const ENVIRONMENT: u64 = 2 << 20;
+const ENVIRONMENT: u64 = 2 << 20;
 
-/// Opens every partition before the first one is written, each found again by number, name and geometry.
-fn open(board: &Board, writes: &[Write], proof: &Proof) -> Result<Vec<Target>> {
-    writes
+/// Bytes of old content that are kept, of one write of the environment at a time; none of what UBI empties first.
+pub(super) fn kept_of_environment(steps: &[Step]) -> u64 {
+    let bytes = |step: &Step| match step.write.method {
+        Method::VolumeUpdate => 0,
+        _ => step.changing(),
+    };
+    let most = steps.iter().map(bytes).max();
+    most.filter(|bytes| *bytes <= ENVIRONMENT).unwrap_or(0)
+}
+
+/// Opens every partition before the first one is written, each found again and held against the plan.
+fn open(board: &Board, steps: &[Step], proof: &Proof) -> Result<Vec<Target>> {
+    steps
         .iter()
-        .map(|write| {
+        .map(|step| {
+            let to = &step.write.to;
             let partition = board
-                .partitions
-                .iter()
-                .find(|partition| {
-                    partition.mtd == write.mtd
-                        && partition.name == write.partition
-                        && partition.geometry.size == write.size
-                        && partition.geometry.erase_size == write.erase_size
-                        && partition.bad == write.bad
-                })
+                .get(to.id)
+                .filter(|partition| Destination::from(*partition) == *to)
                 .ok_or_else(|| {
-                    Failure::new(
-                        Exit::System,
-                        "mtd",
-                        format_args!(
-                            "{} is not as it was planned",
-                            volumes::label(write.mtd, &write.partition)
-                        ),
-                    )
+                    let what = format_args!("{} is not as it was planned", to.label());
+                    Failure::new(Exit::System, Code::Mtd, what)
                 })?;
             Ok(Target {
-                write: write.clone(),
+                write: step.write.clone(),
+                up_to_date: step
+                    .survey
+                    .as_ref()
+                    .map(|survey| survey.up_to_date.clone())
+                    .unwrap_or_default(),
                 flash: board.open_writable(partition, proof)?,
             })
         })
         .collect()
+}
+
+/// The partitions that will be written, the record's among them.
+pub(super) fn targets<'w>(
+    board: &Board,
+    writes: impl IntoIterator<Item = &'w Write>,
+    files: Option<&'w Task>,
+) -> Vec<PartitionId> {
+    let files = files.and_then(Task::write);
+    let mut ids = plan::destinations(writes.into_iter().chain(files));
+    // A record's partition that is in use is not written, and no reason against the update.
+    if let Some(record) = board.record_partition().filter(|record| !ids.contains(&record.id))
+        && board.holders(&[record.id]).is_ok_and(|holders| holders.is_empty())
+    {
+        ids.push(record.id);
+    }
+    ids
+}
+
+/// What is said when the proof fails.
+pub(super) fn held(holders: &[stages::Holder]) -> Failure {
+    let names: Vec<_> = holders.iter().map(ToString::to_string).collect();
+    Failure::new(
+        Exit::Busy,
+        Code::Held,
+        format_args!("the flash is in use: {}", names.join("; ")),
+    )
+    .hint("end that use and try again")
 }

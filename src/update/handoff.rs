@@ -30,7 +30,7 @@ pub struct Job {
     /// `--board`, when the box was not recognised by itself: an id, or a file of the RAM root.
     pub board: Option<String>,
     /// `--no-rollback` and `--mark-bad`.
-    pub keep: OnFault,
+    pub on_fault: OnFault,
     /// The user's files, saved beside the image.
     pub files: Option<Task>,
     /// What was reached before the hand-off.

@@ -1,11 +1,209 @@
-//! The pipeline of an update: the image is staged, the plan prepared, the box taken over if need be, the plan executed.
+//! The pipeline of an update: stage → prepare → takeover → execute → end.
+//!
+//! The image is staged (read once, to where it will be written from), the plan is prepared (made once, and never changed after
+//! its verdict), the box is taken over if something uses its flash, the plan is executed, and how it ended is told. `plan`,
+//! `apply`, `verify`, `restore` and `env set` go the same way, each as far as it needs to.
 
 #![forbid(unsafe_code)]
 
+pub mod backup;
 mod busybox;
+pub mod end;
+mod environment;
 pub mod execute;
 mod handoff;
+mod in_place;
 pub mod pid_one;
+mod policy;
+pub mod prepare;
 mod rescue;
 pub mod stage;
-pub mod takeover;
+mod survey;
+mod takeover;
+
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::outcome::{Outcome, Stopped};
+use crate::board::lock::Lock;
+use crate::board::{Backend, Board, Proof, usable};
+use crate::checks;
+use crate::cli::Apply;
+use crate::plan::{Plan, Route};
+use crate::report::Reporter;
+use prepare::{Prepared, Purpose, Wanted, prepare};
+use stage::{ImageSource, StagedImage, Staging};
+use stages::RamRoot;
+use std::io::{self, IsTerminal, Write as _};
+
+pub use environment::{read as read_environment, set as set_environment};
+
+/// How a run ended, and whether the box is to be rebooted when that has been told.
+struct Ended {
+    outcome: Outcome,
+    /// Nobody else may begin before the reboot.
+    reboot: Option<Lock>,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Ended {
+        Ended { outcome, reboot: None }
+    }
+}
+
+/// Replaces the firmware, and reports how that ended as the last event.
+///
+/// # Errors
+/// What was reported.
+pub fn apply(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> Result<Exit> {
+    reporter.events = true;
+    reporter.reach("begun");
+    match attempt(options, from, reporter) {
+        Ok(Ended { outcome, reboot }) => {
+            let exit = end::report(Ok(outcome), reporter);
+            if let Some(_lock) = reboot {
+                stages::power::reboot_behind_us();
+            }
+            exit
+        }
+        Err(stopped) => end::report(Err(stopped), reporter),
+    }
+}
+
+/// Prepares the plan and does nothing else. What only is looked at stays where it is.
+///
+/// # Errors
+/// A box or an image that there can be no plan for.
+pub fn plan_only(
+    options: &Apply,
+    from: ImageSource,
+    purpose: Purpose,
+    reporter: &mut Reporter,
+) -> Result<(Board, Plan)> {
+    let board = begin(options)?;
+    let staging = staging(options, &board, from);
+    let staged = staging.where_it_lies()?;
+    let wanted = Wanted {
+        board: &board,
+        staged: &staged,
+        options,
+        purpose,
+    };
+    let prepared = prepare(&wanted, reporter)?;
+    Ok((board, prepared.plan))
+}
+
+/// What every run needs before it looks at an image.
+fn begin(options: &Apply) -> Result<Board> {
+    usable::root(options.at.sim.is_some())?;
+    let board = Board::discover(&options.at)?;
+    usable::usable(&board)?;
+    Ok(board)
+}
+
+fn staging<'a>(options: &'a Apply, board: &'a Board, from: ImageSource) -> Staging<'a> {
+    Staging {
+        options,
+        board,
+        from,
+        available: match board.is_sim() {
+            true => Some(board.profile.ram),
+            false => stages::memory::available(),
+        },
+    }
+}
+
+fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::result::Result<Ended, Stopped> {
+    let terminal = io::stdin().is_terminal() && options.image != "-";
+    if !options.yes && !terminal {
+        let failure = Failure::usage("standard input is no terminal, so nobody can be asked");
+        return Err(failure.hint("add --yes").into());
+    }
+    let board = begin(options)?;
+    match &board.backend {
+        Backend::Sim(sim) => {
+            let lock = Lock::of_sim(&sim.dir)?;
+            let staged = staging(options, &board, from).in_memory()?;
+            let Some(prepared) = decide(&board, &staged, options, reporter)? else {
+                return Ok(Outcome::untouched(Code::NothingToDo).into());
+            };
+            let place = in_place::Place {
+                board: &board,
+                directory: &sim.dir,
+                proof: Proof::Sim(lock),
+            };
+            Ok(in_place::write(&place, &prepared, &staged, options, reporter)?.into())
+        }
+        Backend::Linux => on_this_box(&board, options, from, reporter),
+    }
+}
+
+fn on_this_box(
+    board: &Board,
+    options: &Apply,
+    from: ImageSource,
+    reporter: &mut Reporter,
+) -> std::result::Result<Ended, Stopped> {
+    let lock = Lock::of_this_box()?;
+    let staging = staging(options, board, from);
+    let root = RamRoot::create().map_err(Failure::system)?;
+    let staged = staging.in_ram_root(root.path(), reporter)?;
+    let Some(prepared) = decide(board, &staged, options, reporter)? else {
+        return Ok(Outcome::untouched(Code::NothingToDo).into());
+    };
+    match prepared.plan.route {
+        Route::InPlace => {
+            let outcome = in_place::on_this_box(board, &prepared, &staged, options, root.path(), reporter)?;
+            drop((staged, root));
+            let mut reboot = None;
+            if !options.no_reboot {
+                reporter.stage("rebooting into the new firmware");
+                reboot = Some(lock);
+            }
+            Ok(Ended { outcome, reboot })
+        }
+        Route::Staged => Ok(takeover::take_over(board, (prepared.plan, &staged), options, root, reporter)?.into()),
+    }
+}
+
+/// Plan, verdict, consent, backup. `None` when there is nothing to do.
+fn decide(board: &Board, staged: &StagedImage, options: &Apply, reporter: &mut Reporter) -> Result<Option<Prepared>> {
+    let wanted = Wanted {
+        board,
+        staged,
+        options,
+        purpose: Purpose::Apply,
+    };
+    let prepared = prepare(&wanted, reporter)?;
+    let plan = &prepared.plan;
+    reporter.plan(plan);
+    if let Some(refusal) = checks::refusal(plan) {
+        return Err(refusal);
+    }
+    if plan.nothing_to_do() {
+        reporter.stage("the flash is as the image wants it: nothing to do");
+        return Ok(None);
+    }
+    if !options.yes {
+        ask(plan)?;
+    }
+    if let Some(dir) = &options.backup {
+        // Volumes are in the copies of what they lie on.
+        let all: Vec<_> = board.partitions.iter().filter(|p| p.volume.is_none()).collect();
+        backup::copy(board, &all, dir, reporter)?;
+        reporter.stage(format_args!("backup: {}", dir.display()));
+    }
+    Ok(Some(prepared))
+}
+
+fn ask(plan: &Plan) -> Result<()> {
+    let names: Vec<_> = plan.writes().map(|write| write.to.name.as_str()).collect();
+    let mut out = io::stdout();
+    let _ = write!(out, "Write {}? [y/N] ", names.join(", "));
+    let _ = out.flush();
+    let mut answer = String::new();
+    let _ = io::stdin().read_line(&mut answer);
+    match ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Refused, Code::Declined, "not confirmed")),
+    }
+}

@@ -4,21 +4,22 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
-use crate::base::outcome::Tally;
+use crate::base::outcome::{Outcome, Tally};
 use crate::base::units::Size;
 use crate::board::selector::Where;
 use crate::board::{Board, Proof};
 use crate::bytes::packed::Packed;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
-use crate::cmd::apply;
-use crate::flash::Verified;
+use crate::plan::Step;
 use crate::record;
 use crate::record::Record;
 use crate::report::{Global, Reporter};
-use crate::update::execute::{Done, Work};
+use crate::update::execute::{Execution, held, targets};
 use crate::update::handoff::{Job, image_path};
+use crate::update::policy::policy;
 use crate::update::rescue;
 use stages::{Detached, PidOne};
 use std::path::Path;
@@ -56,7 +57,7 @@ fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Re
         Ok(detached) => detached,
         Err(error) => {
             let (_pid_one, error) = *error;
-            let failure = Failure::new(Exit::Busy, "held", error);
+            let failure = Failure::new(Exit::Busy, Code::Held, error);
             return Err(untouched(job, failure, reporter));
         }
     };
@@ -85,7 +86,7 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
     if sha256 != job.sha256 {
         return Err(Failure::new(
             Exit::ImageBad,
-            "image-changed",
+            Code::ImageChanged,
             "the image is not the one that was checked",
         ));
     }
@@ -93,23 +94,23 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
         None => store,
         Some(packing) => Store::Packed(Packed::again(Arc::new(store), packing)),
     };
-    let targets = apply::targets(&board, &job.writes, job.files.as_ref());
-    detached.detach_ubi(&targets, &mut |event| reporter.stage(event));
+    let targets = targets(&board, &job.writes, job.files.as_ref());
+    detached.detach_ubi(&board.map, &targets, &mut |event| reporter.stage(event));
     let proof = detached
-        .prove_unheld(&targets)
-        .map_err(|holders| apply::held(&holders))?;
+        .prove_unheld(&board.map, &targets)
+        .map_err(|holders| held(&holders))?;
     Ok((board, store, Proof::Unheld(proof)))
 }
 
 fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<()> {
     reporter.stage("nothing holds the flash any more: writing");
-    let policy = apply::policy(board, &job.sha256, job.keep, reporter);
-    let work = Work {
+    let steps: Vec<_> = job.writes.iter().cloned().map(Step::unread).collect();
+    let execution = Execution {
         board,
-        writes: &job.writes,
+        steps: &steps,
         sha256: &job.sha256,
         store,
-        policy,
+        policy: policy(board, &job.sha256, job.on_fault, reporter),
         proof,
         change: None,
         slot: None,
@@ -119,13 +120,10 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
     let mut attempt = 1;
     loop {
         stages::set_flash_touched(true);
-        match work.run(reporter) {
-            Ok(Done {
-                verified: Verified { tally, kept },
-                ..
-            }) => {
+        match execution.run(reporter) {
+            Ok(outcome) => {
                 stages::set_flash_touched(false);
-                summary(&tally, kept, store, reporter);
+                summary(&outcome, store, reporter);
                 return Ok(());
             }
             Err(stopped) if stopped.failure.harm == Harm::Untouched => {
@@ -139,30 +137,24 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
     }
 }
 
-fn summary(tally: &Tally, kept: u64, store: &Store, reporter: &mut Reporter) {
-    reporter.stage(format_args!("written and verified: {tally}"));
+fn summary(outcome: &Outcome, store: &Store, reporter: &mut Reporter) {
+    reporter.stage(format_args!("written and verified: {}", outcome.tally));
     if let Some(peak) = stages::memory::peak() {
         // The image lies in the RAM root and is read in chunks, so none of it counts as ours.
-        let own = peak.high_water.saturating_sub(kept);
+        let own = peak.high_water.saturating_sub(outcome.old_content);
         reporter.stage(format_args!(
             "memory: {} at the most ({own} bytes), beside the image of {} and {} of old content",
             Size(own),
             Size(store.delivered().len()),
-            Size(kept)
+            Size(outcome.old_content)
         ));
     }
 }
 
 /// Keeps the record of an end that left the flash alone.
 fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
-    let mut record = Record::now(
-        &Err(&failure),
-        Harm::Untouched,
-        failure.code,
-        &job.sha256,
-        Tally::default(),
-    );
-    record.stages = reporter.reached.clone();
+    let outcome = Outcome::failed(&failure, Tally::default());
+    let record = Record::now(&outcome, &job.sha256, &reporter.reached);
     let place = Where {
         sim: None,
         board: job.board.clone(),
@@ -171,8 +163,7 @@ fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
         // The partition of the record may be free although the planned ones are not.
         let proof = board
             .record_partition()
-            .map(|partition| board.targets([partition]))
-            .and_then(|targets| stages::prove_unheld_in_place(&targets).ok())
+            .and_then(|partition| stages::prove_unheld_in_place(&board.map, &[partition.id]).ok())
             .map(Proof::Unheld);
         record::save(&board, &record, proof.as_ref())
     });

@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use crate::board::Board;
-use crate::board::indicators::Signals;
+use crate::board::indicators::Indicators;
 use crate::board::selector::Where;
 use crate::update::handoff::Job;
 use std::fs::File;
@@ -33,7 +33,7 @@ pub fn run(reason: &str, job: Option<Job>) -> ! {
         board: named,
     });
     let profile = board.as_ref().ok().and_then(|board| board.profile.signals.as_ref());
-    let mut signals = Signals::waiting(profile);
+    let mut indicators = Indicators::waiting(profile);
     let listener = listen(&again);
     let way = match &listener {
         Some(Ok(_)) => format!("; over the network: cat IMAGE IMAGE.minisig | nc -N THIS-BOX {PORT}"),
@@ -41,7 +41,7 @@ pub fn run(reason: &str, job: Option<Job>) -> ! {
         None => String::new(),
     };
     stages::rescue::run(reason, &way, &mut || {
-        signals.tick();
+        indicators.tick();
         if let Some(Ok(listener)) = &listener {
             take_one(listener, &again);
         }

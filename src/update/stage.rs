@@ -1,47 +1,58 @@
-//! The image, at hand: in memory, in the RAM root, where it lies, or on its disk; and the plan for it.
+//! The image, staged: in memory, in the RAM root, where it lies, or on its disk. It is read once; those bytes are checked, and
+//! those are written.
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::units::Size;
 use crate::board::{Board, Partition};
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
-use crate::checks::request::Trust;
-use crate::checks::{MORE_ROOM, OVERHEAD, Question, Wish};
-use crate::cmd::apply::From;
+use crate::checks::{MORE_ROOM, OVERHEAD};
+use crate::cli::Apply;
 use crate::image::backup::Backup;
 use crate::image::pieces::Pieces;
 use crate::image::signature::Key;
 use crate::image::unpacked_pat::UnpackedPat;
-use crate::image::{Image, signature};
-use crate::layout;
-use crate::plan::{Plan, Request, Write};
+use crate::image::{self, Image, signature};
 use crate::report::Reporter;
 use crate::update::handoff;
-use crate::{checks, cli, image, slots};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// An image that is at hand.
-pub(crate) struct Looked {
-    name: String,
-    pub(crate) image: Image,
-    pub(crate) store: Store,
-    /// What stood behind an image that came by standard input.
-    signature: Option<String>,
-    /// The mount point of the disk on which the image stays, because RAM is short.
-    pub(crate) disk: Option<PathBuf>,
+/// What the operand names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// An image.
+    Image,
+    /// The directory of a backup.
+    Backup,
+    /// The directory into which a `.pat` was unpacked.
+    Pat,
 }
 
-pub(crate) fn unreadable(error: io::Error) -> Failure {
-    Failure::new(Exit::ImageUnreadable, "image-unreadable", error)
+/// An image that is at hand.
+pub struct StagedImage {
+    pub(super) name: String,
+    pub(super) image: Image,
+    pub(super) store: Store,
+    /// What stood behind an image that came by standard input.
+    pub(super) signature: Option<String>,
+    /// What RAM could be had before it was staged, in bytes.
+    pub(super) available: Option<u64>,
+    /// The mount point of the disk on which the image stays, because RAM is short.
+    pub(super) disk: Option<PathBuf>,
+}
+
+pub(super) fn unreadable(error: io::Error) -> Failure {
+    Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, error)
 }
 
 /// The image. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.
-fn source(options: &cli::Apply) -> Result<Source> {
+fn source(options: &Apply) -> Result<Source> {
     let source = Source::open(&options.image)?;
     Ok(match options.trust.sha256 {
         Some(_) => source,
@@ -50,101 +61,126 @@ fn source(options: &cli::Apply) -> Result<Source> {
 }
 
 /// The directory, where the operand names one.
-fn pieces(options: &cli::Apply, from: From) -> Result<Option<Pieces>> {
+fn pieces(options: &Apply, from: ImageSource) -> Result<Option<Pieces>> {
     let dir = Path::new(&options.image);
     Ok(match from {
-        From::Image => None,
-        From::Backup => Some(Pieces::Backup(Backup::open(dir)?)),
-        From::Pat => Some(Pieces::Pat(UnpackedPat::open(dir)?)),
+        ImageSource::Image => None,
+        ImageSource::Backup => Some(Pieces::Backup(Backup::open(dir)?)),
+        ImageSource::Pat => Some(Pieces::Pat(UnpackedPat::open(dir)?)),
     })
 }
 
-impl Looked {
-    /// Only to be looked at: a file stays where it is.
-    pub(crate) fn at(options: &cli::Apply, board: &Board, from: From, available: Option<u64>) -> Result<Looked> {
-        if from != From::Image {
-            return Looked::into_memory(options, board, from);
+impl StagedImage {
+    /// Its bytes.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+/// What is to be staged.
+#[derive(Clone, Copy)]
+pub struct Staging<'a> {
+    /// What the user asked for.
+    pub options: &'a Apply,
+    /// The box that it is for.
+    pub board: &'a Board,
+    /// What the operand names.
+    pub from: ImageSource,
+    /// What RAM can be had, in bytes, where that is known.
+    pub available: Option<u64>,
+}
+
+impl Staging<'_> {
+    /// Only to be staged at: a file stays where it is.
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn where_it_lies(self) -> Result<StagedImage> {
+        if self.from != ImageSource::Image {
+            return self.in_memory();
         }
-        if !board.is_sim()
-            && let Some((_, _, file)) = stays(options, available)
+        if !self.board.is_sim()
+            && let Some((_, _, file)) = stays(self.options, self.available)
         {
             let (store, sha256) = file.on_disk(&mut |_| ())?;
-            return Looked::finish(options, board, store, sha256);
+            return self.finish(store, sha256);
         }
-        let (store, sha256) = source(options)?.in_place()?;
-        Looked::finish(options, board, store, sha256)
+        let (store, sha256) = source(self.options)?.in_place()?;
+        self.finish(store, sha256)
     }
 
     /// To be written to a simulated box.
-    pub(crate) fn into_memory(options: &cli::Apply, board: &Board, from: From) -> Result<Looked> {
-        if let Some(pieces) = pieces(options, from)? {
+    ///
+    /// # Errors
+    /// An image that cannot be read.
+    pub fn in_memory(self) -> Result<StagedImage> {
+        if let Some(pieces) = pieces(self.options, self.from)? {
             let mut bytes = Vec::new();
             let image = pieces.copy(&mut bytes, &mut |_| ())?;
-            return Ok(Looked {
-                name: options.image.clone(),
+            return Ok(StagedImage {
+                name: self.options.image.clone(),
                 image,
                 store: Store::Memory(bytes),
                 signature: None,
+                available: self.available,
                 disk: None,
             });
         }
-        let (store, sha256) = source(options)?.into_memory()?;
-        Looked::finish(options, board, store, sha256)
+        let (store, sha256) = source(self.options)?.into_memory()?;
+        self.finish(store, sha256)
     }
 
     /// To be written to this box: the one copy that is hashed, checked and written. What is read a second
     /// time by its path may be another file by then.
-    pub(crate) fn into_ram_root(
-        options: &cli::Apply,
-        board: &Board,
-        from: From,
-        root: &Path,
-        available: Option<u64>,
-        reporter: &mut Reporter,
-    ) -> Result<Looked> {
+    ///
+    /// # Errors
+    /// An image that cannot be read, or too little RAM for it.
+    pub fn in_ram_root(self, root: &Path, reporter: &mut Reporter) -> Result<StagedImage> {
         let path = handoff::image_path(root);
-        if from == From::Image
-            && let Some((disk, file, source)) = stays(options, available)
+        if self.from == ImageSource::Image
+            && let Some((disk, file, source)) = stays(self.options, self.available)
         {
             reporter.stage(format_args!("RAM is short: the image stays on {}", disk.display()));
             // Where PID 1 finds it.
             symlink(Path::new(&stages::moved(0)).join(file), &path).context(path.display())?;
             let length = source.length().unwrap_or_default();
             let (store, sha256) = source.on_disk(&mut |done| reporter.progress("reading", done, length))?;
-            let mut looked = Looked::finish(options, board, store, sha256)?;
-            looked.disk = Some(disk);
-            return Ok(looked);
+            let mut staged = self.finish(store, sha256)?;
+            staged.disk = Some(disk);
+            return Ok(staged);
         }
         let mut file = File::create_new(&path).context(path.display())?;
         let mut sink = Budget {
             file: &mut file,
             written: 0,
         };
-        if let Some(pieces) = pieces(options, from)? {
+        if let Some(pieces) = pieces(self.options, self.from)? {
             let length = pieces.length()?;
-            room_for(length, available)?;
+            room_for(length, self.available)?;
             let image = pieces.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
-            return Ok(Looked {
-                name: options.image.clone(),
+            return Ok(StagedImage {
+                name: self.options.image.clone(),
                 image,
                 store: Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?,
                 signature: None,
+                available: self.available,
                 disk: None,
             });
         }
-        let source = source(options)?;
+        let source = source(self.options)?;
         let length = source.length();
-        room_for(length.unwrap_or_default(), available)?;
+        room_for(length.unwrap_or_default(), self.available)?;
         let (_, sha256) = source.copy(&mut sink, &mut |done| {
             reporter.progress("reading", done, length.unwrap_or(done.saturating_add(1)));
         })?;
         // For writing too: a signature behind it is cut off.
         let opened = File::options().read(true).write(true).open(&path);
         let store = Store::file(opened.context(path.display())?).map_err(unreadable)?;
-        Looked::finish(options, board, store, sha256)
+        self.finish(store, sha256)
     }
 
-    fn finish(options: &cli::Apply, board: &Board, mut store: Store, mut sha256: String) -> Result<Looked> {
+    fn finish(self, mut store: Store, mut sha256: String) -> Result<StagedImage> {
+        let options = self.options;
         let mut signature = None;
         if let (Some(key), "-") = (&options.trust.key, options.image.as_str()) {
             signature = signature::take_off(&mut store)?;
@@ -153,85 +189,22 @@ impl Looked {
             sha256 = store.sha256(&mut |_| ()).map_err(unreadable)?;
         }
         // One byte more than the box can hold is too much already.
-        let room = board.partitions.iter().map(Partition::capacity).sum();
+        let room = self.board.partitions.iter().map(Partition::capacity).sum();
         let (store, image) = image::open(store, sha256, room).map_err(unreadable)?;
-        Ok(Looked {
+        Ok(StagedImage {
             name: options.image.clone(),
             image,
             store,
             signature,
+            available: self.available,
             disk: None,
         })
-    }
-
-    /// Gives the plan the image's checksum, if that was left for later: that of the bytes in RAM, which will be written.
-    pub(crate) fn hash(&self, plan: &mut Plan, reporter: &mut Reporter) -> Result<()> {
-        if plan.image.sha256.is_empty() {
-            let length = self.store.delivered().len();
-            let sha256 = self
-                .store
-                .sha256(&mut |done| reporter.progress("hashing", done, length));
-            plan.image.sha256 = sha256.map_err(unreadable)?;
-        }
-        Ok(())
-    }
-
-    /// The plan for it.
-    pub(crate) fn plan(
-        &self,
-        board: &Board,
-        options: &cli::Apply,
-        available: Option<u64>,
-        survey: &mut dyn FnMut(&mut [Write]) -> Result<()>,
-    ) -> Result<Plan> {
-        let trust: &Trust = &options.trust;
-        // A backup has both slots, and goes back as it is.
-        let seen = match self.image.format.as_str() {
-            "backup" => None,
-            _ => slots::look(board, options.env_config.as_deref()),
-        };
-        let running = seen.as_ref().and_then(|seen| Some(seen.as_ref().ok()?.active));
-        let question = Question {
-            name: &self.name,
-            request: Request {
-                parts: options.parts.clone(),
-                force: options.force.clone(),
-                slot: running.map(|active| 1 - active),
-            },
-            slot: seen.as_ref(),
-            trust,
-            signature: self.signature.as_deref(),
-            backup: options.backup.is_some(),
-            wish: match (options.in_place, options.prepare) {
-                (true, _) => Wish::InPlace,
-                (_, true) => Wish::Takeover,
-                _ => Wish::Either,
-            },
-            rollback: options.keep.rollback,
-            available,
-        };
-        let mut plan = checks::assemble(board, &self.image, &self.store, &question, survey)?;
-        if let Some(active) = running {
-            let here = Request {
-                slot: running,
-                parts: options.parts.clone(),
-                ..Request::default()
-            };
-            let mut same = slots::same(board, active, &plan, || {
-                layout::layout(board, &self.image, &here).unwrap_or_default()
-            });
-            survey(&mut same)?;
-            if !same.is_empty() && same.iter().all(|write| write.unchanged == Some(write.erase_blocks)) {
-                slots::drop_writes(&mut plan);
-            }
-        }
-        Ok(plan)
     }
 }
 
 /// The disk on which the image stays, and its path there: where RAM is short and nothing of flash is below it. What runs
 /// between `--prepare` and the takeover may unmount it.
-fn stays(options: &cli::Apply, available: Option<u64>) -> Option<(PathBuf, PathBuf, Source)> {
+fn stays(options: &Apply, available: Option<u64>) -> Option<(PathBuf, PathBuf, Source)> {
     // A URL or standard input is opened only once.
     let file = !options.prepare && Path::new(&options.image).is_file();
     let source = file.then(|| Source::open(&options.image).ok())??;
@@ -251,7 +224,7 @@ fn room_for(length: u64, available: Option<u64>) -> Result<()> {
 fn no_room(length: u64, available: u64) -> Failure {
     Failure::new(
         Exit::Refused,
-        "ram",
+        Code::Ram,
         format_args!(
             "refused by check ram: the update needs {} of RAM (image and {}), {} are available",
             Size(length + OVERHEAD),

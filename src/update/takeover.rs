@@ -2,28 +2,31 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Context, Failure, Result};
+use crate::base::outcome::Outcome;
 use crate::board::{Board, Partition};
-use crate::cmd::apply::{End, save};
+use crate::cli::Apply;
 use crate::keep::Task;
 use crate::plan::Plan;
+use crate::record;
 use crate::report::Reporter;
 use crate::update::handoff::Job;
-use crate::update::stage::Looked;
+use crate::update::in_place::save;
+use crate::update::stage::StagedImage;
 use crate::update::{busybox, handoff};
-use crate::{cli, record};
 use stages::RamRoot;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Hands the plan to PID 1.
-pub(crate) fn staged(
+pub(super) fn take_over(
     board: &Board,
-    (plan, looked): (Plan, &Looked),
-    options: &cli::Apply,
+    (plan, staged): (Plan, &StagedImage),
+    options: &Apply,
     root: RamRoot,
     reporter: &mut Reporter,
-) -> Result<End> {
+) -> Result<Outcome> {
     let files = save(&plan, options, root.path())?;
     reporter.reach("checked");
     let nodes: Vec<_> = board
@@ -40,18 +43,18 @@ pub(crate) fn staged(
     let named = handoff::board(root.path(), &board.profile, options.at.board.as_deref())?;
     let again = again(options, named.as_deref().unwrap_or_default(), root.path())?;
     let job = Job {
-        writes: plan.writes,
+        writes: plan.steps.into_iter().map(|step| step.write).collect(),
         sha256: plan.image.sha256,
-        packing: looked.image.packing,
+        packing: staged.image.packing,
         board: named,
-        keep: options.keep,
+        on_fault: options.on_fault,
         files,
         reached: reporter.reached.clone(),
         again,
     };
     let mut handoff = job.pack()?;
     // The image's comes first: the link to it says so.
-    for disk in looked.disk.clone().into_iter().chain(record::disks()) {
+    for disk in staged.disk.clone().into_iter().chain(record::disks()) {
         let disk = disk.display().to_string();
         if !handoff.disks.contains(&disk) {
             handoff.disks.push(disk);
@@ -67,7 +70,7 @@ pub(crate) fn staged(
     if options.prepare {
         stages::prepare(populated).map_err(Failure::system)?;
         reporter.stage("prepared: kill -QUIT 1 starts it, if init's restart line is flasher");
-        return Ok(End::untouched("prepared"));
+        return Ok(Outcome::untouched(Code::Prepared));
     }
     stages::take_over(populated, &mut |event| reporter.stage(event))
         .map_err(|error| Failure::system(error).hint("the box runs on as before; flasher devices says what it is"))?;
@@ -75,24 +78,25 @@ pub(crate) fn staged(
         "handed over: this connection ends now; the box writes its flash, verifies it and reboots by itself; \
          afterwards: flasher status",
     );
-    Ok(End::untouched("handed-over"))
+    Ok(Outcome::untouched(Code::HandedOver))
 }
 
 /// What the rescue starts for an image that comes over the network; nothing without a key. The key comes along.
-fn again(options: &cli::Apply, board: &str, root: &Path) -> Result<Vec<String>> {
+fn again(options: &Apply, board: &str, root: &Path) -> Result<Vec<String>> {
     let Some(key) = options.trust.key.as_ref() else {
         return Ok(Vec::new());
     };
     std::fs::copy(key, root.join("key")).context(key.display())?;
     let mut words = vec!["/flasher", "apply", "-y", "--key", "/key"];
-    let (parts, force) = (options.parts.join(","), options.force.join(","));
+    let force: Vec<_> = options.force.iter().map(|check| check.as_str()).collect();
+    let (parts, force) = (options.parts.join(","), force.join(","));
     let valued = [("--part", parts.as_str()), ("--force", &force), ("--board", board)];
     for (flag, value) in valued.into_iter().filter(|(_, value)| !value.is_empty()) {
         words.extend([flag, value]);
     }
     let given = [
-        (!options.keep.rollback, "--no-rollback"),
-        (options.keep.mark_bad, "--mark-bad"),
+        (!options.on_fault.rollback, "--no-rollback"),
+        (options.on_fault.mark_bad, "--mark-bad"),
     ];
     words.extend(given.iter().filter(|(given, _)| *given).map(|(_, flag)| *flag));
     words.push("-");

@@ -1,14 +1,15 @@
 //! Thousands of scripted faults: the verdict never says what the flash contradicts, a second run completes after a power
 //! cut, and neighbours never change.
 
-use crate::engine::write_of;
+use crate::engine::{target, write_to};
 use crate::simbox::bytes;
+use flasher::base::code::Code;
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;
 use flasher::bytes::store::Store;
-use flasher::flash::{self, Policy, Target, Verified};
+use flasher::flash::{self, Policy, Verified};
 use flasher::plan::Write;
-use mtd_rs::{Fault, Flash, SimChip};
+use mtd_rs::{Fault, Flash, Geometry, SimChip};
 use std::collections::BTreeMap;
 
 const BLOCK: u64 = 16 << 10;
@@ -63,11 +64,7 @@ impl Case {
             }
         }
         let boot = dice.roll(2) == 1;
-        let write = Write {
-            erase_blocks: length.div_ceil(BLOCK),
-            erase_size: BLOCK as u32,
-            ..write_of(length, SIZE, boot)
-        };
+        let write = write_to(&Geometry::nor(SIZE, BLOCK as u32), length, boot);
         let policy = Policy {
             keep_old: dice.roll(3) * 3 * BLOCK,
             mark_bad: nand && dice.roll(2) == 1,
@@ -116,13 +113,12 @@ impl Case {
         let mut write = self.write.clone();
         // Blocks that the run before marked bad are in the map that the next one begins with.
         let mut look = self.chip.partition("look", NEIGHBOUR..NEIGHBOUR + SIZE, false);
-        write.bad = (0..BLOCKS)
+        write.to.bad = (0..BLOCKS)
             .map(|n| n * BLOCK)
             .filter(|block| look.is_bad(*block).unwrap())
             .collect();
         let image = Store::Memory(self.new.clone());
-        let target = Target { write, flash };
-        flash::write(vec![target], &image, policy, &mut |_| ())?.verify(&image, &mut |_| ())
+        flash::write(vec![target(&write, flash)], &image, policy, &mut |_| ())?.verify(&image, &mut |_| ())
     }
 
     /// What the good blocks hold from the beginning.
@@ -220,7 +216,7 @@ fn no_fault_makes_the_verdict_a_lie() {
         }
         match &result {
             Ok(_) => written += 1,
-            Err(end) if end.failure.code == "rolled-back" => back += 1,
+            Err(end) if end.failure.code == Code::RolledBack => back += 1,
             Err(_) => stopped += 1,
         }
         // After each power cut the next run goes on; without a lasting fault one of them completes.

@@ -5,35 +5,38 @@ use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;
 use flasher::bytes::store::Store;
 use flasher::flash::{self, Policy, Progress, Target, Verified};
-use flasher::plan::Write;
-use mtd_rs::{Flash, SimChip};
+use flasher::plan::{Destination, Write};
+use mtd_rs::{Flash, Geometry, PartitionId, SimChip};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const BLOCK: u64 = 64 * KIB;
 
-/// A write of the whole image to the start of a partition.
+/// A write of the whole image to the start of a partition with erase blocks of 64 KiB.
 pub fn write_of(length: u64, size: u64, boot: bool) -> Write {
-    Write {
-        partition: "test".into(),
-        mtd: 0,
-        offset: 0,
-        length,
-        erase_blocks: length.div_ceil(BLOCK),
-        unchanged: None,
-        right: Vec::new(),
-        source: 0,
-        boot,
+    write_to(&Geometry::nor(size, BLOCK as u32), length, boot)
+}
+
+/// The same on flash of another shape.
+pub fn write_to(geometry: &Geometry, length: u64, boot: bool) -> Write {
+    let to = Destination {
+        id: PartitionId::Mtd(0),
+        name: "test".into(),
+        size: geometry.size,
+        erase_size: geometry.erase_size,
         bad: Vec::new(),
-        size,
-        erase_size: BLOCK as u32,
-        ubi: None,
-        leave_blank: false,
-        blank_rest: false,
-        whole: false,
-        recovery: false,
-        spare: None,
-        uncorrectable: 0,
+    };
+    let mut write = Write::new(to, geometry, 0, 0..length);
+    write.order.boot = boot;
+    write
+}
+
+/// A target of which nothing is known to be up to date.
+pub fn target(write: &Write, flash: Box<dyn Flash>) -> Target {
+    Target {
+        write: write.clone(),
+        up_to_date: Vec::new(),
+        flash,
     }
 }
 
@@ -56,11 +59,7 @@ pub fn run_with(
 ) -> Result<Verified, Stopped> {
     let flash: Box<dyn Flash> = Box::new(chip.whole("mtd0 \"test\""));
     let mut seen = seen;
-    let target = Target {
-        write: write.clone(),
-        flash,
-    };
-    flash::write(vec![target], image, policy, &mut seen)?.verify(image, &mut seen)
+    flash::write(vec![target(write, flash)], image, policy, &mut seen)?.verify(image, &mut seen)
 }
 
 #[test]
@@ -231,17 +230,24 @@ fn what_was_compared_is_not_compared_again_before_the_end() {
     chip.load(0, &new);
     new[..BLOCK as usize].fill(7);
     let store = Store::Memory(new);
-    let mut write = write_of(MIB, MIB, false);
+    let write = write_of(MIB, MIB, false);
     let open = |_: &Write| -> flasher::base::error::Result<Box<dyn Flash>> { Ok(Box::new(chip.whole("mtd0"))) };
-    flash::survey(std::slice::from_mut(&mut write), &store, open, |_| ()).unwrap();
-    assert_eq!((write.unchanged, write.right.len()), (Some(15), 15));
+    let surveys = flash::survey(std::slice::from_ref(&write), &store, open, |_| ()).unwrap();
+    assert_eq!(surveys[0].up_to_date.len(), 15);
+    let run = || {
+        let known = Target {
+            up_to_date: surveys[0].up_to_date.clone(),
+            ..target(&write, Box::new(chip.whole("mtd0 \"test\"")))
+        };
+        flash::write(vec![known], &store, Policy::default(), &mut |_| ())?.verify(&store, &mut |_| ())
+    };
     let before = chip.counters().bytes_read;
-    let verified = run(&chip, &write, &store, &mut |_| ()).unwrap();
+    let verified = run().unwrap();
     assert_eq!((verified.tally.erased, verified.tally.unchanged), (1, 15));
     // The beginning of the block that differs, its read-back, and everything at the end.
     assert_eq!(chip.counters().bytes_read - before, 2 * KIB + BLOCK + MIB);
     chip.load(5 * BLOCK, &[0x55; 16]);
-    let stopped = run(&chip, &write, &store, &mut |_| ()).unwrap_err();
+    let stopped = run().unwrap_err();
     assert!(
         stopped.failure.what.contains("block at 0x50000"),
         "{}",

@@ -1,11 +1,12 @@
 //! U-Boot's environment: what `fw_setenv` and `mkenvimage` wrote is read, what we write `fw_printenv` reads, and nothing
 //! that is not whole is ever written.
 
+use crate::engine::target;
 use crate::simbox::{Run, SimBox, bytes, flasher, read, tool};
 use flasher::board::Board;
 use flasher::board::selector::Where;
 use flasher::env::{Environment, Place};
-use flasher::flash::{Policy, Target, sequential};
+use flasher::flash::{Policy, sequential};
 use mtd_rs::{Fault, Flash, SimChip};
 use serde_json::{Value, json};
 use std::fs;
@@ -429,10 +430,7 @@ fn cut(sim: &SimBox, nand: bool, operations: u64) -> bool {
         &mut |write| {
             let start = ENV as u64;
             let flash: Box<dyn Flash> = Box::new(chip.partition("env", start..start + 6 * BLOCK as u64, true));
-            Ok(vec![Target {
-                write: write.clone(),
-                flash,
-            }])
+            Ok(vec![target(write, flash)])
         },
         Policy::default(),
         &mut |_| (),

@@ -36,7 +36,7 @@ fn meant(file: Vec<u8>) -> Option<Meant> {
         parts
     })?;
     Some(Meant {
-        format: image.format,
+        format: image.format.to_string(),
         metadata: image.metadata.map(|metadata| format!("{metadata:?}")),
         made_for: image.made_for,
         parts,

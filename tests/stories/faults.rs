@@ -2,6 +2,7 @@
 
 use crate::engine::{nor, run, run_with, write_of};
 use crate::simbox::bytes;
+use flasher::base::code::Code;
 use flasher::base::error::{Exit, Harm};
 use flasher::bytes::store::Store;
 use flasher::flash::Policy;
@@ -161,7 +162,7 @@ fn the_old_content_comes_back_when_a_bit_is_stuck_that_only_the_new_one_needs() 
         let failure = stopped.failure;
         assert_eq!(
             (failure.harm, failure.code, failure.exit),
-            (Harm::Untouched, "rolled-back", Exit::Flash)
+            (Harm::Untouched, Code::RolledBack, Exit::Flash)
         );
         assert!(
             failure.what.contains("0x50063"),
@@ -206,7 +207,10 @@ fn without_room_for_all_of_the_old_content_nothing_of_it_is_kept() {
         mark_bad: false,
     };
     let stopped = run_with(policy, &chip, &write_of(SIZE, SIZE, false), &image, &mut |_| ()).unwrap_err();
-    assert_eq!((stopped.failure.harm, stopped.failure.code), (Harm::Partly, "flash"));
+    assert_eq!(
+        (stopped.failure.harm, stopped.failure.code),
+        (Harm::Partly, Code::Flash)
+    );
 }
 
 const PAGE: u64 = 2048;

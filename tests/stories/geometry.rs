@@ -1,21 +1,15 @@
 //! Chips of unusual shapes, and pages that are to stay blank.
 
-use crate::engine::{run, write_of};
+use crate::engine::{run, write_to};
 use crate::simbox::bytes;
 use flasher::bytes::store::Store;
-use flasher::plan::Write;
+use flasher::plan::{Method, Write};
 use mtd_rs::{EraseRegion, Flash, FlashKind, Geometry, SimChip};
 
 const KIB: u64 = 1 << 10;
 
 fn whole(chip: &SimChip, length: u64) -> Write {
-    let geometry = chip.geometry();
-    let write = Write {
-        erase_size: geometry.erase_size,
-        ..write_of(length, geometry.size, false)
-    };
-    let erase_blocks = write.blocks(&geometry).count() as u64;
-    Write { erase_blocks, ..write }
+    write_to(&chip.geometry(), length, false)
 }
 
 /// AT45DB011 to AT45DB642: pages of 264, 528 and 1056 bytes, each an erase block of its own, which the chip erases
@@ -101,10 +95,11 @@ fn blank_pages_at_the_end_of_a_block_are_left_out_only_for_who_programs_them_lat
         let chip = SimChip::nand(128 * KIB, 16 << 10, 512, 16).build().unwrap();
         let mut image = bytes(64 << 10, 5);
         image[20_000..32 << 10].fill(0xff);
-        let write = Write {
+        let method = Method::Blocks {
             leave_blank,
-            ..whole(&chip, image.len() as u64)
+            blank_rest: false,
         };
+        let write = whole(&chip, image.len() as u64).by(method, &chip.geometry());
         let _ = run(&chip, &write, &Store::Memory(image.clone()), &mut |_| ()).unwrap();
         assert!(chip.contents(0..64 * KIB) == image);
         let later = chip.whole("jffs2").program(20_480, &[0; 512]);

@@ -1,27 +1,25 @@
 //! A partition that carries the way back is written when all else is right, and not before.
 
-use crate::engine::write_of;
+use crate::engine::{target, write_of};
 use crate::simbox::{SimBox, bytes};
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;
 use flasher::bytes::store::Store;
-use flasher::flash::{self, Phase, Policy, Progress, Target, Verified};
-use flasher::plan::Write;
-use mtd_rs::{Fault, SimChip};
+use flasher::flash::{self, Phase, Policy, Progress, Verified};
+use mtd_rs::{Fault, PartitionId, SimChip};
 
 const BLOCK: u64 = 64 << 10;
 const PART: u64 = 4 * BLOCK;
 
 /// Two partitions, of which the first, planned first, is the way back; both are bootable.
 fn run(chip: &SimChip, image: &Store, seen: &mut dyn FnMut(Progress)) -> Result<Verified, Stopped> {
-    let target = |number: u64| Target {
-        write: Write {
-            mtd: number as u32,
-            source: number * PART,
-            recovery: number == 0,
-            ..write_of(PART, PART, true)
-        },
-        flash: Box::new(chip.partition(&format!("mtd{number}"), number * PART..(number + 1) * PART, true)),
+    let target = |number: u64| {
+        let mut write = write_of(PART, PART, true);
+        write.to.id = PartitionId::Mtd(number as u32);
+        write.source = number * PART..(number + 1) * PART;
+        write.order.recovery = number == 0;
+        let range = number * PART..(number + 1) * PART;
+        target(&write, Box::new(chip.partition(&format!("mtd{number}"), range, true)))
     };
     let mut seen = seen;
     flash::write(vec![target(0), target(1)], image, Policy::default(), &mut seen)?.verify(image, &mut seen)

@@ -1,7 +1,7 @@
 //! What a person in front of the box sees and hears, on a pseudo-terminal and a made-up sysfs.
 
 use crate::simbox::{SimBox, bytes};
-use flasher::board::indicators::Signals;
+use flasher::board::indicators::Indicators;
 use flasher::board::profile::Signals as Section;
 use nix::sys::termios::{BaudRate, ControlFlags, cfgetospeed, tcgetattr};
 use serde_json::Value;
@@ -91,7 +91,7 @@ fn a_failure_has_a_pattern_of_its_own() {
         let mut port = Port::new();
         let mut section: Section = serde_json::from_value(section(board)).unwrap();
         section.port = Some(port.path.clone());
-        Signals::begin(Some(&section)).end(false);
+        Indicators::begin(Some(&section)).end(false);
         assert_eq!(port.heard(codes.len()), codes, "{board}");
     }
 }
@@ -115,7 +115,7 @@ fn an_led_of_the_kernel_blinks_while_writing_and_shows_the_end() {
     let section = led(&path, &["trigger", "brightness", "delay_on", "delay_off"]);
     let value = |name: &str| fs::read_to_string(path.join(name)).unwrap();
 
-    let signals = Signals::begin(Some(&section));
+    let signals = Indicators::begin(Some(&section));
     assert_eq!(
         (value("trigger"), value("delay_on"), value("delay_off")),
         ("timer".into(), "250".into(), "250".into())
@@ -123,7 +123,7 @@ fn an_led_of_the_kernel_blinks_while_writing_and_shows_the_end() {
     signals.end(true);
     assert_eq!((value("trigger"), value("brightness")), ("none".into(), "255".into()));
 
-    Signals::begin(Some(&section)).end(false);
+    Indicators::begin(Some(&section)).end(false);
     assert_eq!(
         (value("trigger"), value("delay_on"), value("delay_off")),
         ("timer".into(), "50".into(), "450".into())
@@ -136,7 +136,7 @@ fn an_led_without_a_timer_is_blinked_by_hand() {
     let path = dir.path().join("plain");
     let section = led(&path, &["brightness"]);
     let value = || fs::read_to_string(path.join("brightness")).unwrap();
-    let mut signals = Signals::begin(Some(&section));
+    let mut signals = Indicators::begin(Some(&section));
     for expected in ["255", "0", "255"] {
         signals.tick();
         assert_eq!(value(), expected);

@@ -3,19 +3,18 @@
 
 use crate::env::{BLOCK, ENV, Judge, SIZE, made, profile, put, sim};
 use crate::simbox::{SimBox, bytes, flasher};
+use flasher::base::check_id::CheckId;
+use flasher::base::code::Code;
 use flasher::base::error::{Failure, Harm};
 use flasher::board::lock::Lock;
 use flasher::board::selector::Where;
-use flasher::board::{Board, Proof, Seat};
-use flasher::bytes::store::Store;
-use flasher::checks::request::Trust;
-use flasher::checks::{self, Question};
-use flasher::flash::{self, Policy};
-use flasher::image;
-use flasher::plan::Request;
+use flasher::board::{Backend, Board, Proof};
+use flasher::cli::Apply;
+use flasher::flash::{OnFault, Policy};
 use flasher::report::{Format, Global, Reporter, Verbosity};
-use flasher::slots;
-use flasher::update::execute::Work;
+use flasher::update::execute::Execution;
+use flasher::update::prepare::{Purpose, Wanted, prepare};
+use flasher::update::stage::{ImageSource, Staging};
 use mtd_rs::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -72,54 +71,58 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         board: None,
     };
     let board = Board::discover(&at).unwrap();
-    let Seat::Sim(seat) = &board.seat else {
+    let Backend::Sim(backend) = &board.backend else {
         panic!("a simulated box");
     };
-    let (store, image) = image::open(Store::Memory(image.to_vec()), "0".repeat(64), u64::MAX).unwrap();
-    let seen = slots::look(&board, None);
-    let question = Question {
-        name: "image",
-        request: Request {
-            parts: NAMES.map(str::to_owned).to_vec(),
-            force: vec!["one-copy".into()],
-            slot: None,
+    let options = Apply {
+        parts: NAMES.map(str::to_owned).to_vec(),
+        force: vec![CheckId::OneCopy],
+        on_fault: OnFault {
+            rollback: false,
+            mark_bad: false,
         },
-        slot: seen.as_ref(),
-        trust: &Trust::default(),
-        signature: None,
-        backup: false,
-        wish: checks::Wish::Either,
-        rollback: false,
+        ..Apply::default()
+    };
+    let path = sim.file("image-of-this-run", image);
+    let options = Apply { image: path, ..options };
+    let staging = Staging {
+        options: &options,
+        board: &board,
+        from: ImageSource::Image,
         available: None,
     };
-    let survey = &mut |writes: &mut [flasher::plan::Write]| {
-        let open = |write: &flasher::plan::Write| board.open(board.partition(&write.partition).unwrap());
-        flash::survey(writes, &store, open, |_| ())
+    let staged = staging.in_memory().unwrap();
+    let quiet = Global {
+        format: Format::Text,
+        verbosity: Verbosity::Quiet,
     };
-    let plan = checks::assemble(&board, &image, &store, &question, survey).unwrap();
-    assert!(plan.valid, "{:?}", plan.checks);
-    let slot = plan.slot.as_ref().unwrap();
-    faults.iter().for_each(|fault| seat.chip().inject(*fault));
-    let work = Work {
+    let wanted = Wanted {
         board: &board,
-        writes: &plan.writes,
+        staged: &staged,
+        options: &options,
+        purpose: Purpose::Apply,
+    };
+    let prepared = prepare(&wanted, &mut Reporter::new(&quiet)).unwrap();
+    let plan = &prepared.plan;
+    assert!(plan.valid, "{:?}", plan.checks);
+    faults.iter().for_each(|fault| backend.chip().inject(*fault));
+    let work = Execution {
+        board: &board,
+        steps: &plan.steps,
         sha256: &plan.image.sha256,
-        store: &store,
+        store: staged.store(),
         policy,
         proof: &Proof::Sim(Lock::of_sim(&sim.path()).unwrap()),
-        change: Some(&slot.environment),
-        slot: Some(slot),
+        change: prepared.change.as_ref(),
+        slot: plan.slot.as_ref(),
         files: None,
         directory: &sim.path(),
     };
-    let mut reporter = Reporter::new(&Global {
-        format: Format::Text,
-        verbosity: Verbosity::Quiet,
-    });
+    let mut reporter = Reporter::new(&quiet);
     let result = work.run(&mut reporter);
     End {
         failure: result.err().map(|stopped| stopped.failure),
-        power: seat.chip().power(),
+        power: backend.chip().power(),
     }
 }
 
@@ -293,7 +296,7 @@ fn a_slot_that_cannot_be_written_is_never_switched_to() {
                     match failure.harm {
                         Harm::Untouched => assert!(after == before, "{what}: {failure}"),
                         _ => {
-                            assert_eq!(failure.code, "inactive", "{what}");
+                            assert_eq!(failure.code, Code::Inactive, "{what}");
                             let said = failure.to_string();
                             assert!(said.contains("slot A was not touched and boots"), "{what}: {said}");
                         }
@@ -346,7 +349,7 @@ fn a_switch_that_fails_is_never_said_to_be_done_nor_one_that_is_done_to_have_fai
                             Some(failure) if whole => {
                                 assert_eq!(boots(&sim, copies), "a", "{what}: {failure}");
                                 assert!(failure.what.contains("does not boot yet"), "{what}: {failure}");
-                                assert_eq!((failure.code, failure.harm), ("inactive", Harm::Partly), "{what}");
+                                assert_eq!((failure.code, failure.harm), (Code::Inactive, Harm::Partly), "{what}");
                                 apply(&sim, &path);
                                 assert_eq!(boots(&sim, copies), "b", "{what}");
                                 failed += 1;

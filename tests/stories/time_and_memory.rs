@@ -3,11 +3,9 @@
 use crate::containers::pack;
 use crate::engine::{nor, run, write_of};
 use crate::simbox::{SimBox, bytes};
-use flasher::board::Board;
-use flasher::board::selector::Where;
 use flasher::bytes::packed::{Codec, Packed};
 use flasher::bytes::store::Store;
-use flasher::plan::{self, Pace, Write};
+use flasher::plan::{self, Pace, Step, Survey};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,25 +17,23 @@ const MIB: u64 = 1 << 20;
 /// the guess counts what the engine does.
 #[test]
 fn the_time_in_the_plan_is_about_the_time_that_it_takes() {
-    let sim = SimBox::new("tplink-wdr3600");
-    let at = Where {
-        sim: Some(sim.path()),
-        board: None,
-    };
-    let board = Board::discover(&at).unwrap();
     for changed in [0, 20, 64] {
         let chip = nor(4 * MIB);
         let mut old = bytes(4 << 20, 1);
         let new = bytes(4 << 20, 1);
         old[..changed << 16].copy_from_slice(&bytes(changed << 16, 2));
         chip.load(0, &old);
-        let write = Write {
-            mtd: 1,
-            unchanged: Some(64 - changed as u64),
-            ..write_of(4 * MIB, 4 * MIB, false)
+        let geometry = chip.geometry();
+        let step = Step {
+            write: write_of(4 * MIB, 4 * MIB, false),
+            survey: Some(Survey {
+                up_to_date: (changed as u64..64).map(|block| block << 16).collect(),
+                uncorrectable: 0,
+            }),
         };
-        let said = plan::seconds(&board, std::slice::from_ref(&write), None);
-        let _ = run(&chip, &write, &Store::Memory(new), &mut |_| ()).unwrap();
+        let seconds = |pace| plan::seconds([(&step, &geometry)], pace);
+        let said = seconds(None);
+        let _ = run(&chip, &step.write, &Store::Memory(new), &mut |_| ()).unwrap();
         let took = chip.elapsed().as_secs_f64();
         let ratio = said as f64 / took;
         assert!(
@@ -49,11 +45,11 @@ fn the_time_in_the_plan_is_about_the_time_that_it_takes() {
             bytes: 100_000,
             millis: 1000,
         };
-        let slower = plan::seconds(&board, std::slice::from_ref(&write), Some(slow));
+        let slower = seconds(Some(slow));
         assert!((80..86).contains(&(slower - said)), "{slower} s instead of {said} s");
         // Too short to say anything.
         let moment = Pace { bytes: 10, millis: 1 };
-        assert_eq!(plan::seconds(&board, &[write], Some(moment)), said);
+        assert_eq!(seconds(Some(moment)), said);
     }
 }
 

@@ -1,14 +1,14 @@
 //! UBI images on NAND, written as `ubiformat` does: made by the real `ubinize`, and looked at field by field with what
 //! `drivers/mtd/ubi/ubi-media.h` says, not with what flasher thinks of it.
 
-use crate::engine::{run, run_with, write_of};
+use crate::engine::{run, run_with, write_to};
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
 use flasher::base::error::Harm;
 use flasher::bytes::store::Store;
 use flasher::flash::Policy;
 use flasher::image::content;
-use flasher::plan::Write;
-use mtd_rs::{Fault, Flash, SimChip};
+use flasher::plan::{Method, Write};
+use mtd_rs::{Fault, Flash, Geometry, SimChip};
 use std::fs;
 
 const BLOCK: usize = 16 << 10;
@@ -101,14 +101,10 @@ fn used_chip() -> SimChip {
 fn planned(image: &Store, bad: &[u64]) -> Write {
     let content = content::look(image, 0..image.len()).unwrap().unwrap();
     assert_eq!(content.problem, None);
-    Write {
-        erase_blocks: (BLOCKS - bad.len()) as u64,
-        erase_size: BLOCK as u32,
-        bad: bad.to_vec(),
-        ubi: content.ubi,
-        leave_blank: true,
-        ..write_of(image.len(), (BLOCKS * BLOCK) as u64, false)
-    }
+    let geometry = Geometry::nand((BLOCKS * BLOCK) as u64, BLOCK as u32, PAGE as u32, 64);
+    let mut write = write_to(&geometry, image.len(), false);
+    write.to.bad = bad.to_vec();
+    write.by(Method::Ubi(content.ubi.unwrap()), &geometry)
 }
 
 fn bad_now(chip: &SimChip) -> Vec<u64> {

@@ -1,13 +1,13 @@
 //! What goes into volumes of UBI: a UBIFS is known by its content and refused where no volume is, and a volume that is
 //! replaced only as a whole is replaced as a whole.
 
-use crate::engine::write_of;
+use crate::engine::{target, write_to};
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;
 use flasher::bytes::store::Store;
-use flasher::flash::{self, Policy, Target, Verified};
-use flasher::plan::Write;
+use flasher::flash::{self, Policy, Verified};
+use flasher::plan::{Method, Write};
 use mtd_rs::{Error, ErrorKind, Flash, FlashKind, Geometry, Operation};
 use std::cell::RefCell;
 use std::fs;
@@ -207,30 +207,21 @@ fn open(model: &Rc<RefCell<Model>>) -> Box<dyn Flash> {
 }
 
 fn planned(image: &Store) -> Write {
-    Write {
-        whole: true,
-        erase_blocks: image.len().div_ceil(BLOCK as u64),
-        erase_size: BLOCK as u32,
-        ..write_of(image.len(), (BLOCKS * BLOCK) as u64, false)
-    }
+    let geometry = Geometry::nor((BLOCKS * BLOCK) as u64, BLOCK as u32);
+    write_to(&geometry, image.len(), false).by(Method::VolumeUpdate, &geometry)
 }
 
 fn run(model: &Rc<RefCell<Model>>, image: &Store) -> Result<Verified, Stopped> {
-    let target = Target {
-        write: planned(image),
-        flash: open(model),
-    };
     let policy = Policy {
         keep_old: 1 << 30,
         mark_bad: false,
     };
-    flash::write(vec![target], image, policy, &mut |_| ())?.verify(image, &mut |_| ())
+    flash::write(vec![target(&planned(image), open(model))], image, policy, &mut |_| ())?.verify(image, &mut |_| ())
 }
 
 fn unchanged(model: &Rc<RefCell<Model>>, image: &Store) -> Option<u64> {
-    let mut writes = [planned(image)];
-    flash::survey(&mut writes, image, |_| Ok(open(model)), |_| ()).unwrap();
-    writes[0].unchanged
+    let surveys = flash::survey(&[planned(image)], image, |_| Ok(open(model)), |_| ()).unwrap();
+    Some(surveys[0].up_to_date.len() as u64)
 }
 
 #[test]

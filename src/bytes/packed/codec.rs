@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::bad_data::bad;
+use crate::base::format::Format;
 use crate::base::units::{Fields, Grouped};
 use crate::bytes::packed::bzip2::Bzip2;
 use crate::bytes::packed::gzip::Gzip;
@@ -81,6 +82,17 @@ impl Codec {
                 Grouped(WINDOW)
             ))),
             Some(window) => Ok(window + TABLES + read_ahead::MEMORY),
+        }
+    }
+
+    /// What bytes are that are packed with it and cannot be unpacked.
+    pub fn format(self) -> Format {
+        match self {
+            Codec::Gzip => Format::Gzip,
+            Codec::Bzip2 => Format::Bzip2,
+            Codec::Xz => Format::Xz,
+            Codec::Lzma => Format::Lzma,
+            Codec::Zstd => Format::Zstd,
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::units::Grouped;
 use crate::image::backup::{Backup, SUMS};
@@ -13,7 +14,7 @@ pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> Failure + '_ {
     move |error| {
         Failure::new(
             Exit::ImageUnreadable,
-            "image-unreadable",
+            Code::ImageUnreadable,
             format_args!("{}: {error}", path.display()),
         )
     }
@@ -39,7 +40,7 @@ impl Copy {
             true => Ok(self),
             false => Err(Failure::new(
                 Exit::ImageBad,
-                "size",
+                Code::Size,
                 format_args!(
                     "{} has {} bytes, but {} has {}",
                     self.path.display(),
@@ -103,7 +104,7 @@ impl Copies {
         self.copies.iter().find(|copy| copy.mtd == mtd).ok_or_else(|| {
             Failure::new(
                 Exit::ImageUnreadable,
-                "image-unreadable",
+                Code::ImageUnreadable,
                 format_args!("{} has no copy of mtd{mtd}", self.dir.display()),
             )
             .hint("flasher backup DIR copies every partition; a file of another tool is to be called mtdN")
@@ -120,7 +121,7 @@ impl Copies {
         Layout::all()?.into_iter().find(fits).ok_or_else(|| {
             Failure::new(
                 Exit::Unsupported,
-                "board",
+                Code::Board,
                 format_args!(
                     "{} has {} bytes, as on no box with a recovery mode that is known",
                     copy.path.display(),

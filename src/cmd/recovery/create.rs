@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::units::{Grouped, Size, hex};
 use crate::board::profile::Profile;
@@ -9,12 +10,12 @@ use crate::board::usable;
 use crate::board::{Board, Partition};
 use crate::bytes::source::Source;
 use crate::cli::recovery::Create;
-use crate::cmd::backup::{read_out, replace};
 use crate::cmd::recovery::copies::{Copies, Copy, at, length};
 use crate::image::backup::SUMS;
 use crate::recovery::refusal::{accept, unreadable};
 use crate::recovery::{Layout, Mode, Slot, boards, check};
 use crate::report::Reporter;
+use crate::update::backup::{read_out, replace};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -92,7 +93,7 @@ fn of_this_box<'a>(board: &'a Board, slot: &Slot) -> Result<&'a Partition> {
         .ok_or_else(|| {
             Failure::new(
                 Exit::Unsupported,
-                "partition",
+                Code::Partition,
                 format_args!("this box has no {} of {}", slot.label(), Size(slot.partition.size)),
             )
             .hint("flasher devices")
@@ -105,7 +106,7 @@ fn padded<'a>(path: &'a Path, what: &str, slot: &Slot) -> Result<Piece<'a>> {
     if size > room {
         return Err(Failure::new(
             Exit::Refused,
-            "size",
+            Code::Size,
             format_args!(
                 "the {what} {} has {} bytes and {} holds {}: {} bytes too many",
                 path.display(),
@@ -120,7 +121,7 @@ fn padded<'a>(path: &'a Path, what: &str, slot: &Slot) -> Result<Piece<'a>> {
     match size {
         0 => Err(Failure::new(
             Exit::ImageBad,
-            "image-empty",
+            Code::ImageEmpty,
             format_args!("the {what} {} is empty", path.display()),
         )),
         _ => Ok(Piece::Padded(path)),
@@ -154,7 +155,7 @@ fn make(
                 }
                 (Piece::Copy(copy), _) => append(&copy.path, slot, out, copy.sha256.as_deref())?,
                 (Piece::Padded(path), _) => append(path, slot, out, None)?,
-                (Piece::Flash(_), None) => return Err(Failure::new(Exit::Bug, "bug", "flash without a box")),
+                (Piece::Flash(_), None) => return Err(Failure::new(Exit::Bug, Code::Bug, "flash without a box")),
             }
         }
         let path = dir.join(format!(".{file}.unfinished"));
@@ -204,7 +205,7 @@ fn append(path: &Path, slot: &Slot, out: &mut File, sha256: Option<&str>) -> Res
         room = room.checked_sub(got as u64).ok_or_else(|| {
             Failure::new(
                 Exit::ImageUnreadable,
-                "image-changed",
+                Code::ImageChanged,
                 format_args!("{} grew while it was being read", path.display()),
             )
         })?;
@@ -214,7 +215,7 @@ fn append(path: &Path, slot: &Slot, out: &mut File, sha256: Option<&str>) -> Res
     if sha256.is_some_and(|listed| listed != hex(&hash.finalize())) {
         return Err(Failure::new(
             Exit::ImageBad,
-            "backup",
+            Code::Backup,
             format_args!("{} is not what {SUMS} lists", path.display()),
         )
         .hint("use another backup"));

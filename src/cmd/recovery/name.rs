@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::board::profile::Profile;
 use crate::board::selector::Where;
@@ -62,7 +63,7 @@ pub fn run(at: &Where, from: Option<&Path>, reporter: &mut Reporter) -> Result<E
 
 /// What to do where the boot loader does not tell.
 fn untold(what: &str) -> Failure {
-    Failure::new(Exit::Unsupported, "no-name", what).hint(
+    Failure::new(Exit::Unsupported, Code::NoName, what).hint(
         "a TS-219P+ asks for F_TS-219P+; any other: flasher recovery boards, or flasher recovery serve IMAGE, which \
          shows what the box asks for",
     )
@@ -93,7 +94,7 @@ fn ours(at: &Where) -> Result<Option<Vec<u8>>> {
     };
     let partition = board
         .partition(&slot.partition.name)
-        .map_err(|what| Failure::new(Exit::Unsupported, "partition", what))?;
+        .map_err(|what| Failure::new(Exit::Unsupported, Code::Partition, what))?;
     let mut bytes = vec![0; partition.geometry.size as usize];
     board.open(partition)?.read(0, &mut bytes).map_err(Failure::system)?;
     Ok(Some(bytes))
@@ -109,7 +110,7 @@ fn kept(path: &Path, at: &Where) -> Result<Option<Vec<u8>>> {
         return fs::read(path).map(Some).map_err(|error| {
             Failure::new(
                 Exit::ImageUnreadable,
-                "image-unreadable",
+                Code::ImageUnreadable,
                 format_args!("{}: {error}", path.display()),
             )
         });

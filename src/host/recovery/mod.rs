@@ -6,11 +6,11 @@ pub mod config;
 pub mod net;
 pub mod serve;
 
+use crate::base::check_id::CheckId;
 use crate::base::error::{Exit, Failure, Result};
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
-use crate::cli::network::Network;
-use crate::cli::network::NetworkVerb;
+use crate::cli::network::{Network, NetworkVerb};
 use crate::recovery::check::Report;
 use crate::recovery::refusal::{accept, improper, unreadable};
 use crate::recovery::{Layout, Mode, boards, check};
@@ -38,7 +38,7 @@ pub(super) fn nameless() -> Failure {
 }
 
 /// Reads and checks an image that is to be given to a box.
-pub(super) fn read(image: &str, force: &[String], reporter: &mut Reporter) -> Result<(Store, Layout, Report)> {
+pub(super) fn read(image: &str, force: &[CheckId], reporter: &mut Reporter) -> Result<(Store, Layout, Report)> {
     let (store, sha256) = Source::open(image)?.into_memory()?;
     let report = check::check(&store, sha256)?.map_err(unreadable)?;
     let layout = Layout::all()?

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::units::{Grouped, Size};
 use crate::bytes::store::Store;
@@ -37,7 +38,7 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
     reporter.events = true;
     let (store, layout, report) = read(&network.image, &network.force, reporter)?;
     let Store::Memory(image) = store else {
-        return Err(Failure::new(Exit::Bug, "bug", "an image that is not in memory"));
+        return Err(Failure::new(Exit::Bug, Code::Bug, "an image that is not in memory"));
     };
     let mode = layout.mode();
     let size = image.len() as u64;

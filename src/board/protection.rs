@@ -1,0 +1,84 @@
+//! Which bytes of the flash are not to be overwritten, by whatever partition they are reached.
+
+#![forbid(unsafe_code)]
+
+use super::Board;
+use super::profile::Keep;
+use mtd_rs::{Area, Extent, Overlap, Place};
+
+/// Protected bytes that a write would reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protected {
+    /// Why they are protected.
+    pub keep: Keep,
+    /// The partition that has them, for people.
+    pub label: String,
+    /// Whether it is certain that they are reached; where it cannot be told they may be.
+    pub certain: bool,
+}
+
+impl Board {
+    /// The protected bytes that lie, or may lie, in this area. Asked of the map by bytes: a boot loader is one as well where the
+    /// whole chip is written.
+    pub fn protected(&self, area: &Area) -> Vec<Protected> {
+        let mut found: Vec<Protected> = Vec::new();
+        let mut add = |keep, label, certain| {
+            let protected = Protected { keep, label, certain };
+            if !found
+                .iter()
+                .any(|known| known.keep == keep && known.label == protected.label)
+            {
+                found.push(protected);
+            }
+        };
+        for partition in &self.partitions {
+            let Some(keep) = partition.keep else { continue };
+            match self.map.overlap(area, &self.map.whole(partition.id)) {
+                Overlap::No => (),
+                overlap => add(keep, partition.label(), overlap == Overlap::Yes),
+            }
+        }
+        // What the profile protects and this kernel does not show as a partition.
+        for known in self.profile.partitions.iter().filter(|_| !self.profile.is_generic()) {
+            let shown = self
+                .partitions
+                .iter()
+                .any(|partition| partition.keep == known.keep && partition.name.eq_ignore_ascii_case(&known.name));
+            if let Some(keep) = known.keep.filter(|_| !shown && !known.moves)
+                && self.reaches(area, &known.range())
+            {
+                add(keep, format!("the place of \"{}\"", known.name), true);
+            }
+        }
+        found
+    }
+
+    /// Whether the area has bytes of this range of the chip that the profile describes. Where the area lies on a chip that is
+    /// not known, or has no known position there, it may.
+    fn reaches(&self, area: &Area, range: &std::ops::Range<u64>) -> bool {
+        match self.map.place(area.id) {
+            Place::Known(extents) => {
+                chip_ranges(&extents, &area.range).any(|part| part.start < range.end && range.start < part.end)
+            }
+            _ => !area.range.is_empty(),
+        }
+    }
+}
+
+/// The bytes of chips that a range of a partition covers.
+fn chip_ranges<'e>(
+    extents: &'e [Extent],
+    range: &std::ops::Range<u64>,
+) -> impl Iterator<Item = std::ops::Range<u64>> + use<'e> {
+    let range = range.clone();
+    let mut before = 0u64;
+    extents.iter().filter_map(move |extent| {
+        let length = extent.range.end - extent.range.start;
+        let (start, end) = (
+            range.start.max(before) - before,
+            range.end.min(before + length).saturating_sub(before),
+        );
+        before += length;
+        (start < end).then(|| extent.range.start + start..extent.range.start + end)
+    })
+}

@@ -1,0 +1,136 @@
+//! What a partition would get: whether it is whole, and made for this flash.
+
+#![forbid(unsafe_code)]
+
+use super::Facts;
+use crate::base::check_id::CheckId;
+use crate::base::error::Exit;
+use crate::base::format::Format;
+use crate::base::units::Grouped;
+use crate::board::{Board, Partition};
+use crate::image::content::Content;
+use crate::plan::{Check, Method};
+
+/// Whether it is whole.
+pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
+    facts.each(|placed, partition| {
+        placed
+            .content
+            .as_ref()
+            .map(|content| whole(partition, content))
+            .into_iter()
+            .collect()
+    })
+}
+
+fn whole(partition: &Partition, content: &Content) -> Check {
+    let label = partition.label();
+    match &content.problem {
+        None => Check::pass(
+            CheckId::Content,
+            format!("{label} gets a {} {}", content.format, content.title)
+                .trim_end()
+                .to_owned(),
+        ),
+        Some(problem) => Check::fail(
+            CheckId::Content,
+            format!("what {label} would get is damaged: {problem}"),
+            "get the image again; --force=content if you know better",
+        )
+        .forceable()
+        .exit(Exit::ImageBad),
+    }
+}
+
+/// Whether it is made for this flash, and what becomes of the rest of the partition.
+pub(super) fn fits_the_flash(facts: &Facts<'_>) -> Vec<Check> {
+    facts.each(|placed, partition| {
+        let Some(content) = &placed.content else {
+            return Vec::new();
+        };
+        let mut checks = Vec::new();
+        checks.extend(erase_blocks(partition, content));
+        checks.extend(place_of_ubifs(facts.board, partition, content));
+        let blanks = matches!(placed.write.method, Method::Blocks { blank_rest: true, .. });
+        if blanks && placed.write.length() < partition.capacity() {
+            checks.push(blank_rest(partition, content));
+        }
+        checks
+    })
+}
+
+fn erase_blocks(partition: &Partition, content: &Content) -> Option<Check> {
+    // Of a UBIFS only a volume can have the right ones.
+    let blocks = content
+        .erase_size
+        .filter(|_| content.format != Format::Ubifs || partition.volume.is_some());
+    let made_for = blocks.filter(|size| *size != partition.geometry.erase_size)?;
+    Some(
+        Check::fail(
+            CheckId::Content,
+            format!(
+                "the {} is made for erase blocks of {} bytes, {} has {}",
+                content.format,
+                Grouped(made_for.into()),
+                partition.label(),
+                Grouped(partition.geometry.erase_size.into())
+            ),
+            match content.format {
+                Format::Ubifs => "make it with mkfs.ubifs -e for this volume; --force=content if you know better",
+                _ => "make it with ubinize -p for this flash; --force=content if you know better",
+            },
+        )
+        .forceable(),
+    )
+}
+
+/// JFFS2 looks at all of its partition when it is mounted, and old nodes with higher versions would win over those of the
+/// image (`jffs2_scan_medium` in `fs/jffs2/scan.c`); UBIFS takes the erase blocks behind its own for free ones.
+fn blank_rest(partition: &Partition, content: &Content) -> Check {
+    Check::warn(
+        CheckId::Content,
+        format!(
+            "all of {} is made blank behind the {}, which would take what it finds there for a part of itself",
+            partition.label(),
+            content.format.as_str()
+        ),
+    )
+}
+
+/// A UBIFS lies in a volume of UBI, whose pages are those that it was made for (`validate_sb` in `fs/ubifs/sb.c`).
+fn place_of_ubifs(board: &Board, partition: &Partition, content: &Content) -> Option<Check> {
+    let made_for = content.page_size.filter(|_| content.format == Format::Ubifs)?;
+    let label = partition.label();
+    let (what, remedy) = match &partition.volume {
+        // UBIFS itself writes 8 bytes at least.
+        Some(_) if made_for == partition.geometry.write_size.max(8) => return None,
+        Some(_) => (
+            format!(
+                "the ubifs is made for pages of {made_for} bytes, {label} has {}",
+                partition.geometry.write_size
+            ),
+            "make it with mkfs.ubifs -m for this volume".to_owned(),
+        ),
+        None => {
+            let volumes = board.partitions.iter().filter(|volume| board.is_on(volume, partition));
+            let volumes: Vec<_> = volumes.map(|volume| volume.name.as_str()).collect();
+            let remedy = match volumes.is_empty() {
+                false => format!("--part with one of its volumes: {}", volumes.join(" ")),
+                true => format!(
+                    "if there is a UBI on it, ubiattach -p /dev/{} and --part ubiN:NAME; if not, ubinize makes an image of the \
+                     ubifs that can be written here",
+                    partition.id
+                ),
+            };
+            (format!("a ubifs lies in a volume of UBI, and {label} is none"), remedy)
+        }
+    };
+    Some(
+        Check::fail(
+            CheckId::Content,
+            what,
+            format!("{remedy}; --force=content if you know better"),
+        )
+        .forceable(),
+    )
+}

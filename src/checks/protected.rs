@@ -1,0 +1,39 @@
+//! Whether a write reaches the boot loader or the settings of this one box, by whatever partition.
+
+#![forbid(unsafe_code)]
+
+use crate::board::profile::Keep;
+use crate::board::{Board, Protected};
+use crate::plan::{Check, Write};
+use mtd_rs::Area;
+
+pub(super) fn check(board: &Board, write: &Write) -> Vec<Check> {
+    let area = Area {
+        id: write.to.id,
+        range: write.range.clone(),
+    };
+    let found = board.protected(&area);
+    [Keep::Bootloader, Keep::Settings]
+        .into_iter()
+        .filter_map(|keep| of_kind(keep, &found, &write.to.label()))
+        .collect()
+}
+
+fn of_kind(keep: Keep, found: &[Protected], label: &str) -> Option<Check> {
+    let mut of_kind = found.iter().filter(|protected| protected.keep == keep);
+    let protected = of_kind
+        .clone()
+        .find(|protected| protected.label == label)
+        .or_else(|| of_kind.next())?;
+    let text = match (protected.label == label, protected.certain) {
+        (true, _) => format!("{label} holds {}", keep.explain()),
+        (false, true) => format!("{label} contains {}, which holds {}", protected.label, keep.explain()),
+        (false, false) => format!(
+            "{label} may contain {}, which holds {}: the kernel does not say where they lie",
+            protected.label,
+            keep.explain()
+        ),
+    };
+    let check = keep.check();
+    Some(Check::fail(check, text, format!("leave it out, or after a backup --force={check}")).forceable())
+}

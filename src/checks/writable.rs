@@ -1,0 +1,32 @@
+//! Whether the kernel lets the partition be written.
+
+#![forbid(unsafe_code)]
+
+use crate::base::check_id::CheckId;
+use crate::board::Partition;
+use crate::board::profile::Keep;
+use crate::image::known;
+use crate::plan::Check;
+
+pub(super) fn check(partition: &Partition) -> Check {
+    let label = partition.label();
+    let [kernel, loader] = &known::FILES;
+    match (partition.writable, partition.remark()) {
+        (true, Some(remark)) => Check::warn(CheckId::Writable, format!("{label} {remark}")),
+        (true, None) => Check::pass(CheckId::Writable, format!("{label} can be written")),
+        (false, _) => Check::fail(
+            CheckId::Writable,
+            format!("{label} is read-only: the kernel lets nobody write it"),
+            match partition.keep {
+                // The two steps by which QNAP itself replaces a protected boot loader.
+                Some(Keep::Bootloader) => format!(
+                    "the running kernel protects the boot loader, so another kernel comes first: apply one that does \
+                     not (QNAP's SystemRecovery package has it as uImage, cksum {} {}), reboot, then apply u-boot.bin \
+                     (cksum {} {}) with --part; flasher inspect knows both files",
+                    kernel.cksum, kernel.size, loader.cksum, loader.size
+                ),
+                _ => "only another kernel or device tree can open it".to_owned(),
+            },
+        ),
+    }
+}

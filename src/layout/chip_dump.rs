@@ -1,0 +1,38 @@
+//! The copy of a whole chip, taken apart as the chip is.
+
+#![forbid(unsafe_code)]
+
+use super::accepted;
+use crate::base::format::Format;
+use crate::board::Board;
+use crate::bytes::store::Store;
+use crate::image::{Image, Part, content};
+use std::io;
+
+/// A raw image with the size of the known box's chip, which has a kernel or file system where a partition begins, is
+/// taken apart as the chip is. The bytes of partitions that move from box to box belong to those around them.
+pub(super) fn chip_dump(board: &Board, image: &Image, store: &Store) -> io::Result<Option<Image>> {
+    let profile = &board.profile;
+    let whole = accepted(profile, image).is_some() || image.parts.len() != 1;
+    if profile.is_generic() || whole || image.payload != profile.chip.size {
+        return Ok(None);
+    }
+    let mut known: Vec<_> = profile.partitions.iter().filter(|partition| !partition.moves).collect();
+    known.sort_by_key(|partition| partition.offset);
+    let mut parts = Vec::new();
+    for partition in known {
+        parts.push(Part {
+            name: partition.name.clone(),
+            offset: partition.offset,
+            size: partition.size,
+            content: content::look(store, partition.range())?,
+        });
+    }
+    // The boot loader alone would not show that the rest is where it belongs.
+    let plausible = parts.iter().any(|part| part.offset > 0 && part.content.is_some());
+    Ok(plausible.then(|| Image {
+        format: Format::ChipDump,
+        parts,
+        ..image.clone()
+    }))
+}

@@ -1,0 +1,71 @@
+//! The user's files that outlive the update, as a part of the plan.
+
+#![forbid(unsafe_code)]
+
+use super::{Write, told};
+use crate::base::units::Size;
+use serde::Serialize;
+
+/// What will be kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptFiles {
+    /// The place, as the user or the profile gives it.
+    pub to: String,
+    /// What is mounted, or the partition of a raw place.
+    pub source: String,
+    /// Bytes of the tar.
+    pub bytes: u64,
+    /// Everything in it, in its order.
+    pub files: Vec<KeptFile>,
+    /// For a raw place, how the tar is written.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "told::maybe_write")]
+    pub write: Option<Write>,
+}
+
+/// A file, link or directory that is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptFile {
+    /// Where it is now.
+    pub path: String,
+    /// Bytes of a file; 0 for all others.
+    pub size: u64,
+    /// What it is called in its new place, without a slash in front.
+    #[serde(skip)]
+    pub name: String,
+    /// As in the tar: `0`, `2` or `5`.
+    #[serde(skip)]
+    pub kind: u8,
+    /// Permission bits.
+    #[serde(skip)]
+    pub mode: u32,
+    /// The owner.
+    #[serde(skip)]
+    pub uid: u32,
+    /// The group.
+    #[serde(skip)]
+    pub gid: u32,
+    /// Seconds since 1970.
+    #[serde(skip)]
+    pub mtime: u64,
+    /// Where a link leads.
+    #[serde(skip)]
+    pub link: String,
+}
+
+impl KeptFiles {
+    /// For people, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<_> = self
+            .files
+            .iter()
+            .map(|kept| format!("keep: {} {}", Size(kept.size), kept.path))
+            .collect();
+        lines.push(format!(
+            "keep: {} files, {} as a tar, to {}",
+            self.files.len(),
+            Size(self.bytes),
+            self.to
+        ));
+        lines
+    }
+}

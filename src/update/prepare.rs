@@ -1,0 +1,347 @@
+//! Makes the plan: once, for `plan`, `apply`, `verify`, `restore` and `env set` alike. Nothing is written.
+//!
+//! Layout, checks, verdict, survey and checksum happen here in this order, and what comes out never changes.
+
+#![forbid(unsafe_code)]
+
+use super::stage::{StagedImage, unreadable};
+use super::survey::survey;
+use crate::base::check_id::CheckId;
+use crate::base::error::{Failure, Result};
+use crate::base::format::Format;
+use crate::base::units::hex;
+use crate::board::Board;
+use crate::bytes::store::Store;
+use crate::checks::{self, Facts, OVERHEAD, Wish};
+use crate::cli::Apply;
+use crate::env::Change;
+use crate::image::Image;
+use crate::keep::{self, Asked};
+use crate::layout::{self, Request};
+use crate::plan::{self, Check, ImageSummary, KeptFiles, Pace, Plan, Ram, Route, SlotSwitch, Status, Step, Write};
+use crate::report::Reporter;
+use crate::slots::{self, Planned};
+use mtd_rs::{Geometry, PartitionId};
+use sha2::{Digest, Sha256};
+use std::time::Instant;
+
+/// What the plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be shown.
+    Show,
+    /// To be executed.
+    Apply,
+    /// To compare the flash with the image: that a partition is read-only or in use is no reason against that.
+    Compare,
+}
+
+/// What the plan is made of.
+pub struct Wanted<'a> {
+    /// The box.
+    pub board: &'a Board,
+    /// The image.
+    pub staged: &'a StagedImage,
+    /// What the user asked for.
+    pub options: &'a Apply,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// A plan, and what executing it takes beside the image.
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// The change of the environment that it has.
+    pub change: Option<Change>,
+}
+
+/// What comparing rests on. The other checks are about writing.
+const FOR_COMPARING: [CheckId; 7] = [
+    CheckId::Sha256,
+    CheckId::Signature,
+    CheckId::Image,
+    CheckId::Board,
+    CheckId::Partition,
+    CheckId::Size,
+    CheckId::Overlap,
+];
+
+/// A plan that still lacks its verdict.
+struct Draft {
+    image: ImageSummary,
+    checks: Vec<Check>,
+    writes: Vec<Write>,
+    route: Route,
+    ram: Ram,
+    keep: Option<KeptFiles>,
+    slot: Option<Planned>,
+}
+
+/// Makes the plan of an image.
+///
+/// # Errors
+/// Only a system that does not answer, or options that cannot be understood; what is wrong with image or box is a check that
+/// failed.
+pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared> {
+    let Wanted {
+        board, staged, options, ..
+    } = *wanted;
+    // A backup has both slots, and goes back as it is.
+    let seen = match staged.image.format {
+        Format::Backup => None,
+        _ => slots::look(board, options.env_config.as_deref()),
+    };
+    let running = seen.as_ref().and_then(|seen| Some(seen.as_ref().ok()?.active));
+    let request = Request {
+        parts: &options.parts,
+        slot: running.map(|active| 1 - active),
+    };
+    let laid_out = layout::lay_out(board, &staged.image, &staged.store, &request).map_err(unreadable)?;
+    let taken_as = laid_out.as_ref().ok().and_then(|laid_out| laid_out.taken_as.as_ref());
+    let image = taken_as.unwrap_or(&staged.image);
+    let mut checks = checks::all(&Facts {
+        board,
+        image,
+        store: &staged.store,
+        name: &staged.name,
+        signature: staged.signature.as_deref(),
+        trust: &options.trust,
+        backup: options.backup.is_some(),
+        laid_out: &laid_out,
+    });
+    let placed = laid_out.as_ref().map_or(&[][..], |laid_out| &laid_out.placed);
+    let writes: Vec<Write> = placed.iter().map(|placed| placed.write.clone()).collect();
+    if wanted.purpose == Purpose::Compare {
+        checks.retain(|check| FOR_COMPARING.contains(&check.name));
+        let draft = Draft {
+            image: summary(image),
+            checks,
+            writes,
+            route: Route::InPlace,
+            ram: Ram::default(),
+            keep: None,
+            slot: None,
+        };
+        return finish(wanted, draft, reporter);
+    }
+    let listed: Vec<&Write> = writes.iter().collect();
+    let (more, slot) = slots::check(board, seen.as_ref(), &listed, &options.force);
+    checks.extend(more);
+    let wish = wish(options, slot.is_some())?;
+    let touched: Vec<&Write> = writes
+        .iter()
+        .chain(slot.iter().flat_map(|slot| &slot.change.writes))
+        .collect();
+    let (route, more) = checks::route(board, &plan::destinations(touched.iter().copied()), wish)?;
+    checks.extend(more);
+    let mut ram = ram(wanted, image);
+    checks.push(checks::ram(ram));
+    let (keep, check) = keep::kept_files(&Asked {
+        board,
+        wish: &options.files,
+        force: &options.force,
+        image: &staged.store,
+        writes: &touched,
+        route,
+        ram,
+    })?;
+    checks.extend(check);
+    ram.needed += keep.as_ref().map_or(0, |keep| keep.bytes);
+    let draft = Draft {
+        image: summary(image),
+        checks,
+        writes,
+        route,
+        ram,
+        keep,
+        slot,
+    };
+    match running {
+        Some(active) if runs_already(wanted, active, &draft, reporter)? => nothing(wanted, draft),
+        _ => finish(wanted, draft, reporter),
+    }
+}
+
+/// Verdict, survey, checksum, and the plan.
+fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<Prepared> {
+    let (board, staged) = (wanted.board, wanted.staged);
+    let (mut checks, valid) = checks::verdict(draft.checks, &wanted.options.force);
+    let mut pace = None;
+    let steps: Vec<Step> = match valid {
+        true => {
+            let begun = Instant::now();
+            let steps = survey(board, draft.writes, &staged.store, reporter)?;
+            checks.extend(steps.iter().filter_map(checks::just_now));
+            pace = (!board.is_sim()).then(|| Pace::measured(&steps, begun.elapsed()));
+            steps
+        }
+        false => draft.writes.into_iter().map(Step::unread).collect(),
+    };
+    let mut ram = draft.ram;
+    if wanted.options.on_fault.rollback {
+        // As much again stays free when the old content is kept.
+        let changing: u64 = steps.iter().map(Step::changing).sum();
+        let room = ram.available.saturating_sub(ram.needed + OVERHEAD);
+        ram.rollback = if changing <= room { changing } else { 0 };
+    }
+    let (slot, change) = draft.slot.map(|slot| (slot.switch, slot.change)).unzip();
+    let mut image = draft.image;
+    let up_to_date = slot.is_none() && steps.iter().all(Step::is_up_to_date);
+    let hash = match wanted.purpose {
+        Purpose::Show => true,
+        // What is on the flash already was found by comparing all of it.
+        Purpose::Apply => !up_to_date,
+        Purpose::Compare => false,
+    };
+    if hash && image.sha256.is_empty() {
+        image.sha256 = checksum(&staged.store, reporter)?;
+    }
+    Ok(Prepared {
+        plan: Plan {
+            valid,
+            route: draft.route,
+            board: board.profile.id.clone(),
+            image,
+            seconds: seconds(board, &steps, pace),
+            checks,
+            steps,
+            ram,
+            keep: draft.keep,
+            slot,
+        },
+        change,
+    })
+}
+
+/// Makes the plan of a change of the environment.
+///
+/// # Errors
+/// A system that does not answer.
+pub fn of_environment(board: &Board, change: Change, force: &[CheckId]) -> Result<Prepared> {
+    let mut checks = change.checks(board);
+    let (route, more) = checks::route(board, &plan::destinations(&change.writes), Wish::InPlace)?;
+    checks.extend(more);
+    let (checks, valid) = checks::verdict(checks, force);
+    let steps: Vec<Step> = change.writes.iter().cloned().map(Step::unread).collect();
+    let block = change.bytes.first().map(Vec::as_slice).unwrap_or_default();
+    Ok(Prepared {
+        plan: Plan {
+            valid,
+            route,
+            board: board.profile.id.clone(),
+            image: ImageSummary {
+                format: Format::UBootEnv,
+                size: block.len() as u64,
+                sha256: hex(&Sha256::digest(block)),
+            },
+            checks,
+            ram: Ram {
+                rollback: super::execute::kept_of_environment(&steps),
+                ..Ram::default()
+            },
+            seconds: seconds(board, &steps, None),
+            steps,
+            slot: None,
+            keep: None,
+        },
+        change: Some(change),
+    })
+}
+
+/// Whether the slot that runs has this image, because the update before this one was the same. Not asked where another check
+/// than that of the slot stands against the plan.
+fn runs_already(wanted: &Wanted<'_>, active: usize, draft: &Draft, reporter: &mut Reporter) -> Result<bool> {
+    let (checks, valid) = checks::verdict(draft.checks.clone(), &wanted.options.force);
+    let others = |check: &Check| check.status == Status::Fail && check.name != CheckId::Slot;
+    if valid && draft.slot.is_none() || checks.iter().any(others) {
+        return Ok(false);
+    }
+    let request = Request {
+        parts: &wanted.options.parts,
+        slot: Some(active),
+    };
+    let staged = wanted.staged;
+    let laid_out = layout::lay_out(wanted.board, &staged.image, &staged.store, &request).map_err(unreadable)?;
+    let placed = laid_out.map(|laid_out| laid_out.placed).unwrap_or_default();
+    let writes: Vec<Write> = placed.into_iter().map(|placed| placed.write).collect();
+    if !slots::are_in(wanted.board, active, &writes) {
+        return Ok(false);
+    }
+    let steps = survey(wanted.board, writes, &staged.store, reporter)?;
+    Ok(steps.iter().all(Step::is_up_to_date))
+}
+
+/// The plan of an image that runs already.
+fn nothing(wanted: &Wanted<'_>, draft: Draft) -> Result<Prepared> {
+    let (mut checks, _) = checks::verdict(draft.checks, &wanted.options.force);
+    checks.retain(|check| check.name != CheckId::Slot);
+    checks.push(slots::runs_already());
+    Ok(Prepared {
+        plan: Plan {
+            valid: true,
+            route: draft.route,
+            board: wanted.board.profile.id.clone(),
+            image: draft.image,
+            checks,
+            steps: Vec::new(),
+            ram: draft.ram,
+            keep: draft.keep,
+            seconds: 0,
+            slot: None::<SlotSwitch>,
+        },
+        change: None,
+    })
+}
+
+/// How the flash is to be reached. Of two slots the other one runs meanwhile, so there is nothing to be taken over.
+fn wish(options: &Apply, slots: bool) -> Result<Wish> {
+    match (options.in_place, options.prepare) {
+        (_, true) if slots => Err(Failure::usage(
+            "--prepare is not for a box with two slots: the other slot is written while it runs",
+        )
+        .hint("leave --prepare out")),
+        _ if slots => Ok(Wish::InPlace),
+        (true, _) => Ok(Wish::InPlace),
+        (_, true) => Ok(Wish::Takeover),
+        _ => Ok(Wish::Either),
+    }
+}
+
+fn summary(image: &Image) -> ImageSummary {
+    ImageSummary {
+        format: image.format,
+        size: image.size,
+        sha256: image.sha256.clone(),
+    }
+}
+
+fn ram(wanted: &Wanted<'_>, image: &Image) -> Ram {
+    // An image that stays on its disk takes none.
+    let staged = match wanted.staged.store.delivered() {
+        Store::Disk(_) => 0,
+        _ => image.size,
+    };
+    Ram {
+        rollback: 0,
+        needed: staged + image.unpacking() + OVERHEAD,
+        available: wanted.staged.available.unwrap_or(u64::MAX),
+    }
+}
+
+/// The checksum of the bytes as they were delivered, which are those that will be written.
+fn checksum(store: &Store, reporter: &mut Reporter) -> Result<String> {
+    let length = store.delivered().len();
+    store
+        .sha256(&mut |done| reporter.progress("hashing", done, length))
+        .map_err(unreadable)
+}
+
+fn seconds(board: &Board, steps: &[Step], pace: Option<Pace>) -> u64 {
+    let geometry = |id: PartitionId| board.get(id).map(|partition| &partition.geometry);
+    let known: Vec<(&Step, &Geometry)> = steps
+        .iter()
+        .filter_map(|step| Some((step, geometry(step.write.to.id)?)))
+        .collect();
+    plan::seconds(known, pace)
+}
