@@ -117,9 +117,9 @@ fn place_of_ubifs(board: &Board, partition: &Partition, content: &Content) -> Op
             let remedy = match volumes.is_empty() {
                 false => format!("--part with one of its volumes: {}", volumes.join(" ")),
                 true => format!(
-                    "if there is a UBI on it, ubiattach -p /dev/{} and --part ubiN:NAME; if not, ubinize makes an image of the \
+                    "if there is a UBI on it, ubiattach -m {} and --part ubiN:NAME; if not, ubinize makes an image of the \
                      ubifs that can be written here",
-                    partition.id
+                    partition.id.to_string().trim_start_matches("mtd")
                 ),
             };
             (format!("a ubifs lies in a volume of UBI, and {label} is none"), remedy)
