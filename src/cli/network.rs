@@ -173,10 +173,15 @@ impl Raw {
     }
 }
 
-/// It goes into other programs' configurations and into a field of 128 bytes with a zero at its end.
-fn file_name(name: String) -> Result<String> {
+/// Whether a box can be told to ask for this name. It goes into other programs' configurations, into messages as it is,
+/// and into a field of 128 bytes with a zero at its end.
+pub fn is_file_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte);
-    match !name.is_empty() && name.len() < 128 && name.bytes().all(plain) {
+    !name.is_empty() && name.len() < 128 && name.bytes().all(plain)
+}
+
+fn file_name(name: String) -> Result<String> {
+    match is_file_name(&name) {
         true => Ok(name),
         false => Err(Failure::usage(format_args!(
             "--name takes a file name of letters, digits and _-+. only, not {}",

@@ -154,6 +154,56 @@ fn nobody_else_is_answered_and_everybody_who_asks_is_shown() {
     }
 }
 
+/// Who has the address without having been given it may be anybody.
+#[test]
+fn who_was_not_answered_by_dhcp_is_not_the_box() {
+    let cable = Cable::new("192.168.1.2/24", Some("192.168.1.71/24"));
+    let image = cable.image(&TS219, "F_TS-219");
+    let mut server = cable.serve(&[&ENTRY[..], &["F_TS-219"]].concat());
+    let fetch = ["-sS", "-o", "got", "tftp://192.168.1.2/F_TS-219"];
+    let output = cable.client("curl", &fetch);
+    assert!(output.status.success(), "{output:?}");
+    server.hears("192.168.1.71 fetched the image before the box was given that address");
+    server.hears("this was not the box; still waiting for it");
+    ip(&format!("-n {} addr flush dev egiga0", cable.boxed));
+    let (output, _) = udhcpc(&cable, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let output = cable.client("curl", &fetch);
+    assert!(
+        output.status.success() && read(&cable.path("got")) == image,
+        "{output:?}"
+    );
+    let run = server.end().exits(0);
+    assert_eq!(run.out.matches("the box is writing now").count(), 1, "{run:?}");
+}
+
+/// A vendor class that is longer than the field for a file name, and a packet that ended an earlier version.
+#[test]
+fn no_vendor_class_ends_the_server() {
+    let cable = Cable::new("192.168.1.2/24", None);
+    cable.image(&TS219, "my-image");
+    let spoiled = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/net/dhcp-vendor-class.packet"
+    );
+    let mut server = cable.serve(&[&ENTRY[..], &["my-image"]].concat());
+    let class = format!("F_{}", "x".repeat(198));
+    let (output, told) = udhcpc(&cable, &["-V", &class]);
+    assert!(
+        output.status.success() && told.contains("boot_file='F_TS-219'"),
+        "{told}"
+    );
+    server.hears(&format!("vendor class {class:?}"));
+    server.hears("the vendor class of the box is not a file name");
+    let send = format!("cat {spoiled} >/dev/udp/192.168.1.2/67");
+    let sent = cable.client("bash", &["-c", &send]);
+    assert!(sent.status.success(), "{sent:?}");
+    server.hears(&format!("BOOTP request from {MAC}"));
+    let output = cable.client("curl", &["-sS", "-o", "got", "tftp://192.168.1.2/F_TS-219"]);
+    assert!(output.status.success(), "{output:?}");
+    server.end().exits(0);
+}
+
 #[test]
 fn an_image_that_is_none_and_a_network_that_is_not_there_are_refused() {
     let cable = Cable::new("192.168.1.2/24", None);

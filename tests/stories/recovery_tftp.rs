@@ -146,6 +146,26 @@ fn the_address_that_is_missing_is_said_with_the_command_that_adds_it() {
     assert!(run.err.contains("ip addr add 192.168.0.11/24 dev eth7"), "{run:?}");
 }
 
+/// Anybody may fetch the image; `--once` waits for the box.
+#[test]
+fn a_stranger_who_fetches_the_image_is_not_the_box() {
+    let cable = Cable::new("192.168.0.11/24", Some("192.168.0.10/24"));
+    let image = cable.image(&TS109, "image");
+    let mut server = cable.serve(&["image"]);
+    let fetch = ["-sS", "-o", "got", "tftp://192.168.0.11/qnapimg.bin"];
+    let stranger = cable.command(&cable.machine, "curl", &fetch).output().unwrap();
+    assert!(stranger.status.success(), "{stranger:?}");
+    server.hears("192.168.0.11 is not the address of a box in recovery mode, 192.168.0.10");
+    server.hears("this was not the box; still waiting for it");
+    let output = cable.client("curl", &fetch);
+    assert!(
+        output.status.success() && read(&cable.path("got")) == image,
+        "{output:?}"
+    );
+    let run = server.end().exits(0);
+    assert_eq!(run.out.matches("one long beep").count(), 1, "{run:?}");
+}
+
 /// A client of our own, for what real ones cannot be made to do.
 struct Client(UdpSocket);
 
@@ -273,4 +293,41 @@ fn a_window_of_blocks_goes_out_at_once_and_rubbish_is_answered_by_an_error() {
     }
     assert!(got == image);
     server.end().exits(0);
+}
+
+/// A client that acknowledges the last block first, and one that gives up at the last: neither has the image.
+#[test]
+fn only_a_last_block_that_is_acknowledged_in_its_turn_counts() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("image");
+    let image = cat(&TS109, &partitions(&TS109, dir.path(), ""));
+    fs::write(&path, &image).unwrap();
+    let port = free_port();
+    let (mut server, client) = on_loopback(port, &path);
+    let last = (image.len() / 65464 + 1) as u16;
+    for gives_up in [1, last] {
+        client.send(("127.0.0.1", port), &request("qnapimg.bin octet blksize 65464"));
+        let (_, transfer) = client.next();
+        client.send(transfer, &[0, 4, 0, 0]);
+        for number in 1..=gives_up {
+            assert_eq!(client.next().0[2..4], number.to_be_bytes());
+            let ack = if number == gives_up { last } else { number };
+            if ack != last || gives_up == 1 {
+                client.send(transfer, &[&[0, 4][..], &ack.to_be_bytes()].concat());
+            }
+        }
+        client.send(transfer, format!("\0\x05\0\0given up at {gives_up}\x1b\0").as_bytes());
+        server.hears(&format!(
+            r#"broke off: the client says "given up at {gives_up}\u{{1b}}""#
+        ));
+    }
+    client.send(("127.0.0.1", port), &request("qnapimg.bin octet blksize 65464"));
+    let (_, transfer) = client.next();
+    client.send(transfer, &[0, 4, 0, 0]);
+    for number in 1..=last {
+        assert_eq!(client.next().0[2..4], number.to_be_bytes());
+        client.send(transfer, &[&[0, 4][..], &number.to_be_bytes()].concat());
+    }
+    let run = server.end().exits(0);
+    assert_eq!(run.out.matches("has all").count(), 1, "{run:?}");
 }

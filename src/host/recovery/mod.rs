@@ -10,7 +10,7 @@ use crate::base::check_id::CheckId;
 use crate::base::error::{Exit, Failure, Result};
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
-use crate::cli::network::{Network, NetworkVerb};
+use crate::cli::network::{Network, NetworkVerb, is_file_name};
 use crate::recovery::check::Report;
 use crate::recovery::refusal::{accept, improper, unreadable};
 use crate::recovery::{Layout, Mode, boards, check};
@@ -60,19 +60,13 @@ pub(super) fn served_name(network: &Network, layout: &Layout, report: &Report) -
         return Some(boards::FIXED.to_owned());
     }
     let own = Path::new(&network.image).file_name().and_then(|name| name.to_str());
-    let fits = |name: &&str| {
-        boards::beginning(name, Mode::Dhcp).is_some()
-            && name.len() < 128
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte))
-    };
+    let fits = |name: &&str| boards::beginning(name, Mode::Dhcp).is_some() && is_file_name(name);
     network
         .name
         .clone()
         .or_else(|| own.filter(fits).map(str::to_owned))
         .or_else(|| match report.names.as_slice() {
-            [one] => Some(one.clone()),
+            [one] if is_file_name(one) => Some(one.clone()),
             _ => None,
         })
 }

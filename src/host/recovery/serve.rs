@@ -8,7 +8,7 @@ use crate::base::units::{Grouped, Size};
 use crate::bytes::store::Store;
 use crate::cli::network::Network;
 use crate::host::recovery::net::dhcp::Lease;
-use crate::host::recovery::net::{Event, Events, Interface, Name, dhcp, interfaces, tftp};
+use crate::host::recovery::net::{Answered, Event, Events, Interface, Name, dhcp, interfaces, tftp};
 use crate::host::recovery::{FIXED_SERVER, read, served_name};
 use crate::recovery::{ENTER, Mode};
 use crate::report::Reporter;
@@ -16,7 +16,6 @@ use serde::Serialize;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 
 /// What a box of the TS-109 kind has for an address.
 const FIXED_BOX: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 10);
@@ -30,7 +29,8 @@ struct Outcome {
     to: Ipv4Addr,
 }
 
-/// Serves until somebody ends it, or with `--once` until one client has the whole image.
+/// Serves until somebody ends it, or with `--once` until the box has the whole image. Others may fetch it too; that does
+/// not count.
 ///
 /// # Errors
 /// An image that is none, an address that this machine does not have, ports that are taken.
@@ -47,8 +47,8 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
         served_name(network, &layout, &report),
         mode == Mode::Fixed || network.name.is_some(),
     );
-    let (sender, receiver) = channel();
-    let events = Events(sender);
+    let answered = Answered::default();
+    let (events, receiver) = Events::channel();
     let tftp_port = network.tftp_port.unwrap_or(69);
     let wants_tftp = mode == Mode::Fixed || place.lease.is_some();
     if let Some(address) = place.address.filter(|_| wants_tftp) {
@@ -58,6 +58,7 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
             image: Arc::new(image),
             name: name.clone(),
             only: place.lease.map(|lease| lease.ip),
+            answered: answered.clone(),
             hint: match mode {
                 Mode::Fixed => "every box of the TS-109 kind asks for qnapimg.bin".to_owned(),
                 Mode::Dhcp => "a box asks for what DHCP tells it, which must begin with its own string, such as \
@@ -77,8 +78,14 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
         let port = network.dhcp_port.unwrap_or(67);
         let socket = dhcp::bind(place.interface.as_deref(), port)
             .map_err(|error| taken("DHCP", Ipv4Addr::UNSPECIFIED, port, &error))?;
-        let (lease, name, events) = (place.lease, name.clone(), events.clone());
-        std::thread::spawn(move || dhcp::serve(&socket, port, lease, &name, &events));
+        let server = dhcp::Server {
+            port,
+            lease: place.lease,
+            name: name.clone(),
+            answered,
+            events: events.clone(),
+        };
+        std::thread::spawn(move || server.serve(&socket));
         match place.lease {
             Some(lease) => reporter.stage(format_args!("answering {} by DHCP, nobody else", lease.mac)),
             None => reporter.stage("answering nobody without --mac: this shows who asks"),
@@ -93,7 +100,16 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
             Event::Warned(text) => reporter.warning(text),
             Event::Progress { done, total } => reporter.progress("sending", done, total),
             Event::Broken(what) => return Err(Failure::system(what)),
-            Event::Done { to } => {
+            Event::Done { to, answered } => {
+                reporter.stage(format_args!("{to} has all {} bytes", Grouped(size)));
+                let known = match mode {
+                    Mode::Fixed => is_fixed_box(to, place.address, reporter),
+                    Mode::Dhcp => was_answered(to, answered, reporter),
+                };
+                if !known {
+                    reporter.stage("this was not the box; still waiting for it, ^C ends this");
+                    continue;
+                }
                 served += 1;
                 done(mode, size, to, network.once, reporter);
                 if network.once {
@@ -106,13 +122,28 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
     Err(Failure::system("the servers ended"))
 }
 
-fn done(mode: Mode, size: u64, to: Ipv4Addr, last: bool, reporter: &mut Reporter) {
-    reporter.stage(format_args!("{to} has all {} bytes", Grouped(size)));
-    if mode == Mode::Fixed && to != FIXED_BOX {
+/// Whether a client of the TS-109 kind is the box. Where we have another address than the one that these boxes look for,
+/// something between them and us translates addresses, and the client's tells nothing.
+fn is_fixed_box(to: Ipv4Addr, own: Option<Ipv4Addr>, reporter: &mut Reporter) -> bool {
+    if to != FIXED_BOX {
         reporter.warning(format_args!(
             "{to} is not the address of a box in recovery mode, {FIXED_BOX}"
         ));
     }
+    to == FIXED_BOX || own != Some(FIXED_SERVER)
+}
+
+/// Whether a client is the box that was told its address by us.
+fn was_answered(to: Ipv4Addr, answered: bool, reporter: &mut Reporter) -> bool {
+    if !answered {
+        reporter.warning(format_args!(
+            "{to} fetched the image before the box was given that address"
+        ));
+    }
+    answered
+}
+
+fn done(mode: Mode, size: u64, to: Ipv4Addr, last: bool, reporter: &mut Reporter) {
     reporter.stage(mode.beeps());
     if reporter.json() {
         reporter.object(&Outcome {

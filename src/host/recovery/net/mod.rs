@@ -1,14 +1,22 @@
 //! The network side of a recovery: DHCP and TFTP for one box and one file, read-only.
+//!
+//! Everybody on the network can talk to it, so all that it remembers and all that waits to be shown is limited.
 
 #![forbid(unsafe_code)]
 
 pub mod dhcp;
+mod dhcp_answer;
+mod dhcp_frame;
+#[cfg(test)]
+mod fuzz;
 pub mod tftp;
+mod tftp_frame;
+mod transfer;
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use std::net::Ipv4Addr;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What happens on the network, for the one who looks on.
@@ -29,18 +37,33 @@ pub enum Event {
     Done {
         /// Who.
         to: Ipv4Addr,
+        /// Whether the box had been told its address by us when this one asked for the image.
+        answered: bool,
     },
     /// A socket that answers no more.
     Broken(String),
 }
 
+/// Events that may wait for a slow terminal.
+const WAITING: usize = 1024;
+
 /// Where events go; nobody may be listening any more.
 #[derive(Clone)]
-pub struct Events(pub Sender<Event>);
+pub struct Events(SyncSender<Event>);
 
 impl Events {
+    /// A way for events. Of what is only shown, some is lost while the terminal does not keep up: a transfer must not
+    /// wait for it, nor may memory fill.
+    pub fn channel() -> (Events, Receiver<Event>) {
+        let (sender, receiver) = sync_channel(WAITING);
+        (Events(sender), receiver)
+    }
+
     fn send(&self, event: Event) {
-        let _ = self.0.send(event);
+        match event {
+            Event::Said(_) | Event::Warned(_) | Event::Progress { .. } => drop(self.0.try_send(event)),
+            Event::Done { .. } | Event::Broken(_) => drop(self.0.send(event)),
+        }
     }
 
     fn say(&self, text: impl Into<String>) {
@@ -85,6 +108,30 @@ impl Name {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the box was told its address by us. Until then, whoever has that address may be anybody.
+#[derive(Clone, Default)]
+pub struct Answered(Arc<Mutex<bool>>);
+
+impl Answered {
+    /// Whether an answer is out.
+    fn get(&self) -> bool {
+        *self.lock()
+    }
+
+    /// Sends an answer and remembers it if it went out. Who wants to know meanwhile waits, for a box may ask for its
+    /// file before this thread runs again.
+    fn sending<T, E>(&self, send: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut answered = self.lock();
+        let sent = send();
+        *answered |= sent.is_ok();
+        sent
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,25 +1,19 @@
-//! TFTP for one file, read-only (RFC 1350, with the options of RFC 2348, 2349 and 7440).
-//!
-//! The packets are the tftpd crate's. The transfer is our own, because we must know when the box has everything, and
-//! must serve one file under one name instead of a directory.
+//! TFTP for one file, read-only: who asks, and whether it is for what is served. The blocks are the transfer's affair.
 
 #![forbid(unsafe_code)]
 
+use super::tftp_frame::{self, Choice, ErrorCode, Frame};
+use super::transfer::Transfer;
+use super::{Answered, Event, Events, Name};
 use crate::base::quoted::Quoted;
-use crate::host::recovery::net::{Event, Events, Name};
-use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tftpd::{ErrorCode, OptionType, Packet, TransferOption};
 
 /// Transfers at a time: one is wanted, a client that starts again leaves others behind for a while.
 const TRANSFERS: usize = 8;
-/// How often a packet is sent before the client is given up.
-const TRIES: u32 = 12;
-/// Blocks that may be under way.
-const WINDOW: u64 = 64;
+/// Transfers at a time to one address, so that no other client keeps the box out.
+const TRANSFERS_TO_ONE: usize = 4;
 
 /// What is served.
 pub struct Offer {
@@ -29,13 +23,15 @@ pub struct Offer {
     pub name: Name,
     /// The only client, where there is only one.
     pub only: Option<Ipv4Addr>,
+    /// Whether the box was told its address.
+    pub answered: Answered,
     /// What to say to someone who asks for another name.
     pub hint: String,
 }
 
 /// Answers until the socket breaks.
 pub fn serve(socket: &UdpSocket, offer: &Offer, events: &Events) {
-    let busy: Arc<Mutex<HashSet<SocketAddr>>> = Arc::default();
+    let busy = Busy::default();
     let mut buffer = [0; 1024];
     loop {
         let (got, client) = match socket.recv_from(&mut buffer) {
@@ -45,34 +41,71 @@ pub fn serve(socket: &UdpSocket, offer: &Offer, events: &Events) {
         };
         let options = match admit(&buffer[..got], client, offer, events) {
             Ok(options) => options,
-            Err((code, text)) => {
-                let _ = socket.send_to(&error(code, &text), client);
+            Err(refusal) => {
+                if let Some((code, text)) = refusal {
+                    let _ = socket.send_to(&tftp_frame::error(code, &text), client);
+                }
                 continue;
             }
         };
-        {
-            let mut busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
-            // A client that asks again from the same port has not heard us yet: it will.
-            if busy.len() >= TRANSFERS || !busy.insert(client) {
-                continue;
+        let Some(place) = busy.enter(client) else { continue };
+        let (image, own_events) = (Arc::clone(&offer.image), events.clone());
+        let (own, answered) = (socket.local_addr(), offer.answered.get());
+        let thread = std::thread::Builder::new().spawn(move || {
+            let end = match own.and_then(|own| open(own, client)) {
+                Ok(socket) => Transfer::new(&socket, &image, &options)
+                    .run(&own_events)
+                    .map_err(|what| format!("the transfer to {client} broke off: {what}")),
+                Err(error) => Err(format!("TFTP to {client}: {error}")),
+            };
+            // Whoever hears of the end may ask again at once.
+            drop(place);
+            match (end, client) {
+                (Ok(()), SocketAddr::V4(client)) => own_events.send(Event::Done {
+                    to: *client.ip(),
+                    answered,
+                }),
+                (Ok(()), SocketAddr::V6(_)) => (),
+                (Err(what), _) => own_events.warn(what),
             }
-        }
-        let (image, events, busy) = (Arc::clone(&offer.image), events.clone(), Arc::clone(&busy));
-        let own = socket.local_addr();
-        std::thread::spawn(move || {
-            match own.and_then(|own| open(own, client)) {
-                Ok(socket) => match Transfer::new(&socket, &image, &options).run(&events) {
-                    Ok(()) => {
-                        if let SocketAddr::V4(client) = client {
-                            events.send(Event::Done { to: *client.ip() });
-                        }
-                    }
-                    Err(what) => events.warn(format!("the transfer to {client} broke off: {what}")),
-                },
-                Err(error) => events.warn(format!("TFTP to {client}: {error}")),
-            }
-            busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&client);
         });
+        if let Err(error) = thread {
+            events.warn(format!("TFTP to {client}: {error}"));
+        }
+    }
+}
+
+/// The clients that something is sent to.
+#[derive(Clone, Default)]
+struct Busy(Arc<Mutex<Vec<SocketAddr>>>);
+
+/// A place among them, which is free again when this is dropped.
+struct Place {
+    client: SocketAddr,
+    busy: Busy,
+}
+
+impl Busy {
+    /// None where there is no place, and for a client that has one: it asks again because it has not heard us yet, and
+    /// will.
+    fn enter(&self, client: SocketAddr) -> Option<Place> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = clients.iter().filter(|other| other.ip() == client.ip()).count();
+        if clients.len() >= TRANSFERS || same >= TRANSFERS_TO_ONE || clients.contains(&client) {
+            return None;
+        }
+        clients.push(client);
+        Some(Place {
+            client,
+            busy: self.clone(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut clients = self.busy.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|client| *client != self.client);
     }
 }
 
@@ -83,205 +116,125 @@ fn open(own: SocketAddr, client: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn error(code: ErrorCode, text: &str) -> Vec<u8> {
-    let packet = Packet::Error {
-        code,
-        msg: text.to_owned(),
-    };
-    packet.serialize().unwrap_or_default()
-}
+/// The options of a request for what is served; otherwise what the client is told, if anything.
+type Admission = Result<Vec<(Choice, u64)>, Option<(ErrorCode, String)>>;
 
 /// Whether a request is for what is served, and with which options.
-fn admit(
-    packet: &[u8],
-    client: SocketAddr,
-    offer: &Offer,
-    events: &Events,
-) -> Result<Vec<TransferOption>, (ErrorCode, String)> {
+pub(super) fn admit(packet: &[u8], client: SocketAddr, offer: &Offer, events: &Events) -> Admission {
     let refuse = |code, text: String| {
         events.say(format!("refused {client}: {text}"));
-        Err((code, text))
+        Err(Some((code, text)))
     };
-    match parse(packet) {
-        Some(Packet::Rrq {
-            filename,
-            mode,
-            options,
-        }) => {
-            let asked: String = filename.chars().filter(|c| !c.is_control()).collect();
+    match Frame::decode(packet) {
+        Some(Frame::Read { name, mode, options }) => {
+            let asked = Quoted(name);
             if offer.only.is_some_and(|only| client.ip() != only) {
-                return refuse(
-                    ErrorCode::AccessViolation,
-                    format!("{} is for another box", Quoted(&asked)),
-                );
+                return refuse(ErrorCode::AccessViolation, format!("{asked} is for another box"));
             }
             // U-Boot asks for the name as it was told; other clients put a slash before it.
-            let wanted = asked.strip_prefix('/').unwrap_or(&asked);
+            let wanted = name.strip_prefix('/').unwrap_or(name);
             match offer.name.get() {
                 Some(name) if name == wanted => (),
                 served => {
                     let served = served.unwrap_or_else(|| "nothing yet".to_owned());
                     return refuse(
                         ErrorCode::FileNotFound,
-                        format!("{} is not here, but {served}: {}", Quoted(&asked), offer.hint),
+                        format!("{asked} is not here, but {served}: {}", offer.hint),
                     );
                 }
             }
             if !mode.eq_ignore_ascii_case("octet") {
+                let mode = Quoted(mode);
                 return refuse(
                     ErrorCode::IllegalOperation,
-                    format!(
-                        "{} in mode {mode}: an image goes in mode octet (binary) only",
-                        Quoted(&asked)
-                    ),
+                    format!("{asked} in mode {mode}: an image goes in mode octet (binary) only"),
                 );
             }
-            events.say(format!("{client} asks for {}", Quoted(&asked)));
+            events.say(format!("{client} asks for {asked}"));
             Ok(options)
         }
-        Some(Packet::Wrq { filename, .. }) => refuse(
+        Some(Frame::Write(name)) => refuse(
             ErrorCode::AccessViolation,
-            format!("writing {}: nothing can be written here", Quoted(&filename)),
+            format!("writing {}: nothing can be written here", Quoted(name)),
         ),
-        // An answer that lost its way must not be answered, or two servers talk for ever.
-        Some(_) => Err((ErrorCode::UnknownId, "no transfer of that kind".to_owned())),
+        // Two servers that answer each other's errors talk for ever.
+        Some(Frame::Error(_)) => Err(None),
+        Some(Frame::Ack(_) | Frame::Stray) => Err(Some((ErrorCode::UnknownId, "no transfer of that kind".to_owned()))),
         None => refuse(ErrorCode::IllegalOperation, "a request that cannot be read".to_owned()),
     }
 }
 
-/// The parser indexes a packet's first four bytes.
-fn parse(packet: &[u8]) -> Option<Packet> {
-    match packet.len() {
-        0..4 => None,
-        _ => Packet::deserialize(packet).ok(),
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::fuzz::READS;
+    use super::*;
+
+    #[test]
+    fn nobody_takes_all_places_and_a_place_is_free_again() {
+        let busy = Busy::default();
+        let at = |host: u8, port: u16| SocketAddr::from(([192, 168, 0, host], port));
+        let mut places: Vec<Place> = (1..=TRANSFERS_TO_ONE as u16)
+            .filter_map(|port| busy.enter(at(66, port)))
+            .collect();
+        assert_eq!(places.len(), TRANSFERS_TO_ONE);
+        assert!(busy.enter(at(66, 99)).is_none(), "one address has enough");
+        let own = busy.enter(at(10, 1)).unwrap();
+        assert!(busy.enter(at(10, 1)).is_none(), "the same request again");
+        drop(own);
+        places.push(busy.enter(at(10, 1)).unwrap());
+        places.extend((20..40).filter_map(|host| busy.enter(at(host, 1))));
+        assert_eq!(places.len(), TRANSFERS);
+        places.pop();
+        assert!(busy.enter(at(41, 1)).is_some());
     }
-}
 
-struct Transfer<'a> {
-    socket: &'a UdpSocket,
-    image: &'a [u8],
-    /// Bytes of a block.
-    block: usize,
-    /// Blocks under way.
-    window: u64,
-    /// How long to wait for an answer.
-    wait: Duration,
-    /// The options that are agreed to.
-    agreed: Vec<TransferOption>,
-}
-
-impl<'a> Transfer<'a> {
-    fn new(socket: &'a UdpSocket, image: &'a [u8], options: &[TransferOption]) -> Transfer<'a> {
-        let mut transfer = Transfer {
-            socket,
-            image,
-            block: 512,
-            window: 1,
-            wait: Duration::from_secs(1),
-            agreed: Vec::new(),
+    #[test]
+    fn names_and_modes_are_shown_quoted_and_the_box_alone_is_admitted() {
+        let (events, seen) = Events::channel();
+        let offer = Offer {
+            image: Arc::default(),
+            name: Name::new(Some("qnapimg.bin".to_owned()), true),
+            only: Some(Ipv4Addr::new(192, 168, 1, 71)),
+            answered: Answered::default(),
+            hint: "hint".to_owned(),
         };
-        for TransferOption { option, value } in options {
-            let agreed = match option {
-                OptionType::BlockSize if *value >= 8 => {
-                    // The largest that fits a datagram (RFC 2348).
-                    let size = (*value).min(65464);
-                    transfer.block = size as usize;
-                    Some((OptionType::BlockSize, size))
-                }
-                OptionType::TransferSize => Some((OptionType::TransferSize, image.len() as u64)),
-                OptionType::Timeout if (1..=255).contains(value) => {
-                    transfer.wait = Duration::from_secs((*value).min(5));
-                    Some((OptionType::Timeout, *value))
-                }
-                OptionType::WindowSize if *value >= 1 => {
-                    transfer.window = (*value).min(WINDOW);
-                    Some((OptionType::WindowSize, transfer.window))
-                }
-                _ => None,
+        let ask = |packet: &[u8], host: u8| {
+            let admission = admit(packet, SocketAddr::from(([192, 168, 1, host], 7)), &offer, &events);
+            let said = match seen.try_recv() {
+                Ok(Event::Said(text)) => text,
+                other => format!("{other:?}"),
             };
-            transfer
-                .agreed
-                .extend(agreed.map(|(option, value)| TransferOption { option, value }));
-        }
-        transfer
-    }
-
-    fn run(mut self, events: &Events) -> Result<(), String> {
-        let agreed = std::mem::take(&mut self.agreed);
-        if !agreed.is_empty() {
-            let packet = Packet::Oack(agreed).serialize().map_err(str::to_owned)?;
-            let send = |transfer: &Transfer<'_>| transfer.send(&packet);
-            send(&self)?;
-            self.until(send, |block| (block == 0).then_some(0))?;
-        }
-        // A file of whole blocks ends with an empty one.
-        let last = self.image.len() as u64 / self.block as u64 + 1;
-        let mut acknowledged = 0;
-        while acknowledged < last {
-            let window = acknowledged + 1..(acknowledged + self.window).min(last) + 1;
-            let send = |transfer: &Transfer<'_>| window.clone().try_for_each(|number| transfer.data(number));
-            send(&self)?;
-            // Block numbers have 16 bits and go round.
-            acknowledged = self.until(send, |block| window.clone().find(|number| *number as u16 == block))?;
-            events.send(Event::Progress {
-                done: (acknowledged * self.block as u64).min(self.image.len() as u64),
-                total: self.image.len() as u64,
-            });
-        }
-        Ok(())
-    }
-
-    fn send(&self, packet: &[u8]) -> Result<(), String> {
-        self.socket.send(packet).map(|_| ()).map_err(|error| error.to_string())
-    }
-
-    fn data(&self, number: u64) -> Result<(), String> {
-        let start = (number - 1) as usize * self.block;
-        let end = (start + self.block).min(self.image.len());
-        let packet = Packet::Data {
-            block_num: number as u16,
-            data: self.image.get(start..end).unwrap_or_default().to_vec(),
+            (admission.is_ok(), said)
         };
-        self.send(&packet.serialize().map_err(str::to_owned)?)
-    }
-
-    /// Waits for an acknowledgement that `accept` takes, and sends again when none comes. A second acknowledgement
-    /// of an earlier block is never answered: it would double every packet from then on (RFC 1123, 4.2.3.1).
-    fn until(
-        &self,
-        again: impl Fn(&Transfer<'_>) -> Result<(), String>,
-        accept: impl Fn(u16) -> Option<u64>,
-    ) -> Result<u64, String> {
-        let mut buffer = [0; 600];
-        for _ in 0..TRIES {
-            let deadline = Instant::now() + self.wait;
-            loop {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    break;
-                }
-                self.socket
-                    .set_read_timeout(Some(left))
-                    .map_err(|error| error.to_string())?;
-                let got = match self.socket.recv(&mut buffer) {
-                    Ok(got) => got,
-                    Err(error) => match error.kind() {
-                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => continue,
-                        _ => return Err(error.to_string()),
-                    },
-                };
-                match parse(&buffer[..got]) {
-                    Some(Packet::Ack(block)) => {
-                        if let Some(number) = accept(block) {
-                            return Ok(number);
-                        }
-                    }
-                    Some(Packet::Error { msg, .. }) => return Err(format!("the client says {}", Quoted(&msg))),
-                    _ => (),
-                }
-            }
-            again(self)?;
+        let client = "192.168.1.71:7";
+        let [plain, ..] = READS;
+        assert_eq!(ask(plain, 71), (true, format!("{client} asks for \"qnapimg.bin\"")));
+        for (packet, host, said) in [
+            (plain, 72, r#"refused 192.168.1.72:7: "qnapimg.bin" is for another box"#),
+            (
+                b"\0\x01\x1b[2Jx\0octet\0",
+                71,
+                r#"refused 192.168.1.71:7: "\u{1b}[2Jx" is not here, but qnapimg.bin: hint"#,
+            ),
+            (
+                b"\0\x01qnapimg.bin\0\x1b[2J\n\0",
+                71,
+                r#"refused 192.168.1.71:7: "qnapimg.bin" in mode "\u{1b}[2J\n": an image goes in mode octet (binary) only"#,
+            ),
+            (
+                b"\0\x02\x1b\0octet\0",
+                71,
+                r#"refused 192.168.1.71:7: writing "\u{1b}": nothing can be written here"#,
+            ),
+        ] {
+            assert_eq!(ask(packet, host), (false, said.to_owned()));
         }
-        Err("it does not answer any more".to_owned())
+        // An error is neither answered nor shown.
+        assert!(matches!(
+            admit(b"\0\x05\0\0x\0", client.parse().unwrap(), &offer, &events),
+            Err(None)
+        ));
+        assert!(seen.try_recv().is_err());
     }
 }
