@@ -400,6 +400,22 @@ fn without_offsets_what_may_nest_may_overlap() {
     assert_eq!(whole(&map, "mtd3", "mtd2"), Overlap::Maybe);
     assert_eq!(overlapping(&map, "mtd5"), ["mtd0", "mtd1", "mtd2", "mtd3", "mtd4"]);
     assert_eq!(overlapping(&map, "mtd6"), [""; 0]);
+    // The release alone is no proof that these are whole chips.
+    let three = |mtds: Vec<Mtd>| Layout::new(mtds).map();
+    let map = three(vec![
+        mtd(0, "a", M),
+        mtd(1, "b", 2 * M),
+        mtd(2, "c", 3 * M).on("platform/other"),
+    ]);
+    assert_eq!(whole(&map, "mtd0", "mtd1"), Overlap::Maybe);
+    assert_eq!(overlapping(&map, "mtd2"), [""; 0]);
+    // That another one has the attribute is.
+    let map = three(vec![
+        mtd(0, "a", M),
+        mtd(1, "b", 2 * M),
+        mtd(2, "c", 3 * M).on("platform/other").at(0),
+    ]);
+    assert_eq!(overlapping(&map, "mtd0"), [""; 0]);
 }
 
 #[test]

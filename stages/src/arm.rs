@@ -1,7 +1,7 @@
 //! Makes init re-read its inittab, and proves that it has, before it is told to hand over.
 //!
-//! The bare `kill -HUP 1; kill -QUIT 1` of the seed is a race on every busybox before 1.32 (FACTS.md §1): QUIT can
-//! overtake HUP, and then init runs the *old* restart action. Therefore the new inittab has a marker line, and only
+//! A bare `kill -HUP 1; kill -QUIT 1` is a race on every busybox before 1.32 (commit 356f23de2, "requests could be overwritten
+//! by SIGHUP"): QUIT can overtake HUP, and then init runs the *old* restart action. Therefore the new inittab has a marker line, and only
 //! when init has started the marker is QUIT sent.
 //!
 //! Other inits start `/sbin/init` anew when they are asked to, and that is our binary by then: see [`Way`]. They leave it to

@@ -1,7 +1,7 @@
 //! Stage three: the old root is unmounted, and proved gone.
 //!
 //! Never lazily: a lazy unmount hides a file system that is still in use, and one random read of a rewritten
-//! root brings the box down (seed 004).
+//! root brings the box down.
 #![forbid(unsafe_code)]
 
 use crate::bounded;

@@ -22,7 +22,7 @@ pub struct HandOff {
     pub payload: String,
     /// The watchdog device that was running when stage one began, and must be fed by PID 1.
     ///
-    /// `None` leaves every watchdog alone: opening one starts it (FACTS.md §11), and one that was not running
+    /// `None` leaves every watchdog alone: opening one starts it, and one that was not running
     /// might outlive us into a firmware that does not feed it.
     pub watchdog: Option<String>,
     /// Mount points of disks that stay mounted, see [`crate::disks`]: PID 1 finds them as [`crate::moved`] says.

@@ -3,19 +3,18 @@
 //! A line is `id:runlevels:action:process` (busybox `init/init.c`, `parse_inittab`). What is kept and what goes:
 //!
 //! - `respawn`, `askfirst`, `once` and `wait` stay. Init built with FEATURE_KILL_REMOVED ends the process of every line
-//!   that vanishes, which may be the very ssh server our caller sits in (seed 004: "the init may kill our
-//!   updater"). None of the kept `once` and `wait` lines runs again on SIGHUP: `reload_inittab` matches them with the
+//!   that vanishes, which may be the very ssh server our caller sits in. None of the kept `once` and `wait` lines runs again on SIGHUP: `reload_inittab` matches them with the
 //!   old entries, and only RESPAWN and ASKFIRST are run from the main loop.
 //! - `restart` goes, because only the first one counts and it must be ours.
 //! - `shutdown` goes: init runs those actions after SIGQUIT and waits for them, and an `umount -a -r` would make our
-//!   tmpfs read-only and take `/proc` away (FACTS.md §1).
+//!   tmpfs read-only and take `/proc` away.
 //! - `sysinit` goes: it is never run again. `ctrlaltdel` goes: its command is not in the RAM root.
 //! - what is no valid line goes: init would only complain about it.
 //! - a line of more than 255 bytes goes where its tail would be one of those: init up to 1.13 reads with `fgets` into 256
 //!   bytes, so the tail is a line of its own to it.
 #![forbid(unsafe_code)]
 
-/// Our restart line. One path without arguments: up to 1.9 init executes the text as it is (FACTS.md §1). `console`
+/// Our restart line. One path without arguments: up to 1.9 init executes the text as it is (`BB_EXECLP(command, command)`). `console`
 /// makes init open `/dev/console` of the new root instead of keeping descriptors that hold the old one.
 pub const RESTART: &str = "console::restart:/flasher";
 

@@ -1,6 +1,7 @@
 //! Takes a running Linux box over, so that the flash it runs from can be rewritten.
 //!
-//! The way is the Artec procedure (seed 004) with every hope in it replaced by a proof:
+//! The way is that of the shell scripts that do this (a root in RAM, `pivot_root`, an init that is told to start anew), with every
+//! hope in it replaced by a proof:
 //!
 //! 1. *Stage one* ([`RamRoot`] → [`Populated`] → [`Pivoted`] → [`Armed`], driven by [`take_over`]): a root in RAM
 //!    is made the root of the system, and busybox init is told by its inittab to start us as PID 1.
@@ -8,7 +9,8 @@
 //!    old root stays open.
 //! 3. *Stage three* ([`PidOne::detach`] → [`Detached`]): the old root is unmounted and proved gone.
 //!
-//! This crate knows mounts, processes, init, watchdog and power. It knows nothing of images or of what is
+//! This crate knows mounts, processes, init, watchdog and power, and which partitions share flash it is told by the map of
+//! [`mtd_rs`]. It knows nothing of images or of what is
 //! written: the caller's plan crosses the exec as an opaque JSON value in the [`HandOff`], and the caller gets an
 //! [`Unheld`] as the proof that nothing uses the partitions it is about to erase.
 //!

@@ -171,7 +171,7 @@ pub(crate) fn make_writable(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// From a QNAP-like box under QEMU (LAB.md), kernel 6.1, plus a path with a blank and an optional field.
+    /// From a QNAP-like box under QEMU, kernel 6.1, plus a path with a blank and an optional field.
     const BOX: &str = "\
 14 1 31:2 / / ro,relatime - squashfs /dev/root ro,errors=continue
 15 14 0:5 / /dev rw,relatime - devtmpfs devtmpfs rw,size=59324k

@@ -37,7 +37,7 @@ impl PidOne {
             open_console();
             sys::close_the_rest_on_exec();
             // The text of this process lies in RAM already. The exec is for what init left open: its own console of
-            // the old root in descriptors 0 to 2, which keeps the old root busy (seed 004, stage 3).
+            // the old root in descriptors 0 to 2, which keeps the old root busy.
             let error = exec_flasher(Some(STAGE));
             notes.push(StageEvent::note(format!(
                 "stage two: re-execution failed, going on without: {error}"
@@ -112,7 +112,7 @@ fn is_char_device(path: &Path) -> bool {
 
 /// Opens the RAM root's console for descriptors 0 to 2, or `/dev/null` where there is none.
 ///
-/// Non-blocking, and so it stays: a console stopped by flow control must never stop the flasher (law 7). A line that
+/// Non-blocking, and so it stays: a console stopped by flow control must never stop the flasher. A line that
 /// finds no room is lost. No controlling terminal, so that Ctrl-C sends nothing.
 fn open_console() {
     let open = |path| {

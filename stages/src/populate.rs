@@ -103,7 +103,7 @@ const DIRECTORIES: [&str; 11] = [
 ];
 
 /// What init executes when it starts anew. Up to 1.18 busybox init may run its old restart action, `/sbin/init`, whatever the
-/// new inittab says (LAB.md, 2), and sysvinit was started by that path. systemd has its own built in, before and after
+/// new inittab says (measured), and sysvinit was started by that path. systemd has its own built in, before and after
 /// the merge of `/usr`, and stops for ever where it is missing (measured with 252).
 const INITS: [&str; 3] = ["sbin/init", "lib/systemd/systemd", "usr/lib/systemd/systemd"];
 

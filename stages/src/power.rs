@@ -1,4 +1,4 @@
-//! Reboots, and does not believe that a reboot works at the first try (FACTS.md §11, pain 19).
+//! Reboots, and does not believe that a reboot works at the first try: a driver's reboot notifier may hang for ever.
 #![forbid(unsafe_code)]
 
 use crate::init::{self, Init};
@@ -107,7 +107,7 @@ pub fn reboot_in_place() -> ! {
                 .unwrap_or(false)
         });
     if !asked && matches!(init::detect(), Init::BusyBox { .. }) {
-        // FACTS.md §1: TERM is "reboot" to busybox init.
+        // TERM is "reboot" to busybox init (`halt_reboot_pwoff`, init/init.c).
         let _ = kill(Pid::from_raw(1), Signal::SIGTERM);
     }
     sleep(INIT_LIMIT);

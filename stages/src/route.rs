@@ -45,7 +45,7 @@ pub fn way(init: &Init) -> Result<Way, Refusal> {
 pub enum Refusal {
     /// The init has no takeover route.
     Init(Init),
-    /// The root is the initramfs, from which `pivot_root` is EINVAL (LAB.md, 7).
+    /// The root is the initramfs, from which `pivot_root` is EINVAL (pivot_root(2)).
     Initramfs,
     /// PID 1 of this pid namespace is not the machine's init.
     Container,

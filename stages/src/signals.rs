@@ -29,7 +29,7 @@ const TERMINAL: [i32; 5] = [
 ];
 
 /// Ignores every signal that a lost session or a terminal may send. For work on the running system, too: call it before the
-/// first erase (`SIGHUP` killed `flashcp` between erase and write; FACTS.md, pain 1).
+/// first erase (a lost session's `SIGHUP` kills `flashcp` between erase and write).
 pub fn ignore_hangups() {
     for number in SESSION.into_iter().chain(TERMINAL) {
         sys::signal(number, Disposition::Ignore);

@@ -1,6 +1,7 @@
 //! The hardware watchdog: found, taken over, fed, and used as the last way to reboot.
 //!
-//! FACTS.md §11: opening starts it, most drivers have one opener, any write feeds it. Its owner dies by init's own kill,
+//! Opening starts it, most drivers have one opener, any write feeds it (Documentation/watchdog/watchdog-api.rst of the
+//! kernel). Its owner dies by init's own kill,
 //! so PID 1 opens it again within its timeout.
 #![forbid(unsafe_code)]
 

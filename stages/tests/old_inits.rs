@@ -56,7 +56,7 @@ fn s55_busybox_1_24_is_taken_over_fifty_times() {
     fifty_times("1.24");
 }
 
-/// What the fifty rounds are about: of the two signals of seed 004, sent one after the other, each of these inits acts on the
+/// What the fifty rounds are about: of `kill -HUP 1; kill -QUIT 1`, each of these inits acts on the
 /// second alone and runs the restart line of before, or loses it. (Of two pending signals the kernel runs the handler
 /// of the higher number first.)
 #[test]

@@ -31,6 +31,7 @@
 //!   fills a chip without a hole when read flat, or the command line or the device tree have the same line.
 //! * A device without `offset` on such a kernel is a whole chip. Where `CONFIG_MTD_PARTITIONED_MASTER` is set its partitions lie
 //!   below it, else beside it, on the same device. It then covers them all.
+//!   Several on one device are whole chips only where some other MTD has the attribute.
 //! * Before 4.1 there are no positions. They are those of the table in `mtdparts=` or in the device tree that has exactly the
 //!   devices of the chip; else devices whose sizes fill a chip are known to lie apart, wherever that is; else any two of a chip may
 //!   overlap.

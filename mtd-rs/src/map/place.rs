@@ -121,8 +121,14 @@ impl Placer<'_> {
                 nodes[index].chip = Some(chip.clone());
             }
         }
-        let shown = group.iter().any(|&index| nodes[index].info.offset.is_some());
-        if !self.offsets || home == Home::Unknown && !shown {
+        let shown = |nodes: &[Node]| nodes.iter().any(|node| node.info.offset.is_some());
+        let plain = match home {
+            Home::Unknown => !group.iter().any(|&index| nodes[index].info.offset.is_some()),
+            // Several on one device, and nothing but the release says that the kernel would show offsets: whole chips, or not.
+            Home::Device(_) => group.len() > 1 && !shown(nodes),
+            Home::Virtual => false,
+        };
+        if !self.offsets || plain {
             self.without_offsets(nodes, group, &chip);
         } else {
             match home {

@@ -175,7 +175,7 @@ impl LittleBox {
             || "ln -s ../bin/busybox sbin/init".to_owned(),
             |path| format!("cp {} sbin/init", path.display()),
         );
-        // Init's descriptors lie on the old root on purpose: that is what stage two is for (LAB.md, 4).
+        // Init's descriptors lie on the old root on purpose: that is what stage two is for.
         let script = format!(
             "set -e; mount -t tmpfs -o mode=755 thebox {dir}; cd {dir}; cp {example} box; \
              mkdir bin sbin etc dev proc sys tmp run mnt mnt/data old; cp {busybox} bin/busybox; \

@@ -16,7 +16,7 @@
  *
  * Of all of them: QUIT runs the shutdown actions one after the other, then TERM, a second, KILL, then opens the terminal
  * of the first restart action and executes its command; where either fails the box is halted. Without a restart action
- * QUIT does nothing. Re-reading matches entries by command and terminal. FACTS.md, section 1.
+ * QUIT does nothing. Re-reading matches entries by command and terminal. Read from the release tags of busybox, init/init.c.
  *
  * More words: killremoved (FEATURE_KILL_REMOVED), console=PATH (what it found to be its console at its start). Compiled with
  * NO_INITTAB it is one without FEATURE_USE_INITTAB.
