@@ -5,30 +5,22 @@
 //! out of order, and bad blocks are not known at all.
 #![forbid(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use crate::discover::{self, MtdInfo, list};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::flash::{EccStats, Flash};
-use crate::geometry::{EraseRegion, Geometry};
+use crate::geometry::Geometry;
 use crate::ioctl::{self, EraseInfoUser, EraseInfoUser64};
-use crate::kind::{FlashKind, MTD_CHAR_MAJOR};
+use crate::kind::FlashKind;
+use crate::node::{Access, index_of, node, open_node, reported_geometry};
 use crate::paths::SystemPaths;
 use crate::transfer::{self, Stopped};
-
-/// What a device is opened for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Reading, and asking about blocks.
-    ReadOnly,
-    /// Everything.
-    ReadWrite,
-}
 
 /// An open MTD character device.
 #[derive(Debug)]
@@ -289,68 +281,6 @@ fn narrow(range: &Range<u64>) -> Option<EraseInfoUser> {
     Some(EraseInfoUser { start, length })
 }
 
-/// `/dev/mtdN`, or `/dev/mtd/N` as devfs had it and some old boxes still do.
-pub(crate) fn node(paths: &SystemPaths, index: u32) -> PathBuf {
-    let path = paths.dev.join(format!("mtd{index}"));
-    if !path.exists() {
-        let old = paths.dev.join("mtd").join(index.to_string());
-        if old.exists() {
-            return old;
-        }
-    }
-    path
-}
-
-pub(crate) fn open_node(path: &Path, access: Access) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(access == Access::ReadWrite)
-        .open(path)
-}
-
-/// The MTD number of an open character device.
-fn index_of(file: &File, label: &str) -> Result<u32> {
-    let metadata = file
-        .metadata()
-        .map_err(|error| Error::io(Operation::Open, label, None, error))?;
-    let number = metadata.rdev();
-    if !metadata.file_type().is_char_device() || libc::major(number) != MTD_CHAR_MAJOR {
-        return Err(Error::new(Operation::Open, label, None, ErrorKind::NotMtd));
-    }
-    Ok(libc::minor(number) / 2)
-}
-
-/// The geometry that the open device reports, for a device of `size` bytes.
-///
-/// `MEMGETINFO` gives the size modulo 2^32 only; `size` is what `/proc/mtd` or sysfs say.
-pub(crate) fn reported_geometry(file: &File, size: Option<u64>) -> io::Result<Geometry> {
-    let info = ioctl::memgetinfo(file)?;
-    let count = ioctl::memgetregioncount(file)?;
-    let mut regions = Vec::new();
-    // One region is no more than the uniform chip that it is.
-    if count > 1 {
-        for index in 0..count {
-            let region = ioctl::memgetregioninfo(file, index)?;
-            regions.push(EraseRegion {
-                offset: u64::from(region.offset),
-                erase_size: region.erasesize,
-                blocks: region.numblocks,
-            });
-        }
-    }
-    Ok(Geometry {
-        kind: FlashKind::from_abi(info.kind),
-        size: size
-            .filter(|size| *size as u32 == info.size)
-            .unwrap_or(u64::from(info.size)),
-        erase_size: info.erasesize,
-        write_size: info.writesize,
-        oob_size: info.oobsize,
-        flags: info.flags,
-        regions,
-    })
-}
-
 /// What the open device reports, if that is what was listed.
 fn checked_geometry(file: &File, label: &str, listed: &Geometry) -> Result<Geometry> {
     let found =
@@ -386,6 +316,7 @@ fn difference(listed: &Geometry, found: &Geometry) -> Option<&'static str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::geometry::EraseRegion;
 
     #[test]
     fn a_nand_without_locks_is_no_failure() {

@@ -66,13 +66,14 @@ mod id;
 pub mod ioctl;
 mod kind;
 pub mod map;
+mod node;
 mod paths;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod transfer;
 pub mod ubi;
 
-pub use device::{Access, MtdDevice};
+pub use device::MtdDevice;
 pub use discover::{MtdInfo, list, present};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use flash::{EccStats, Flash};
@@ -82,6 +83,7 @@ pub use kind::{
     FlashKind, MTD_BIT_WRITEABLE, MTD_BLOCK_MAJOR, MTD_CHAR_MAJOR, MTD_NO_ERASE, MTD_POWERUP_LOCK, MTD_WRITEABLE,
 };
 pub use map::{Area, ChipId, Extent, Map, Overlap, Place};
+pub use node::Access;
 pub use paths::SystemPaths;
 #[cfg(feature = "sim")]
 pub use sim::{Counters, Fault, SimBuilder, SimChip, SimFlash, Timing};

@@ -10,10 +10,10 @@ pub(crate) mod sysfs;
 use std::fs;
 use std::io;
 
-use crate::device;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::geometry::Geometry;
 use crate::kind::{FlashKind, MTD_CHAR_MAJOR};
+use crate::node;
 use crate::paths::SystemPaths;
 
 pub(crate) use sysfs::index_of as mtd_number;
@@ -121,8 +121,8 @@ fn complete(paths: &SystemPaths, line: proc_mtd::Line) -> MtdInfo {
 
 /// What the device node says, if there is one that can be opened.
 fn asked(paths: &SystemPaths, index: u32, size: u64) -> Option<Geometry> {
-    let file = fs::File::open(device::node(paths, index)).ok()?;
-    device::reported_geometry(&file, Some(size)).ok()
+    let file = fs::File::open(node::node(paths, index)).ok()?;
+    node::reported_geometry(&file, Some(size)).ok()
 }
 
 /// Major and minor number that the node of mtdN must have.

@@ -5,18 +5,13 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::bad_list::{BAD_MARK, TORN_MARK, append_bad, oob_bytes};
 use super::bitmap::Bitmap;
 use super::fault::{Fault, Faults};
-use super::files;
 use super::store::{CHUNK, Store, for_chunks};
 use super::timing::Timing;
 use crate::geometry::Geometry;
 use crate::kind::MTD_POWERUP_LOCK;
-
-/// The OOB byte that is 0 in the first page of a bad block.
-pub(super) const BAD_MARK: u64 = 0;
-/// The OOB byte that is 0 in a page without valid ECC.
-pub(super) const TORN_MARK: u64 = 1;
 
 /// What has been done to a simulated chip. Operations that a rule refused are not counted, failed ones are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,7 +154,7 @@ impl Chip {
         let first_page = self.pages_in(&block).start;
         self.write_mark(first_page, BAD_MARK, true)?;
         match &self.bad_list {
-            Some(path) => files::append_bad(path, block.start),
+            Some(path) => append_bad(path, block.start),
             None => Ok(()),
         }
     }
@@ -226,6 +221,6 @@ impl Chip {
 
     fn oob_offset(&self, page: usize) -> u64 {
         let pages = (self.page_count() as u64).max(1);
-        page as u64 * (files::oob_bytes(&self.geometry) / pages)
+        page as u64 * (oob_bytes(&self.geometry) / pages)
     }
 }

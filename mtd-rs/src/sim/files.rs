@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::chip::{Chip, TORN_MARK};
+use super::bad_list::{TORN_MARK, oob_bytes};
+use super::chip::Chip;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::geometry::Geometry;
@@ -46,12 +47,6 @@ pub(super) fn open(path: &Path, geometry: &Geometry) -> Result<Chip> {
     Ok(chip)
 }
 
-/// Adds one block to the list. Appending leaves nothing half written that was there before.
-pub(super) fn append_bad(path: &Path, block: u64) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-    file.write_all(format!("{block:#010x}\n").as_bytes())
-}
-
 fn read_bad_list(path: &Path, chip: &mut Chip) -> Result<()> {
     let label = path.to_string_lossy();
     let text = match fs::read_to_string(path) {
@@ -78,12 +73,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.push(".");
     name.push(suffix);
     name.into()
-}
-
-pub(super) fn oob_bytes(geometry: &Geometry) -> u64 {
-    // Byte 0 and 1 carry marks, so that a chip without OOB still gets room for them.
-    let oob = u64::from(geometry.oob_size).max(TORN_MARK + 1);
-    geometry.size / u64::from(geometry.write_size.max(1)) * oob
 }
 
 fn blank_file(path: &Path, size: u64) -> io::Result<Store> {

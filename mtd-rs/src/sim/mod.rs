@@ -23,6 +23,7 @@
 //! is not stored: on opening, every page that is not all 0xFF counts as programmed.
 #![forbid(unsafe_code)]
 
+mod bad_list;
 mod bitmap;
 mod builder;
 mod chip;

@@ -18,11 +18,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use super::node::{Node, Volume};
 use super::sysfs::{VolumeInfo, list};
-use crate::device::Access;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::flash::{EccStats, Flash};
 use crate::geometry::Geometry;
 use crate::kind::{FlashKind, MTD_WRITEABLE};
+use crate::node::Access;
 use crate::paths::SystemPaths;
 use crate::transfer;
 
