@@ -1,9 +1,9 @@
 //! PID 1 with nothing to do: the box boots on with its real init.
 #![forbid(unsafe_code)]
 
+use crate::program::Program;
 use crate::say::say;
 use crate::signals;
-use crate::sys;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::thread::sleep;
@@ -28,7 +28,7 @@ pub fn boot_on(reason: &str) -> ! {
     loop {
         for (path, name) in INITS.into_iter().filter(|(path, _)| !is_this_program(path)) {
             // Only a failure comes back.
-            let _ = sys::Program::new(path, name, &[]).map(|program| program.exec());
+            let _ = Program::new(path, name, &[]).map(|program| program.exec());
         }
         say("no init was found to boot on with");
         sleep(Duration::from_secs(60));

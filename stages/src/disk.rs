@@ -6,7 +6,7 @@
 
 use crate::event::StageEvent;
 use crate::mounts::{Mount, mounts, move_mount, unmount};
-use crate::pivot::OLD_ROOT;
+use crate::paths::OLD_ROOT;
 use crate::scan::numbers;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;

@@ -7,9 +7,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Where the record lies in the RAM root. Together with a tmpfs as root it is what makes a root *our* RAM root.
-pub(crate) const PATH: &str = "/handoff.json";
-
 /// More than any plan needs; a file beyond it was not written by us.
 const LONGEST: u64 = 4 << 20;
 

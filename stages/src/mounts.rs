@@ -1,14 +1,12 @@
 //! The mount table (`/proc/self/mountinfo`, proc(5)) and the few mount calls of the stages.
 #![forbid(unsafe_code)]
 
+use crate::paths::{HANDOFF, SOURCE};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::statfs;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// The source by which our tmpfs is found again in the mount table.
-pub(crate) const SOURCE: &str = "flasher";
 
 /// One line of mountinfo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +113,7 @@ pub(crate) fn is_ram(fs: &str) -> bool {
 pub(crate) fn root_is_ram_root() -> bool {
     // Magic numbers of `include/uapi/linux/magic.h`; the width of the field differs between libcs.
     let ram = statfs("/").is_ok_and(|fs| matches!(fs.filesystem_type().0 as u32, 0x0102_1994 | 0x8584_58f6));
-    ram && Path::new(crate::handoff::PATH).exists()
+    ram && Path::new(HANDOFF).exists()
 }
 
 /// mount(2) of a file system that has no device.

@@ -3,9 +3,11 @@
 
 use crate::event::StageEvent;
 use crate::guard;
-use crate::handoff::{self, HandOff};
+use crate::handoff::HandOff;
 use crate::memory;
 use crate::mounts::{make_writable, mount_virtual};
+use crate::paths::HANDOFF;
+use crate::program::Program;
 use crate::say::say;
 use crate::signals;
 use crate::sys;
@@ -48,7 +50,7 @@ impl PidOne {
                 "stage two: memory is not fully protected, {e}"
             )));
         }
-        let handoff = match HandOff::load(Path::new(handoff::PATH)) {
+        let handoff = match HandOff::load(Path::new(HANDOFF)) {
             Ok(handoff) => handoff,
             Err(e) => {
                 // Nothing is known of what to do, and there is no way back: the old firmware is whole.
@@ -132,7 +134,7 @@ fn open_console() {
 /// Executes the RAM root's own copy of this program; returns only the error.
 pub(crate) fn exec_flasher(stage: Option<&str>) -> io::Error {
     let stage = stage.map(|stage| format!("{stage}=3"));
-    match sys::Program::new("/flasher", "/flasher", stage.as_slice()) {
+    match Program::new("/flasher", "/flasher", stage.as_slice()) {
         Ok(program) => program.exec(),
         Err(error) => error,
     }

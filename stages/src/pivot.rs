@@ -1,19 +1,18 @@
 //! Makes the RAM root `/`, and undoes it.
 #![forbid(unsafe_code)]
 
-use crate::arm;
+use crate::carry::can_be_carried;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::init;
+use crate::marker::{disarm, marker};
 use crate::mounts::{Mount, make_private, mounts, move_mount};
+use crate::paths::OLD_ROOT;
 use crate::populate::Populated;
 use crate::ramroot::RamRoot;
 use crate::route::{Way, way};
 use nix::unistd::pivot_root;
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Where the old root is mounted after the pivot.
-pub(crate) const OLD_ROOT: &str = "/oldroot";
 
 /// What is carried over. What is mounted below (`/dev/pts`, `/sys/fs/cgroup`) rides along.
 const CARRIED: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -82,11 +81,11 @@ impl Pivoted {
         let Some(root) = self.root.take() else {
             return Vec::new();
         };
-        let marker = arm::marker();
+        let marker = marker();
         let mut left = switch_back(root.path(), &self.moved);
         if left.is_empty() {
             if let Some(way) = self.told {
-                left.extend(arm::disarm(way, marker));
+                left.extend(disarm(way, marker));
             }
             left.extend(root.remove());
         } else {
@@ -139,13 +138,6 @@ fn enter(table: &[Mount], moved: &mut Vec<&'static str>) -> Result<()> {
         moved.push(path);
     }
     Ok(())
-}
-
-/// Where `/dev` is no mount of its own it is part of the old root and stays with it: the RAM root has nodes of its own. A
-/// `/dev` that is bound from a disk or flash would keep that busy, so only file systems without a device go.
-pub(crate) fn can_be_carried(table: &[Mount], path: &Path) -> bool {
-    let top = table.iter().rev().find(|mount| mount.mountpoint == path);
-    top.is_some_and(|mount| mount.device.0 == 0 && mount.fs != "ubifs")
 }
 
 /// The way back of [`switch`]; answers what failed.

@@ -1,11 +1,11 @@
 //! Puts into the RAM root what PID 1 needs: this binary, device nodes, inittab, the hand-off.
 #![forbid(unsafe_code)]
 
+use crate::carry::can_be_carried;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::handoff::HandOff;
 use crate::inittab;
 use crate::mounts::mounts;
-use crate::pivot::can_be_carried;
 use crate::ramroot::RamRoot;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs;

@@ -4,6 +4,7 @@
 use crate::init::{self, Init};
 use crate::mounts::root_is_ram_root;
 use crate::process::{confined, single_threaded};
+use crate::program::Program;
 use crate::say::say;
 use crate::signals;
 use crate::sys::{self, Forked};
@@ -102,7 +103,7 @@ pub fn reboot_in_place() -> ! {
         .iter()
         .filter(|path| Path::new(path).exists())
         .any(|path| {
-            sys::Program::new(path, "reboot", &[])
+            Program::new(path, "reboot", &[])
                 .and_then(|program| program.run(None))
                 .unwrap_or(false)
         });

@@ -6,8 +6,8 @@
 #![forbid(unsafe_code)]
 
 use crate::mounts::root_is_ram_root;
+use crate::program::Program;
 use crate::say::say;
-use crate::sys;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
@@ -65,9 +65,7 @@ pub fn run(reason: &str, ways: &str, turn: &mut dyn FnMut()) -> ! {
 /// It cannot be started. What became of it says the program itself.
 pub fn serve(words: &[String], connection: &File) -> io::Result<()> {
     let (path, arguments) = words.split_first().ok_or(io::ErrorKind::NotFound)?;
-    sys::Program::new(path, path, &[])?
-        .with(arguments)?
-        .run(Some(connection))?;
+    Program::new(path, path, &[])?.with(arguments)?.run(Some(connection))?;
     Ok(())
 }
 
@@ -84,6 +82,6 @@ fn shells() {
 fn shell() -> io::Result<()> {
     let console = OpenOptions::new().read(true).write(true).open("/dev/console")?;
     // SIGCHLD is ignored, so this ends when the shell has ended (wait(2)), without its exit code.
-    sys::Program::new(SHELL, "-sh", &[])?.run(Some(&console))?;
+    Program::new(SHELL, "-sh", &[])?.run(Some(&console))?;
     Ok(())
 }
