@@ -45,17 +45,20 @@ impl FromStr for PartitionId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        if let Some(digits) = text.strip_prefix("mtd") {
-            return number(digits).map(PartitionId::Mtd).ok_or(ParseIdError);
-        }
-        let (ubi, id) = text
-            .strip_prefix("ubi")
-            .and_then(|rest| rest.split_once('_'))
-            .ok_or(ParseIdError)?;
-        match (number(ubi), number(id)) {
-            (Some(ubi), Some(id)) => Ok(PartitionId::Volume { ubi, id }),
-            _ => Err(ParseIdError),
-        }
+        let id = match text.strip_prefix("mtd") {
+            Some(index) => number(index).map(PartitionId::Mtd),
+            None => text
+                .strip_prefix("ubi")
+                .and_then(|rest| rest.split_once('_'))
+                .and_then(|(ubi, id)| {
+                    Some(PartitionId::Volume {
+                        ubi: number(ubi)?,
+                        id: number(id)?,
+                    })
+                }),
+        };
+        // The kernel writes no zeros in front, and each partition shall have one spelling.
+        id.filter(|id| id.to_string() == text).ok_or(ParseIdError)
     }
 }
 
@@ -94,6 +97,8 @@ mod tests {
             "mtd1 ",
             " mtd1",
             "mtd1ro",
+            "mtd01",
+            "ubi0_01",
             "mtd4294967296",
             "mtdblock1",
             "ubi0",
