@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::ioctl;
-use crate::device::{Access, open_node};
+use crate::node::{Access, open_node};
 
 /// What the kernel does to a volume. The tests have a model in its place.
 pub(super) trait Volume: AsFd + Send {
