@@ -61,3 +61,4 @@ mod updater;
 
 // The documents, and what comments point to.
 mod documents;
+mod rooms;
