@@ -35,11 +35,10 @@ pub(super) fn save(plan: &Plan, options: &Apply, directory: &Path) -> Result<Opt
 
 /// On the box that we run on: proves that nothing uses the partitions, and writes.
 pub(super) fn on_this_box(
-    board: &Board,
+    (board, directory): (&Board, &Path),
     prepared: &Prepared,
     staged: &StagedImage,
     options: &Apply,
-    directory: &Path,
     reporter: &mut Reporter,
 ) -> std::result::Result<Outcome, Stopped> {
     let files = save(&prepared.plan, options, directory)?;

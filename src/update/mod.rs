@@ -152,7 +152,7 @@ fn on_this_box(
     };
     match prepared.plan.route {
         Route::InPlace => {
-            let outcome = in_place::on_this_box(board, &prepared, &staged, options, root.path(), reporter)?;
+            let outcome = in_place::on_this_box((board, root.path()), &prepared, &staged, options, reporter)?;
             drop((staged, root));
             let mut reboot = None;
             if !options.no_reboot {
