@@ -29,6 +29,9 @@ fn sysvinit() -> LittleBox {
 
 #[test]
 fn s80_sysvinit_starts_us_anew_as_telinit_u_does() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = sysvinit();
     assert_eq!(looks(&the_box), "sysvinit: Initctl");
     let output = the_box.apply(&QUICK);
@@ -39,6 +42,9 @@ fn s80_sysvinit_starts_us_anew_as_telinit_u_does() {
 
 #[test]
 fn s81_sysvinit_that_does_not_listen_is_left_as_it_was() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = sysvinit();
     let before = the_box.mounts();
     signal("-STOP", the_box.init);
@@ -109,6 +115,9 @@ fn systemd(suite: &str, others: &[&str]) -> LittleBox {
 
 #[test]
 fn s82_systemd_executes_us_in_its_own_place() {
+    if !common::is_root() {
+        return;
+    }
     for (suite, others, version) in [
         ("bookworm", &["libip4tc2", "libssl3"][..], "systemd 252"),
         ("trixie", &["libssl3t64", "zlib1g"][..], "systemd 257"),
@@ -131,6 +140,9 @@ fn looks(the_box: &LittleBox) -> String {
 
 #[test]
 fn s83_inits_that_stay_are_refused_by_name_before_anything_is_touched() {
+    if !common::is_root() {
+        return;
+    }
     let runit = format!(
         "{}; mkdir -p etc/runit; printf '#!/bin/sh\nexit 0\n' >etc/runit/1; \
          printf '#!/bin/sh\nexec /bin/sleep 600\n' >etc/runit/2; chmod 755 etc/runit/1 etc/runit/2",
@@ -187,6 +199,9 @@ fn stage_one(seen: &[String]) -> String {
 /// After stage one has said that all is done nobody puts things back any more, and init knows of no other way.
 #[test]
 fn s84_stage_one_is_killed_after_its_last_word_and_the_box_is_taken_over_all_the_same() {
+    if !common::is_root() {
+        return;
+    }
     let bookworm = || systemd("bookworm", &["libip4tc2", "libssl3"]);
     for (start, all) in [
         (&sysvinit as &dyn Fn() -> LittleBox, false),
@@ -212,6 +227,9 @@ fn s84_stage_one_is_killed_after_its_last_word_and_the_box_is_taken_over_all_the
 /// And before it: the caller puts everything back.
 #[test]
 fn s85_stage_one_is_killed_before_its_last_word() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = sysvinit();
     let before = the_box.mounts();
     signal("-STOP", the_box.init);

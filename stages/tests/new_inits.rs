@@ -31,6 +31,9 @@ fn is_taken_over(mut the_box: LittleBox, story: &str) {
 
 #[test]
 fn s71_the_busybox_of_each_suite_is_taken_over() {
+    if !common::is_root() {
+        return;
+    }
     for suite in &SUITES {
         let busybox = busybox(suite);
         for _ in 0..5 {
@@ -46,6 +49,9 @@ fn s71_the_busybox_of_each_suite_is_taken_over() {
 /// The stand-ins have the same answers for the versions before (`old_inits.rs`).
 #[test]
 fn s72_a_bare_hup_and_quit_works_from_1_32_on() {
+    if !common::is_root() {
+        return;
+    }
     for (suite, expected) in SUITES.iter().zip(["neither", "new", "new"]) {
         let busybox = busybox(suite);
         let the_box = LittleBox::of(&Kind {
@@ -58,6 +64,9 @@ fn s72_a_bare_hup_and_quit_works_from_1_32_on() {
 
 #[test]
 fn s73_started_during_sysinit_it_is_refused_and_works_later() {
+    if !common::is_root() {
+        return;
+    }
     let inittab = format!("::sysinit:/bin/sleep 600\n{INITTAB}");
     for suite in &SUITES {
         let busybox = busybox(suite);
@@ -82,6 +91,9 @@ fn s73_started_during_sysinit_it_is_refused_and_works_later() {
 /// A root that nothing can be written to, with an inittab on it; and one with no place for a directory anywhere.
 #[test]
 fn s74_the_root_is_read_only() {
+    if !common::is_root() {
+        return;
+    }
     let inittab = INITTAB.replace(
         "::respawn:/bin/sh /etc/service",
         "::respawn:/bin/sh -c 'while :; do sleep 1; done'",

@@ -33,26 +33,41 @@ fn fifty_times(version: &str) {
 
 #[test]
 fn s51_busybox_1_1_is_taken_over_fifty_times() {
+    if !common::is_root() {
+        return;
+    }
     fifty_times("1.1");
 }
 
 #[test]
 fn s52_busybox_1_9_is_taken_over_fifty_times() {
+    if !common::is_root() {
+        return;
+    }
     fifty_times("1.9");
 }
 
 #[test]
 fn s53_busybox_1_13_is_taken_over_fifty_times() {
+    if !common::is_root() {
+        return;
+    }
     fifty_times("1.13");
 }
 
 #[test]
 fn s54_busybox_1_20_is_taken_over_fifty_times() {
+    if !common::is_root() {
+        return;
+    }
     fifty_times("1.20");
 }
 
 #[test]
 fn s55_busybox_1_24_is_taken_over_fifty_times() {
+    if !common::is_root() {
+        return;
+    }
     fifty_times("1.24");
 }
 
@@ -61,6 +76,9 @@ fn s55_busybox_1_24_is_taken_over_fifty_times() {
 /// of the higher number first.)
 #[test]
 fn s56_a_bare_hup_and_quit_goes_wrong() {
+    if !common::is_root() {
+        return;
+    }
     for version in VERSIONS {
         let the_box = OldInit::of(version).start();
         let expected = if version == "1.24" { "neither" } else { "old" };
@@ -71,6 +89,9 @@ fn s56_a_bare_hup_and_quit_goes_wrong() {
 /// Before sysinit has ended, HUP is QUIT to some, nothing to others, and something for later to the rest.
 #[test]
 fn s57_started_during_sysinit() {
+    if !common::is_root() {
+        return;
+    }
     let inittab = format!("::sysinit:/bin/sleep 600\n{INITTAB}");
     for version in VERSIONS {
         let mut the_box = OldInit {
@@ -102,6 +123,9 @@ fn s57_started_during_sysinit() {
 
 #[test]
 fn s58_sysinit_ends_while_stage_one_waits() {
+    if !common::is_root() {
+        return;
+    }
     let inittab = format!("::sysinit:/bin/sleep 600\n{INITTAB}");
     for version in ["1.13", "1.20", "1.24"] {
         let mut the_box = OldInit {
@@ -158,6 +182,9 @@ fn odd() -> String {
 
 #[test]
 fn s59_long_lines_odd_ids_askfirst_and_shutdown_lines() {
+    if !common::is_root() {
+        return;
+    }
     let odd = odd();
     for version in VERSIONS {
         let kind = Kind {
@@ -175,6 +202,9 @@ fn s59_long_lines_odd_ids_askfirst_and_shutdown_lines() {
 /// Up to 1.4 an empty id is the console that init found at its start; here the RAM root has no such node.
 #[test]
 fn s60_the_console_of_init_is_not_in_the_ram_root() {
+    if !common::is_root() {
+        return;
+    }
     let init = OldInit {
         words: "console=/dev/ttyQ7",
         kind: Kind {
@@ -190,6 +220,9 @@ fn s60_the_console_of_init_is_not_in_the_ram_root() {
 /// Init halts the box when it cannot open the terminal of the restart line.
 #[test]
 fn s61_a_box_without_a_console() {
+    if !common::is_root() {
+        return;
+    }
     for version in VERSIONS {
         let init = OldInit {
             words: "console=/dev/null",
@@ -205,6 +238,9 @@ fn s61_a_box_without_a_console() {
 
 #[test]
 fn s62_init_built_without_inittab_restarts_into_us_all_the_same() {
+    if !common::is_root() {
+        return;
+    }
     for version in VERSIONS {
         let init = OldInit {
             words: "noinittab",
@@ -221,6 +257,9 @@ fn s62_init_built_without_inittab_restarts_into_us_all_the_same() {
 /// The caller is a child of a respawn line, and init was built to end what vanishes from the inittab.
 #[test]
 fn s63_feature_kill_removed_does_not_kill_the_caller() {
+    if !common::is_root() {
+        return;
+    }
     for version in ["1.13", "1.20", "1.24"] {
         let mut the_box = OldInit {
             words: "killremoved",
@@ -246,6 +285,9 @@ fn s63_feature_kill_removed_does_not_kill_the_caller() {
 /// Somebody else keeps sending signals, and one variable holds only the last: both HUP and QUIT are lost now and then.
 #[test]
 fn s64_signals_of_others_overwrite_ours() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = OldInit::of("1.24").start();
     let mut storm = the_box
         .command(
@@ -264,6 +306,9 @@ fn s64_signals_of_others_overwrite_ours() {
 /// `kill -9` of every other process, at each stage: everything was ready, so init is told by the marker.
 #[test]
 fn s65_every_other_process_is_killed() {
+    if !common::is_root() {
+        return;
+    }
     for (version, moment) in [
         ("1.9", "re-read its inittab after"),
         ("1.24", "re-read its inittab after"),
@@ -295,6 +340,9 @@ fn s65_every_other_process_is_killed() {
 /// and ends, as with its session.
 #[test]
 fn s66_signals_to_stage_one_make_no_difference() {
+    if !common::is_root() {
+        return;
+    }
     for moment in [
         "goes on as process",
         "RAM root is /",

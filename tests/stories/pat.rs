@@ -1,6 +1,6 @@
 //! Synology's `.pat` on a workstation: made, listed, checked, unpacked. Archives by GNU tar.
 
-use crate::simbox::{bytes, flasher, read, tool};
+use crate::simbox::{bytes, flasher, is_root, read, tool};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -188,7 +188,7 @@ fn no_member_leaves_the_directory() {
     let dir = made();
     let pat = dir.path().join("out.pat");
     let make = "cd \"$1\" && cp \"$2\" \"$3.pat\" && mkdir -p deep/er && cd deep/er && echo x >evil && ln -s /etc/passwd link \
-                && ln evil hard && mkfifo pipe && mknod node c 1 3 && tar -P -rf \"../../$3.pat\" $4 && cd ../.. && rm -r deep";
+                && ln evil hard && mkfifo pipe && { mknod node c 1 3 2>/dev/null || :; } && tar -P -rf \"../../$3.pat\" $4 && cd ../.. && rm -r deep";
     for (name, what) in [
         ("up", "--transform=s,^,../, evil"),
         ("absolute", "--transform=s,^,/tmp/, evil"),
@@ -198,7 +198,11 @@ fn no_member_leaves_the_directory() {
         ("pipe", "pipe"),
         ("node", "node"),
         ("twice", "--transform=s,evil,zImage, evil"),
-    ] {
+    ]
+    .into_iter()
+    // Only root can make a device.
+    .filter(|(name, _)| *name != "node" || is_root())
+    {
         tool("sh", &["-ec", make, "sh", text(dir.path()), text(&pat), name, what]);
         let hostile = dir.path().join(format!("{name}.pat"));
         let out = dir.path().join("out");

