@@ -8,3 +8,5 @@ pub mod packed;
 pub mod source;
 pub mod store;
 pub mod tar;
+pub mod tar_entries;
+pub mod tar_write;

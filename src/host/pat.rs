@@ -10,6 +10,9 @@ use crate::base::units::{Grouped, Size};
 use crate::board::profile::Profile;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
+use crate::bytes::tar_entries::FILE;
+use crate::bytes::tar_write;
+use crate::bytes::tar_write::Head;
 use crate::cli::host::{Pat as Verb, PatCreate};
 use crate::host::archive;
 use crate::image::pat;
@@ -17,7 +20,8 @@ use crate::image::pat::{CHECKSUMS, Line, Pat, Sum};
 use crate::report::Reporter;
 use serde::Serialize;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 #[derive(Serialize)]
 struct MemberReport {
@@ -138,6 +142,21 @@ struct Entry {
     bytes: Vec<u8>,
 }
 
+impl Entry {
+    fn head(&self) -> Head<'_> {
+        Head {
+            name: &self.name,
+            kind: FILE,
+            mode: self.mode,
+            uid: 0,
+            gid: 0,
+            size: self.bytes.len() as u64,
+            mtime: DATE,
+            link: "",
+        }
+    }
+}
+
 fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
     let board = options
         .board
@@ -248,7 +267,7 @@ fn entry(path: &Path, profile: &Profile) -> Result<Entry> {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
-        .filter(|name| !name.contains(char::is_whitespace))
+        .filter(|name| !name.contains(char::is_whitespace) && name.len() <= NAME)
         .ok_or_else(|| Failure::usage(format_args!("{}: no name for a member of a .pat", path.display())))?;
     let bytes = fs::read(path).map_err(|error| {
         Failure::new(
@@ -277,18 +296,17 @@ fn entry(path: &Path, profile: &Profile) -> Result<Entry> {
     })
 }
 
+/// Bytes of a name that every tar has room for.
+const NAME: usize = 100;
 /// The first of January 2009.
 const DATE: u64 = 1_230_768_000;
 
-fn write(out: &PathBuf, entries: &[Entry]) -> std::io::Result<()> {
-    let mut tar = tar::Builder::new(File::create(out)?);
+fn write(out: &Path, entries: &[Entry]) -> io::Result<()> {
+    let mut file = File::create(out)?;
     for entry in entries {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(entry.bytes.len() as u64);
-        header.set_mode(entry.mode);
         // No time of this machine, so that the same files give the same .pat; and none that tar calls implausible.
-        header.set_mtime(DATE);
-        tar.append_data(&mut header, &entry.name, entry.bytes.as_slice())?;
+        tar_write::append(&entry.head(), &mut entry.bytes.as_slice(), &mut file)?;
     }
-    tar.into_inner()?.sync_all()
+    tar_write::end(&mut file)?;
+    file.sync_all()
 }

@@ -115,10 +115,11 @@ fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'
     }
     let mut bytes = tar::END;
     for item in &found.items {
-        if tar::header(item).is_none() {
+        let head = tar::head(item);
+        if head.bytes().is_none() {
             return refused(format!("{} is too long a name for a tar", item.name), "leave it out");
         }
-        bytes += tar::measure(item);
+        bytes += head.measure();
     }
     let source = match mtd {
         // As `mount -t ubifs` calls it.

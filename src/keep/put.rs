@@ -5,7 +5,6 @@
 
 use crate::bytes::store::Store;
 use crate::keep::tar;
-use crate::keep::tar::CHUNK;
 use crate::plan::KeptFile;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{self, Read, Write};
@@ -14,6 +13,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+/// Bytes read at a time.
+const CHUNK: usize = 16 << 10;
 /// Behind the name, of what becomes the file when all of it is there.
 const UNFINISHED: &str = ".flasher";
 
