@@ -8,8 +8,8 @@ use crate::bytes::on_disk::OnDisk;
 use crate::bytes::packed::{Packed, ReadAhead};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io;
-use std::ops::Range;
+use std::io::{self, Read};
+use std::ops::{Deref, Range};
 use std::os::unix::fs::FileExt;
 
 /// Where the bytes are.
@@ -153,5 +153,27 @@ impl Store {
             at += take as u64;
         }
         Ok(())
+    }
+}
+
+/// The bytes of a store in order; `S` refers to it.
+pub struct Stream<S> {
+    store: S,
+    left: Range<u64>,
+}
+
+impl<S: Deref<Target = Store>> Stream<S> {
+    /// Of these bytes.
+    pub fn new(store: S, range: Range<u64>) -> Stream<S> {
+        Stream { store, left: range }
+    }
+}
+
+impl<S: Deref<Target = Store>> Read for Stream<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let take = buffer.len().min((self.left.end - self.left.start) as usize);
+        self.store.read_exact_at(self.left.start, &mut buffer[..take])?;
+        self.left.start += take as u64;
+        Ok(take)
     }
 }

@@ -8,8 +8,9 @@
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::units::Size;
-use crate::bytes::packed::{Codec, Packed};
-use crate::bytes::store::Store;
+
+use crate::bytes::packed::{Codec, Gzip, Packed};
+use crate::bytes::store::{Store, Stream};
 use crate::bytes::tar;
 use crate::bytes::tar::{BLOCK, Member};
 use std::fs::{self, File};
@@ -27,28 +28,6 @@ const NO_ARCHIVE: u64 = 64 << 10;
 
 /// The first bytes of 7z (7zFormat.txt of the LZMA SDK).
 const SEVEN_ZIP: [u8; 6] = [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c];
-
-/// The bytes of a store as a stream.
-pub struct Stream<'a> {
-    store: &'a Store,
-    left: Range<u64>,
-}
-
-impl<'a> Stream<'a> {
-    /// Of these bytes.
-    pub fn new(store: &'a Store, range: Range<u64>) -> Stream<'a> {
-        Stream { store, left: range }
-    }
-}
-
-impl Read for Stream<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let take = buffer.len().min((self.left.end - self.left.start) as usize);
-        self.store.read_exact_at(self.left.start, &mut buffer[..take])?;
-        self.left.start += take as u64;
-        Ok(take)
-    }
-}
 
 /// With what the bytes are packed; `None` for nothing that is known here.
 ///
@@ -116,7 +95,7 @@ pub fn open(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
 fn gunzip(store: &Store, range: Range<u64>) -> Result<Store> {
     let mut file = nameless()?;
     let damaged = |error| bad(format_args!("gzip: {error}"));
-    let mut plain = flate2::bufread::GzDecoder::new(io::BufReader::new(Stream::new(store, range))).take(LIMIT + 1);
+    let mut plain = Gzip::first(Stream::new(store, range)).take(LIMIT + 1);
     let mut head = Vec::new();
     (&mut plain).take(BLOCK).read_to_end(&mut head).map_err(damaged)?;
     // Before anything is filled with what is none.

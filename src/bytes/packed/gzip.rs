@@ -4,7 +4,6 @@
 
 use crate::base::bad_data::bad;
 use crate::base::checksum::CRC32;
-use crate::bytes::packed::Cursor;
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 use std::io::{self, BufRead, BufReader, Read};
@@ -17,22 +16,42 @@ const FEXTRA: u8 = 4;
 const FNAME: u8 = 8;
 const FCOMMENT: u8 = 16;
 
-pub(super) struct Gzip {
-    input: BufReader<Cursor>,
+/// Unpacks while it is read.
+pub struct Gzip<R> {
+    input: BufReader<R>,
     state: Box<InflateState>,
-    inside: bool,
+    position: Position,
+    /// Whether the first member is all that is wanted.
+    first: bool,
     crc: crc::Digest<'static, u32>,
     length: u32,
 }
 
-impl Gzip {
-    pub fn new(cursor: Cursor) -> Gzip {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Position {
+    BeforeMember,
+    Inside,
+    Ended,
+}
+
+impl<R: Read> Gzip<R> {
+    /// All members, behind which nothing may follow.
+    pub fn new(input: R) -> Gzip<R> {
         Gzip {
-            input: BufReader::new(cursor),
+            input: BufReader::new(input),
             state: InflateState::new_boxed(DataFormat::Raw),
-            inside: false,
+            position: Position::BeforeMember,
+            first: false,
             crc: CRC.digest(),
             length: 0,
+        }
+    }
+
+    /// The first member; what follows it is left alone.
+    pub fn first(input: R) -> Gzip<R> {
+        Gzip {
+            first: true,
+            ..Gzip::new(input)
         }
     }
 
@@ -61,12 +80,15 @@ impl Gzip {
         self.state.reset(DataFormat::Raw);
         self.crc = CRC.digest();
         self.length = 0;
-        self.inside = true;
+        self.position = Position::Inside;
         Ok(())
     }
 
     fn trailer(&mut self) -> io::Result<()> {
-        self.inside = false;
+        self.position = match self.first {
+            true => Position::Ended,
+            false => Position::BeforeMember,
+        };
         let (crc, length) = (u32::from_le_bytes(self.take()?), u32::from_le_bytes(self.take()?));
         let found = std::mem::replace(&mut self.crc, CRC.digest()).finalize();
         match (crc, length) == (found, self.length) {
@@ -76,11 +98,11 @@ impl Gzip {
     }
 }
 
-impl Read for Gzip {
+impl<R: Read> Read for Gzip<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            if !self.inside {
-                if self.input.fill_buf()?.is_empty() || buffer.is_empty() {
+            if self.position != Position::Inside {
+                if self.position == Position::Ended || self.input.fill_buf()?.is_empty() || buffer.is_empty() {
                     return Ok(0);
                 }
                 self.header()?;
@@ -102,9 +124,51 @@ impl Read for Gzip {
             if got > 0 {
                 return Ok(got);
             }
-            if dry && self.inside {
+            if dry && self.position == Position::Inside {
                 return Err(bad("it is cut off"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn member(content: &[u8]) -> Vec<u8> {
+        let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+        packed.extend(miniz_oxide::deflate::compress_to_vec(content, 6));
+        packed.extend(CRC.checksum(content).to_le_bytes());
+        packed.extend((content.len() as u32).to_le_bytes());
+        packed
+    }
+
+    fn read(mut gzip: Gzip<&[u8]>) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        gzip.read_to_end(&mut content).map(|_| content)
+    }
+
+    #[test]
+    fn what_follows_the_first_member_is_its_readers_choice() {
+        let two = [member(b"one"), member(b"two")].concat();
+        assert_eq!(read(Gzip::new(&two)).unwrap(), b"onetwo");
+        assert_eq!(read(Gzip::first(&two)).unwrap(), b"one");
+        let more = [&member(b"one")[..], b"a signature"].concat();
+        assert!(read(Gzip::new(&more)).is_err());
+        assert_eq!(read(Gzip::first(&more)).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_cut_or_a_flipped_bit_is_noticed_by_both() {
+        let whole = member(&[7; 10_000]);
+        for end in 1..whole.len() {
+            assert!(read(Gzip::new(&whole[..end])).is_err(), "{end}");
+            assert!(read(Gzip::first(&whole[..end])).is_err(), "{end}");
+        }
+        let mut flipped = whole.clone();
+        let crc = whole.len() - 8;
+        flipped[crc] ^= 1;
+        assert!(read(Gzip::first(&flipped)).is_err());
     }
 }

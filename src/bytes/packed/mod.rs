@@ -14,7 +14,7 @@ mod read_ahead;
 
 use crate::base::bad_data::bad;
 use crate::base::units::Grouped;
-use crate::bytes::store::Store;
+use crate::bytes::store::{Store, Stream};
 use crate::bytes::tar;
 use read_ahead::Ahead;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use codec::Codec;
+pub use gzip::Gzip;
 
 /// The largest window that is granted, in bytes: what `xz -6`, `zstd -19` and every `gzip` and `bzip2` need.
 pub const WINDOW: u64 = 8 << 20;
@@ -54,20 +55,7 @@ pub struct Packed {
 }
 
 /// The packed bytes in order.
-pub(super) struct Cursor {
-    store: Arc<Store>,
-    at: u64,
-    end: u64,
-}
-
-impl Read for Cursor {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let take = buffer.len().min((self.end - self.at) as usize);
-        self.store.read_exact_at(self.at, &mut buffer[..take])?;
-        self.at += take as u64;
-        Ok(take)
-    }
-}
+type Cursor = Stream<Arc<Store>>;
 
 /// What comes out, in order.
 type Decoder = Box<dyn Read + Send>;
@@ -215,11 +203,8 @@ impl Packed {
     }
 
     fn decoder(&self) -> io::Result<Decoder> {
-        self.packing.codec.decoder(Cursor {
-            store: Arc::clone(&self.inner),
-            at: 0,
-            end: self.packing.packed,
-        })
+        let cursor = Stream::new(Arc::clone(&self.inner), 0..self.packing.packed);
+        self.packing.codec.decoder(cursor)
     }
 
     /// Fills the buffer from this offset of what is inside.
