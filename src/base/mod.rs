@@ -7,6 +7,7 @@ pub mod check_id;
 pub mod checksum;
 pub mod clock;
 pub mod code;
+pub mod elf;
 pub mod error;
 pub mod format;
 pub mod json;

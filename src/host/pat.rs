@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::base::code::Code;
+use crate::base::elf::Elf;
 use crate::base::error::{Context, Exit, Failure, Result};
-use crate::base::machine::{Arch, Cpu, Order};
 use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, Size};
 use crate::board::profile::Profile;
@@ -224,7 +224,7 @@ fn updater(path: Option<&Path>, profile: &Profile) -> Result<Entry> {
     };
     let bytes = fs::read(&path).context(path.display())?;
     match profile.cpu {
-        Some(cpu) if elf_cpu(&bytes) != Some(cpu) => Err(Failure::new(
+        Some(cpu) if Elf::of(&bytes).and_then(|elf| elf.cpu()) != Some(cpu) => Err(Failure::new(
             Exit::ImageBad,
             Code::Cpu,
             format_args!(
@@ -242,24 +242,6 @@ fn updater(path: Option<&Path>, profile: &Profile) -> Result<Entry> {
             bytes,
         }),
     }
-}
-
-/// What an ELF program runs on: byte order at 5, machine at 18 (elf.h: 3 x86, 8 MIPS, 40 ARM, 62 x86-64, 183 AArch64).
-fn elf_cpu(bytes: &[u8]) -> Option<Cpu> {
-    let head: &[u8; 20] = bytes.first_chunk()?;
-    let (order, machine) = match (head.starts_with(b"\x7fELF"), head[5]) {
-        (true, 1) => (Order::Little, u16::from_le_bytes([head[18], head[19]])),
-        (true, 2) => (Order::Big, u16::from_be_bytes([head[18], head[19]])),
-        _ => return None,
-    };
-    let arch = match machine {
-        3 | 62 => Arch::X86,
-        8 => Arch::Mips,
-        40 => Arch::Arm,
-        183 => Arch::Aarch64,
-        _ => return None,
-    };
-    Some(Cpu { arch, order })
 }
 
 /// A file of the user's, which must fit the partition of its name.

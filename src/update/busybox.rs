@@ -3,14 +3,10 @@
 #![forbid(unsafe_code)]
 
 use crate::base::code::Code;
+use crate::base::elf::{Elf, HEAD};
 use crate::base::error::{Exit, Failure, Result};
 use std::fs::File;
 use std::io::Read;
-
-/// Bytes of an ELF file that hold its program headers in everything that a linker makes.
-const HEAD: u64 = 4096;
-/// The program header that names the dynamic loader (`PT_INTERP` of elf(5)).
-const INTERPRETER: [u8; 4] = 3u32.to_ne_bytes();
 
 /// Where it is.
 ///
@@ -31,35 +27,10 @@ pub(crate) fn find() -> Result<String> {
         .hint("put a static busybox in /usr/bin/busybox, or leave --rescue-shell out"))
 }
 
-/// Whether it is a program of this machine without a dynamic loader.
+/// Whether it is a program of this machine without a dynamic loader. Program headers that are not in the head could name
+/// one.
 fn is_static(head: &[u8]) -> bool {
-    let number = |at: usize, bytes: usize| {
-        let field = head.get(at..at + bytes)?;
-        let mut wide = [0; 8];
-        match cfg!(target_endian = "big") {
-            true => wide[8 - bytes..].copy_from_slice(field),
-            false => wide[..bytes].copy_from_slice(field),
-        }
-        usize::try_from(u64::from_ne_bytes(wide)).ok()
-    };
-    // Class and byte order of this program.
-    let class = if cfg!(target_pointer_width = "64") { 2 } else { 1 };
-    let order = if cfg!(target_endian = "big") { 2 } else { 1 };
-    let header = (|| match class {
-        1 => Some((number(28, 4)?, number(42, 2)?, number(44, 2)?)),
-        _ => Some((number(32, 8)?, number(54, 2)?, number(56, 2)?)),
-    })();
-    match header {
-        Some((at, size, count)) if head.starts_with(&[0x7f, b'E', b'L', b'F', class, order]) => {
-            (0..count).all(|index| {
-                let entry = size.checked_mul(index).and_then(|skip| at.checked_add(skip));
-                entry
-                    .and_then(|entry| head.get(entry..entry.checked_add(4)?))
-                    .is_some_and(|kind| kind != INTERPRETER)
-            })
-        }
-        _ => false,
-    }
+    Elf::of(head).is_some_and(|elf| elf.is_of_our_kind() && elf.has_interpreter() == Some(false))
 }
 
 #[cfg(test)]
@@ -73,7 +44,9 @@ mod tests {
         let mut head = std::fs::read("/proc/self/exe").unwrap();
         head.truncate(HEAD as usize);
         assert!(!is_static(&head));
-        let at = (0..head.len() - 4).find(|at| at % 8 == 0 && *at >= 64 && head[*at..*at + 4] == INTERPRETER);
+        // `PT_INTERP` becomes `PT_LOAD`.
+        let interpreter = 3u32.to_ne_bytes();
+        let at = (0..head.len() - 4).find(|at| at % 8 == 0 && *at >= 64 && head[*at..*at + 4] == interpreter);
         head[at.unwrap()..][..4].copy_from_slice(&1u32.to_ne_bytes());
         assert!(is_static(&head));
         for length in [0, 5, 40, 70] {
