@@ -15,7 +15,7 @@ pub mod known;
 pub mod pat;
 pub mod pieces;
 mod qnap_recovery;
-mod qpkg;
+pub mod qpkg;
 pub mod signature;
 mod squashfs;
 mod trx;

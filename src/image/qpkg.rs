@@ -1,5 +1,8 @@
-//! QNAP's packages: a shell script with archives behind it. Only recognised here: a package is for QNAP's own
-//! installer, and never for the flash as it is.
+//! QNAP's QPKG: a shell script, then archives, then 100 bytes about the package (`qbuild` of
+//! qnap-dev/QDK writes them). A package is for QNAP's own installer, and never for the flash as it is.
+//!
+//! Two kinds. QDK's says in `script_len=N` where its archives begin. The old one, that of QNAP's SystemRecovery package,
+//! has one gzip archive, which the script finds by a fixed number; here it is found by its content.
 
 #![forbid(unsafe_code)]
 
@@ -7,36 +10,74 @@ use crate::base::format::Format;
 use crate::bytes::store::Store;
 use crate::image::Layout;
 use std::io;
+use std::ops::Range;
 
-/// Bytes of the end that names the package.
-const TAIL: u64 = 100;
+/// No script is longer, in bytes.
+const SCRIPT: u64 = 1 << 20;
 /// The script of packages from before QDK has this length.
-const OLD_SCRIPT: usize = 526;
+const OLD_SCRIPT: u64 = 526;
+/// Bytes of the tail: model 10, reserved 40, firmware version 10, name 20, version 10, flag 10.
+pub const TAIL: usize = 100;
+const FLAG: &[u8] = b"QNAPQPKG";
+/// The first bytes of gzip with its only method (RFC 1952).
+const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 
-/// Recognises both kinds.
-pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
-    let mut head = vec![0; 4096.min(store.len() as usize)];
-    store.read_exact_at(0, &mut head)?;
-    if !head.starts_with(b"#!") {
-        return Ok(None);
+/// A file that begins with a script, as a package would.
+#[derive(Debug)]
+pub struct Outline {
+    /// What the script says of its own length, which may be a lie.
+    pub said: Option<u64>,
+    /// Where the first gzip archive begins.
+    pub gzip: Option<u64>,
+    /// Where the archives end: at the tail, or at the end of the file.
+    pub end: u64,
+    /// The tail, where there is one.
+    pub tail: Option<[u8; TAIL]>,
+}
+
+impl Outline {
+    /// `None` for what does not begin with a script.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn of(store: &Store) -> io::Result<Option<Outline>> {
+        let whole = 0..store.len();
+        let mut mark = [0; 2];
+        if !store.read_head(&whole, &mut mark)? || mark != *b"#!" {
+            return Ok(None);
+        }
+        let mut bytes = [0; TAIL];
+        let start = whole.end.saturating_sub(TAIL as u64);
+        let tailed = store.read_head(&(start..whole.end), &mut bytes)? && bytes[90..].starts_with(FLAG);
+        let end = if tailed { start } else { whole.end };
+        let mut head = vec![0; end.min(SCRIPT) as usize];
+        store.read_exact_at(0, &mut head)?;
+        let gzip = head.windows(GZIP.len()).position(|bytes| bytes == GZIP);
+        Ok(Some(Outline {
+            said: script_length(&head),
+            gzip: gzip.map(|at| at as u64),
+            end,
+            tail: tailed.then_some(bytes),
+        }))
     }
-    let size = store.len();
-    let tail = size.saturating_sub(TAIL);
-    let mut flag = [0; 10];
-    store.read_exact_at(size.saturating_sub(10), &mut flag[..size.min(10) as usize])?;
-    let tailed = flag.starts_with(b"QNAPQPKG");
-    let is_gzip = |at: usize| head.get(at..at + 2) == Some(&[0x1f, 0x8b]);
-    let script = match script_length(&head) {
-        Some(length) if length < tail => length,
-        _ if is_gzip(OLD_SCRIPT) => OLD_SCRIPT as u64,
-        _ if tailed => 0,
+}
+
+/// Recognises both kinds. A script with an archive behind it is not enough: others make such files too.
+pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
+    let Some(outline) = Outline::of(store)? else {
+        return Ok(None);
+    };
+    let script = match outline.said {
+        Some(length) if length < outline.end => length,
+        _ if outline.gzip == Some(OLD_SCRIPT) => OLD_SCRIPT,
+        _ if outline.tail.is_some() => 0,
         _ => return Ok(None),
     };
-    let end = if tailed { tail } else { size };
-    let mut parts = vec![("script", 0..script), ("archives", script..end)];
-    if tailed {
-        parts.push(("tail", tail..size));
-    }
+    let mut parts: Vec<(_, Range<u64>)> = vec![
+        ("script", 0..script),
+        ("archives", script..outline.end),
+        ("tail", outline.end..store.len()),
+    ];
     parts.retain(|(_, range)| !range.is_empty());
     Ok(Some(Layout {
         format: Format::Qpkg,
@@ -44,10 +85,17 @@ pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
     }))
 }
 
-/// `script_len=N` of QDK's header.
+/// `script_len=N` at the beginning of a line.
 fn script_length(head: &[u8]) -> Option<u64> {
-    let text = String::from_utf8_lossy(head);
-    let (_, rest) = text.split_once("script_len=")?;
-    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok().filter(|length| *length > 0)
+    let value = head
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(b"script_len="))?;
+    let digits = value
+        .trim_ascii_start()
+        .iter()
+        .map_while(|byte| char::from(*byte).to_digit(10));
+    let length = digits.fold(0u64, |length, digit| {
+        length.saturating_mul(10).saturating_add(digit.into())
+    });
+    (length > 0).then_some(length)
 }

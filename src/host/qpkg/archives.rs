@@ -1,9 +1,7 @@
-//! QNAP's QPKG: a shell script, then archives, then 100 bytes about the package (`qbuild` of
-//! qnap-dev/QDK writes them).
+//! The archives of a QPKG, as [`crate::image::qpkg`] recognises it.
 //!
-//! Two kinds. The old one, that of QNAP's SystemRecovery package, is a script and one gzip tar, which the script finds
-//! by a fixed number; here it is found by its content. QDK's says in `script_len=N` where a tar with the control files
-//! begins, behind which comes the tar with the data, packed with whatever its maker chose.
+//! That of the old kind is one gzip tar. QDK's begin with a tar with the control files, behind which comes the tar with
+//! the data, packed with whatever its maker chose, and QDK's own area.
 
 #![forbid(unsafe_code)]
 
@@ -14,18 +12,11 @@ use crate::bytes::store::Store;
 use crate::bytes::tar;
 use crate::bytes::tar::BLOCK;
 use crate::host::archive::{bad, must_be_packed};
+use crate::image::qpkg::{Outline, TAIL};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
 
-/// No script is longer.
-const SCRIPT: u64 = 1 << 20;
-/// Bytes of the tail.
-const TAIL: u64 = 100;
-const FLAG: &[u8] = b"QNAPQPKG";
-
-/// The first bytes of gzip with its only method (RFC 1952).
-const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// The longest QDK area: 20 KiB of code signature are QDK's own limit, and an older signature stands beside it.
 const AREA: u64 = 64 << 10;
 /// The kind of block that ends a QDK area.
@@ -63,6 +54,24 @@ pub struct About {
     pub model: String,
 }
 
+impl About {
+    fn of(tail: &[u8; TAIL]) -> About {
+        let field = |range: Range<usize>| {
+            String::from_utf8_lossy(&tail[range])
+                .chars()
+                .filter(|c| !c.is_control())
+                .collect::<String>()
+                .trim()
+                .to_owned()
+        };
+        About {
+            name: field(60..80),
+            version: field(80..90),
+            model: field(0..10),
+        }
+    }
+}
+
 impl Qpkg {
     /// Finds the archives.
     ///
@@ -70,41 +79,29 @@ impl Qpkg {
     /// [`Exit::ImageBad`](crate::base::error::Exit::ImageBad) for what is no QPKG,
     /// [`Exit::Unsupported`](crate::base::error::Exit::Unsupported) for archives that are packed with something else.
     pub fn open(store: &Store) -> Result<Qpkg> {
-        let about = about(store)?;
-        let end = store.len() - if about.is_some() { TAIL } else { 0 };
-        let mut head = vec![0; end.min(SCRIPT) as usize];
-        store.read_exact_at(0, &mut head).context("QPKG")?;
-        if !head.starts_with(b"#!") {
-            return Err(bad("this is no QPKG: it does not begin with a script"));
-        }
-        let archives = match script_length(&head) {
-            Some(_) if about.is_none() => return Err(bad("the package is cut off: it has no tail")),
-            Some(at) if at < end => qdk(store, at, end)?,
+        let outline = Outline::of(store).context("QPKG")?;
+        let outline = outline.ok_or_else(|| bad("this is no QPKG: it does not begin with a script"))?;
+        let archives = match outline.said {
+            Some(_) if outline.tail.is_none() => return Err(bad("the package is cut off: it has no tail")),
+            Some(at) if at < outline.end => qdk(store, at, outline.end)?,
             Some(at) => {
                 return Err(bad(format_args!(
                     "its script says it has {at} bytes, more than there are"
                 )));
             }
             None => {
-                let at = head.windows(GZIP.len()).position(|bytes| bytes == GZIP);
+                let at = outline.gzip;
                 let at = at.ok_or_else(|| bad("this is no QPKG: there is no archive behind the script"))?;
                 vec![Archive {
                     below: "",
-                    range: at as u64..end,
+                    range: at..outline.end,
                     codec: Codec::Gzip,
                 }]
             }
         };
+        let about = outline.tail.as_ref().map(About::of);
         Ok(Qpkg { archives, about })
     }
-}
-
-/// `script_len=N` at the beginning of a line.
-fn script_length(head: &[u8]) -> Option<u64> {
-    let value = head
-        .split(|byte| *byte == b'\n')
-        .find_map(|line| line.strip_prefix(b"script_len="))?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok()
 }
 
 fn qdk(store: &Store, at: u64, end: u64) -> Result<Vec<Archive>> {
@@ -164,26 +161,4 @@ fn is_area(blocks: &[u8]) -> bool {
             None => return false,
         }
     }
-}
-
-/// Model 10, reserved 40, firmware version 10, name 20, version 10, flag 10.
-fn about(store: &Store) -> Result<Option<About>> {
-    let mut tail = [0; TAIL as usize];
-    let Some(start) = store.len().checked_sub(TAIL) else {
-        return Ok(None);
-    };
-    store.read_exact_at(start, &mut tail).context("QPKG")?;
-    let field = |range: Range<usize>| {
-        String::from_utf8_lossy(&tail[range])
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect::<String>()
-            .trim()
-            .to_owned()
-    };
-    Ok(tail[90..].starts_with(FLAG).then(|| About {
-        name: field(60..80),
-        version: field(80..90),
-        model: field(0..10),
-    }))
 }
