@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 /// Who does the work: the pids of stage one and of its caller, in decimal.
 const WORKERS: &str = "stage-one";
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(10);
 /// Early versions lose a HUP that meets another signal, so it is repeated.
 const REPEAT: Duration = Duration::from_secs(3);
 

@@ -50,6 +50,7 @@ pub mod rescue;
 mod route;
 mod say;
 mod scan;
+mod session;
 pub mod signals;
 mod stack;
 mod sys;

@@ -85,6 +85,18 @@ pub(crate) fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&text).replace('\0', " ").trim_end().to_owned()
 }
 
+/// The inodes of the sockets that a process has open as descriptors `from` and higher; none when that cannot be seen.
+pub(crate) fn sockets(proc: &Path, pid: u32, from: u32) -> Vec<String> {
+    let inode = |entry: fs::DirEntry| {
+        let number: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let link = fs::read_link(entry.path()).ok().filter(|_| number >= from)?;
+        let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        Some(inode.to_owned())
+    };
+    let entries = fs::read_dir(proc.join(pid.to_string()).join("fd"));
+    entries.into_iter().flatten().flatten().filter_map(inode).collect()
+}
+
 /// Whether this process has one thread, so that it may fork without exec.
 pub(crate) fn single_threaded() -> bool {
     fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)

@@ -17,6 +17,7 @@ use crate::populate::Populated;
 use crate::process::single_threaded;
 use crate::ramroot::RamRoot;
 use crate::route::{self, Way};
+use crate::session::Session;
 use crate::signals;
 use crate::sys::{self, Forked};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -41,7 +42,8 @@ pub struct Limits {
     pub arm: Duration,
     /// For the caller to exit after [`take_over`] has returned.
     pub caller_exit: Duration,
-    /// After the caller has gone, for its sshd to pass on the last output and the exit code.
+    /// After the caller has gone, for its sshd to pass on the last output and the exit code. Less where that is seen to be
+    /// done, nothing at a console.
     pub grace: Duration,
 }
 
@@ -143,6 +145,7 @@ fn reap(pid: u32) {
 
 /// Everything from here on runs in the child, which never returns into the caller's code.
 fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
+    let session = Session::of_caller();
     signals::detach_from_caller();
     let mut reporter = Reporter {
         pipe: File::from(writer),
@@ -168,7 +171,7 @@ fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
                 None => None,
             };
             reporter.last(&Report::Done);
-            reporter.wait_for_caller(limits);
+            reporter.wait_for_caller(limits, &session);
             // Closed by the kernel at our end, and no sooner.
             std::mem::forget(lifeline);
             armed.fire()
@@ -245,12 +248,12 @@ impl Reporter {
         }
     }
 
-    /// Waits until the caller has closed its end by exiting, and a little longer for its sshd.
-    fn wait_for_caller(&self, limits: Limits) {
+    /// Waits until the caller has closed its end by exiting, and until its sshd has passed on what it left.
+    fn wait_for_caller(&self, limits: Limits, session: &Session) {
         let mut fds = [PollFd::new(self.pipe.as_fd(), PollFlags::empty())];
         let timeout = PollTimeout::try_from(limits.caller_exit).unwrap_or(PollTimeout::MAX);
         // POLLERR on the writing end says that nobody reads any more (poll(2)); it comes without being asked for.
         let _ = poll(&mut fds, timeout);
-        sleep(limits.grace);
+        session.wait(limits.grace);
     }
 }
