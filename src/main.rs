@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 use flasher::base::error::{Exit, Result};
+use flasher::base::heap;
 use flasher::report::{Global, Reporter, Verbosity};
 use flasher::{cli, cmd, update};
 use stages::Wakeup;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    heap::keep_blocks();
     match stages::wake() {
         Wakeup::NotPidOne => (),
         Wakeup::Marker => stages::init_marker(),

@@ -10,6 +10,7 @@ pub mod code;
 pub mod elf;
 pub mod error;
 pub mod format;
+pub mod heap;
 pub mod json;
 pub mod label;
 pub mod mac;
