@@ -92,7 +92,13 @@ fn place(board: &Board, image: &Image, store: &Store, write: Write) -> io::Resul
         1 => image.payload,
         _ => write.source.end,
     };
-    let content = content::look(store, write.source.start..end)?;
+    // What was found when the image was opened need not be found again: a kernel is read for its checksum.
+    let range = write.source.start..end;
+    let known = image.parts.iter().find(|part| part.range() == range);
+    let content = match known.and_then(|part| part.content.clone()) {
+        Some(content) => Some(content),
+        None => content::look(store, range)?,
+    };
     let write = match board.get(write.to.id) {
         Some(partition) => spared(method::decided(write, partition, content.as_ref()), partition),
         None => write,
