@@ -11,6 +11,9 @@ const STEP: u64 = 5;
 /// … and whenever nothing was said for so long.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
+/// A bar is drawn no sooner after it was drawn last, unless it is full: each line goes through a slow serial console.
+const FRAME: Duration = Duration::from_millis(100);
+
 /// How long comparing or copying goes on without a word.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -60,6 +63,10 @@ impl Meter {
         if !new && self.drawn.elapsed() < HEARTBEAT {
             return None;
         }
+        let soon = self.bar && self.percent.is_some() && percent < 100;
+        if soon && self.drawn.elapsed() < FRAME {
+            return None;
+        }
         self.percent = Some(percent);
         self.drawn = Instant::now();
         self.open = self.bar;
@@ -107,5 +114,17 @@ mod tests {
         assert_eq!(said.last(), Some(&100));
         assert_eq!(said.len(), 21);
         assert_eq!(meter.due("writing", 999_999, 1_000_000), Some(99));
+    }
+
+    #[test]
+    fn a_bar_is_drawn_at_its_beginning_now_and_then_and_when_it_is_full() {
+        let mut meter = Meter::new(true);
+        let begun = Instant::now();
+        let said: Vec<u64> = (0..=1000).filter_map(|done| meter.due("writing", done, 1000)).collect();
+        let frames = (begun.elapsed().as_millis() / FRAME.as_millis()) as usize;
+        assert_eq!((said.first(), said.last()), (Some(&0), Some(&100)));
+        assert!(said.len() <= 2 + frames, "{said:?}");
+        // The next phase begins anew.
+        assert_eq!(meter.due("verifying", 0, 1000), Some(0));
     }
 }
