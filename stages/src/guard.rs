@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{power, rescue};
+use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static FLASH_TOUCHED: AtomicBool = AtomicBool::new(false);
@@ -27,13 +28,41 @@ pub fn end(reason: &str) -> ! {
 /// hook itself must never return.
 pub(crate) fn install() {
     std::panic::set_hook(Box::new(|info| {
-        // A panic within the hook would abort, so the text is put together by parts that cannot panic.
-        let place = info
-            .location()
-            .map(|place| format!("{}:{}", place.file(), place.line()))
-            .unwrap_or_default();
-        let text = format!("a bug in flasher at {place}");
+        let text = bug(info);
         crate::say::say(&text);
         end(&text)
     }));
+}
+
+/// A panic within the hook would abort, so the text is put together by parts that cannot panic.
+fn bug(info: &PanicHookInfo<'_>) -> String {
+    let place = info
+        .location()
+        .map(|place| format!("{}:{}", place.file(), place.line()))
+        .unwrap_or_default();
+    format!("a bug in flasher at {place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic;
+    use std::sync::mpsc;
+
+    #[test]
+    fn the_line_of_a_bug_is_told() {
+        let (told, text) = mpsc::channel();
+        let us = std::thread::current().id();
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if std::thread::current().id() == us {
+                let _ = told.send(bug(info));
+            }
+        }));
+        let line = line!() + 1;
+        let ended = panic::catch_unwind(|| panic!("a test of ours"));
+        panic::set_hook(before);
+        assert!(ended.is_err());
+        assert_eq!(text.try_recv(), Ok(format!("a bug in flasher at {}:{line}", file!())));
+    }
 }
