@@ -77,8 +77,7 @@ impl BenchBox {
     /// An ARM926. `clock` is the shift of [`Machine::steady_clock`].
     pub fn new(name: &str, clock: Option<&'static str>) -> Self {
         let modules = made(Kind::Armel).join("modules");
-        // That of the NAS boxes, which have NAND.
-        let mut files = files(&Families::new(1), "armel", "armel-full");
+        let mut files = files(&Families::new(1), "armel", "armel");
         for name in ["reed_solomon.ko", "nand.ko", "nandsim.ko", "mtdram.ko"] {
             files.push((name.into(), tools::read(&modules.join(name))));
         }

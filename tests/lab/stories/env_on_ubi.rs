@@ -174,7 +174,7 @@ fn tell(kind: Kind) {
         ("data", data),
     ]
     .map(|(name, content)| (name.to_owned(), content));
-    let product = tools::read(&tools::product("armel-full"));
+    let product = tools::read(&tools::flasher(kind));
     let mut machine = nand::boot("env-on-ubi", kind, product, files.into(), "");
     let mtd = nand::attach(&mut machine, "image.ubi");
     for (file, one, two) in [

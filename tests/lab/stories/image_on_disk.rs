@@ -23,7 +23,7 @@ const CHANGER: &[u8] = b"cd /mnt/data\n\
 fn ready(story: &str, kind: Kind) -> (Machine, Vec<u8>, Vec<u8>) {
     let mut image = Parts::plain(kind, 'B').image();
     image.resize(kind.partition("kernel").size + kind.partition("rootfs").size, 0xff);
-    let product = tools::read(&tools::product(&format!("{kind}-full")));
+    let product = tools::read(&tools::flasher(kind));
     let mut machine = Machine::new(story, Parts::plain(kind, 'A'))
         .ram_mib(RAM_MIB)
         .data_disk(&[

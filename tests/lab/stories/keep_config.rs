@@ -19,7 +19,7 @@ fn ready(story: &str, kind: Kind, files: &[(&str, &[u8])]) -> (Machine, Vec<u8>,
     let mut image = firmware.image();
     image.resize(kind.partition("kernel").size + kind.partition("rootfs").size, 0xff);
     image.extend(firmware.config(config.path()));
-    let product = tools::read(&tools::product(&format!("{kind}-full")));
+    let product = tools::read(&tools::flasher(kind));
     let mut machine =
         Machine::new(story, Parts::plain(kind, 'A')).data_disk(&[("flasher", &product), ("image.bin", &image)]);
     let before = machine.flash();

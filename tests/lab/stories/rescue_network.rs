@@ -54,7 +54,7 @@ fn tell(kind: Kind) {
     let (public, secret) = key(dir.path(), "ours");
     let (_, stranger) = key(dir.path(), "strangers");
 
-    let product = tools::read(&tools::product(&format!("{kind}-full")));
+    let product = tools::read(&tools::flasher(kind));
     let modules = ["nand", "nandsim"].map(|name| firmware.module(name));
     let mut machine = Machine::new("rescue-network", Parts::plain(kind, 'A'))
         .second_port()

@@ -13,7 +13,7 @@ const TO_A: &str = "/tmp/flasher apply -y --board /tmp/board.json --part kernel,
 
 /// A box whose slot A runs firmware A; slot B has never been written.
 fn a_box(story: &str, slots: Slots, kind: Kind) -> Machine {
-    let product = tools::read(&tools::product("armel-full"));
+    let product = tools::read(&tools::flasher(kind));
     let images = ['A', 'B'].map(|letter| Parts::plain(kind, letter).image());
     // About four seconds for a slot.
     Machine::new(story, Parts::plain(kind, 'A'))
