@@ -11,8 +11,7 @@ use serde::de::DeserializeOwned;
 /// # Errors
 /// What is wrong with the text, and where.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
-    // serde shows a string that stands in the wrong place through Debug, which the binaries of `cross/build` leave out.
-    serde_json::from_slice(text).map_err(|error| error.to_string().replace("string ,", "string,"))
+    serde_json::from_slice(text).map_err(|error| error.to_string())
 }
 
 /// Writes a value in one line, without its end.

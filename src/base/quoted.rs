@@ -6,8 +6,6 @@ use std::fmt::{self, Write as _};
 
 /// A name between quotation marks: `"Kernel"`. What would move the cursor of a terminal, turn the direction of the
 /// line or end the quotation is escaped, for names come from images and from the network.
-///
-/// This is what `{:?}` does with a `str`; that prints nothing in the binaries of `cross/build`, which leave Debug out.
 #[derive(Clone, Copy)]
 pub struct Quoted<'a>(pub &'a str);
 

@@ -93,8 +93,7 @@ pub(crate) trait Context<T> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
-// Through `io::Error`, because nix prints the name of an errno through Debug, which the binaries of `cross/build` leave
-// out, and brings a second table of their texts.
+// Through `io::Error`: nix would say `EBUSY: Device or resource busy`, and brings a second table of those texts.
 impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|cause| Error::new(ErrorKind::System, format!("{}: {}", what(), cause.into())))
