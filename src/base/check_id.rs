@@ -59,7 +59,7 @@ words! {
         Size = "size",
         /// The slot that runs is left alone.
         Slot = "slot",
-        /// What of an archive is not written.
+        /// What of an archive or a backup is not written.
         Unused = "unused",
         /// The kernel lets the partition be written.
         Writable = "writable",

@@ -22,29 +22,46 @@ impl Board {
         self.partitions.iter().find(|partition| partition.id == id)
     }
 
-    /// The partition that a user or a profile names: by its name, as `mtdN` or `ubiN_M` with or without `/dev/`, a volume also
-    /// by its name without that of its device, or as `mtd:NAME`. This is the only place where a text becomes a partition.
+    /// The partition that a user names: by its name, as `mtdN` or `ubiN_M` with or without `/dev/`, a volume also by its name
+    /// without that of its device, or as `mtd:NAME`. This is the only place where a text becomes a partition.
     ///
     /// # Errors
     /// A name that is not there, or that more than one partition answers to.
     pub fn partition(&self, text: &str) -> Result<&Partition, String> {
         let (device, name) = (text.strip_prefix("/dev/"), text.strip_prefix("mtd:"));
-        let by_id = |partition: &&Partition| name.is_none() && device.unwrap_or(text).parse() == Ok(partition.id);
-        let by_name = |partition: &&Partition| device.is_none() && partition.name == name.unwrap_or(text);
-        let as_volume = |partition: &&Partition| {
-            device.is_none() && partition.volume.as_ref().is_some_and(|info| info.name == text)
-        };
-        let all = || self.partitions.iter();
-        let mut fit: Vec<&Partition> = all()
-            .filter(|partition| by_id(partition) || by_name(partition))
-            .collect();
+        self.only(text, |partition| {
+            let by_id = name.is_none() && device.unwrap_or(text).parse() == Ok(partition.id);
+            by_id || device.is_none() && partition.name == name.unwrap_or(text)
+        })
+    }
+
+    /// The partition that a profile or an image names: by its name, a volume also by its name without that of its device. A name
+    /// that looks like a number is none: what an image calls `mtd1` is not `/dev/mtd1`.
+    ///
+    /// # Errors
+    /// A name that is not there, or that more than one partition answers to.
+    pub fn named(&self, name: &str) -> Result<&Partition, String> {
+        self.only(name, |partition| partition.name == name)
+    }
+
+    fn only(&self, text: &str, fits: impl Fn(&Partition) -> bool) -> Result<&Partition, String> {
+        let as_volume = |partition: &Partition| partition.volume.as_ref().is_some_and(|info| info.name == text);
+        let mut fit: Vec<&Partition> = self.partitions.iter().filter(|partition| fits(partition)).collect();
         if fit.is_empty() {
-            fit = all().filter(as_volume).collect();
+            fit = self
+                .partitions
+                .iter()
+                .filter(|partition| as_volume(partition))
+                .collect();
         }
         match fit.as_slice() {
             [one] => Ok(one),
             [] => {
-                let known: Vec<_> = all().map(|partition| Quoted(&partition.name).to_string()).collect();
+                let known = self
+                    .partitions
+                    .iter()
+                    .map(|partition| Quoted(&partition.name).to_string());
+                let known: Vec<_> = known.collect();
                 Err(format!(
                     "there is no partition {} here: {}",
                     Quoted(text),

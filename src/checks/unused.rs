@@ -1,4 +1,4 @@
-//! What of an archive is not written: said, so that nobody believes that it was installed.
+//! What of an archive, a backup or the copy of a chip is not written: said, so that nobody believes that it was installed.
 
 #![forbid(unsafe_code)]
 
@@ -7,10 +7,35 @@ use crate::base::check_id::CheckId;
 use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::image::pat::CHECKSUMS;
+use crate::layout::LeftOut;
 use crate::plan::Check;
 
-/// Names the members of a `.pat` that no write takes. Nothing where there is no write at all.
+/// Names what no write takes.
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
+    let mut checks = left_out(facts);
+    checks.extend(of_pat(facts));
+    checks
+}
+
+/// The parts that were left out, each with the reason.
+fn left_out(facts: &Facts<'_>) -> Vec<Check> {
+    let what = match facts.image.format {
+        Format::Backup => "backup",
+        _ => "image",
+    };
+    let left_out = facts.laid_out.iter().flat_map(|laid_out| &laid_out.left_out);
+    let say = |left: &LeftOut| {
+        let name = Quoted(&left.name);
+        Check::warn(
+            CheckId::Unused,
+            format!("of the {what}, {name} is not written: {}", left.why),
+        )
+    };
+    left_out.map(say).collect()
+}
+
+/// Names the members of a `.pat` that no write takes. Nothing where there is no write at all.
+fn of_pat(facts: &Facts<'_>) -> Vec<Check> {
     if facts.image.format != Format::SynologyPat || facts.placed().is_empty() {
         return Vec::new();
     }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
 use crate::base::error::{Exit, Result};
 use crate::checks;
 use crate::cli::Apply;
@@ -24,6 +25,9 @@ pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
     let (_, plan) = update::plan_only(options, ImageSource::Image, Purpose::Compare, reporter)?;
     if let Some(refusal) = checks::refusal(&plan) {
         return Err(refusal);
+    }
+    for check in plan.checks.iter().filter(|check| check.name == CheckId::Unused) {
+        reporter.warning(&check.text);
     }
     let same = plan.steps.iter().all(Step::is_up_to_date);
     if reporter.json() {

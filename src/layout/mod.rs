@@ -6,11 +6,13 @@
 
 mod accepts;
 mod chip_dump;
+mod left_out;
 mod method;
 
 use crate::base::check_id::CheckId;
 use crate::base::error::Exit;
 use crate::base::format::Format;
+use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, Size};
 use crate::board::profile::Keep;
 use crate::board::{Board, Partition};
@@ -19,11 +21,13 @@ use crate::image::backup::file_name;
 use crate::image::content::{self, Content};
 use crate::image::{Image, Part};
 use crate::plan::{Check, Write};
-use mtd_rs::{Extent, Place};
 use std::io;
 use std::ops::Range;
 
+use left_out::Bound;
+
 pub use accepts::accepted;
+pub use left_out::LeftOut;
 pub use method::{needed, spared};
 
 /// What the layout depends on beside box and image.
@@ -49,6 +53,8 @@ pub struct Placed {
 pub struct LaidOut {
     /// What goes where, in the order of writing.
     pub placed: Vec<Placed>,
+    /// Parts of the image that are not written although nobody chose others.
+    pub left_out: Vec<LeftOut>,
     /// Whether the bytes are one run that was read from a chip across partitions.
     pub dump: bool,
     /// What the image is for this box, where that is more than it says itself.
@@ -70,8 +76,8 @@ pub fn lay_out(
     }
     let taken_as = chip_dump::chip_dump(board, image, store)?;
     let image = taken_as.as_ref().unwrap_or(image);
-    let writes = match slices_and_pours(board, image, request) {
-        Ok(writes) => writes,
+    let (writes, left_out) = match slices_and_pours(board, image, request) {
+        Ok(divided) => divided,
         Err(check) => return Ok(Err(check)),
     };
     let poured = image.parts.len() == 1 && writes.len() > 1;
@@ -82,7 +88,12 @@ pub fn lay_out(
         .collect::<io::Result<Vec<_>>>()?;
     let (last, mut placed): (Vec<_>, Vec<_>) = placed.into_iter().partition(|placed| placed.write.order.recovery);
     placed.extend(last);
-    Ok(Ok(LaidOut { placed, dump, taken_as }))
+    Ok(Ok(LaidOut {
+        placed,
+        left_out,
+        dump,
+        taken_as,
+    }))
 }
 
 /// What the bytes of a write are, and so how it is done. A raw image is looked at beyond the write's end, so that something
@@ -106,11 +117,11 @@ fn place(board: &Board, image: &Image, store: &Store, write: Write) -> io::Resul
     Ok(Placed { write, content })
 }
 
-fn slices_and_pours(board: &Board, image: &Image, request: &Request<'_>) -> Result<Vec<Write>, Check> {
+fn slices_and_pours(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Write>, Vec<LeftOut>), Check> {
     if [Format::Qpkg, Format::Tar].contains(&image.format) {
         return Err(no_place(board, image));
     }
-    let mut accepted = slices_of(board, image);
+    let mut accepted = slices_of(board, image)?;
     if image.format != Format::Backup {
         for (name, _) in accepted.iter_mut().flatten() {
             *name = board.profile.in_slot(name, request.slot);
@@ -120,13 +131,30 @@ fn slices_and_pours(board: &Board, image: &Image, request: &Request<'_>) -> Resu
         let Some(parts) = accepted else {
             return Err(no_place(board, image));
         };
-        let backup = image.format == Format::Backup;
-        return slices(board, &parts, |partition| {
-            partition.keep.is_none() && !(backup && better_left(board, &parts, partition))
-        });
+        let parts = bound(board, &parts)?;
+        let (written, left_out) = match image.format {
+            Format::Backup => left_out::of_backup(board, parts),
+            _ => left_out::unprotected(parts),
+        };
+        return Ok((slices(&written)?, left_out));
     }
+    let chosen = chosen(board, image, request, accepted)?;
+    Ok((chosen, Vec::new()))
+}
+
+/// What `--part` names. Of an image whose parts are known it chooses; any other is poured over the partitions in order.
+fn chosen(
+    board: &Board,
+    image: &Image,
+    request: &Request<'_>,
+    accepted: Option<Slices<'_>>,
+) -> Result<Vec<Write>, Check> {
     let named = named(board, request)?;
-    // Of an image whose parts are known, --part chooses; any other is poured over the partitions in order.
+    let of_named = |parts: &Slices<'_>| {
+        let mut parts = bound(board, parts)?;
+        parts.retain(|(partition, _)| named.iter().any(|named| named.id == partition.id));
+        slices(&parts)
+    };
     let has = |partition: &Partition, parts: &Slices<'_>| parts.iter().any(|(name, _)| *name == partition.name);
     match accepted {
         Some(parts) if [Format::Backup, Format::SynologyPat, Format::SysupgradeTar].contains(&image.format) => {
@@ -136,12 +164,10 @@ fn slices_and_pours(board: &Board, image: &Image, request: &Request<'_>) -> Resu
                     format!("the {} has nothing for {}", image.format, missing.label()),
                     "leave that partition out of --part",
                 )),
-                None => slices(board, &parts, |partition| named.iter().any(|p| p.id == partition.id)),
+                None => of_named(&parts),
             }
         }
-        Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => {
-            slices(board, &parts, |partition| named.iter().any(|p| p.id == partition.id))
-        }
+        Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => of_named(&parts),
         _ => pour(&named, image),
     }
 }
@@ -149,13 +175,17 @@ fn slices_and_pours(board: &Board, image: &Image, request: &Request<'_>) -> Resu
 type Slices<'a> = Vec<(&'a str, Range<u64>)>;
 
 /// The parts of an image that this board knows where to put.
-fn slices_of<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
-    if image.format == Format::Backup {
-        return Some(backed_up(board, image));
+fn slices_of<'a>(board: &'a Board, image: &'a Image) -> Result<Option<Slices<'a>>, Check> {
+    match image.format {
+        Format::Backup => backed_up(board, image).map(Some),
+        _ => Ok(known_slices(board, image)),
     }
+}
+
+fn known_slices<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
     // Parts that are named as the partitions are.
     let same_names = || {
-        let here = |part: &&Part| board.profile.partition(&part.name).is_some() || board.partition(&part.name).is_ok();
+        let here = |part: &&Part| board.profile.partition(&part.name).is_some() || board.named(&part.name).is_ok();
         let parts: Vec<_> = image
             .parts
             .iter()
@@ -195,44 +225,26 @@ fn slices_of<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
     }
 }
 
-/// A backup names its partitions itself, as far as a file name can.
-fn backed_up<'a>(board: &'a Board, image: &'a Image) -> Slices<'a> {
-    let name_here = |name: &'a str| {
-        let same = |p: &&Partition| file_name(0, &p.name) == file_name(0, name);
-        board
-            .partitions
-            .iter()
-            .find(same)
-            .map_or(name, |partition| &partition.name)
+/// A backup names its partitions itself, as far as a file name can. Where two that are here would have the same file name it
+/// cannot be told which one was meant.
+fn backed_up<'a>(board: &'a Board, image: &'a Image) -> Result<Slices<'a>, Check> {
+    let of = |part: &'a Part| {
+        let wanted = file_name(0, &part.name);
+        let mut same = board.partitions.iter().filter(|p| file_name(0, &p.name) == wanted);
+        let Some(one) = same.next() else {
+            return Ok((part.name.as_str(), part.range()));
+        };
+        match same.find(|other| other.name != one.name) {
+            None => Ok((one.name.as_str(), part.range())),
+            Some(other) => Err(unknown(format!(
+                "{} of the backup may be {} or {}",
+                Quoted(&part.name),
+                one.label(),
+                other.label()
+            ))),
+        }
     };
-    image
-        .parts
-        .iter()
-        .map(|part| (name_here(&part.name), part.range()))
-        .collect()
-}
-
-/// Of a backup, what nobody can write is left alone, and so is a window onto bytes that a larger partition of the
-/// backup has too. That it is one must be certain: what only may be one is written, or refused.
-fn better_left(board: &Board, parts: &Slices<'_>, partition: &Partition) -> bool {
-    let covered = parts
-        .iter()
-        .filter_map(|(name, _)| board.partition(name).ok())
-        .any(|other| other.id != partition.id && covers(board, other, partition));
-    !partition.writable || covered
-}
-
-/// Whether every byte of the partition is one of the other's.
-fn covers(board: &Board, other: &Partition, partition: &Partition) -> bool {
-    let (Place::Known(whole), Place::Known(part)) = (board.map.place(other.id), board.map.place(partition.id)) else {
-        return false;
-    };
-    let inside = |extent: &Extent| {
-        whole.iter().any(|other| {
-            other.chip == extent.chip && other.range.start <= extent.range.start && extent.range.end <= other.range.end
-        })
-    };
-    other.geometry.size > partition.geometry.size && part.iter().all(inside)
+    image.parts.iter().map(of).collect()
 }
 
 fn no_place(board: &Board, image: &Image) -> Check {
@@ -276,9 +288,7 @@ fn no_place(board: &Board, image: &Image) -> Check {
 fn named<'a>(board: &'a Board, request: &Request<'_>) -> Result<Vec<&'a Partition>, Check> {
     let mut named: Vec<&Partition> = Vec::new();
     for name in request.parts {
-        let partition = board
-            .partition(name)
-            .map_err(|what| Check::fail(CheckId::Partition, what, "flasher devices lists the partitions"))?;
+        let partition = board.partition(name).map_err(unknown)?;
         if named.iter().any(|other| other.id == partition.id) {
             return Err(Check::fail(
                 CheckId::Partition,
@@ -291,18 +301,25 @@ fn named<'a>(board: &'a Board, request: &Request<'_>) -> Result<Vec<&'a Partitio
     Ok(named)
 }
 
-/// Parts whose partitions are known; `wanted` leaves some of them alone.
-fn slices(board: &Board, parts: &Slices<'_>, wanted: impl Fn(&Partition) -> bool) -> Result<Vec<Write>, Check> {
-    let mut writes = Vec::new();
-    for (name, range) in parts {
-        let partition = board
-            .partition(name)
-            .map_err(|what| Check::fail(CheckId::Partition, what, "flasher devices lists the partitions"))?;
-        if wanted(partition) {
-            writes.push(write(partition, range.clone())?);
-        }
-    }
-    Ok(writes)
+/// The partitions that the parts name.
+fn bound<'b>(board: &'b Board, parts: &Slices<'_>) -> Result<Vec<Bound<'b>>, Check> {
+    let of = |(name, range): &(&str, Range<u64>)| match board.named(name) {
+        Ok(partition) => Ok((partition, range.clone())),
+        Err(what) => Err(unknown(what)),
+    };
+    parts.iter().map(of).collect()
+}
+
+fn unknown(what: String) -> Check {
+    Check::fail(CheckId::Partition, what, "flasher devices lists the partitions")
+}
+
+/// Parts whose partitions are known.
+fn slices(parts: &[Bound<'_>]) -> Result<Vec<Write>, Check> {
+    parts
+        .iter()
+        .map(|(partition, range)| write(partition, range.clone()))
+        .collect()
 }
 
 /// A raw image over partitions in the given order, each but the last filled to its end.

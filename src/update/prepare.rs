@@ -57,7 +57,7 @@ pub struct Prepared {
 }
 
 /// What comparing rests on. The other checks are about writing.
-const FOR_COMPARING: [CheckId; 7] = [
+const FOR_COMPARING: [CheckId; 8] = [
     CheckId::Sha256,
     CheckId::Signature,
     CheckId::Image,
@@ -65,6 +65,7 @@ const FOR_COMPARING: [CheckId; 7] = [
     CheckId::Partition,
     CheckId::Size,
     CheckId::Overlap,
+    CheckId::Unused,
 ];
 
 /// A plan that still lacks its verdict.
