@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::identify::{self, Recognised};
 use super::profile::Profile;
-use super::{Backend, Board, Health, Partition, identify};
+use super::{Backend, Board, Health, Partition};
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::quoted::Quoted;
@@ -20,9 +21,17 @@ fn unsupported(error: mtd_rs::Error) -> Failure {
 pub(super) fn discover(board: Option<&str>) -> Result<Board> {
     let mut map = Map::read(&SystemPaths::default()).map_err(unsupported)?;
     let found: Vec<MtdInfo> = map.devices().cloned().collect();
-    let (profile, remark) = match board {
-        None => identify::recognise(&identify::Seen::read(Path::new("/")), &found)?,
-        Some(board) => (said(board, &found)?, None),
+    let Recognised {
+        profile,
+        remark,
+        suspects,
+    } = match board {
+        None => identify::recognise(&identify::Seen::read(Path::new("/"))?, &found)?,
+        Some(board) => Recognised {
+            profile: said(board, &found)?,
+            remark: None,
+            suspects: Vec::new(),
+        },
     };
     // Kernels before 4.1 do not say where a partition lies; the profile does, if all that it names is as it says.
     if !profile.is_generic() {
@@ -30,7 +39,15 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
     }
     let mut partitions = found
         .iter()
-        .map(|info| partition(info, &profile))
+        .map(|info| {
+            let mut partition = partition(info, &profile)?;
+            // By its name alone: the size is what differs.
+            let mut known = suspects
+                .iter()
+                .filter_map(|suspect| suspect.partition(&info.name)?.keep);
+            partition.keep = partition.keep.or_else(|| known.next());
+            Ok(partition)
+        })
         .collect::<Result<Vec<_>>>()?;
     partitions.extend(volumes(&map, &partitions));
     let mut names = identify::names(Path::new("/"));
@@ -40,6 +57,7 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         compat: identify::compat(Path::new("/")),
         profile,
         remark,
+        suspects,
         partitions,
         map,
         backend: Backend::Linux,
@@ -74,10 +92,8 @@ fn hints(profile: &Profile) -> Vec<Hint> {
 
 fn partition(info: &MtdInfo, profile: &Profile) -> Result<Partition> {
     // The generic profile's partitions are those of its simulated box, not of this one.
-    let known = (!profile.is_generic())
-        .then(|| profile.partition(&info.name))
-        .flatten()
-        .filter(|known| known.moves || known.size == info.geometry.size);
+    let named = (!profile.is_generic()).then(|| profile.partition(&info.name)).flatten();
+    let known = named.filter(|known| known.moves || known.size == info.geometry.size);
     let bad = match info.geometry.kind.is_nand() {
         true => bad_blocks(info)?,
         false => Vec::new(),
@@ -88,7 +104,8 @@ fn partition(info: &MtdInfo, profile: &Profile) -> Result<Partition> {
         geometry: info.geometry.clone(),
         bad,
         writable: info.writable,
-        keep: known.and_then(|known| known.keep),
+        // Of two with that name, one has another size; what it holds is not known.
+        keep: named.and_then(|named| named.keep),
         recovery: known.is_some_and(|known| known.recovery),
         fixed_offset: known.is_some_and(|known| known.fixed_offset),
         health: Health {

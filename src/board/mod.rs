@@ -20,7 +20,7 @@ pub mod usable;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::machine::Cpu;
-use mtd_rs::{Flash, Map, PartitionId, Place};
+use mtd_rs::{Area, Flash, Map, Overlap, PartitionId, Place};
 use profile::Profile;
 use selector::Where;
 use sim::SimBox;
@@ -50,6 +50,8 @@ pub struct Board {
     pub profile: Profile,
     /// What to know about how it was recognised.
     pub remark: Option<String>,
+    /// Profiles whose signs it shows although its partitions are others: what they protect may be here.
+    pub suspects: Vec<Profile>,
     /// The MTD partitions in the order of their numbers, then the volumes.
     pub partitions: Vec<Partition>,
     /// Where they lie, and which of them share bytes.
@@ -88,10 +90,22 @@ impl Board {
     }
 
     /// The partition that keeps the record on this box: the profile's, or one that is named `flasher`. None where several
-    /// are named so.
+    /// are named so, or where it has, or may have, bytes of another one that is protected.
     pub fn record_partition(&self) -> Option<&Partition> {
         let name = self.profile.record.as_deref().unwrap_or("flasher");
-        self.partition(name).ok().filter(|partition| partition.writable)
+        let fits = |partition: &&Partition| {
+            let protected = self.protected(&self.map.whole(partition.id));
+            partition.writable && protected.iter().all(|protected| protected.label == partition.label())
+        };
+        self.named(name).ok().filter(fits)
+    }
+
+    /// The same where writes to these areas leave it alone: a record within the new firmware would spoil it.
+    pub fn record_beside(&self, areas: impl IntoIterator<Item = Area>) -> Option<&Partition> {
+        let partition = self.record_partition()?;
+        let whole = self.map.whole(partition.id);
+        let alone = |area: Area| self.map.overlap(&area, &whole) == Overlap::No;
+        areas.into_iter().all(alone).then_some(partition)
     }
 
     /// Whether both edges of a partition fall on erase blocks, of itself and of its chip. Of a partition whose position is not

@@ -4,6 +4,7 @@
 
 use super::Board;
 use super::profile::Keep;
+use crate::base::quoted::Quoted;
 use mtd_rs::{Area, Extent, Overlap, Place};
 
 /// Protected bytes that a write would reach.
@@ -38,16 +39,21 @@ impl Board {
                 overlap => add(keep, partition.label(), overlap == Overlap::Yes),
             }
         }
-        // What the profile protects and this kernel does not show as a partition.
-        for known in self.profile.partitions.iter().filter(|_| !self.profile.is_generic()) {
-            let shown = self
-                .partitions
-                .iter()
-                .any(|partition| partition.keep == known.keep && partition.name.eq_ignore_ascii_case(&known.name));
-            if let Some(keep) = known.keep.filter(|_| !shown && !known.moves)
-                && self.reaches(area, &known.range())
-            {
-                add(keep, format!("the place of \"{}\"", known.name), true);
+        // What the profile protects and this kernel does not show as a partition; and what it may protect, where the signs are
+        // those of a box that has other partitions.
+        let sure = (!self.profile.is_generic()).then_some((&self.profile, true));
+        let unsure = self.suspects.iter().map(|suspect| (suspect, false));
+        for (profile, certain) in sure.into_iter().chain(unsure) {
+            for known in &profile.partitions {
+                let shown = self
+                    .partitions
+                    .iter()
+                    .any(|partition| partition.keep == known.keep && partition.name.eq_ignore_ascii_case(&known.name));
+                if let Some(keep) = known.keep.filter(|_| !shown && !known.moves)
+                    && self.reaches(area, &known.range())
+                {
+                    add(keep, format!("the place of {}", Quoted(&known.name)), certain);
+                }
             }
         }
         found

@@ -117,6 +117,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
         compat: profile.compat.clone().unwrap_or_else(|| "1.0".into()),
         profile,
         remark: None,
+        suspects: Vec::new(),
         partitions,
         map,
         backend: Backend::Sim(SimBox {

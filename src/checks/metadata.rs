@@ -72,7 +72,19 @@ fn synology(board: &Board, made_for: Option<&str>) -> Check {
 /// A change of the major number is one of the flash's layout; of the minor one, of the settings' form.
 fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
     let message = metadata.compat_message.as_deref().unwrap_or_default();
-    let here = version(&board.compat).unwrap_or((1, 0));
+    let Some(here) = version(&board.compat) else {
+        return Some(
+            Check::fail(
+                CheckId::Metadata,
+                format!(
+                    "which compatibility this box has is not known: {}",
+                    Quoted(&board.compat)
+                ),
+                "mend compat_version in /etc/config/system; --force=metadata if you know better",
+            )
+            .forceable(),
+        );
+    };
     match metadata.compat() {
         Some(image) if image.0 != here.0 => Some(
             Check::fail(

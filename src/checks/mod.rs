@@ -17,6 +17,8 @@ mod metadata;
 mod overlap;
 mod partition;
 mod protected;
+#[cfg(test)]
+mod protected_random;
 mod ram;
 mod record;
 pub mod request;

@@ -29,7 +29,7 @@ fn of_kind(keep: Keep, found: &[Protected], label: &str) -> Option<Check> {
         (true, _) => format!("{label} holds {}", keep.explain()),
         (false, true) => format!("{label} contains {}, which holds {}", protected.label, keep.explain()),
         (false, false) => format!(
-            "{label} may contain {}, which holds {}: the kernel does not say where they lie",
+            "{label} may contain {}, which holds {}: where they lie is not known",
             protected.label,
             keep.explain()
         ),

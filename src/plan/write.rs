@@ -5,7 +5,7 @@
 use crate::base::label::label;
 use crate::board::Partition;
 use crate::image::ubi;
-use mtd_rs::{Geometry, PartitionId};
+use mtd_rs::{Area, Geometry, PartitionId};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -164,6 +164,14 @@ impl Write {
         }
         self.erase_blocks = blocks;
         self.range.end = end;
+    }
+
+    /// The bytes of flash that may change.
+    pub fn area(&self) -> Area {
+        Area {
+            id: self.to.id,
+            range: self.range.clone(),
+        }
     }
 
     /// Bytes of the image.

@@ -102,7 +102,11 @@ impl Execution<'_> {
 
     fn record(&self, outcome: &Outcome, reporter: &mut Reporter) {
         let record = Record::now(outcome, self.sha256, &reporter.reached);
-        if let Err(failure) = record::save(self.board, &record, Some(self.proof)) {
+        let changed = self.change.iter().flat_map(|change| &change.writes);
+        let files = self.files.and_then(Task::write);
+        let writes = self.steps.iter().map(|step| &step.write).chain(changed).chain(files);
+        let free = self.board.record_beside(writes.map(Write::area)).is_some();
+        if let Err(failure) = record::save(self.board, &record, free.then_some(self.proof)) {
             reporter.warning(format_args!("the outcome could not be kept: {failure}"));
         }
     }
@@ -281,10 +285,10 @@ pub(super) fn targets<'w>(
     writes: impl IntoIterator<Item = &'w Write>,
     files: Option<&'w Task>,
 ) -> Vec<PartitionId> {
-    let files = files.and_then(Task::write);
-    let mut ids = plan::destinations(writes.into_iter().chain(files));
-    // A record's partition that is in use is not written, and no reason against the update.
-    if let Some(record) = board.record_partition().filter(|record| !ids.contains(&record.id))
+    let writes: Vec<&Write> = writes.into_iter().chain(files.and_then(Task::write)).collect();
+    let mut ids = plan::destinations(writes.iter().copied());
+    // A record's partition that is in use, or that is written to, is no place for it, and no reason against the update.
+    if let Some(record) = board.record_beside(writes.iter().map(|write| write.area()))
         && board.holders(&[record.id]).is_ok_and(|holders| holders.is_empty())
     {
         ids.push(record.id);

@@ -296,6 +296,18 @@ fn openwrt_metadata_of_another_box_or_another_layout() {
         .exits(0);
 }
 
+#[test]
+fn a_box_that_does_not_say_its_compatibility_has_none_that_is_known() {
+    let sim = SimBox::changed("tplink-wdr3600", |profile| profile["compat"] = "unknown".into());
+    let mut image = bytes(100_000, 7);
+    metadata(&mut image, WDR3600, "1.0");
+    let path = sim.file("image", &image);
+    let run = sim.apply(&[&path]).exits(78);
+    assert_eq!(run.json()["code"], "metadata");
+    assert!(run.out.contains("is not known"), "{run:?}");
+    sim.apply(&["--force", "metadata", &path]).exits(0);
+}
+
 fn tar(sim: &SimBox, root: &str, names: &[&str]) -> String {
     let out = sim.dir.path().join("archive");
     let root = sim.dir.path().join(root);
