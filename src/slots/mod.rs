@@ -11,7 +11,7 @@ use crate::base::outcome::Stopped;
 use crate::board::Board;
 use crate::env::{Change, Environment, Place};
 use crate::plan::{Check, SlotSwitch, Write};
-use mtd_rs::{Area, Overlap};
+use mtd_rs::Overlap;
 use serde::Serialize;
 use std::path::Path;
 
@@ -130,8 +130,9 @@ pub fn check(
             .filter(|name| writes.iter().any(|write| write.to.name == **name))
             .count()
     };
+    let reached = |slot: usize| reaches(board, &slots[slot].partitions, writes);
     let refuse = |text: String, remedy: &str| vec![Check::fail(CheckId::Slot, text, remedy).forceable()];
-    let Some(seen) = seen.filter(|_| hit(0) + hit(1) > 0) else {
+    let Some(seen) = seen.filter(|_| reached(0) || reached(1)) else {
         return (Vec::new(), None);
     };
     let seen = match seen {
@@ -143,7 +144,7 @@ pub fn check(
         }
     };
     let (active, target) = (&slots[seen.active], &slots[1 - seen.active]);
-    if hit(seen.active) > 0 {
+    if reached(seen.active) {
         let text = format!("slot {} runs, and would be overwritten", active.name);
         return (
             refuse(text, &format!("name the partitions of slot {}", target.name)),
@@ -191,13 +192,23 @@ pub fn check(
     (checks, Some(Planned { switch, change }))
 }
 
+/// Whether a write changes bytes of these partitions, or may, by whatever partition it reaches them.
+fn reaches(board: &Board, names: &[String], writes: &[&Write]) -> bool {
+    let partitions = board
+        .partitions
+        .iter()
+        .filter(|partition| names.contains(&partition.name));
+    let mut areas = partitions.map(|partition| board.map.whole(partition.id));
+    areas.any(|area| {
+        writes
+            .iter()
+            .any(|write| board.map.overlap(&write.area(), &area) != Overlap::No)
+    })
+}
+
 /// Whether two writes change bytes that both have, or may.
 fn share(board: &Board, one: &Write, other: &Write) -> bool {
-    let area = |write: &Write| Area {
-        id: write.to.id,
-        range: write.range.clone(),
-    };
-    board.map.overlap(&area(one), &area(other)) != Overlap::No
+    board.map.overlap(&one.area(), &other.area()) != Overlap::No
 }
 
 /// Whether these writes are all in one slot.

@@ -153,6 +153,22 @@ fn without_a_whole_environment_that_names_a_slot_nothing_is_written() {
     }
 }
 
+/// The slot that runs is that, by whatever partition it is reached.
+#[test]
+fn a_partition_over_the_slot_that_runs_is_refused_as_the_slot_is() {
+    let sim = booting("a");
+    let path = sim.path().join("board.json");
+    let mut profile = two_slots();
+    let window = json!({"mtd": 20, "name": "both", "offset": SLOTS[0], "size": 16 * BLOCK});
+    profile["partitions"].as_array_mut().unwrap().push(window);
+    fs::write(path, profile.to_string()).unwrap();
+    let image = sim.file("image", &bytes(BLOCK, 6));
+    let before = sim.flash();
+    let result = sim.apply(&["--part", "both", &image]).exits(78).json();
+    assert_eq!(result["code"], "slot");
+    assert!(sim.flash() == before);
+}
+
 #[test]
 fn slots_that_are_no_pair_are_no_profile() {
     let changes: [fn(&mut Value); 5] = [
