@@ -79,7 +79,11 @@ impl Environment {
 impl Change {
     fn push(&mut self, board: &Board, spot: &Spot, bytes: Vec<u8>) -> Result<()> {
         let partition = spot.of(board)?;
-        let offset = spot.good_blocks(partition).next().map_or(0, |block| block.start);
+        let first = spot.good_blocks(partition).next();
+        let offset = first.map(|block| block.start).ok_or_else(|| {
+            let what = format_args!("{} has no good erase block for the environment", partition.label());
+            Failure::new(Exit::Refused, Code::Environment, what)
+        })?;
         let write = Write::new(partition.into(), &partition.geometry, offset, 0..bytes.len() as u64);
         self.writes.push(
             match partition.volume.as_ref().is_some_and(|info| info.only_as_a_whole()) {

@@ -13,6 +13,7 @@ use crate::plan::{Check, KeptFile, KeptFiles, Ram, Route, Status, Write};
 use mtd_rs::{Area, Overlap, PartitionId};
 use nix::sys::statvfs::statvfs;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -45,13 +46,16 @@ pub struct Asked<'a> {
 /// # Errors
 /// A wish that cannot be understood.
 pub fn kept_files(asked: &Asked<'_>) -> Result<(Option<KeptFiles>, Option<Check>)> {
-    let lists: Vec<_> = lists(asked.board)
-        .into_iter()
-        .filter_map(|path| Some((fs::read_to_string(&path).ok()?, path)))
-        .collect();
+    let (lists, unread) = read(lists(asked.board));
     let to = asked.wish.to.as_ref().or(asked.board.profile.keep_to.as_ref());
     // OpenWrt's lists are on every OpenWrt box, and wish for nothing by themselves.
-    let wished = !asked.wish.paths.is_empty() || lists.iter().any(|(_, path)| path == Path::new(OURS));
+    let ours = |path: &Path| path == Path::new(OURS);
+    let listed = lists.iter().any(|(_, path)| ours(path)) || unread.as_ref().is_some_and(|(_, path)| ours(path));
+    let wished = !asked.wish.paths.is_empty() || listed;
+    if let Some((why, _)) = unread.filter(|_| wished || to.is_some()) {
+        let check = refuse(why, "mend the list: its names must be UTF-8");
+        return Ok((None, Some(check.forced(asked.force, NOTHING))));
+    }
     let Some(to) = to else {
         let check = refuse(
             "nothing says where the kept files go",
@@ -71,6 +75,26 @@ pub fn kept_files(asked: &Asked<'_>) -> Result<(Option<KeptFiles>, Option<Check>
         Ok(Some((kept, check))) => (Some(kept), Some(check)),
         Err(check) => (None, Some(check.forced(asked.force, NOTHING))),
     })
+}
+
+/// A text and the path of its list.
+type List = (String, PathBuf);
+
+/// The texts of the lists that are there, and why the first of those that cannot be read cannot: it may name files that would be
+/// lost.
+fn read(paths: Vec<PathBuf>) -> (Vec<List>, Option<List>) {
+    let (mut texts, mut unread) = (Vec::new(), None);
+    for path in paths {
+        match fs::read_to_string(&path) {
+            Ok(text) => texts.push((text, path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => (),
+            Err(error) => {
+                let why = format!("the keep list {} cannot be read: {error}", path.display());
+                unread.get_or_insert((why, path));
+            }
+        }
+    }
+    (texts, unread)
 }
 
 /// What it means to force this check.
@@ -167,8 +191,13 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) 
             if !kernel_has(fs) {
                 return refused(format!("the kernel knows no {fs}"), "load its module first");
             }
-            if let Ok(partition) = mtd {
-                stays(asked, partition)?;
+            match mtd {
+                Ok(partition) => stays(asked, partition)?,
+                // Neither a path nor another name that the file system itself understands.
+                Err(why) if ["jffs2", "ubifs"].contains(&fs) && !place.on.contains(['/', ':']) => {
+                    return refused(why, "flasher devices lists the partitions");
+                }
+                Err(_) => (),
             }
             room(asked, place, mtd.as_ref().ok().copied())
         }
@@ -322,4 +351,27 @@ fn room(asked: &Asked<'_>, place: &Place<'_>, mtd: Option<&Partition>) -> Option
     (u128::from(about.blocks_available()) * u128::from(about.fragment_size()))
         .try_into()
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_not_one_that_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let [good, missing, latin1, more] = ["good", "missing", "latin1", "more"].map(|name| dir.path().join(name));
+        fs::write(&good, "/etc/passwd\n").unwrap();
+        fs::write(&latin1, b"/etc/m\xfcller\n").unwrap();
+        fs::create_dir(&more).unwrap();
+        let (texts, unread) = read(vec![good.clone(), missing]);
+        assert_eq!((texts.len(), unread), (1, None));
+        for bad in [latin1, more] {
+            let (texts, unread) = read(vec![bad.clone(), good.clone()]);
+            let (why, path) = unread.unwrap();
+            assert_eq!((texts.len(), path), (1, bad));
+            assert!(why.contains("cannot be read"), "{why}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::base::quoted::Quoted;
 use crate::plan::KeptFile;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 
 /// More files than any configuration has; bounds memory.
@@ -52,7 +52,7 @@ impl Found {
                 match word.contains(['*', '?']) {
                     false => next.push(format!("{path}/{word}")),
                     true => next.extend(
-                        names(&format!("{path}/"))
+                        there(names(&format!("{path}/")))?
                             .unwrap_or_default()
                             .into_iter()
                             // As a shell does it.
@@ -66,7 +66,7 @@ impl Found {
         }
         let mut any = false;
         for path in paths {
-            let Ok(about) = fs::symlink_metadata(&path) else {
+            let Some(about) = there(fs::symlink_metadata(&path))? else {
                 continue;
             };
             any = true;
@@ -139,6 +139,15 @@ impl Found {
     }
 }
 
+/// What is there; `None` where nothing is. What cannot be looked at might be a file that is to be kept.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What is in a directory.
 fn names(directory: &str) -> io::Result<Vec<String>> {
     fs::read_dir(directory)?.map(|entry| text(entry?.file_name())).collect()
@@ -193,6 +202,19 @@ mod tests {
         ] {
             assert_eq!(glob(pattern.as_bytes(), name.as_bytes()), matches, "{pattern} {name}");
         }
+    }
+
+    /// A name that is too long is an error of its own, for root too.
+    #[test]
+    fn what_cannot_be_looked_at_is_not_passed_over() {
+        let rename = |path: &str| path.to_owned();
+        let add = |pattern: &str| Found::default().add(pattern, &rename);
+        assert!(matches!(add("/nowhere/file"), Ok(false)));
+        assert!(matches!(add("/nowhere/*"), Ok(false)));
+        assert!(matches!(add("/dev/null/*"), Ok(false)));
+        let long = "x".repeat(300);
+        assert!(add(&format!("/{long}")).is_err());
+        assert!(add(&format!("/{long}/*")).is_err());
     }
 
     #[test]

@@ -240,8 +240,14 @@ fn lists(board: &Board) -> Vec<PathBuf> {
         return Vec::new();
     }
     let mut lists = vec![OURS.into(), "/etc/sysupgrade.conf".into()];
-    let more = fs::read_dir("/lib/upgrade/keep.d").into_iter().flatten().flatten();
-    lists.extend(more.map(|entry| entry.path()));
+    let more = Path::new("/lib/upgrade/keep.d");
+    let entries = fs::read_dir(more).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+    match entries {
+        Ok(entries) => lists.extend(entries.iter().map(fs::DirEntry::path)),
+        // To read it as a list fails too, which is told.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => lists.push(more.to_owned()),
+        Err(_) => (),
+    }
     lists
 }
 
