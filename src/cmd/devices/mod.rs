@@ -2,43 +2,20 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::check_id::CheckId;
+mod partition;
+mod tree;
+
 use crate::base::error::{Exit, Result};
 use crate::base::quoted::Quoted;
 use crate::base::units::Size;
 use crate::board::bootloader::Bootloader;
 use crate::board::selector::Where;
-use crate::board::usable;
-use crate::board::{Board, Partition, bootloader};
-use crate::plan::told::number;
+use crate::board::{Board, bootloader, usable};
 use crate::report::Reporter;
 use crate::slots;
+use partition::{PartitionReport, describe};
 use serde::Serialize;
-
-#[derive(Serialize)]
-struct PartitionReport {
-    mtd: u32,
-    name: String,
-    /// `ubi0_1` of a volume, whose number is none of MTD's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    volume: Option<String>,
-    r#type: &'static str,
-    size: u64,
-    erase_size: u32,
-    write_size: u32,
-    bad_blocks: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    bad_at: Vec<u64>,
-    good_blocks: usize,
-    writable: bool,
-    used_by: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ecc_corrected: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ecc_failed: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    keep: Option<CheckId>,
-}
+use tree::Chip;
 
 #[derive(Serialize)]
 struct Report {
@@ -69,7 +46,7 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     let report = report(&board)?;
     match reporter.json() {
         true => reporter.object(&report),
-        false => text(&report, reporter),
+        false => text(&report, &tree::chips(&board), reporter),
     }
     Ok(Exit::Done)
 }
@@ -111,29 +88,7 @@ fn report(board: &Board) -> Result<Report> {
     })
 }
 
-fn describe(board: &Board, partition: &Partition) -> Result<PartitionReport> {
-    let used_by = board.holders(&[partition.id])?;
-    let used_by = used_by.iter().map(ToString::to_string).collect();
-    Ok(PartitionReport {
-        mtd: number(partition.id),
-        name: partition.name.clone(),
-        volume: partition.volume.as_ref().map(|_| partition.id.to_string()),
-        r#type: partition.geometry.kind.as_str(),
-        size: partition.geometry.size,
-        erase_size: partition.geometry.erase_size,
-        write_size: partition.geometry.write_size,
-        bad_blocks: partition.bad.len(),
-        bad_at: partition.bad.clone(),
-        good_blocks: partition.good_blocks().count(),
-        writable: partition.writable,
-        used_by,
-        ecc_corrected: partition.health.corrected,
-        ecc_failed: partition.health.failed,
-        keep: partition.keep.map(|keep| keep.check()),
-    })
-}
-
-fn text(report: &Report, reporter: &mut Reporter) {
+fn text(report: &Report, chips: &[Chip], reporter: &mut Reporter) {
     reporter.line(&format!("board: {} ({})", report.board, report.board_name));
     if let Some(remark) = &report.remark {
         reporter.warning(remark);
@@ -158,39 +113,21 @@ fn text(report: &Report, reporter: &mut Reporter) {
     if let Some(state) = &report.slots {
         reporter.line(&state.text());
     }
-    for partition in &report.partitions {
-        let mut line = format!(
-            "  {} {:<16} {:>9}  {}, erase block {}",
-            partition
-                .volume
-                .clone()
-                .unwrap_or_else(|| format!("mtd{}", partition.mtd)),
-            Quoted(&partition.name).to_string(),
-            Size(partition.size).to_string(),
-            partition.r#type,
-            Size(partition.erase_size.into())
-        );
-        if partition.bad_blocks > 0 {
-            line.push_str(&format!(
-                ", {} bad blocks, {} good",
-                partition.bad_blocks, partition.good_blocks
-            ));
+    let named = chips.iter().any(|chip| chip.name().is_some());
+    for chip in chips {
+        if named || chips.len() > 1 {
+            match chip.name() {
+                Some(name) => reporter.line(&format!("chip {}:", Quoted(name))),
+                None => reporter.line("on a chip that is not known, or on several:"),
+            }
         }
-        if let Some(corrected) = partition.ecc_corrected.filter(|corrected| *corrected > 0) {
-            line.push_str(&format!(", {corrected} bits corrected"));
-        }
-        if let Some(failed) = partition.ecc_failed.filter(|failed| *failed > 0) {
-            line.push_str(&format!(", {failed} uncorrectable pages"));
-        }
-        if !partition.writable {
-            line.push_str(", read-only");
-        }
-        if let Some(keep) = partition.keep {
-            line.push_str(&format!(", {keep}: kept unless forced"));
-        }
-        reporter.line(&line);
-        for holder in &partition.used_by {
-            reporter.line(&format!("      used by {holder}"));
+        for (depth, id) in &chip.lines {
+            for partition in report.partitions.iter().filter(|partition| partition.id == *id) {
+                reporter.line(&partition.line(*depth));
+                for holder in &partition.used_by {
+                    reporter.line(&format!("{:indent$}      used by {holder}", "", indent = 2 * depth));
+                }
+            }
         }
     }
 }
