@@ -1,6 +1,8 @@
 //! A backup is complete, checked, and goes back where it came from.
 
-use crate::simbox::{SimBox, bytes, tool};
+use crate::fakebox;
+use crate::simbox::{Run, SimBox, bytes, is_root, tool};
+use serde_json::Value;
 use std::fs;
 
 const MIB: usize = 1 << 20;
@@ -65,6 +67,153 @@ fn windows_onto_the_same_bytes_are_restored_once() {
     sim.fill(&bytes(8 * MIB, 5));
     sim.run("restore", &["-y", dir]).exits(0);
     assert_eq!(sim.flash()[0x20000..0x7f0000], good[0x20000..0x7f0000]);
+}
+
+/// What the checks `unused` of a restore say.
+fn unused(run: &Run) -> Vec<String> {
+    let events = run.events();
+    let of = events
+        .iter()
+        .filter(|event| event["event"] == "check" && event["name"] == "unused");
+    of.map(|event| {
+        assert_eq!(event["status"], "warn");
+        event["text"].as_str().unwrap().to_owned()
+    })
+    .collect()
+}
+
+/// A backup of a box with that chip, and the box with another content and these changes of its profile.
+fn restored(board: &str, size: usize, change: impl Fn(&mut Value)) -> (SimBox, Vec<u8>, String) {
+    let sim = SimBox::changed(board, change);
+    let good = bytes(size, 10);
+    sim.fill(&good);
+    let dir = sim.dir.path().join("backup").to_str().unwrap().to_owned();
+    sim.run("backup", &[&dir]).exits(0);
+    sim.fill(&bytes(size, 11));
+    (sim, good, dir)
+}
+
+fn add(profile: &mut Value, partition: Value) {
+    profile["partitions"].as_array_mut().unwrap().push(partition);
+}
+
+#[test]
+fn what_a_restore_leaves_out_is_named_with_the_reason() {
+    let (sim, good, dir) = restored("tplink-wdr3600", 8 * MIB, |_| ());
+    let run = sim.run("restore", &["-y", "--format", "json", &dir]).exits(0);
+    let said = unused(&run);
+    for (text, part) in said.iter().zip(["u-boot", "kernel", "rootfs", "art"]) {
+        assert!(
+            text.starts_with(&format!("of the backup, \"{part}\" is not written: ")),
+            "{said:?}"
+        );
+    }
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert!(
+        said[0].contains("protected") && said[3].contains("protected"),
+        "{said:?}"
+    );
+    assert!(said[1].ends_with("covered by \"firmware\"") && said[2].ends_with("covered by \"firmware\""));
+    assert_eq!(sim.flash()[0x20000..0x7f0000], good[0x20000..0x7f0000]);
+    let text = sim.run("restore", &["-y", &dir]).exits(0).out;
+    assert!(text.contains("\"u-boot\" is not written"), "{text}");
+}
+
+/// A chip that contains the boot loader goes back in pieces, without the boot loader.
+#[test]
+fn a_whole_chip_is_not_restored_over_the_boot_loader() {
+    let whole = serde_json::json!({"mtd": 6, "name": "spi0.0", "offset": 0, "size": 16 * MIB});
+    let (sim, good, dir) = restored("qnap-ts219", 16 * MIB, |profile| add(profile, whole.clone()));
+    let spoilt = sim.flash();
+    let said = unused(&sim.run("restore", &["-y", "--format", "json", &dir]).exits(0));
+    let chip = said
+        .iter()
+        .find(|text| text.contains("\"spi0.0\""))
+        .expect("the chip is named");
+    assert!(chip.contains("protected: it contains mtd0 \"U-Boot\""), "{said:?}");
+    assert_eq!(said.len(), 4, "boot loader, two of settings, the chip: {said:?}");
+    let after = sim.flash();
+    assert_eq!(after[2 * MIB..], good[2 * MIB..]);
+    assert_eq!(after[..2 * MIB], spoilt[..2 * MIB]);
+}
+
+#[test]
+fn a_whole_chip_without_anything_protected_covers_its_partitions() {
+    let (sim, good, dir) = restored("generic", 16 * MIB, |profile| {
+        profile["partitions"][0] = serde_json::json!({"mtd": 0, "name": "all", "offset": 0, "size": 16 * MIB});
+    });
+    let said = unused(&sim.run("restore", &["-y", "--format", "json", &dir]).exits(0));
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert!(said.iter().all(|text| text.ends_with("covered by \"all\"")), "{said:?}");
+    assert!(sim.flash() == good);
+}
+
+/// What covers others and is itself left out covers nothing.
+#[test]
+fn partitions_within_one_that_nobody_can_write_are_restored_themselves() {
+    let (sim, good, dir) = restored("generic", 16 * MIB, |profile| {
+        let all = serde_json::json!({"mtd": 0, "name": "all", "offset": 0, "size": 16 * MIB, "read_only": true});
+        profile["partitions"][0] = all;
+    });
+    let said = unused(&sim.run("restore", &["-y", "--format", "json", &dir]).exits(0));
+    assert_eq!(said, ["of the backup, \"all\" is not written: read-only"]);
+    assert!(sim.flash()[0x40000..] == good[0x40000..]);
+}
+
+/// What is not said to lie elsewhere is written or refused.
+#[test]
+fn a_backup_of_partitions_that_may_share_bytes_is_refused() {
+    if !is_root() {
+        return;
+    }
+    let parts = [("kernel", 1 << 20), ("rootfs", 6 << 20), ("firmware", 7 << 20)];
+    let mut number = 0;
+    let devices = parts.map(|(name, size)| {
+        number += 1;
+        fakebox::mtd(number - 1, name, size, 0).anywhere()
+    });
+    let old = fakebox::FakeBox::new("3.18.23\n", &devices);
+    let dir = tempfile::tempdir().unwrap();
+    let mut sums = String::new();
+    for (index, (name, size)) in parts.into_iter().enumerate() {
+        let copy = bytes(size as usize, 12);
+        let file = format!("mtd{index}.{name}.bin");
+        fs::write(dir.path().join(&file), &copy).unwrap();
+        let sum = tool("sha256sum", &[dir.path().join(&file).to_str().unwrap()]).stdout;
+        sums.push_str(&format!("{}  {file}\n", String::from_utf8_lossy(&sum[..64])));
+    }
+    fs::write(dir.path().join("SHA256SUMS"), sums).unwrap();
+    let plan = old
+        .run(&["restore", "-n", "--format", "json", dir.path().to_str().unwrap()])
+        .exits(78)
+        .json();
+    let checks = plan["checks"].as_array().unwrap();
+    let overlap = checks.iter().find(|check| check["name"] == "overlap").unwrap();
+    assert!(
+        overlap["text"].as_str().unwrap().contains("may share bytes"),
+        "{overlap}"
+    );
+    assert!(
+        !checks.iter().any(|check| check["name"] == "unused"),
+        "nothing was left out in silence: {plan}"
+    );
+    assert_eq!(plan["writes"].as_array().unwrap().len(), 3);
+}
+
+/// Names that a file cannot hold: which one a copy is of must be certain.
+#[test]
+fn a_copy_that_may_be_of_two_partitions_is_not_restored() {
+    let (sim, _, dir) = restored("generic", 16 * MIB, |profile| {
+        profile["partitions"][4]["name"] = "a/b".into()
+    });
+    let path = sim.path().join("board.json");
+    let mut profile: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    profile["partitions"][3]["name"] = "a_b".into();
+    fs::write(&path, profile.to_string()).unwrap();
+    let before = sim.flash();
+    let run = sim.run("restore", &["-y", "--part", "kernel", &dir]).exits(78);
+    assert!(run.err.contains("may be mtd3 \"a_b\" or mtd4 \"a/b\""), "{run:?}");
+    assert!(sim.flash() == before);
 }
 
 #[test]

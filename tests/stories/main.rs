@@ -8,6 +8,7 @@
 #[path = "../bench/mod.rs"]
 mod bench;
 mod cable;
+mod fakebox;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod simbox;
@@ -17,6 +18,7 @@ mod apply;
 mod backup;
 mod boards;
 mod contract;
+mod protection;
 mod refusals;
 mod sources;
 mod trust;
@@ -37,6 +39,7 @@ mod geometry;
 mod nand;
 mod recovery_last;
 mod rest;
+mod shapes;
 mod time_and_memory;
 mod ubi;
 mod volumes;
