@@ -9,6 +9,7 @@ pub mod clock;
 pub mod code;
 pub mod elf;
 pub mod error;
+pub mod files;
 pub mod format;
 pub mod heap;
 pub mod json;

@@ -5,6 +5,8 @@
 use crate::base::code::Code;
 use crate::base::elf::Elf;
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::files;
+use crate::base::files::Readers;
 use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, Size};
 use crate::board::profile::Profile;
@@ -204,11 +206,9 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
         mode: 0o644,
         bytes: pat::format_checksum_syno(&lines).into_bytes(),
     });
-    let result = write(&options.out, &entries).context(options.out.display());
-    if result.is_err() {
-        let _ = fs::remove_file(&options.out);
-    }
-    result?;
+    files::replace(&options.out, Readers::Everyone, |file| {
+        write(file, &entries).context(options.out.display())
+    })?;
     let out = options.out.display().to_string();
     match report(&open(&out)?, reporter)? {
         true => Ok(Exit::Done),
@@ -283,12 +283,10 @@ const NAME: usize = 100;
 /// The first of January 2009.
 const DATE: u64 = 1_230_768_000;
 
-fn write(out: &Path, entries: &[Entry]) -> io::Result<()> {
-    let mut file = File::create(out)?;
+fn write(file: &mut File, entries: &[Entry]) -> io::Result<()> {
     for entry in entries {
         // No time of this machine, so that the same files give the same .pat; and none that tar calls implausible.
-        tar_write::append(&entry.head(), &mut entry.bytes.as_slice(), &mut file)?;
+        tar_write::append(&entry.head(), &mut entry.bytes.as_slice(), file)?;
     }
-    tar_write::end(&mut file)?;
-    file.sync_all()
+    tar_write::end(file)
 }

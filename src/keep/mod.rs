@@ -14,6 +14,8 @@ mod tar;
 
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::files;
+use crate::base::files::Readers;
 use crate::base::outcome::Fate;
 use crate::base::quoted::Quoted;
 use crate::base::units::hex;
@@ -107,7 +109,11 @@ pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result
         None => None,
         Some(backup) => {
             let copy = tar_in(backup);
-            fs::copy(&path, &copy).context(copy.display())?;
+            // It may have keys and passwords in it.
+            files::replace(&copy, Readers::Owner, |to| {
+                let mut tar = File::open(&path).context(path.display())?;
+                io::copy(&mut tar, to).context(copy.display())
+            })?;
             Some(copy.display().to_string())
         }
     };

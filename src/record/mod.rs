@@ -9,11 +9,14 @@ mod pstore;
 use crate::base::clock;
 use crate::base::code::Code;
 use crate::base::error::{Context, Failure, Harm, Result};
+use crate::base::files;
+use crate::base::files::Readers;
 use crate::base::json;
 use crate::base::outcome::{Fate, Outcome, Tally};
 use crate::board::{Backend, Board, Proof};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use disk::disks;
@@ -127,17 +130,17 @@ pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()>
     }
 }
 
+/// Where it cannot be put, an older record must not stand for it.
 fn volatile(text: &str) -> Result<bool> {
-    Ok(VOLATILE
-        .iter()
-        .any(|path| fs::remove_file(path).is_ok() | write_new(path, text)))
-}
-
-/// Creates the file anew: in `/tmp` an existing one could be a link of anybody's.
-fn write_new(path: &str, text: &str) -> bool {
-    fs::File::create_new(path)
-        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
-        .is_ok()
+    Ok(VOLATILE.iter().map(Path::new).any(|path| {
+        let put = files::replace(path, Readers::Everyone, |file| {
+            file.write_all(text.as_bytes()).context(path.display())
+        });
+        if put.is_err() {
+            let _ = fs::remove_file(path);
+        }
+        put.is_ok()
+    }))
 }
 
 /// The last outcome: of this boot if there is one, else what survived the last reboot.

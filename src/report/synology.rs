@@ -6,11 +6,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{Failure, Harm};
+use crate::base::error::{Context, Failure, Harm, Result};
+use crate::base::files;
+use crate::base::files::Readers;
 use crate::base::outcome::Outcome;
 use crate::report::Sink;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The stages of the page.
@@ -41,7 +42,7 @@ impl Page {
         let line = format!("{stage}:{number}:\n");
         if line != self.said {
             // A page that cannot be told is no reason to stop.
-            let _ = replace(&self.dir, "update.progress", &line);
+            let _ = put(&self.dir, "update.progress", &line);
             self.said = line;
         }
     }
@@ -77,7 +78,7 @@ impl Sink for Page {
             .map(|c| if c == '"' { '\'' } else { c })
             .filter(|c| !c.is_control() && !matches!(c, '\\' | '`' | '$'))
             .collect();
-        let _ = replace(&self.dir, "update.message", &format!("extramsg=\"{message}\"\n"));
+        let _ = put(&self.dir, "update.message", &format!("extramsg=\"{message}\"\n"));
         // 100 makes the box reboot at once, and a negative number is the error that the page shows.
         let number = match outcome.is_ok() {
             true => 100,
@@ -87,10 +88,9 @@ impl Sink for Page {
     }
 }
 
-/// Puts a file in place as a whole. Its name before that is new: in `/tmp` a file that is there could be anybody's link.
-fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
-    let unfinished = dir.join(format!(".{name}.flasher"));
-    let _ = fs::remove_file(&unfinished);
-    File::create_new(&unfinished)?.write_all(text.as_bytes())?;
-    fs::rename(&unfinished, dir.join(name))
+/// The page is read by another user.
+fn put(dir: &Path, name: &str, text: &str) -> Result<()> {
+    files::replace(&dir.join(name), Readers::Everyone, |file| {
+        file.write_all(text.as_bytes()).context(name)
+    })
 }

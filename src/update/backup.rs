@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Failure, Result};
+use crate::base::files::{Readers, replace};
 use crate::base::units::hex;
 use crate::board::{Board, Partition};
 use crate::image::backup::{SUMS, file_name};
@@ -24,7 +25,7 @@ pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut
     let mut sums = String::new();
     for partition in partitions {
         let name = file_name(number(partition.id), &partition.name);
-        let sum = replace(dir, &name, |file| {
+        let sum = replace(&dir.join(&name), Readers::Owner, |file| {
             read_out(board, partition, file, &mut |bytes| {
                 done += bytes;
                 reporter.progress("copying", done, total);
@@ -32,32 +33,10 @@ pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut
         })?;
         sums.push_str(&format!("{sum}  {name}\n"));
     }
-    replace(dir, SUMS, |file| file.write_all(sums.as_bytes()).context(SUMS))?;
+    replace(&dir.join(SUMS), Readers::Owner, |file| {
+        file.write_all(sums.as_bytes()).context(SUMS)
+    })?;
     Ok(total)
-}
-
-/// Writes a file under another name, and gives it its own when it is complete and on the disk.
-///
-/// # Errors
-/// Those of `fill` and of the file system; what was there before is then still there.
-pub fn replace<T>(dir: &Path, name: &str, fill: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
-    let unfinished = dir.join(format!(".{name}.unfinished"));
-    let result = File::create(&unfinished)
-        .context(unfinished.display())
-        .and_then(|mut file| {
-            let value = fill(&mut file)?;
-            file.sync_all().context(unfinished.display())?;
-            Ok(value)
-        })
-        .and_then(|value| {
-            let path = dir.join(name);
-            fs::rename(&unfinished, &path).context(path.display())?;
-            Ok(value)
-        });
-    if result.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    result
 }
 
 /// Reads the good blocks and answers their SHA-256.

@@ -4,21 +4,22 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::files::{Readers, Unfinished};
 use crate::base::units::{Grouped, Size, hex};
 use crate::board::profile::Profile;
 use crate::board::usable;
 use crate::board::{Board, Partition};
-use crate::bytes::source::Source;
+use crate::bytes::store::Store;
 use crate::cli::recovery::Create;
 use crate::cmd::recovery::copies::{Copies, Copy, at, length};
 use crate::image::backup::SUMS;
 use crate::recovery::refusal::{accept, unreadable};
 use crate::recovery::{Layout, Mode, Slot, boards, check};
 use crate::report::Reporter;
-use crate::update::backup::{read_out, replace};
+use crate::update::backup::read_out;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -136,59 +137,59 @@ fn make(
     reporter: &mut Reporter,
 ) -> Result<Exit> {
     let into_dir = options.output.is_dir();
-    let (dir, file) = match into_dir {
+    let target = match into_dir {
         // Its right name is known when it is made.
-        true => (options.output.as_path(), "recovery"),
-        false => split(&options.output)?,
+        true => &options.output.join("recovery"),
+        false => named(&options.output)?,
     };
+    let mut image = Unfinished::new(target, Readers::Everyone).context(target.display())?;
+    let out = &mut image.file;
     let total = layout.size();
-    let report = replace(dir, file, |out| {
-        let mut done = 0;
-        for (slot, piece) in pieces {
-            let mut progress = |bytes| {
-                done += bytes;
-                reporter.progress("copying", done, total);
-            };
-            match (piece, board) {
-                (Piece::Flash(partition), Some(board)) => {
-                    read_out(board, partition, out, &mut progress)?;
-                }
-                (Piece::Copy(copy), _) => append(&copy.path, slot, out, copy.sha256.as_deref())?,
-                (Piece::Padded(path), _) => append(path, slot, out, None)?,
-                (Piece::Flash(_), None) => return Err(Failure::new(Exit::Bug, Code::Bug, "flash without a box")),
+    let mut done = 0;
+    for (slot, piece) in pieces {
+        let mut progress = |bytes| {
+            done += bytes;
+            reporter.progress("copying", done, total);
+        };
+        match (piece, board) {
+            (Piece::Flash(partition), Some(board)) => {
+                read_out(board, partition, out, &mut progress)?;
             }
+            (Piece::Copy(copy), _) => append(&copy.path, slot, out, copy.sha256.as_deref())?,
+            (Piece::Padded(path), _) => append(path, slot, out, None)?,
+            (Piece::Flash(_), None) => return Err(Failure::new(Exit::Bug, Code::Bug, "flash without a box")),
         }
-        let path = dir.join(format!(".{file}.unfinished"));
-        let (store, sha256) = Source::open(&path.to_string_lossy())?.in_place()?;
-        let report = check::check(&store, sha256)?.map_err(unreadable)?;
-        for problem in accept("the image", &report, &options.force)? {
-            reporter.warning(problem);
-        }
-        match (into_dir, report.names.as_slice()) {
-            (false, _) | (true, [_]) => Ok(report),
-            (true, _) => Err(Failure::usage(
-                "the boot loader configuration does not tell the name that this box asks for",
-            )
-            .hint("give the image a name: that of a TS-219P+ is F_TS-219P+; flasher recovery boards lists the others")),
-        }
-    })?;
-    let mut path = dir.join(file);
-    if let (true, [right]) = (into_dir, report.names.as_slice()) {
-        let named = dir.join(right);
-        fs::rename(&path, &named).context(named.display())?;
-        path = named;
     }
+    let store = image.file.try_clone().and_then(Store::file).context(target.display())?;
+    let sha256 = store.sha256(&mut |_| ()).context(target.display())?;
+    let report = check::check(&store, sha256)?.map_err(unreadable)?;
+    for problem in accept("the image", &report, &options.force)? {
+        reporter.warning(problem);
+    }
+    match (into_dir, report.names.as_slice()) {
+        (false, _) => (),
+        (true, [right]) => image.rename(right),
+        (true, _) => {
+            return Err(
+                Failure::usage("the boot loader configuration does not tell the name that this box asks for").hint(
+                    "give the image a name: that of a TS-219P+ is F_TS-219P+; flasher recovery boards lists the others",
+                ),
+            );
+        }
+    }
+    let path = image.finish().context(target.display())?;
     say(&path, layout, pieces, &report, reporter);
     Ok(Exit::Done)
 }
 
-fn split(output: &Path) -> Result<(&Path, &str)> {
-    let file = output
-        .file_name()
-        .and_then(|name| name.to_str())
-        .ok_or_else(|| Failure::usage(format_args!("{} is no name for a file", output.display())))?;
-    let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty());
-    Ok((dir.unwrap_or(Path::new(".")), file))
+fn named(output: &Path) -> Result<&Path> {
+    match output.file_name().and_then(|name| name.to_str()) {
+        Some(_) => Ok(output),
+        None => Err(Failure::usage(format_args!(
+            "{} is no name for a file",
+            output.display()
+        ))),
+    }
 }
 
 /// Copies a file and fills its slot up with zeros; its length was looked at before and must still be the same.

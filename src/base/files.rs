@@ -1,0 +1,187 @@
+//! Files that are put in place as a whole: whoever opens one finds the old content or all of the new.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Context, Result};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Who may read a new file, as far as the umask allows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone.
+    Owner,
+    /// Everybody.
+    Everyone,
+}
+
+/// A file that has no name of its own yet. Dropped before it is finished, it is removed.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// To write the content to, and to read it back.
+    pub file: File,
+    /// What it is called meanwhile; `None` once it has its own name.
+    path: Option<PathBuf>,
+    /// What it is to become.
+    target: PathBuf,
+}
+
+impl Unfinished {
+    /// Begins a file that is to become `target`. It is new: where everybody may write, one that is there could be
+    /// anybody's, or a link.
+    ///
+    /// # Errors
+    /// A target that names no file, and those of the file system.
+    pub fn new(target: &Path, readers: Readers) -> io::Result<Unfinished> {
+        let mut name = OsString::from(".");
+        name.push(file_name(target)?);
+        name.push(".flasher");
+        let path = target.with_file_name(name);
+        // What a power cut left.
+        let _ = fs::remove_file(&path);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(match readers {
+                Readers::Owner => 0o600,
+                Readers::Everyone => 0o644,
+            })
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)?;
+        Ok(Unfinished {
+            file,
+            path: Some(path),
+            target: target.to_owned(),
+        })
+    }
+
+    /// Gives it another name than it was to have, in the same directory.
+    pub fn rename(&mut self, name: impl AsRef<OsStr>) {
+        self.target.set_file_name(name);
+    }
+
+    /// Gives it its own name, once its content is on the disk. Answers where it is.
+    ///
+    /// # Errors
+    /// Those of the file system; what was there before is then still there.
+    pub fn finish(mut self) -> io::Result<PathBuf> {
+        self.file.sync_all()?;
+        if let Some(path) = &self.path {
+            fs::rename(path, &self.target)?;
+            self.path = None;
+        }
+        sync_directory(&self.target)?;
+        Ok(self.target.clone())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Puts what `fill` writes at `target`.
+///
+/// # Errors
+/// Those of `fill` and of the file system; what was there before is then still there.
+pub fn replace<T>(target: &Path, readers: Readers, fill: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
+    let mut unfinished = Unfinished::new(target, readers).context(target.display())?;
+    let value = fill(&mut unfinished.file)?;
+    unfinished.finish().context(target.display())?;
+    Ok(value)
+}
+
+fn file_name(path: &Path) -> io::Result<&OsStr> {
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, "that is no name for a file");
+    path.file_name().ok_or_else(none)
+}
+
+/// Without this the new name may be lost in a power cut although the content is on the disk (fsync(2)).
+fn sync_directory(of: &Path) -> io::Result<()> {
+    let directory = of.parent().filter(|directory| !directory.as_os_str().is_empty());
+    match File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all()) {
+        // Some network file systems know no fsync of directories (fsync(2)).
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::base::error::Failure;
+    use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use tempfile::TempDir;
+
+    fn names(dir: &TempDir) -> Vec<OsString> {
+        let entries = fs::read_dir(dir.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn the_new_content_is_there_as_a_whole_or_not_at_all() {
+        let dir = TempDir::new().unwrap();
+        let target = dir.path().join("file");
+        let put = |text: &str| {
+            let text = text.to_owned();
+            replace(&target, Readers::Owner, move |file| {
+                file.write_all(text.as_bytes()).context("file")
+            })
+        };
+        put("old").unwrap();
+        let failed = replace::<()>(&target, Readers::Owner, |file| {
+            file.write_all(b"half of the n").context("file")?;
+            Err(Failure::system("the flash cannot be read"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        assert_eq!(names(&dir), ["file"]);
+        put("new").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(names(&dir), ["file"]);
+    }
+
+    #[test]
+    fn readers_are_as_many_as_were_asked_for() {
+        let dir = TempDir::new().unwrap();
+        for (readers, mode) in [(Readers::Owner, 0), (Readers::Everyone, 0o044)] {
+            let path = dir.path().join("file");
+            replace(&path, readers, |_| Ok(())).unwrap();
+            let found = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(found & 0o077 & !mode, 0, "{found:o}");
+            assert_eq!(found & 0o100600, 0o100600);
+        }
+    }
+
+    #[test]
+    fn links_are_replaced_and_never_followed() {
+        let dir = TempDir::new().unwrap();
+        let elsewhere = TempDir::new().unwrap();
+        let victim = elsewhere.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        for name in ["file", ".file.flasher"] {
+            symlink(&victim, dir.path().join(name)).unwrap();
+        }
+        let path = dir.path().join("file");
+        replace(&path, Readers::Everyone, |file| file.write_all(b"new").context("file")).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(names(&dir), ["file"]);
+    }
+
+    #[test]
+    fn what_names_no_file_is_an_error() {
+        for path in ["", "/", ".."] {
+            assert!(Unfinished::new(Path::new(path), Readers::Owner).is_err(), "{path}");
+        }
+    }
+}
