@@ -31,7 +31,9 @@ impl Board {
         let (device, name) = (text.strip_prefix("/dev/"), text.strip_prefix("mtd:"));
         self.only(text, |partition| {
             let by_id = name.is_none() && device.unwrap_or(text).parse() == Ok(partition.id);
-            by_id || device.is_none() && partition.name == name.unwrap_or(text)
+            // `fw_env.config` has `/dev/ubi0:env` for a volume.
+            let as_node = partition.volume.is_some() && device == Some(partition.name.as_str());
+            by_id || as_node || device.is_none() && partition.name == name.unwrap_or(text)
         })
     }
 
