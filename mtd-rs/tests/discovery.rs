@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 
 use common::TempDir;
@@ -36,7 +37,8 @@ fn sysfs_device(root: &TempDir, tree: &str, index: u32, attributes: &[(&str, &st
     .unwrap();
 }
 
-fn spi_partition(root: &TempDir, tree: &str, index: u32, name: &str, size: u32, offset: u32) {
+/// A partition of these bytes of a chip.
+fn spi_partition(root: &TempDir, tree: &str, index: u32, name: &str, bytes: Range<u32>) {
     sysfs_device(
         root,
         tree,
@@ -46,12 +48,12 @@ fn spi_partition(root: &TempDir, tree: &str, index: u32, name: &str, size: u32, 
             ("name", name),
             ("type", "nor"),
             ("flags", "0xc00"),
-            ("size", &size.to_string()),
+            ("size", &bytes.len().to_string()),
             ("erasesize", "262144"),
             ("writesize", "1"),
             ("oobsize", "0"),
             ("numeraseregions", "0"),
-            ("offset", &offset.to_string()),
+            ("offset", &bytes.start.to_string()),
             ("ecc_strength", "0"),
             ("bad_blocks", "0"),
             ("corrected_bits", "0"),
@@ -64,9 +66,9 @@ fn spi_partition(root: &TempDir, tree: &str, index: u32, name: &str, size: u32, 
 fn a_modern_box_is_read_from_sysfs_in_the_order_of_numbers() {
     let root = TempDir::new();
     let tree = "platform/spi0.0/mtd";
-    spi_partition(&root, tree, 10, "spare", 0x4_0000, 0xfc_0000);
-    spi_partition(&root, tree, 2, "RootFS1", 0x90_0000, 0x40_0000);
-    spi_partition(&root, tree, 0, "U-Boot", 0x8_0000, 0);
+    spi_partition(&root, tree, 10, "spare", 0xfc_0000..0x100_0000);
+    spi_partition(&root, tree, 2, "RootFS1", 0x40_0000..0xd0_0000);
+    spi_partition(&root, tree, 0, "U-Boot", 0..0x8_0000);
     // The second minor of each device is listed by the class as well.
     root.write("sys/class/mtd/mtd0ro/dev", "90:1\n");
 
@@ -126,8 +128,8 @@ fn a_nand_shows_its_pages_bad_blocks_and_ecc() {
 #[test]
 fn a_partition_of_a_master_that_is_a_device_itself_names_its_parent() {
     let root = TempDir::new();
-    spi_partition(&root, "platform/spi0.0/mtd", 0, "spi0.0", 0x100_0000, 0);
-    spi_partition(&root, "platform/spi0.0/mtd/mtd0", 1, "Kernel", 0x20_0000, 0x20_0000);
+    spi_partition(&root, "platform/spi0.0/mtd", 0, "spi0.0", 0..0x100_0000);
+    spi_partition(&root, "platform/spi0.0/mtd/mtd0", 1, "Kernel", 0x20_0000..0x40_0000);
     let found = list(&paths(&root)).unwrap();
     assert_eq!(found[0].parent, None);
     assert_eq!(found[1].parent, Some(0));
@@ -170,7 +172,7 @@ fn a_box_without_mtd_has_an_empty_list() {
 #[test]
 fn attributes_that_make_no_sense_are_an_error_not_a_guess() {
     let root = TempDir::new();
-    spi_partition(&root, "platform/spi0.0/mtd", 0, "U-Boot", 0x8_0000, 0);
+    spi_partition(&root, "platform/spi0.0/mtd", 0, "U-Boot", 0..0x8_0000);
     root.write("sys/devices/platform/spi0.0/mtd/mtd0/erasesize", "many\n");
     let error = list(&paths(&root)).unwrap_err();
     assert_eq!(
@@ -187,7 +189,7 @@ fn attributes_that_make_no_sense_are_an_error_not_a_guess() {
 #[test]
 fn a_missing_node_is_told_with_the_numbers_it_would_have() {
     let root = TempDir::new();
-    spi_partition(&root, "platform/spi0.0/mtd", 3, "Kernel", 0x8_0000, 0);
+    spi_partition(&root, "platform/spi0.0/mtd", 3, "Kernel", 0..0x8_0000);
     let paths = paths(&root);
     let info = list(&paths).unwrap().remove(0);
     let error = MtdDevice::open(&paths, &info, Access::ReadOnly).unwrap_err();
@@ -210,7 +212,7 @@ fn a_missing_node_is_told_with_the_numbers_it_would_have() {
 #[test]
 fn what_is_no_mtd_character_device_is_never_opened_as_one() {
     let root = TempDir::new();
-    spi_partition(&root, "platform/spi0.0/mtd", 0, "Kernel", 0x8_0000, 0);
+    spi_partition(&root, "platform/spi0.0/mtd", 0, "Kernel", 0..0x8_0000);
     root.write("dev/mtd0", "a file where the node should be");
     let paths = paths(&root);
     let info = list(&paths).unwrap().remove(0);

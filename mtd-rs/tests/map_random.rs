@@ -46,7 +46,13 @@ impl Truth {
             let listed = master != Master::Hidden && random.chance(2);
             let above = listed.then(|| truth.add(mtd(0, "chip", size).on(&home), chip, 0));
             let parent = above.filter(|_| master == Master::Above);
-            truth.partitions(random, (chip, &home), parent, (0, size), 0);
+            let whole = Inside {
+                chip,
+                home: &home,
+                parent,
+                depth: 0,
+            };
+            truth.partitions(random, whole, (0, size));
             // A chip without partitions is always listed.
             if truth.devices.iter().all(|it| it.chip != chip) {
                 truth.add(mtd(0, "chip", size).on(&home), chip, 0);
@@ -66,7 +72,7 @@ impl Truth {
     }
 
     /// Partitions in bytes of a chip that begin at `base`; each may have its own.
-    fn partitions(&mut self, random: &mut Random, on: (u64, &str), parent: Option<u32>, bytes: (u64, u64), depth: u32) {
+    fn partitions(&mut self, random: &mut Random, inside: Inside<'_>, bytes: (u64, u64)) {
         let (base, size) = bytes;
         let mut at = 0;
         let mut inner = Vec::new();
@@ -80,10 +86,10 @@ impl Truth {
                 break;
             }
             let name = ["boot", "kernel", "fs", "data"][random.below(4) as usize];
-            let mut shown = mtd(0, name, length).at(start).on(on.1);
-            shown.parent = parent;
-            let index = self.add(shown, on.0, base + start);
-            if depth < 3 && random.chance(3) {
+            let mut shown = mtd(0, name, length).at(start).on(inside.home);
+            shown.parent = inside.parent;
+            let index = self.add(shown, inside.chip, base + start);
+            if inside.depth < 3 && random.chance(3) {
                 inner.push((index, base + start, length));
             }
             at = if random.chance(12) { start } else { start + length };
@@ -92,7 +98,12 @@ impl Truth {
             }
         }
         for (index, start, length) in inner {
-            self.partitions(random, on, Some(index), (start, length), depth + 1);
+            let within = Inside {
+                parent: Some(index),
+                depth: inside.depth + 1,
+                ..inside
+            };
+            self.partitions(random, within, (start, length));
         }
     }
 
@@ -118,6 +129,18 @@ impl Truth {
             of.iter().map(|it| it.shown.size).sum::<u64>().is_power_of_two()
         })
     }
+}
+
+/// Where partitions are made.
+#[derive(Clone, Copy)]
+struct Inside<'a> {
+    chip: u64,
+    /// The chip's place in the device tree.
+    home: &'a str,
+    /// The device that is shown above them.
+    parent: Option<u32>,
+    /// How deep they nest.
+    depth: u32,
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -133,15 +133,12 @@ fn images(store: &Store, range: &Range<u64>, header: &[u8], total: u64) -> io::R
                     Some("images") if path.len() >= 3 => images.last_mut().ok_or_else(broken)?,
                     _ => continue,
                 };
-                let node = path.last().map_or("", String::as_str);
-                property(
-                    store,
-                    image,
-                    path.len() == 4 && node.starts_with("hash"),
-                    path.len() == 3,
-                    &name,
-                    value,
-                )?;
+                let node = match (path.len(), path.last()) {
+                    (3, _) => Node::Image,
+                    (4, Some(name)) if name.starts_with("hash") => Node::Hash,
+                    _ => continue,
+                };
+                property(store, image, node, &name, value)?;
             }
             4 => (),
             9 => return Ok(images),
@@ -150,15 +147,17 @@ fn images(store: &Store, range: &Range<u64>, header: &[u8], total: u64) -> io::R
     }
 }
 
-fn property(
-    store: &Store,
-    image: &mut Entry,
-    of_hash: bool,
-    of_image: bool,
-    name: &str,
-    value: Range<u64>,
-) -> io::Result<()> {
-    if of_image && name == "data" {
+/// A node whose properties are wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Node {
+    /// An image.
+    Image,
+    /// One of its hashes.
+    Hash,
+}
+
+fn property(store: &Store, image: &mut Entry, node: Node, name: &str, value: Range<u64>) -> io::Result<()> {
+    if node == Node::Image && name == "data" {
         image.data = Some(value);
         return Ok(());
     }
@@ -169,13 +168,13 @@ fn property(
     store.read_exact_at(value.start, &mut bytes)?;
     let text = || String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
     let number = || Fields(&bytes).be32(0).map(u64::from);
-    match (of_hash, of_image, name) {
-        (_, true, "type") => image.kind = text(),
-        (_, true, "arch") => image.arch = text(),
-        (_, true, "data-offset") => image.outside = number(),
-        (_, true, "data-position") => image.position = number(),
-        (_, true, "data-size") => image.size = number().unwrap_or_default(),
-        (true, _, _) => {
+    match (node, name) {
+        (Node::Image, "type") => image.kind = text(),
+        (Node::Image, "arch") => image.arch = text(),
+        (Node::Image, "data-offset") => image.outside = number(),
+        (Node::Image, "data-position") => image.position = number(),
+        (Node::Image, "data-size") => image.size = number().unwrap_or_default(),
+        (Node::Hash, _) => {
             if let Some(hash) = image.hashes.last_mut() {
                 match name {
                     "algo" => hash.algorithm = text(),

@@ -30,6 +30,15 @@ pub struct Found {
     pub odd: u32,
 }
 
+/// Where a walk is.
+#[derive(Clone, Copy)]
+struct Level {
+    /// The file system that it began on.
+    device: u64,
+    /// Directories above.
+    depth: u32,
+}
+
 /// The new name of a path.
 pub type Rename<'a> = &'a dyn Fn(&str) -> String;
 
@@ -78,24 +87,32 @@ impl Found {
                     self.put(above, &fs::metadata(above)?, rename)?;
                 }
             }
-            self.walk(&path, &about, about.dev(), 0, rename)?;
+            let from = Level {
+                device: about.dev(),
+                depth: 0,
+            };
+            self.walk(&path, &about, from, rename)?;
         }
         Ok(any)
     }
 
     /// Stays on the file system it began on.
-    fn walk(&mut self, path: &str, about: &Metadata, device: u64, depth: u32, rename: Rename<'_>) -> io::Result<()> {
+    fn walk(&mut self, path: &str, about: &Metadata, level: Level, rename: Rename<'_>) -> io::Result<()> {
         self.put(path, about, rename)?;
-        if !about.is_dir() || about.dev() != device {
+        if !about.is_dir() || about.dev() != level.device {
             return Ok(());
         }
-        if depth == DEPTH {
+        if level.depth == DEPTH {
             return Err(io::Error::other("too deep"));
         }
+        let below = Level {
+            depth: level.depth + 1,
+            ..level
+        };
         for name in names(path)? {
             let path = format!("{path}/{name}");
             let about = fs::symlink_metadata(&path)?;
-            self.walk(&path, &about, device, depth + 1, rename)?;
+            self.walk(&path, &about, below, rename)?;
         }
         Ok(())
     }

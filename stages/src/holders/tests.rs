@@ -31,13 +31,13 @@ impl FakeBox {
         fs::write(path, text).expect("written");
     }
 
-    fn process_with_open(&self, pid: u32, node: &str, kind: SFlag, major: u64, minor: u64) {
+    fn process_with_open(&self, pid: u32, node: &str, kind: SFlag, number: (u64, u64)) {
         self.file(
             &format!("proc/{pid}/stat"),
             &format!("{pid} (nanddump) S 1 1 1 0 -1 4194560 0"),
         );
         let path = self.dir.join("dev").join(node);
-        mknod(&path, kind, Mode::S_IRUSR, makedev(major, minor) as _)
+        mknod(&path, kind, Mode::S_IRUSR, makedev(number.0, number.1) as _)
             .expect("these tests make device nodes and need root");
         let fd = self.dir.join(format!("proc/{pid}/fd"));
         fs::create_dir_all(&fd).expect("made");
@@ -174,7 +174,7 @@ fn a_volume_is_held_by_what_uses_it_and_by_nothing_else_on_its_ubi() {
     assert_eq!(held(0), ["ubi1:rootfs mounted on / (ubifs)"]);
     assert_eq!(held(1), ["/dev/root mounted on /b (squashfs)"]);
     assert_eq!(held(2), [""; 0], "that its ubi is attached is what it needs");
-    fake.process_with_open(77, "ubi1_2", SFlag::S_IFCHR, 252, 3);
+    fake.process_with_open(77, "ubi1_2", SFlag::S_IFCHR, (252, 3));
     assert_eq!(held(2).len(), 1);
     // The MTD below is held by all of it.
     assert_eq!(fake.scan(3).len(), 4);
@@ -197,7 +197,7 @@ fn swap_and_loop_are_found() {
 #[test]
 fn open_nodes_are_found_by_number_whatever_they_are_called() {
     let fake = FakeBox::new("fd", QUIET);
-    fake.process_with_open(77, "odd-name", SFlag::S_IFCHR, 90, 5);
+    fake.process_with_open(77, "odd-name", SFlag::S_IFCHR, (90, 5));
     let found = fake.scan(2);
     assert!(
         found.len() == 1
@@ -206,7 +206,7 @@ fn open_nodes_are_found_by_number_whatever_they_are_called() {
         "{found:?}"
     );
     assert_eq!(fake.scan(3), [""; 0]);
-    fake.process_with_open(78, "block", SFlag::S_IFBLK, 31, 3);
+    fake.process_with_open(78, "block", SFlag::S_IFBLK, (31, 3));
     assert_eq!(fake.scan(3).len(), 1);
 }
 
@@ -371,7 +371,7 @@ fn what_the_kernel_names_as_a_holder_is_one_without_any_mount() {
     fake.file("sys/block/md0/dev", "9:0\n");
     fake.file("sys/block/md0/md0p1/dev", "259:1\n");
     fake.file("sys/block/md0/md0p1/partition", "1\n");
-    fake.process_with_open(77, "part", SFlag::S_IFBLK, 259, 1);
+    fake.process_with_open(77, "part", SFlag::S_IFBLK, (259, 1));
     let found = fake.scan(2);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[1].starts_with("process 77 (nanddump)"), "{found:?}");
