@@ -175,8 +175,8 @@ fn compare(truth: &Truth, map: &Map, random: &mut Random, exact: bool) -> (u32, 
                 let context = || format!("mtd{a} {x:x?} and mtd{b} {y:x?} of {:#?}", truth.shown());
                 assert!(!shared || answer != Overlap::No, "{}", context());
                 if exact {
-                    let right = if shared { Overlap::Yes } else { Overlap::No };
-                    assert_eq!(answer, right, "{}", context());
+                    let expected = if shared { Overlap::Yes } else { Overlap::No };
+                    assert_eq!(answer, expected, "{}", context());
                 }
                 doubts += u32::from(answer == Overlap::Maybe);
                 asked += 1;

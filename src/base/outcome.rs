@@ -12,7 +12,7 @@ use std::fmt;
 pub struct Tally {
     /// Erased.
     pub erased: u64,
-    /// Right already and left alone.
+    /// Up to date already, and left alone.
     pub unchanged: u64,
     /// Tries beyond the first.
     pub retried: u64,

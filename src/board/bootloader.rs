@@ -8,7 +8,7 @@
 
 use crate::base::checksum::Cksum;
 use crate::base::error::{Failure, Result};
-use crate::board::profile::Keep;
+use crate::board::profile::Protection;
 use crate::board::{Board, Partition};
 use serde::Serialize;
 
@@ -41,11 +41,11 @@ pub struct Bootloader {
 /// # Errors
 /// Flash that cannot be read.
 pub fn look(board: &Board) -> Result<Option<Bootloader>> {
-    let Some(partition) = board.partitions.iter().find(|p| p.keep == Some(Keep::Bootloader)) else {
+    let Some(partition) = board.partitions.iter().find(|p| p.keep == Some(Protection::Bootloader)) else {
         return Ok(None);
     };
     let (cksum, built) = read(board, partition)?;
-    Ok(Some(judge(&board.profile.id, cksum, built)))
+    Ok(Some(describe(&board.profile.id, cksum, built)))
 }
 
 fn read(board: &Board, partition: &Partition) -> Result<(u32, Option<String>)> {
@@ -93,7 +93,7 @@ fn build_date(bytes: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(found).replace("  ", " "))
 }
 
-fn judge(board: &str, cksum: u32, built: Option<String>) -> Bootloader {
+fn describe(board: &str, cksum: u32, built: Option<String>) -> Bootloader {
     let mut loader = Bootloader {
         cksum,
         built,
@@ -176,7 +176,7 @@ mod tests {
     /// Without its NAS Config a box has lost its MAC address.
     #[test]
     fn a_recovery_that_destroys_the_nas_configuration_is_warned_of() {
-        let of = |built: Option<&str>| judge("qnap-ts219", 1, built.map(str::to_owned)).advice.is_some();
+        let of = |built: Option<&str>| describe("qnap-ts219", 1, built.map(str::to_owned)).advice.is_some();
         assert!(of(Some("Jan 19 2009 - 10:00:00")));
         assert!(!of(Some("Feb 2 2009 - 10:00:00")));
         assert!(of(None));

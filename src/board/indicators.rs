@@ -21,7 +21,7 @@ const GAP: Duration = Duration::from_millis(250);
 
 /// The indicators of a box, from the first erase to the end.
 pub struct Indicators<'a> {
-    profile: Option<&'a profile::Signals>,
+    profile: Option<&'a profile::IndicatorCodes>,
     /// LEDs that the kernel cannot blink, so that we do.
     by_hand: Vec<PathBuf>,
     lit: bool,
@@ -29,22 +29,22 @@ pub struct Indicators<'a> {
 
 impl<'a> Indicators<'a> {
     /// Writing begins: beep, and blink from now on.
-    pub fn begin(profile: Option<&'a profile::Signals>) -> Indicators<'a> {
-        let mut signals = Indicators {
+    pub fn begin(profile: Option<&'a profile::IndicatorCodes>) -> Indicators<'a> {
+        let mut indicators = Indicators {
             profile,
             by_hand: Vec::new(),
             lit: false,
         };
         let Some(profile) = profile else {
-            return signals;
+            return indicators;
         };
         for led in leds(profile) {
             if blink(&led, "250", "250").is_err() {
-                signals.by_hand.push(led);
+                indicators.by_hand.push(led);
             }
         }
         send(profile, &profile.writing);
-        signals
+        indicators
     }
 
     /// Something was done: LEDs without a timer of their own change.
@@ -56,7 +56,7 @@ impl<'a> Indicators<'a> {
     }
 
     /// The box waits with its error pattern; the microcontroller was told already and goes on by itself.
-    pub fn waiting(profile: Option<&'a profile::Signals>) -> Indicators<'a> {
+    pub fn waiting(profile: Option<&'a profile::IndicatorCodes>) -> Indicators<'a> {
         let by_hand = profile.map(|profile| leds(profile).filter(|led| blink(led, "50", "450").is_err()));
         Indicators {
             profile,
@@ -82,7 +82,7 @@ impl<'a> Indicators<'a> {
 }
 
 /// The LEDs that this box has of those the profile names: names differ between kernels.
-fn leds(profile: &profile::Signals) -> impl Iterator<Item = PathBuf> {
+fn leds(profile: &profile::IndicatorCodes) -> impl Iterator<Item = PathBuf> {
     profile
         .leds
         .iter()
@@ -105,7 +105,7 @@ fn put(led: &Path, name: &str, value: &str) -> io::Result<()> {
 }
 
 /// Sends the codes, if there is a port.
-fn send(profile: &profile::Signals, codes: &str) {
+fn send(profile: &profile::IndicatorCodes, codes: &str) {
     let Some(port) = &profile.port else {
         return;
     };

@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::profile::Keep;
+use super::profile::Protection;
 use crate::base::label::label;
 use mtd_rs::ubi::{VolumeInfo, VolumeKind};
 use mtd_rs::{Geometry, PartitionId};
@@ -24,7 +24,7 @@ pub struct Partition {
     /// Whether the kernel lets it be written.
     pub writable: bool,
     /// Why the profile wants it kept.
-    pub keep: Option<Keep>,
+    pub keep: Option<Protection>,
     /// Whether it is the way back when everything else fails.
     pub recovery: bool,
     /// Whether the boot loader reads it at fixed offsets, bad blocks or not.

@@ -53,7 +53,7 @@ pub struct Profile {
     pub keep_to: Option<String>,
     /// LEDs and buzzer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signals: Option<Signals>,
+    pub signals: Option<IndicatorCodes>,
     /// Where U-Boot's environment lies: a line for each copy, as in `/etc/fw_env.config`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<String>,
@@ -77,7 +77,7 @@ pub struct Slot {
 /// How a box shows a person what it does. Codes are hexadecimal bytes with blanks between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Signals {
+pub struct IndicatorCodes {
     /// The serial port of the microcontroller that has LEDs and buzzer, such as `/dev/ttyS1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
@@ -180,7 +180,7 @@ pub struct PartitionProfile {
     pub read_only: bool,
     /// Why it is not to be written unless forced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep: Option<Keep>,
+    pub keep: Option<Protection>,
     /// Whether it is the way back when everything else fails, and so written last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recovery: bool,
@@ -199,30 +199,30 @@ impl PartitionProfile {
     }
 }
 
-/// Why a partition is kept.
+/// Why a partition is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Keep {
+pub enum Protection {
     /// It starts the box: no boot loader, no recovery.
     Bootloader,
     /// It belongs to this one box: MAC addresses, calibration, boot variables.
     Settings,
 }
 
-impl Keep {
+impl Protection {
     /// The check that stands before writing it, and its name for `--force`.
     pub fn check(self) -> CheckId {
         match self {
-            Keep::Bootloader => CheckId::Bootloader,
-            Keep::Settings => CheckId::Settings,
+            Protection::Bootloader => CheckId::Bootloader,
+            Protection::Settings => CheckId::Settings,
         }
     }
 
     /// What it holds, for people.
     pub fn explain(self) -> &'static str {
         match self {
-            Keep::Bootloader => "the boot loader, without which the box cannot even be recovered",
-            Keep::Settings => "settings of this one box, such as MAC addresses or boot variables",
+            Protection::Bootloader => "the boot loader, without which the box cannot even be recovered",
+            Protection::Settings => "settings of this one box, such as MAC addresses or boot variables",
         }
     }
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Board;
-use super::profile::Keep;
+use super::profile::Protection;
 use crate::base::quoted::Quoted;
 use mtd_rs::{Area, Extent, Overlap, Place};
 
@@ -11,7 +11,7 @@ use mtd_rs::{Area, Extent, Overlap, Place};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protected {
     /// Why they are protected.
-    pub keep: Keep,
+    pub keep: Protection,
     /// The partition that has them, for people.
     pub label: String,
     /// Whether it is certain that they are reached; where it cannot be told they may be.

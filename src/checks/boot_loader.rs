@@ -6,7 +6,7 @@ use super::Facts;
 use crate::base::check_id::CheckId;
 use crate::base::format::Format;
 use crate::board::Protected;
-use crate::board::profile::Keep;
+use crate::board::profile::Protection;
 use crate::plan::{Check, Write};
 use mtd_rs::Area;
 
@@ -20,7 +20,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
             range: write.range.clone(),
         };
         let mut found = board.protected(&area).into_iter();
-        found.find(|protected| protected.keep == Keep::Bootloader)
+        found.find(|protected| protected.keep == Protection::Bootloader)
     };
     let Some(Protected { label, .. }) = facts.writes().find_map(protected) else {
         return Vec::new();

@@ -10,7 +10,7 @@ use mtd_rs::PartitionId;
 
 /// How the flash is to be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum RouteWish {
     /// In place if nothing uses it.
     #[default]
     Either,
@@ -24,13 +24,13 @@ pub enum Wish {
 ///
 /// # Errors
 /// A system that does not answer.
-pub fn route(board: &Board, ids: &[PartitionId], wish: Wish) -> Result<(Route, Vec<Check>)> {
+pub fn route(board: &Board, ids: &[PartitionId], wish: RouteWish) -> Result<(Route, Vec<Check>)> {
     let held = board.holders(ids)?;
-    let route = match held.is_empty() && wish != Wish::Takeover {
+    let route = match held.is_empty() && wish != RouteWish::Takeover {
         true => Route::InPlace,
         false => Route::Staged,
     };
-    Ok((route, route_checks(route, &held, wish == Wish::InPlace)))
+    Ok((route, route_checks(route, &held, wish == RouteWish::InPlace)))
 }
 
 fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Check> {

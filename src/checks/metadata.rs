@@ -18,20 +18,20 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         (Format::SynologyPat, _, made_for) => checks.push(synology(board, made_for.as_deref())),
         (_, Some(metadata), _) => {
             let fits = metadata.is_for(&board.names);
-            checks.push(judged(board, fits, &metadata.supported_devices.join(", ")));
+            checks.push(device(board, fits, &metadata.supported_devices.join(", ")));
             checks.extend(compat(board, metadata));
         }
         // The name of the directory has no commas.
         (_, None, Some(made_for)) => {
             let fits = board.names.iter().any(|name| name.replace(',', "_") == *made_for);
-            checks.push(judged(board, fits, made_for));
+            checks.push(device(board, fits, made_for));
         }
         (_, None, None) => (),
     }
     checks
 }
 
-fn judged(board: &Board, fits: bool, made_for: &str) -> Check {
+fn device(board: &Board, fits: bool, made_for: &str) -> Check {
     match fits {
         true => Check::pass(CheckId::Metadata, format!("the image is for {made_for}")),
         false => Check::fail(

@@ -37,7 +37,7 @@ use crate::plan::{Check, Write};
 use request::Trust;
 
 pub use ecc::just_now;
-pub use holders::{Wish, route};
+pub use holders::{RouteWish, route};
 pub use ram::{MORE_ROOM, OVERHEAD, check as ram};
 pub use verdict::{known, refusal, verdict};
 

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::board::profile::Keep;
+use crate::board::profile::Protection;
 use crate::board::{Board, Protected};
 use crate::plan::{Check, Write};
 use mtd_rs::Area;
@@ -13,13 +13,13 @@ pub(super) fn check(board: &Board, write: &Write) -> Vec<Check> {
         range: write.range.clone(),
     };
     let found = board.protected(&area);
-    [Keep::Bootloader, Keep::Settings]
+    [Protection::Bootloader, Protection::Settings]
         .into_iter()
         .filter_map(|keep| of_kind(keep, &found, &write.to.label()))
         .collect()
 }
 
-fn of_kind(keep: Keep, found: &[Protected], label: &str) -> Option<Check> {
+fn of_kind(keep: Protection, found: &[Protected], label: &str) -> Option<Check> {
     let mut of_kind = found.iter().filter(|protected| protected.keep == keep);
     let protected = of_kind
         .clone()

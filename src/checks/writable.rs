@@ -4,7 +4,7 @@
 
 use crate::base::check_id::CheckId;
 use crate::board::Partition;
-use crate::board::profile::Keep;
+use crate::board::profile::Protection;
 use crate::image::known;
 use crate::plan::Check;
 
@@ -19,7 +19,7 @@ pub(super) fn check(partition: &Partition) -> Check {
             format!("{label} is read-only: the kernel lets nobody write it"),
             match partition.keep {
                 // The two steps by which QNAP itself replaces a protected boot loader.
-                Some(Keep::Bootloader) => format!(
+                Some(Protection::Bootloader) => format!(
                     "the running kernel protects the boot loader, so another kernel comes first: apply one that does \
                      not (QNAP's SystemRecovery package has it as uImage, cksum {} {}), reboot, then apply u-boot.bin \
                      (cksum {} {}) with --part; flasher inspect knows both files",

@@ -220,8 +220,8 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
 }
 
 fn sha256(value: &str) -> Result<String> {
-    let right = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match right {
+    let valid = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match valid {
         true => Ok(value.to_ascii_lowercase()),
         false => Err(Failure::usage("--sha256 takes 64 hexadecimal digits")),
     }

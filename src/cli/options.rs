@@ -38,7 +38,7 @@ pub struct Apply {
     /// How faults are met.
     pub on_fault: OnFault,
     /// Files that outlive the update.
-    pub files: crate::keep::Wish,
+    pub files: crate::keep::Request,
     /// Where the boot loader's environment lies, as in `/etc/fw_env.config`.
     pub env_config: Option<PathBuf>,
 }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// What `recovery create` makes its image of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Create {
-    /// The image to write, or the directory to write it into under its right name.
+    /// The image to write, or the directory to write it into under the name that the box asks for.
     pub output: PathBuf,
     /// The box.
     pub at: Where,

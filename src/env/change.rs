@@ -8,7 +8,7 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::machine::Order;
 use crate::board::Board;
-use crate::board::profile::Keep;
+use crate::board::profile::Protection;
 use crate::checks;
 use crate::env::{Environment, Place, Spot, Variables};
 use crate::layout::spared;
@@ -112,7 +112,7 @@ impl Change {
         // Each for itself: two copies in one partition do not overlap.
         let mut checks = checks::of_environment(board, &self.writes);
         // That it belongs to this one box is what the profile says of it; it is what was asked to be changed.
-        checks.retain(|check| check.name != Keep::Settings.check());
+        checks.retain(|check| check.name != Protection::Settings.check());
         checks.retain(|check| check.status != Status::Pass);
         checks.dedup();
         checks.push(match self.place.redundant() || self.writes.is_empty() {

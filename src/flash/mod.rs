@@ -39,17 +39,17 @@ pub struct Written {
     history: History,
 }
 
-/// Makes right what is not up to date, a block at a time, and reads each block back.
+/// Brings up to date what is not, a block at a time, and reads each block back.
 ///
 /// The order leaves the best chance: the first block of everything that a boot loader checks is erased first and programmed
 /// last, so that a box that loses power is seen as broken by its boot loader, which then offers its recovery, and is not
 /// started half written.
 ///
 /// # Errors
-/// The first block that could not be made right after all tries. The old content is put back if all of it was
+/// The first block that could not be brought up to date after all tries. The old content is put back if all of it was
 /// kept; the failure says which of the two the flash holds.
 pub fn write(targets: Vec<Target>, image: &Store, policy: Policy, observer: Observer<'_>) -> Result<Written, Stopped> {
-    // What is the way back comes when all else is right.
+    // What is the way back comes when all else is written.
     let (last, mut targets): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| target.write.order.recovery);
     let split = targets.len();
     targets.extend(last);

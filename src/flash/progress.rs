@@ -41,7 +41,7 @@ impl<'o> Run<'o> {
         }
     }
 
-    /// The block was right already.
+    /// The block was up to date already.
     pub fn unchanged(&mut self) {
         self.tally.unchanged += 1;
     }

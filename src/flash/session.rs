@@ -21,7 +21,7 @@ pub(super) struct Session<'a> {
     pub run: Run<'a>,
 }
 
-/// A first block that is held back until everything else is right.
+/// A first block that is held back until everything else is up to date.
 struct HeldBack {
     target: usize,
     step: BlockStep,
@@ -118,7 +118,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Makes one block right with the least work.
+    /// Brings one block up to date with the least work.
     fn put(&mut self, index: usize, flash: &mut dyn Flash, step: &BlockStep) -> Result<(), String> {
         let old = self.history.read(index, flash, &step.block);
         let verdict = self.scratch.needs(flash, step, self.image, old.as_deref())?;

@@ -59,7 +59,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     if total > range.end - range.start {
         return Ok(Some(content));
     }
-    match images(store, range, &header, total).and_then(|images| judge(store, range, total, images, &mut content)) {
+    match images(store, range, &header, total).and_then(|images| verify(store, range, total, images, &mut content)) {
         Ok(()) => (),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => content.problem = Some(error.to_string()),
         Err(error) => return Err(error),
@@ -207,7 +207,7 @@ fn string(names: &[u8], at: u32) -> Option<String> {
 }
 
 /// Checks the hashes and says what the whole is.
-fn judge(store: &Store, range: &Range<u64>, total: u64, images: Vec<Entry>, content: &mut Content) -> io::Result<()> {
+fn verify(store: &Store, range: &Range<u64>, total: u64, images: Vec<Entry>, content: &mut Content) -> io::Result<()> {
     if images.is_empty() {
         return Err(bad("the fit has no images"));
     }
@@ -227,7 +227,7 @@ fn judge(store: &Store, range: &Range<u64>, total: u64, images: Vec<Entry>, cont
             return Ok(());
         }
         for hash in &image.hashes {
-            let right = match hash.algorithm.as_str() {
+            let matches = match hash.algorithm.as_str() {
                 "crc32" => {
                     let mut digest = CRC32.digest();
                     store.scan(data.clone(), |chunk| digest.update(chunk))?;
@@ -240,7 +240,7 @@ fn judge(store: &Store, range: &Range<u64>, total: u64, images: Vec<Entry>, cont
                 }
                 _ => continue,
             };
-            if !right {
+            if !matches {
                 return Err(bad(format_args!(
                     "the fit's {} fails its {}",
                     image.kind, hash.algorithm

@@ -118,8 +118,8 @@ pub fn open(store: Store, sha256: String, room: u64) -> io::Result<(Store, Image
         problem: None,
     };
     let mut store = store;
-    let looked = unpack(&mut store, &mut image, room).and_then(|()| inspect(&store, &mut image));
-    match looked {
+    let inspected = unpack(&mut store, &mut image, room).and_then(|()| inspect(&store, &mut image));
+    match inspected {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => image.problem = Some(error.to_string()),
         other => other?,
     }

@@ -89,8 +89,8 @@ impl Key {
     pub fn verify(&self, image: &str, behind: Option<&str>, store: &Store) -> Result<String> {
         if image == "-" {
             let text = behind.ok_or_else(|| bad("there is no signature behind the image"))?;
-            let right = self.check(text, store).map_err(bad);
-            return right.map(|()| "the signature behind the image".to_owned());
+            let checked = self.check(text, store).map_err(bad);
+            return checked.map(|()| "the signature behind the image".to_owned());
         }
         let candidates = [".minisig", ".sig"].map(|suffix| PathBuf::from(format!("{image}{suffix}")));
         let Some(path) = candidates.iter().find(|path| path.is_file()) else {

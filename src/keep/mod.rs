@@ -7,7 +7,7 @@
 
 #![forbid(unsafe_code)]
 
-mod judge;
+mod check;
 mod list;
 mod put;
 mod tar;
@@ -28,7 +28,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use judge::{Asked, kept_files};
+pub use check::{Asked, kept_files};
 
 /// The name of the tar in the RAM root, in a simulated box, and beside the partitions of a backup.
 const TAR: &str = "keep.tar";
@@ -37,7 +37,7 @@ const LEFT: &str = "flasher-keep.tar";
 
 /// What the user asked to keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct Request {
     /// `--keep`: paths and globs.
     pub paths: Vec<String>,
     /// `--keep-to`.

@@ -77,7 +77,7 @@ pub fn compare(tar: &Store, root: &Path) -> io::Result<()> {
     tar::walk(tar, &mut |item, data| {
         let path = below(root, &item.name)?;
         let about = fs::symlink_metadata(&path)?;
-        let right = match item.kind {
+        let same = match item.kind {
             b'5' => about.is_dir(),
             b'2' => fs::read_link(&path)? == Path::new(&item.link),
             _ => {
@@ -96,7 +96,7 @@ pub fn compare(tar: &Store, root: &Path) -> io::Result<()> {
             }
         };
         let owned = item.kind == b'5' || (about.uid(), about.gid()) == (item.uid, item.gid);
-        match right && owned {
+        match same && owned {
             true => Ok(()),
             false => Err(io::Error::other("it does not read back as it was written")),
         }

@@ -14,7 +14,7 @@ use crate::base::error::Exit;
 use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, Size};
-use crate::board::profile::Keep;
+use crate::board::profile::Protection;
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
 use crate::image::backup::file_name;
@@ -376,6 +376,6 @@ fn write(partition: &Partition, range: Range<u64>) -> Result<Write, Check> {
     }
     let mut write = Write::new(partition.into(), &partition.geometry, 0, range);
     // The boot loader is what is left when all else fails.
-    write.order.recovery = partition.recovery || partition.keep == Some(Keep::Bootloader);
+    write.order.recovery = partition.recovery || partition.keep == Some(Protection::Bootloader);
     Ok(write)
 }

@@ -91,8 +91,8 @@ pub fn load(board: &Board) -> Option<String> {
 fn read_slot(slot: &[u8]) -> Option<String> {
     let length = Fields(slot.strip_prefix(MAGIC)?).be32(0)? as usize;
     let text = slot.get(HEADER..HEADER.checked_add(length)?)?;
-    let right = Fields(slot).be32(8) == Some(CRC32.checksum(text));
-    right.then(|| String::from_utf8(text.to_vec()).ok()).flatten()
+    let whole = Fields(slot).be32(8) == Some(CRC32.checksum(text));
+    whole.then(|| String::from_utf8(text.to_vec()).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::base::format::Format;
 use crate::base::units::hex;
 use crate::board::Board;
 use crate::bytes::store::Store;
-use crate::checks::{self, Facts, OVERHEAD, Wish};
+use crate::checks::{self, Facts, OVERHEAD, RouteWish};
 use crate::cli::Apply;
 use crate::env::Change;
 use crate::image::Image;
@@ -129,7 +129,7 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let listed: Vec<&Write> = writes.iter().collect();
     let (more, slot) = slots::check(board, seen.as_ref(), &listed, &options.force);
     checks.extend(more);
-    let wish = wish(options, slot.is_some())?;
+    let wish = route_wish(options, slot.is_some())?;
     let touched: Vec<&Write> = writes
         .iter()
         .chain(slot.iter().flat_map(|slot| &slot.change.writes))
@@ -140,7 +140,7 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     checks.push(checks::ram(ram));
     let (keep, check) = keep::kept_files(&Asked {
         board,
-        wish: &options.files,
+        request: &options.files,
         force: &options.force,
         image: &staged.store,
         writes: &touched,
@@ -221,7 +221,7 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
 /// A system that does not answer.
 pub fn of_environment(board: &Board, change: Change, force: &[CheckId]) -> Result<Prepared> {
     let mut checks = change.checks(board);
-    let (route, more) = checks::route(board, &plan::destinations(&change.writes), Wish::InPlace)?;
+    let (route, more) = checks::route(board, &plan::destinations(&change.writes), RouteWish::InPlace)?;
     checks.extend(more);
     let (checks, valid) = checks::verdict(checks, force);
     let steps: Vec<Step> = change.writes.iter().cloned().map(Step::unread).collect();
@@ -296,16 +296,16 @@ fn nothing(wanted: &Wanted<'_>, draft: Draft) -> Result<Prepared> {
 }
 
 /// How the flash is to be reached. Of two slots the other one runs meanwhile, so there is nothing to be taken over.
-fn wish(options: &Apply, slots: bool) -> Result<Wish> {
+fn route_wish(options: &Apply, slots: bool) -> Result<RouteWish> {
     match (options.in_place, options.prepare) {
         (_, true) if slots => Err(Failure::usage(
             "--prepare is not for a box with two slots: the other slot is written while it runs",
         )
         .hint("leave --prepare out")),
-        _ if slots => Ok(Wish::InPlace),
-        (true, _) => Ok(Wish::InPlace),
-        (_, true) => Ok(Wish::Takeover),
-        _ => Ok(Wish::Either),
+        _ if slots => Ok(RouteWish::InPlace),
+        (true, _) => Ok(RouteWish::InPlace),
+        (_, true) => Ok(RouteWish::Takeover),
+        _ => Ok(RouteWish::Either),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::simbox::{SimBox, bytes};
 use flasher::board::indicators::Indicators;
-use flasher::board::profile::Signals as Section;
+use flasher::board::profile::IndicatorCodes as Section;
 use nix::sys::termios::{BaudRate, ControlFlags, cfgetospeed, tcgetattr};
 use serde_json::Value;
 use std::fs::{self, File};

@@ -138,7 +138,7 @@ fn make(
 ) -> Result<Exit> {
     let into_dir = options.output.is_dir();
     let target = match into_dir {
-        // Its right name is known when it is made.
+        // The name that the box asks for is known when it is made.
         true => &options.output.join("recovery"),
         false => named(&options.output)?,
     };
@@ -168,7 +168,7 @@ fn make(
     }
     match (into_dir, report.names.as_slice()) {
         (false, _) => (),
-        (true, [right]) => image.rename(right),
+        (true, [name]) => image.rename(name),
         (true, _) => {
             return Err(
                 Failure::usage("the boot loader configuration does not tell the name that this box asks for").hint(
@@ -259,14 +259,14 @@ fn say(path: &Path, layout: &Layout, pieces: &Pieces<'_>, report: &check::Report
         layout.board,
         report.sha256
     ));
-    let right = match (layout.mode(), report.names.as_slice()) {
+    let asked = match (layout.mode(), report.names.as_slice()) {
         (Mode::Fixed, _) => format!("the box asks for {}", boards::FIXED),
         (Mode::Dhcp, [one]) => format!("the box takes a name that begins with {one}"),
         (Mode::Dhcp, _) => "the boot loader configuration does not tell the name that the box takes (that of a \
                             TS-219P+ is F_TS-219P+): flasher recovery boards"
             .to_owned(),
     };
-    reporter.line(&right);
+    reporter.line(&asked);
     let fits = match layout.mode() {
         Mode::Fixed => file == boards::FIXED,
         Mode::Dhcp => report.names.iter().any(|name| file.starts_with(name.as_str())),

@@ -8,7 +8,7 @@ use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
 use crate::keep::list::{Found, patterns};
-use crate::keep::{OURS, Place, Wish, lists, tar};
+use crate::keep::{OURS, Place, Request, lists, tar};
 use crate::plan::{Check, KeptFile, KeptFiles, Ram, Route, Status, Write};
 use mtd_rs::{Area, Overlap, PartitionId};
 use nix::sys::statvfs::statvfs;
@@ -28,7 +28,7 @@ pub struct Asked<'a> {
     /// The box.
     pub board: &'a Board,
     /// What the user wants to keep.
-    pub wish: &'a Wish,
+    pub request: &'a Request,
     /// Checks that are overridden; if this one is, nothing is kept.
     pub force: &'a [CheckId],
     /// The image.
@@ -44,15 +44,15 @@ pub struct Asked<'a> {
 /// What is kept, and the check about it.
 ///
 /// # Errors
-/// A wish that cannot be understood.
+/// A request that cannot be understood.
 pub fn kept_files(asked: &Asked<'_>) -> Result<(Option<KeptFiles>, Option<Check>)> {
     let (lists, unread) = read(lists(asked.board));
-    let to = asked.wish.to.as_ref().or(asked.board.profile.keep_to.as_ref());
-    // OpenWrt's lists are on every OpenWrt box, and wish for nothing by themselves.
+    let to = asked.request.to.as_ref().or(asked.board.profile.keep_to.as_ref());
+    // OpenWrt's lists are on every OpenWrt box, and ask for nothing by themselves.
     let ours = |path: &Path| path == Path::new(OURS);
     let listed = lists.iter().any(|(_, path)| ours(path)) || unread.as_ref().is_some_and(|(_, path)| ours(path));
-    let wished = !asked.wish.paths.is_empty() || listed;
-    if let Some((why, _)) = unread.filter(|_| wished || to.is_some()) {
+    let requested = !asked.request.paths.is_empty() || listed;
+    if let Some((why, _)) = unread.filter(|_| requested || to.is_some()) {
         let check = refuse(why, "mend the list: its names must be UTF-8");
         return Ok((None, Some(check.forced(asked.force, NOTHING))));
     }
@@ -61,16 +61,16 @@ pub fn kept_files(asked: &Asked<'_>) -> Result<(Option<KeptFiles>, Option<Check>
             "nothing says where the kept files go",
             "add --keep-to FS:WHERE, such as --keep-to jffs2:config",
         );
-        return Ok((None, wished.then(|| check.forced(asked.force, NOTHING))));
+        return Ok((None, requested.then(|| check.forced(asked.force, NOTHING))));
     };
     let place = Place::parse(to)?;
-    let judged = find(asked.board, asked.wish, &lists, &place).and_then(|(kept, odd)| {
+    let found = find(asked.board, asked.request, &lists, &place).and_then(|(kept, odd)| {
         if kept.files.is_empty() {
             return Ok(None);
         }
         fits(asked, &place, kept, odd).map(Some)
     });
-    Ok(match judged {
+    Ok(match found {
         Ok(None) => (None, None),
         Ok(Some((kept, check))) => (Some(kept), Some(check)),
         Err(check) => (None, Some(check.forced(asked.force, NOTHING))),
@@ -100,18 +100,18 @@ fn read(paths: Vec<PathBuf>) -> (Vec<List>, Option<List>) {
 /// What it means to force this check.
 const NOTHING: &str = " (forced: nothing is kept)";
 
-type Judged<T> = std::result::Result<T, Box<Check>>;
+type Checked<T> = std::result::Result<T, Box<Check>>;
 
 fn refuse(why: impl Into<String>, remedy: &str) -> Check {
     Check::fail(CheckId::Keep, why, remedy).forceable()
 }
 
-fn refused<T>(why: impl Into<String>, remedy: &str) -> Judged<T> {
+fn refused<T>(why: impl Into<String>, remedy: &str) -> Checked<T> {
     Err(Box::new(refuse(why, remedy)))
 }
 
 /// What the lists and the command line name, as the tar will have it.
-fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'_>) -> Judged<(KeptFiles, u32)> {
+fn find(board: &Board, request: &Request, lists: &[(String, PathBuf)], place: &Place<'_>) -> Checked<(KeptFiles, u32)> {
     let mtd = board.partition(place.on).ok();
     // A path below the place's own mount point means the same file there.
     let mounted = match place.fs {
@@ -125,7 +125,7 @@ fn find(board: &Board, wish: &Wish, lists: &[(String, PathBuf)], place: &Place<'
         _ => format!("{}{path}", place.directory).trim_start_matches('/').to_owned(),
     };
     let mut found = Found::default();
-    let named = wish.paths.iter().map(|path| (path.as_str(), true));
+    let named = request.paths.iter().map(|path| (path.as_str(), true));
     let listed = lists
         .iter()
         .flat_map(|(text, _)| patterns(text))
@@ -180,7 +180,7 @@ fn device(place: &Place<'_>, mtd: Option<&Partition>) -> Option<(u32, u32)> {
 }
 
 /// Whether the place exists, is free, and has room; and whether the RAM has.
-fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) -> Judged<(KeptFiles, Check)> {
+fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) -> Checked<(KeptFiles, Check)> {
     let board = asked.board;
     let mtd = board.partition(place.on);
     let room = match (place.fs, &mtd) {
@@ -260,7 +260,7 @@ fn kernel_has(fs: &str) -> bool {
 }
 
 /// The tar as a write of its own, from the partition's beginning. Answers the room in bytes.
-fn raw(asked: &Asked<'_>, partition: &Partition, keeping: &mut KeptFiles) -> Judged<u64> {
+fn raw(asked: &Asked<'_>, partition: &Partition, keeping: &mut KeptFiles) -> Checked<u64> {
     let board = asked.board;
     let label = partition.label();
     let record = board.record_partition().is_some_and(|record| record.id == partition.id);
@@ -298,7 +298,7 @@ fn written(asked: &Asked<'_>, partition: &Partition) -> bool {
 
 /// A partition that the kernel cut out of what is written lies elsewhere in the new firmware: a mount would write into
 /// the middle of it (`drivers/mtd/mtdsplit` of OpenWrt; Synology's and QNAP's tables are fixed).
-fn stays(asked: &Asked<'_>, partition: &Partition) -> Judged<()> {
+fn stays(asked: &Asked<'_>, partition: &Partition) -> Checked<()> {
     let label = partition.label();
     let map = &asked.board.map;
     let overlaps = asked
