@@ -76,12 +76,12 @@ pub fn lay_out(
     }
     let taken_as = chip_dump::chip_dump(board, image, store)?;
     let image = taken_as.as_ref().unwrap_or(image);
-    let (writes, left_out) = match slices_and_pours(board, image, request) {
+    let (writes, left_out) = match divide(board, image, request) {
         Ok(divided) => divided,
         Err(check) => return Ok(Err(check)),
     };
-    let poured = image.parts.len() == 1 && writes.len() > 1;
-    let dump = poured || image.format == Format::ChipDump;
+    let sequential = image.parts.len() == 1 && writes.len() > 1;
+    let dump = sequential || image.format == Format::ChipDump;
     let placed = writes
         .into_iter()
         .map(|write| place(board, image, store, write))
@@ -117,7 +117,7 @@ fn place(board: &Board, image: &Image, store: &Store, write: Write) -> io::Resul
     Ok(Placed { write, content })
 }
 
-fn slices_and_pours(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Write>, Vec<LeftOut>), Check> {
+fn divide(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Write>, Vec<LeftOut>), Check> {
     if [Format::Qpkg, Format::Tar].contains(&image.format) {
         return Err(no_place(board, image));
     }
@@ -142,7 +142,7 @@ fn slices_and_pours(board: &Board, image: &Image, request: &Request<'_>) -> Resu
     Ok((chosen, Vec::new()))
 }
 
-/// What `--part` names. Of an image whose parts are known it chooses; any other is poured over the partitions in order.
+/// What `--part` names. Of an image whose parts are known it chooses; any other is written over the partitions in order.
 fn chosen(
     board: &Board,
     image: &Image,
@@ -168,7 +168,7 @@ fn chosen(
             }
         }
         Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => of_named(&parts),
-        _ => pour(&named, image),
+        _ => sequential(&named, image),
     }
 }
 
@@ -323,7 +323,7 @@ fn slices(parts: &[Bound<'_>]) -> Result<Vec<Write>, Check> {
 }
 
 /// A raw image over partitions in the given order, each but the last filled to its end.
-fn pour(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
+fn sequential(partitions: &[&Partition], image: &Image) -> Result<Vec<Write>, Check> {
     let room: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
     if image.payload > room {
         return Err(too_long(partitions, image.payload));

@@ -87,7 +87,7 @@ fn a_kernel_too_long_for_its_partition_is_told_the_exact_shortfall() {
     let sim = SimBox::new("qnap-ts109");
     let long = uimage(&sim, "arm", &bytes(2 * MIB, 3));
     let path = sim.file("image", &long);
-    // Poured over both it would reach into RootFS1, where no boot loader looks for its end.
+    // Written over both it would reach into RootFS1, where no boot loader looks for its end.
     let run = sim.apply(&["--part", "Kernel,RootFS1", &path]).exits(78);
     assert!(run.out.contains("64 bytes too many"), "{run:?}");
 }
