@@ -6,9 +6,9 @@
 //! * [`board`]: the box – profile, chips, partitions, lock. [`bytes`]: where an image's bytes come from, and packing.
 //! * [`image`]: what the bytes are; knows no board.
 //! * [`plan`]: what would be written, as plain data. [`recovery`]: QNAP's recovery mode.
-//! * [`layout`]: which bytes go where. [`flash`] does the writes. [`keep`]: files that outlive the update.
-//! * [`record`] and [`report`]: what is kept of an update, and what is said. [`cli`]: the command line.
-//! * [`checks`]: a file a check, one verdict. [`mod@env`]: U-Boot's environment. [`slots`]: what it boots.
+//! * `layout`: which bytes go where. [`flash`] does the writes. `keep`: files that outlive the update.
+//! * `record` and [`report`]: what is kept of an update, and what is said. [`cli`]: the command line.
+//! * `checks`: a file a check, one verdict. [`mod@env`]: U-Boot's environment. `slots`: what it boots.
 //! * [`update`]: the pipeline – stage, prepare, takeover, execute, end.
 //! * `host`: what only a workstation does.
 //! * [`cmd`]: a thin file a verb.
@@ -16,19 +16,19 @@
 pub mod base;
 pub mod board;
 pub mod bytes;
-pub mod checks;
+pub(crate) mod checks;
 pub mod cli;
 pub mod cmd;
 pub mod env;
 pub mod flash;
 #[cfg(feature = "host")]
-pub mod host;
+pub(crate) mod host;
 pub mod image;
-pub mod keep;
-pub mod layout;
+pub(crate) mod keep;
+pub(crate) mod layout;
 pub mod plan;
-pub mod record;
+pub(crate) mod record;
 pub mod recovery;
 pub mod report;
-pub mod slots;
+pub(crate) mod slots;
 pub mod update;

@@ -67,7 +67,7 @@ impl<'a> Elf<'a> {
         })
     }
 
-    /// Whether it has the width and byte order of this program.
+    /// Whether it is for the processor that this program is for, with the same width and byte order.
     pub fn is_of_our_kind(&self) -> bool {
         let class = match cfg!(target_pointer_width = "64") {
             true => Class::Wide,
@@ -77,7 +77,7 @@ impl<'a> Elf<'a> {
             true => Order::Big,
             false => Order::Little,
         };
-        (self.class, self.order) == (class, order)
+        (self.class, self.order) == (class, order) && self.cpu() == Cpu::ours()
     }
 
     /// Whether it names a dynamic loader; `None` if its program headers are not all in these bytes.

@@ -2,21 +2,22 @@
 
 #![forbid(unsafe_code)]
 
-pub mod bad_data;
+pub(crate) mod bad_data;
 pub mod check_id;
 pub mod checksum;
-pub mod clock;
+pub(crate) mod clock;
 pub mod code;
-pub mod elf;
+pub(crate) mod elf;
 pub mod error;
-pub mod files;
-pub mod format;
+pub(crate) mod files;
+pub(crate) mod format;
 pub mod heap;
-pub mod json;
-pub mod label;
-pub mod mac;
-pub mod machine;
+pub(crate) mod json;
+pub(crate) mod label;
+#[cfg(feature = "host")]
+pub(crate) mod mac;
+pub(crate) mod machine;
 pub mod outcome;
-pub mod quoted;
+pub(crate) mod quoted;
 pub mod units;
-pub mod words;
+pub(crate) mod words;

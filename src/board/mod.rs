@@ -4,18 +4,18 @@
 
 #![forbid(unsafe_code)]
 
-pub mod bootloader;
+pub(crate) mod bootloader;
 mod identify;
 pub mod indicators;
-pub mod known;
+pub(crate) mod known;
 mod linux;
 pub mod lock;
 mod partition;
 pub mod profile;
 mod protection;
 pub mod selector;
-pub mod sim;
-pub mod usable;
+pub(crate) mod sim;
+pub(crate) mod usable;
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};

@@ -3,10 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod http;
-pub mod on_disk;
+pub(crate) mod on_disk;
 pub mod packed;
-pub mod source;
+pub(crate) mod source;
 pub mod store;
-pub mod tar;
-pub mod tar_entries;
-pub mod tar_write;
+pub(crate) mod tar;
+pub(crate) mod tar_entries;
+pub(crate) mod tar_write;

@@ -95,11 +95,6 @@ impl Source {
         Source { hash: None, ..self }
     }
 
-    /// The name for messages.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The mount point of the disk that it lies on, and its path there.
     pub fn disk(&self) -> Option<(PathBuf, PathBuf)> {
         match &self.reader {

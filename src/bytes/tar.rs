@@ -12,7 +12,7 @@ use crate::bytes::tar_entries::{BLOCK_DEVICE, CHARACTER_DEVICE, DIRECTORY, Entri
 use std::io;
 use std::ops::Range;
 
-pub use crate::bytes::tar_entries::{BLOCK, is_header, is_tar};
+pub use crate::bytes::tar_entries::{is_header, is_tar};
 
 /// More members than any firmware has; bounds memory.
 const MEMBERS: usize = 4096;

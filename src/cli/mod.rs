@@ -5,11 +5,11 @@
 
 mod help;
 #[cfg(feature = "host")]
-pub mod host;
+pub(crate) mod host;
 #[cfg(feature = "host")]
-pub mod network;
+pub(crate) mod network;
 mod options;
-pub mod recovery;
+pub(crate) mod recovery;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -2,17 +2,17 @@
 
 #![forbid(unsafe_code)]
 
-pub mod apply;
-pub mod backup;
-pub mod devices;
-pub mod env;
-pub mod inspect;
-pub mod plan;
-pub mod recovery;
-pub mod sim;
-pub mod status;
+pub(crate) mod apply;
+pub(crate) mod backup;
+pub(crate) mod devices;
+pub(crate) mod env;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod recovery;
+pub(crate) mod sim;
+pub(crate) mod status;
 pub mod updater;
-pub mod verify;
+pub(crate) mod verify;
 
 use crate::base::error::{Exit, Failure, Result};
 use crate::cli;

@@ -5,24 +5,24 @@
 #![forbid(unsafe_code)]
 
 mod archive;
-pub mod backup;
+pub(crate) mod backup;
 pub mod content;
 mod cramfs;
 mod fit;
-pub mod fwtool;
+pub(crate) mod fwtool;
 mod jffs2;
-pub mod known;
+pub(crate) mod known;
 pub mod pat;
-pub mod pieces;
+pub(crate) mod pieces;
 mod qnap_recovery;
-pub mod qpkg;
-pub mod signature;
+pub(crate) mod qpkg;
+pub(crate) mod signature;
 mod squashfs;
 mod trx;
-pub mod ubi;
+pub(crate) mod ubi;
 mod ubifs;
 mod uimage;
-pub mod unpacked_pat;
+pub(crate) mod unpacked_pat;
 
 use crate::base::format::Format;
 use crate::bytes::packed::{Codec, Packed, Packing};
@@ -41,7 +41,7 @@ pub struct Image {
     pub format: Format,
     /// Bytes, as it was delivered.
     pub size: u64,
-    /// Lower-case hexadecimal SHA-256 of all of it; empty while that is left for later ([`source::Source::unhashed`]).
+    /// Lower-case hexadecimal SHA-256 of all of it; empty while that is left for later (`Source::unhashed`).
     pub sha256: String,
     /// With what it is packed; offsets and sizes of its parts are those of what is inside.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ mod kept_files;
 mod slot_switch;
 mod survey;
 mod time;
-pub mod told;
+pub(crate) mod told;
 mod write;
 
 use crate::base::format::Format;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "host")]
 use crate::recovery::Mode;
 use serde::Serialize;
 
@@ -75,6 +76,7 @@ pub fn asking_for(name: &str) -> impl Iterator<Item = &'static Device> {
 }
 
 /// The longest known name of this mode that the file name begins with: `F_TS-219P+_debian` is for `F_TS-219P+`.
+#[cfg(feature = "host")]
 pub fn beginning(file: &str, mode: Mode) -> Option<&'static str> {
     DEVICES
         .iter()

@@ -7,10 +7,10 @@
 
 #![forbid(unsafe_code)]
 
-pub mod boards;
+pub(crate) mod boards;
 pub mod check;
-pub mod name;
-pub mod refusal;
+pub(crate) mod name;
+pub(crate) mod refusal;
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};

@@ -7,7 +7,7 @@
 
 mod options;
 mod progress;
-pub mod synology;
+pub(crate) mod synology;
 
 use crate::base::clock;
 use crate::base::code::Code;
@@ -112,7 +112,7 @@ impl Reporter {
         self.reach_at(name, &clock::uptime());
     }
 
-    /// The same, at that time of [`record::uptime`].
+    /// The same, at this number of seconds since the box was started.
     pub fn reach_at(&mut self, name: &str, at: &str) {
         let parts = [if self.reached.is_empty() { "" } else { "; " }, at, " s ", name];
         parts.iter().for_each(|part| self.reached.push_str(part));

@@ -6,9 +6,9 @@
 
 #![forbid(unsafe_code)]
 
-pub mod backup;
+pub(crate) mod backup;
 mod busybox;
-pub mod end;
+pub(crate) mod end;
 mod environment;
 pub mod execute;
 mod handoff;

@@ -10,7 +10,7 @@ use crate::base::units::Fields;
 use crate::bytes::packed::Codec;
 use crate::bytes::store::Store;
 use crate::bytes::tar;
-use crate::bytes::tar::BLOCK;
+use crate::bytes::tar_entries::BLOCK;
 use crate::host::archive::{bad, must_be_packed};
 use crate::image::qpkg::{Outline, TAIL};
 use serde::Serialize;
