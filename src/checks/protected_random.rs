@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{of_partition, verdict};
-use crate::board::profile::{Keep, Profile};
+use crate::board::profile::{Profile, Protection};
 use crate::board::{Backend, Board, Health, Partition};
 use crate::plan::{Check, Status, Write};
 use mtd_rs::map::OnChip;
@@ -43,7 +43,7 @@ impl Random {
 struct Truth {
     chip: usize,
     blocks: Range<u64>,
-    keep: Option<Keep>,
+    keep: Option<Protection>,
 }
 
 /// Some partitions: on one chip or two, side by side, nested, the whole chip among them.
@@ -66,8 +66,8 @@ fn draw(random: &mut Random) -> Vec<Truth> {
             _ => random.within(0..BLOCKS),
         };
         let keep = match random.below(5) {
-            0 => Some(Keep::Bootloader),
-            1 => Some(Keep::Settings),
+            0 => Some(Protection::Bootloader),
+            1 => Some(Protection::Settings),
             _ => None,
         };
         all.push(Truth { chip, blocks, keep });
@@ -124,7 +124,7 @@ fn board(truth: &[Truth], hidden: &[bool]) -> Board {
 }
 
 /// Whether bytes of a partition with this protection lie within these blocks of a chip.
-fn hit(truth: &[Truth], keep: Keep, (chip, blocks): (usize, &Range<u64>)) -> bool {
+fn hit(truth: &[Truth], keep: Protection, (chip, blocks): (usize, &Range<u64>)) -> bool {
     truth.iter().any(|other| {
         other.keep == Some(keep)
             && other.chip == chip
@@ -133,7 +133,7 @@ fn hit(truth: &[Truth], keep: Keep, (chip, blocks): (usize, &Range<u64>)) -> boo
     })
 }
 
-fn failed(checks: &[Check], keep: Keep) -> bool {
+fn failed(checks: &[Check], keep: Protection) -> bool {
     checks
         .iter()
         .any(|check| check.name == keep.check() && check.status == Status::Fail && check.forceable)
@@ -164,7 +164,10 @@ fn protected_bytes_are_never_written_without_their_check() {
             let index = random.below(truth.len() as u64) as usize;
             let (write, blocks) = write(&mut random, &board, &truth[index], index);
             let checks = of_partition(&board, &write, &board.partitions[index]);
-            for (keep, other) in [(Keep::Bootloader, Keep::Settings), (Keep::Settings, Keep::Bootloader)] {
+            for (keep, other) in [
+                (Protection::Bootloader, Protection::Settings),
+                (Protection::Settings, Protection::Bootloader),
+            ] {
                 let touched = hit(&truth, keep, (truth[index].chip, &blocks));
                 let refused = failed(&checks, keep);
                 assert!(
@@ -182,7 +185,7 @@ fn protected_bytes_are_never_written_without_their_check() {
                 let (forced, _) = verdict(checks.clone(), &[other.check()]);
                 assert_eq!(failed(&forced, keep), refused);
             }
-            let (_, valid) = verdict(checks, &[Keep::Bootloader.check(), Keep::Settings.check()]);
+            let (_, valid) = verdict(checks, &[Protection::Bootloader.check(), Protection::Settings.check()]);
             assert!(valid, "round {round}: nothing else stands against it");
         }
     }
@@ -194,7 +197,7 @@ fn protected_bytes_are_never_written_without_their_check() {
 fn a_record_is_kept_neither_in_what_is_written_nor_in_what_is_protected() {
     let part = |blocks: Range<u64>, keep| Truth { chip: 0, blocks, keep };
     let truth = [
-        part(0..4, Some(Keep::Bootloader)),
+        part(0..4, Some(Protection::Bootloader)),
         part(8..32, None),
         part(10..11, None),
     ];
