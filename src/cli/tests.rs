@@ -16,6 +16,7 @@ fn every_flag_of_the_table_is_understood() {
         let operands = table::verb(verb).operands.join(" ");
         let value = match flag.long {
             "format" => "json".into(),
+            "force" => "content".into(),
             "sha256" => "0".repeat(64),
             "mac" => "00:50:43:3c:3b:5d".into(),
             "ip" | "address" => "192.168.1.2".into(),
