@@ -74,7 +74,7 @@ impl Populated {
 }
 
 /// Name, major, minor of the character nodes every system needs (`Documentation/admin-guide/devices.txt`). std aborts
-/// without `/dev/null`, and old kernels give random bytes by `/dev/urandom` alone (STYLE.md, traps).
+/// without `/dev/null`, and old kernels give random bytes by `/dev/urandom` alone.
 const STANDARD: [(&str, u32, u32); 9] = [
     ("console", 5, 1),
     ("null", 1, 3),
