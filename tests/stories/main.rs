@@ -18,6 +18,7 @@ mod apply;
 mod backup;
 mod boards;
 mod contract;
+mod identity;
 mod protection;
 mod refusals;
 mod sources;

@@ -3,15 +3,15 @@
 use crate::fakebox::{FakeBox, Mtd, mtd};
 use crate::simbox::is_root;
 
-const K: u64 = 1 << 10;
-const M: u64 = 1 << 20;
+pub const K: u64 = 1 << 10;
+pub const M: u64 = 1 << 20;
 /// A kernel that shows what an offset counts from, one that shows offsets only, and one that shows none.
-const NEW: &str = "6.6.119\n";
+pub const NEW: &str = "6.6.119\n";
 const FLAT: &str = "4.9.337\n";
-const OLD: &str = "3.18.23\n";
+pub const OLD: &str = "3.18.23\n";
 
 /// The partitions of a TS-219, in the order of its numbers.
-const TS219: [Mtd; 6] = [
+pub const TS219: [Mtd; 6] = [
     mtd(1, "U-Boot", 512 * K, 0).erase_size(0x40000),
     mtd(2, "Kernel", 2 * M, 2 * M).erase_size(0x40000),
     mtd(3, "RootFS1", 9 * M, 4 * M).erase_size(0x40000),
@@ -19,9 +19,9 @@ const TS219: [Mtd; 6] = [
     mtd(5, "U-Boot Config", 256 * K, 512 * K).erase_size(0x40000),
     mtd(6, "NAS Config", 1280 * K, 768 * K).erase_size(0x40000),
 ];
-const WHOLE: Mtd = mtd(0, "spi0.0", 16 * M, 0).anywhere().erase_size(0x40000);
+pub const WHOLE: Mtd = mtd(0, "spi0.0", 16 * M, 0).anywhere().erase_size(0x40000);
 
-fn with(first: Mtd, rest: &[Mtd]) -> Vec<Mtd> {
+pub fn with(first: Mtd, rest: &[Mtd]) -> Vec<Mtd> {
     let mut all = vec![first];
     all.extend(rest);
     all
@@ -299,52 +299,6 @@ fn mtdparts_says_where_partitions_lie_that_the_kernel_does_not_place() {
     assert!(!old.plan("linux", &[]).says("holders").contains(&point));
 }
 
-/// The profile places what an old kernel does not, where names and sizes are those of the box.
-#[test]
-fn a_known_box_is_placed_by_its_profile() {
-    if !is_root() {
-        return;
-    }
-    let parts = TS219.map(|part| part.anywhere());
-    let nas = FakeBox::new(OLD, &parts).hardware("QNAP TS-119/TS-219");
-    let devices = nas.devices();
-    for part in TS219 {
-        let id = format!("mtd{}", part.index);
-        assert_eq!(devices.place(&id), (part.offset, None, vec![], vec![]), "{}", part.name);
-    }
-    assert!(nas.plan("Kernel", &[]).refused().is_empty());
-}
-
-/// The signs are those of a box whose boot loader is known, and its partitions are others: what is protected there is protected.
-#[test]
-fn what_may_be_a_known_box_keeps_its_boot_loader() {
-    if !is_root() {
-        return;
-    }
-    let mut parts = TS219.to_vec();
-    parts[1].size = 3 * M;
-    let nas = FakeBox::new(NEW, &parts).hardware("QNAP TS-119/TS-219");
-    let devices = nas.devices();
-    assert_eq!(devices.json["board"], "generic");
-    assert!(
-        devices.json["remark"].as_str().unwrap().contains("treated as generic"),
-        "{}",
-        devices.json
-    );
-    assert_eq!(devices.of("mtd1")["keep"], "bootloader");
-    assert!(nas.plan("U-Boot", &[]).refused().contains(&"bootloader"));
-    assert!(nas.plan("Kernel", &[]).refused().is_empty());
-    // Where not even the boot loader has a partition it lies where it lies on those boxes.
-    let nas = FakeBox::new(NEW, &[WHOLE]).hardware("QNAP TS-119/TS-219");
-    let plan = nas.plan("spi0.0", &[]);
-    assert!(plan.refused().contains(&"bootloader"), "{}", plan.json);
-    assert!(
-        plan.says("bootloader").contains("may contain the place of \"U-Boot\""),
-        "{}",
-        plan.json
-    );
-}
-
 #[test]
 fn a_kernel_with_nothing_but_proc_mtd() {
     if !is_root() {
@@ -417,76 +371,6 @@ fn the_block_device_of_a_volume_is_the_volume() {
     for (part, held) in [("ubi0:rootfs", true), ("ubi", true), ("boot", false)] {
         assert_eq!(router.plan(part, &[]).says("holders").contains(&point), held, "{part}");
     }
-}
-
-#[test]
-fn an_ambiguous_name_is_asked_about() {
-    if !is_root() {
-        return;
-    }
-    let twins = FakeBox::new(
-        NEW,
-        &[
-            mtd(0, "boot", 256 * K, 0),
-            mtd(2, "data", M, M),
-            mtd(3, "mtd0", M, 2 * M),
-            mtd(5, "data", M, 3 * M),
-        ],
-    );
-    let plan = twins.plan("data", &[]);
-    assert_eq!(plan.refused(), ["partition"]);
-    assert_eq!(
-        plan.says("partition"),
-        "several partitions are named \"data\": say /dev/mtd2 or /dev/mtd5"
-    );
-    let plan = twins.plan("mtd0", &[]);
-    assert_eq!(
-        plan.says("partition"),
-        "several partitions are named \"mtd0\": say /dev/mtd0 or /dev/mtd3"
-    );
-    for (part, name) in [("mtd5", "data"), ("/dev/mtd0", "boot"), ("mtd:mtd0", "mtd0")] {
-        let plan = twins.plan(part, &[]);
-        assert!(plan.refused().is_empty(), "{part}: {}", plan.json);
-        assert_eq!(plan.json["writes"][0]["partition"], name);
-    }
-    assert_eq!(twins.devices().place("mtd3"), (Some(2 * M), None, vec![], vec![]));
-}
-
-/// Which of two partitions with the boot loader's name has the boot loader is not decided by its size alone.
-#[test]
-fn both_partitions_that_are_named_as_the_boot_loader_are_kept() {
-    if !is_root() {
-        return;
-    }
-    let twin = mtd(9, "U-Boot", M, 0).erase_size(0x40000).on("platform/soc/spi1.0");
-    let nas = FakeBox::new(NEW, &with(twin, &TS219)).hardware("QNAP TS-119/TS-219");
-    let devices = nas.devices();
-    assert_eq!(devices.json["board"], "qnap-ts219");
-    for part in ["mtd1", "mtd9"] {
-        assert_eq!(devices.of(part)["keep"], "bootloader");
-        assert!(nas.plan(part, &[]).refused().contains(&"bootloader"));
-    }
-}
-
-/// A place for kept files that is one of two is none.
-#[test]
-fn kept_files_go_to_no_ambiguous_partition() {
-    if !is_root() {
-        return;
-    }
-    let twins = [
-        mtd(0, "boot", 256 * K, 0),
-        mtd(1, "data", M, M),
-        mtd(2, "data", M, 2 * M),
-    ];
-    let router = FakeBox::new(NEW, &twins).proc("filesystems", "nodev\ttmpfs\n\tjffs2\n");
-    let plan = router.plan("boot", &["--keep", "/etc/passwd", "--keep-to", "jffs2:data"]);
-    assert_eq!(plan.refused(), ["keep"]);
-    assert!(
-        plan.says("keep").contains("several partitions are named \"data\""),
-        "{}",
-        plan.json
-    );
 }
 
 #[test]
