@@ -89,7 +89,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         options: &options,
         board: &board,
         from: ImageSource::Image,
-        available: Some(u64::MAX),
+        available: Some(board.profile.ram),
     };
     let staged = staging.in_memory().unwrap();
     let quiet = Global {
