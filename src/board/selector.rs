@@ -29,7 +29,7 @@ impl Board {
     /// A name that is not there, or that more than one partition answers to.
     pub fn partition(&self, text: &str) -> Result<&Partition, String> {
         let (device, name) = (text.strip_prefix("/dev/"), text.strip_prefix("mtd:"));
-        self.only(text, |partition| {
+        self.only(device.unwrap_or(text), |partition| {
             let by_id = name.is_none() && device.unwrap_or(text).parse() == Ok(partition.id);
             // `fw_env.config` has `/dev/ubi0:env` for a volume.
             let as_node = partition.volume.is_some() && device == Some(partition.name.as_str());

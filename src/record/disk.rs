@@ -5,18 +5,22 @@
 
 use crate::base::error::{Context, Result};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const NAME: &str = "flasher.record";
 /// Bytes; beyond that it is begun anew.
 const LONGEST: u64 = 64 << 10;
+/// For a disk to take the record: one that is frozen or gone must not keep process 1.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The mount points of the disks that have one.
 pub fn disks() -> Vec<PathBuf> {
     let mut disks = stages::disks();
-    disks.retain(|disk| open(disk, true).is_some());
+    // Only to be read: on a file system that is frozen an open for writing does not come back.
+    disks.retain(|disk| open(disk, false).is_some());
     disks
 }
 
@@ -35,20 +39,22 @@ fn open(disk: &Path, append: bool) -> Option<File> {
 /// Appends the record; `false` where there is no such file.
 pub fn save(text: &str) -> Result<bool> {
     let mut kept = false;
-    for disk in stages::disks() {
-        let Some(mut file) = open(&disk, true) else {
-            continue;
-        };
-        if file.metadata().is_ok_and(|about| about.len() > LONGEST) {
-            file.set_len(0).context(disk.display())?;
-        }
-        // A line that a power cut left unfinished is ended first.
-        file.write_all(format!("\n{text}\n").as_bytes())
-            .and_then(|()| file.sync_all())
-            .context(disk.display())?;
+    for disk in disks() {
+        let (to, line) = (disk.clone(), format!("\n{text}\n"));
+        stages::within(PATIENCE, Box::new(move || append(&to, &line))).context(disk.display())?;
         kept = true;
     }
     Ok(kept)
+}
+
+fn append(disk: &Path, line: &str) -> io::Result<()> {
+    let mut file = open(disk, true).ok_or(io::ErrorKind::NotFound)?;
+    if file.metadata()?.len() > LONGEST {
+        file.set_len(0)?;
+    }
+    // A line that a power cut left unfinished is ended first.
+    file.write_all(line.as_bytes())?;
+    file.sync_all()
 }
 
 /// The last record that is whole.

@@ -11,7 +11,7 @@ const STACK: usize = 64 << 10;
 ///
 /// # Errors
 /// The work's own, and [`io::ErrorKind::TimedOut`].
-pub(crate) fn within(limit: Duration, work: Box<dyn FnOnce() -> io::Result<()> + Send>) -> io::Result<()> {
+pub fn within(limit: Duration, work: Box<dyn FnOnce() -> io::Result<()> + Send>) -> io::Result<()> {
     let thread = Builder::new().stack_size(STACK).spawn(work)?;
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);

@@ -63,6 +63,7 @@ pub mod watchdog;
 pub use arm::{Armed, init_marker};
 pub use attach::{Attached, mounted_at};
 pub use boot_on::boot_on;
+pub use bounded::within;
 pub use detach::{DetachError, Detached};
 pub use disk::{disk_of, disks, moved};
 pub use error::{Error, ErrorKind, Result};
