@@ -39,8 +39,9 @@ fn tell_refused(kind: Kind) {
     let before = machine.flash();
     machine.boot('A');
     let total = machine.must("head -n 1 /proc/meminfo");
-    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
-    let (status, output) = machine.run("/tmp/flasher apply -y --part kernel,rootfs /mnt/data/image.bin");
+    // In RAM, where its owner puts it: from a disk it would be written without being in RAM.
+    machine.must("cp /mnt/data/flasher /mnt/data/image.bin /tmp/ && chmod +x /tmp/flasher");
+    let (status, output) = machine.run("/tmp/flasher apply -y --part kernel,rootfs /tmp/image.bin");
     assert_eq!(status, 78, "{output}");
     let refusal = output
         .lines()
