@@ -2,10 +2,9 @@
 #![forbid(unsafe_code)]
 
 use crate::process::command_line;
-use memchr::memmem::Finder;
+use crate::program_text::{Text, search};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 
@@ -70,15 +69,6 @@ struct Signs<'a> {
     command_line: &'a str,
     /// What the program text holds.
     text: Text,
-}
-
-#[derive(Default, PartialEq, Eq, Debug)]
-struct Text {
-    busybox: Option<String>,
-    systemd: Option<String>,
-    inittab: bool,
-    initctl: bool,
-    sysvinit: bool,
 }
 
 /// Looks at PID 1. Its program is read once in the life of this process.
@@ -148,87 +138,6 @@ fn recognise(signs: &Signs<'_>) -> Init {
         return Init::Sysvinit;
     }
     Init::Unknown(if signs.exe.is_empty() { signs.comm } else { signs.exe }.to_owned())
-}
-
-/// Searches a program for the version text of busybox (`BusyBox v1.35.0 (…)`) or systemd (`systemd 252.38-1 running in …`),
-/// for the file that busybox init has only with FEATURE_USE_INITTAB, and for what sysvinit prints (`INIT: version`, since
-/// 3.0 `SysV init version`) beside its FIFO; in pieces that overlap, because a box has no RAM to spare.
-///
-/// `file` is the program's name. It stops as soon as the rest cannot change what [`recognise`] makes of it.
-fn search(mut program: impl Read, file: &str) -> Text {
-    const KEEP: usize = 64;
-    // Those whose name says all are not read.
-    if matches!(file, "procd" | "runit" | "runit-init" | "s6-svscan" | "openrc-init") {
-        return Text::default();
-    }
-    let words = Words::new();
-    let mut window = Vec::with_capacity(KEEP + (16 << 10));
-    let mut piece = vec![0; 16 << 10];
-    let mut found = Text::default();
-    while !found.tells_all(file)
-        && let Ok(n @ 1..) = program.read(&mut piece)
-    {
-        window.extend_from_slice(&piece[..n]);
-        words.look(&window, file, &mut found);
-        window.drain(..window.len().saturating_sub(KEEP));
-    }
-    found
-}
-
-impl Text {
-    /// Whether more of the program would change nothing.
-    fn tells_all(&self, file: &str) -> bool {
-        match file {
-            "systemd" => self.systemd.is_some(),
-            _ => self.busybox.is_some() && self.inittab,
-        }
-    }
-}
-
-/// What is searched for. Byte by byte this took an ARM of 200 MHz a second and more; a search that skips takes milliseconds.
-struct Words {
-    busybox: Finder<'static>,
-    systemd: Finder<'static>,
-    inittab: Finder<'static>,
-    initctl: Finder<'static>,
-    sysvinit: [Finder<'static>; 2],
-}
-
-impl Words {
-    fn new() -> Words {
-        Words {
-            busybox: Finder::new("BusyBox v"),
-            systemd: Finder::new("systemd "),
-            inittab: Finder::new("/etc/inittab"),
-            initctl: Finder::new("/initctl"),
-            sysvinit: [Finder::new("INIT: version"), Finder::new("SysV init")],
-        }
-    }
-
-    /// Each word is looked for until it is found, and only if `file` may be the program that has it.
-    fn look(&self, window: &[u8], file: &str, found: &mut Text) {
-        let has = |word: &Finder<'_>| word.find(window).is_some();
-        let version = |word: &Finder<'_>| {
-            word.find_iter(window)
-                .find_map(|at| version_at(&window[at + word.needle().len()..]))
-        };
-        if file == "systemd" {
-            found.systemd = found.systemd.take().or_else(|| version(&self.systemd));
-            return;
-        }
-        found.busybox = found.busybox.take().or_else(|| version(&self.busybox));
-        found.inittab = found.inittab || has(&self.inittab);
-        if found.busybox.is_none() && file != "busybox" {
-            found.initctl = found.initctl || has(&self.initctl);
-            found.sysvinit = found.sysvinit || self.sysvinit.iter().any(has);
-        }
-    }
-}
-
-/// The digits and dots that `text` begins with, when something else follows them: otherwise the window may have cut them.
-fn version_at(text: &[u8]) -> Option<String> {
-    let end = text.iter().position(|&byte| !(byte.is_ascii_digit() || byte == b'.'))?;
-    (end > 0).then(|| String::from_utf8_lossy(&text[..end]).into_owned())
 }
 
 #[cfg(test)]
@@ -301,53 +210,5 @@ mod tests {
             Init::Unknown("/bin/bash".into())
         );
         assert_eq!(see("", "init", "", None), Init::Unknown("init".into()));
-    }
-
-    #[test]
-    fn the_version_is_found_across_pieces() {
-        struct Dribble(Vec<u8>);
-        impl Read for Dribble {
-            fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-                let n = self.0.len().min(3).min(into.len());
-                into[..n].copy_from_slice(&self.0[..n]);
-                self.0.drain(..n);
-                Ok(n)
-            }
-        }
-        let mut program = vec![0u8; 500];
-        program.extend_from_slice(b"BusyBox v1.35.0 (Debian 1:1.35.0-4)\0more");
-        assert_eq!(search(Dribble(program), "init").busybox.as_deref(), Some("1.35.0"));
-        assert_eq!(
-            search(Dribble(b"x INIT: version %s booting\0/dev/initctl\0".to_vec()), "init"),
-            Text {
-                initctl: true,
-                sysvinit: true,
-                ..Text::default()
-            }
-        );
-        let text = b"systemd units\0systemd 252.38-1~deb12u1 running in %ssystem mode".to_vec();
-        assert_eq!(search(Dribble(text), "systemd").systemd.as_deref(), Some("252.38"));
-        assert_eq!(search(Dribble(b"BusyBox v".to_vec()), "init"), Text::default());
-    }
-
-    #[test]
-    fn no_more_of_a_program_is_read_than_it_takes() {
-        let read_of = |text: &[u8], file: &str| {
-            let mut program = text.to_vec();
-            program.resize(1 << 20, 0);
-            let mut left = &program[..];
-            let found = search(&mut left, file);
-            (found, program.len() - left.len())
-        };
-        let all = 1 << 20;
-        let piece = 16 << 10;
-        // The words stand at the beginning here, and the rest cannot change what they say.
-        assert_eq!(read_of(b"BusyBox v1.35.0 (x)\0/etc/inittab\0", "init").1, piece);
-        assert_eq!(read_of(b"systemd 252.38-1 running\0", "systemd").1, piece);
-        assert_eq!(read_of(b"", "procd").1, 0);
-        // That a word is missing is known at the end only.
-        let (found, read) = read_of(b"BusyBox v1.35.0 (x)\0", "busybox");
-        assert_eq!((found.inittab, read), (false, all));
-        assert_eq!(read_of(b"INIT: version %s booting\0/initctl\0", "init").1, all);
     }
 }

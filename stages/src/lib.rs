@@ -44,6 +44,7 @@ pub mod power;
 mod prepare;
 mod process;
 mod program;
+mod program_text;
 mod proof;
 mod ramroot;
 pub mod rescue;
