@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Step;
-use mtd_rs::{Geometry, Timing};
+use mtd_rs::{FlashKind, Geometry, Timing};
 use std::time::Duration;
 
 /// Reading as it was measured: bytes, and the milliseconds that they took.
@@ -47,8 +47,25 @@ pub fn seconds<'s>(steps: impl IntoIterator<Item = (&'s Step, &'s Geometry)>, pa
     micros.div_ceil(1_000_000)
 }
 
+/// What a usual chip of that kind takes. NOR with erase blocks of 128 KiB and more is parallel: a Spansion S29GL512S has sectors of
+/// 128 KiB, erased in 275 ms, and a buffer of 512 bytes, programmed in 340 µs. Where an erase block is twice as large, two such
+/// chips lie side by side on the bus and work at the same time.
+fn timing(geometry: &Geometry) -> Timing {
+    const SECTOR: u32 = 128 << 10;
+    match (geometry.kind, geometry.erase_size) {
+        (FlashKind::Nor, SECTOR..) => Timing {
+            program_bytes: geometry.erase_size / SECTOR * 512,
+            program_ns: 340_000,
+            erase_us: 275_000,
+            erase_bytes: geometry.erase_size,
+            ..Timing::S29GL
+        },
+        _ => Timing::of(geometry),
+    }
+}
+
 fn micros(step: &Step, geometry: &Geometry, pace: Option<Pace>) -> u64 {
-    let timing = Timing::of(geometry);
+    let timing = timing(geometry);
     let block = u64::from(step.write.to.erase_size);
     let up_to_date = step.unchanged().unwrap_or_default().min(step.write.erase_blocks);
     let blocks = step.write.erase_blocks - up_to_date;
