@@ -16,6 +16,7 @@ mod kind;
 mod machine;
 mod modules;
 mod nand;
+mod nested_nor;
 mod nfs;
 mod slots;
 mod ssh;

@@ -29,6 +29,7 @@ mod keep_config;
 mod little_memory;
 mod loop_root;
 mod nand_blocks;
+mod nested_partitions;
 mod nfs_export;
 mod nfs_root;
 mod old_system_calls;
@@ -52,6 +53,7 @@ mod ubi_image;
 mod ubi_root;
 mod ubi_volume;
 mod watchdog;
+mod whole_chip;
 mod words;
 
 /// The parts of the flash that the image of the stories is made for.
