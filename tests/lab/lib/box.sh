@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2154
 # (set by common.sh and targets.sh)
 
-# build_box KIND: prints a directory with `kernel`, `modules/`, `root/`, and `linux-2.6.32`, which a story puts into its firmware.
+# build_box KIND: prints a directory with `kernel`, `modules/`, `root/`, and the programs `linux-2.6.32` and `stack-block`, which a
+# story puts into its firmware or onto its data disk.
 build_box() {
 	local kernel busybox dropbear
 	kernel=$(build_kernel "$1")
@@ -17,7 +18,10 @@ build_box() {
 make_box() {
 	cp "$1/kernel" kernel
 	cp -a "$1/modules" modules
-	"$triplet-gcc" -std=gnu11 -Wall -Wextra -Werror -Os -static -s -o linux-2.6.32 "$lab/box/linux-2.6.32.c"
+	local program
+	for program in linux-2.6.32 stack-block; do
+		"$triplet-gcc" -std=gnu11 -Wall -Wextra -Werror -Os -static -s -o "$program" "$lab/box/$program.c"
+	done
 	mkdir root
 	cp -a "$2/root/." "$3/root/." root/
 	mkdir -p root/{config,dev,etc/init.d,mnt/data,proc,root,run,sys,tmp,usr/sbin,var}

@@ -52,6 +52,7 @@ mod two_slots;
 mod ubi_image;
 mod ubi_root;
 mod ubi_volume;
+mod ubiblock_mounted;
 mod watchdog;
 mod whole_chip;
 mod words;
