@@ -19,6 +19,7 @@
 mod bench_box;
 mod images;
 mod table;
+mod takeover;
 mod uml;
 
 use bench_box::{BenchBox, Chip, Nand, PAGE, Told};
@@ -113,11 +114,19 @@ fn times() {
     let took = all(&mut machine, nor, &images);
     sections.push(Section::new("NOR", limit, took));
 
-    let text = table::markdown(&sections, &cpu);
+    let mut text = table::markdown(&sections, &cpu);
+    text.push_str(&takeover::markdown(&takeover::measure()));
     println!("{text}");
     if let Some(file) = std::env::var_os("FLASHER_BENCH_TABLE") {
         std::fs::write(file, text).unwrap();
     }
+}
+
+/// Prints how long all of an update takes beside the procedure by hand.
+#[test]
+#[ignore = "takes minutes and tests nothing: tests/bench/run"]
+fn takeovers() {
+    println!("{}", takeover::markdown(&takeover::measure()));
 }
 
 /// NAND where the processor is the workstation's.

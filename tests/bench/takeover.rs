@@ -1,0 +1,173 @@
+//! All of an update of the firmware that runs, from the command to the new kernel: flasher beside the procedure that people do
+//! by hand with a shell (`shell-procedure`), on the same emulated box, with the same firmware, in turn.
+//!
+//! The clock is the workstation's, and both print what they are at on the console. The flash takes a megabyte a second, as a NOR
+//! chip does; an erase counts like writing the block.
+
+use super::median;
+use crate::lab::{Kind, Machine, Parts, tools};
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+/// How often each is done.
+const ROUNDS: usize = 3;
+
+/// Seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    /// From the command to init's word that it ends all processes.
+    handover: f64,
+    /// From there to the word that the first erase comes.
+    erase: f64,
+    /// From the command to the word that the box reboots.
+    reboot: f64,
+    /// From there to the first output of the next kernel.
+    kernel: f64,
+    /// To copy the image once in the box's RAM, which both do before the hand-over.
+    reading: f64,
+    /// What flasher had said that it would take; 0 from the shell.
+    promised: f64,
+}
+
+impl Took {
+    /// From the first erase to the reboot.
+    fn writing(&self) -> f64 {
+        self.reboot - self.handover - self.erase
+    }
+
+    /// Asserts that what was said of the time was not wrong by more than a factor of two, and two seconds for what is told in
+    /// whole ones.
+    fn was_foreseen(&self) {
+        let (said, took) = (self.promised, self.writing());
+        assert!(
+            said <= 2.0 * took + 2.0 && took <= 2.0 * said + 2.0,
+            "said {said} s, took {took:.1} s"
+        );
+    }
+}
+
+/// Who does it, and what is typed and printed.
+struct Who {
+    name: &'static str,
+    command: &'static str,
+    writing: &'static str,
+    rebooting: &'static str,
+}
+
+const WHO: [Who; 2] = [
+    Who {
+        name: "flasher",
+        command: "/tmp/flasher apply -y --part kernel,rootfs /tmp/image.bin",
+        writing: "nothing holds the flash any more: writing",
+        rebooting: "rebooting into the new firmware",
+    },
+    Who {
+        name: "shell",
+        command: "sh /tmp/shell-procedure /tmp/kernel.bin /tmp/rootfs.bin",
+        writing: "shell-procedure: writing",
+        rebooting: "shell-procedure: rebooting",
+    },
+];
+
+/// Both, each the median of [`ROUNDS`].
+pub fn measure() -> [Took; 2] {
+    let took = WHO.map(|who| {
+        let rounds: Vec<Took> = (0..ROUNDS).map(|_| once(&who)).collect();
+        let of = |figure: fn(&Took) -> f64| median(rounds.iter().map(figure));
+        Took {
+            handover: of(|took| took.handover),
+            erase: of(|took| took.erase),
+            reboot: of(|took| took.reboot),
+            kernel: of(|took| took.kernel),
+            reading: of(|took| took.reading),
+            promised: of(|took| took.promised),
+        }
+    });
+    took[0].was_foreseen();
+    took
+}
+
+fn once(who: &Who) -> Took {
+    let kind = Kind::Armel;
+    let new = Parts::plain(kind, 'B');
+    let procedure = tools::read(&tools::repository().join("tests/bench/shell-procedure"));
+    let product = tools::read(&tools::flasher(kind));
+    let mut machine = Machine::new("bench-takeover", Parts::plain(kind, 'A'))
+        .data_disk(&[
+            ("flasher", &product),
+            ("shell-procedure", &procedure),
+            ("image.bin", &new.image()),
+            ("kernel.bin", &new.kernel),
+            ("rootfs.bin", &new.rootfs),
+        ])
+        .flash_speed(1_000_000)
+        .append("loglevel=8")
+        .warm_reboots();
+    machine.boot('A');
+    machine.must("dmesg -n 4; cp /mnt/data/* /tmp/ 2>/dev/null; chmod +x /tmp/flasher");
+    let wait = |machine: &mut Machine, text: &str| {
+        machine.expect(text, tools::patience(300));
+        Instant::now()
+    };
+    let begun = Instant::now();
+    machine.must("cp /tmp/image.bin /tmp/again && rm /tmp/again");
+    let reading = begun.elapsed();
+    let promised = machine
+        .run("/tmp/flasher --format json plan --part kernel,rootfs /tmp/image.bin")
+        .1;
+    machine.must("echo 3 >/proc/sys/vm/drop_caches");
+
+    let begun = Instant::now();
+    machine.send_line(who.command);
+    let handover = wait(&mut machine, "The system is going down NOW!");
+    let writing = wait(&mut machine, who.writing);
+    let rebooting = wait(&mut machine, who.rebooting);
+    let kernel = wait(&mut machine, "Booting Linux");
+    machine.comes_up('B');
+    let seconds = |from: Instant, to: Instant| (to - from).as_secs_f64();
+    let took = Took {
+        handover: seconds(begun, handover),
+        erase: seconds(handover, writing),
+        reboot: seconds(begun, rebooting),
+        kernel: seconds(rebooting, kernel),
+        reading: Duration::as_secs_f64(&reading),
+        promised: number(&promised, "seconds"),
+    };
+    println!("{}: {took:.2?}", who.name);
+    took
+}
+
+/// A number in flat JSON.
+fn number(json: &str, name: &str) -> f64 {
+    let rest = json.split_once(&format!("\"{name}\":")).map_or("", |(_, rest)| rest);
+    let end = rest.find([',', '}']).unwrap_or(rest.len());
+    rest[..end].trim().parse().unwrap_or_default()
+}
+
+/// As Markdown.
+pub fn markdown(took: &[Took; 2]) -> String {
+    let mut text = "\n| takeover, NOR | `flasher apply` | by hand | ratio |\n|---|---|---|---|\n".to_owned();
+    let rows: [(&str, fn(&Took) -> f64); 5] = [
+        ("command to hand-over", |took| took.handover),
+        ("the same beyond reading the image", |took| took.handover - took.reading),
+        ("hand-over to first erase", |took| took.erase),
+        ("command to reboot", |took| took.reboot),
+        ("reboot to the new kernel's first output", |took| took.kernel),
+    ];
+    for (name, of) in rows {
+        let [flasher, shell] = [of(&took[0]), of(&took[1])];
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            text,
+            "| {name} | {flasher:.2} s | {shell:.2} s | {:.2} |",
+            flasher / shell
+        );
+    }
+    let wrote = took[0].writing();
+    let _ = writeln!(
+        text,
+        "\nflasher said that writing would take about {:.0} s, and it took {wrote:.1} s.",
+        took[0].promised
+    );
+    text
+}
