@@ -11,7 +11,7 @@ use std::process::Command;
 const CHIP: &str = "first_id_byte=0x20 second_id_byte=0xa1 third_id_byte=0x00 fourth_id_byte=0x15 parts=512";
 /// What data sheets of such chips (Micron MT29F1G08, for one) call typical: 25 µs until a page is read, 200 µs to program one,
 /// 2 ms to erase a block, 25 ns a byte on the bus.
-const DELAYS: &str = "do_delays=1 access_delay=25 programm_delay=200 erase_delay=2 input_cycle=25 output_cycle=25";
+pub const DELAYS: &str = "do_delays=1 access_delay=25 programm_delay=200 erase_delay=2 input_cycle=25 output_cycle=25";
 
 /// Which of the two NAND chips: they are two, because to log takes time.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ mod flash_file;
 mod kind;
 mod machine;
 mod modules;
-mod nand;
+pub mod nand;
 mod nested_nor;
 mod nfs;
 mod slots;
