@@ -16,12 +16,20 @@ const LONGEST: u64 = 64 << 10;
 /// For a disk to take the record: one that is frozen or gone must not keep process 1.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The mount points of the disks that have one.
+/// The mount points of the disks that have one. One that does not answer has none: the way to it may lead over a server
+/// that has gone.
 pub fn disks() -> Vec<PathBuf> {
     let mut disks = stages::disks();
-    // Only to be read: on a file system that is frozen an open for writing does not come back.
-    disks.retain(|disk| open(disk, false).is_some());
+    disks.retain(|disk| {
+        let disk = disk.clone();
+        // Only to be read: on a file system that is frozen an open for writing does not come back.
+        patiently(move || open(&disk, false).map(drop).ok_or(io::ErrorKind::NotFound.into())).is_ok()
+    });
     disks
+}
+
+fn patiently(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    stages::within(PATIENCE, Box::new(work))
 }
 
 /// The file, if nobody but root can have made it: a link could name any file.
@@ -41,7 +49,7 @@ pub fn save(text: &str) -> Result<bool> {
     let mut kept = false;
     for disk in disks() {
         let (to, line) = (disk.clone(), format!("\n{text}\n"));
-        stages::within(PATIENCE, Box::new(move || append(&to, &line))).context(disk.display())?;
+        patiently(move || append(&to, &line)).context(disk.display())?;
         kept = true;
     }
     Ok(kept)
@@ -59,7 +67,7 @@ fn append(disk: &Path, line: &str) -> io::Result<()> {
 
 /// The last record that is whole.
 pub fn load() -> Option<String> {
-    stages::disks().iter().find_map(|disk| {
+    disks().iter().find_map(|disk| {
         let mut text = Vec::new();
         open(disk, false)?.take(2 * LONGEST).read_to_end(&mut text).ok()?;
         let text = String::from_utf8_lossy(&text);

@@ -38,19 +38,17 @@ pub fn run(pid_one: PidOne) -> ! {
             stages::power::reboot()
         }
         Err(failure) if failure.harm == Harm::Untouched => {
-            reporter.failure(&failure);
             reporter.stage("rebooting into the old firmware");
             stages::power::reboot()
         }
-        Err(failure) => {
-            reporter.failure(&failure);
-            rescue::run(&failure.to_string(), job)
-        }
+        Err(failure) => rescue::run(&failure.to_string(), job),
     }
 }
 
+/// Every failure is said as soon as it is known: what comes after it may take long, or may not come back.
 fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Result<()> {
-    let job = &*job.insert(Job::unpack(pid_one.handoff())?);
+    let unpacked = Job::unpack(pid_one.handoff()).inspect_err(|failure| reporter.failure(failure))?;
+    let job = &*job.insert(unpacked);
     reporter.reached.clone_from(&job.reached);
     reporter.reach("taken over");
     let detached = match pid_one.detach(&mut |event| reporter.stage(event)) {
@@ -63,7 +61,9 @@ fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Re
     };
     reporter.reach("old root gone");
     match ready(job, &detached, reporter) {
-        Ok((board, store, proof)) => write(job, &board, &store, &proof, reporter),
+        Ok((board, store, proof)) => {
+            write(job, &board, &store, &proof, reporter).inspect_err(|failure| reporter.failure(failure))
+        }
         Err(failure) => Err(untouched(job, failure, reporter)),
     }
 }
@@ -151,8 +151,9 @@ fn summary(outcome: &Outcome, store: &Store, reporter: &mut Reporter) {
     }
 }
 
-/// Keeps the record of an end that left the flash alone.
+/// Tells an end that left the flash alone, and keeps its record.
 fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
+    reporter.failure(&failure);
     let outcome = Outcome::failed(&failure, Tally::default());
     let record = Record::now(&outcome, &job.sha256, &reporter.reached);
     let place = Where {
