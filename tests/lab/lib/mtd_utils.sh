@@ -13,15 +13,20 @@ make_mtd_utils() {
 	local architecture=$1 package
 	mkdir "$work/debs" "$work/mtd-utils" bin lib
 	apt_of_debian_13 "$architecture" update
-	(cd "$work/debs" && apt_of_debian_13 "$architecture" download {mtd-utils,busybox-static,libc6}:"$architecture")
+	(
+		cd "$work/debs" && apt_of_debian_13 "$architecture" download {mtd-utils,busybox-static}:"$architecture"
+		# The C library is in two packages. An archive may lack a build of one for a while: its lists are ahead of its files.
+		apt_of_debian_13 "$architecture" download "libc6:$architecture" ||
+			apt_of_debian_13 "$architecture" download "libc6-$architecture-cross"
+	)
 	for package in "$work"/debs/*.deb; do
 		dpkg-deb -x "$package" "$work/mtd-utils"
 		basename "$package" .deb >>versions
 	done
 	cp "$work"/mtd-utils/usr/{sbin/{flashcp,flash_erase,nandwrite},bin/busybox} bin/
-	# ld-linux.so.3 and ld-linux-x86-64.so.2 are links to it.
-	cp -L "$work"/mtd-utils/usr/lib/*-linux-gnu*/ld-linux*.so.* lib/ld.so
-	cp -L "$work"/mtd-utils/usr/lib/*-linux-gnu*/libc.so.6 lib/
+	# ld-linux.so.3 and ld-linux-x86-64.so.2 may be links to it.
+	cp -L "$(find "$work/mtd-utils/usr" -name 'ld-linux*.so.*' | head -n 1)" lib/ld.so
+	cp -L "$(find "$work/mtd-utils/usr" -name libc.so.6 | head -n 1)" lib/
 }
 
 # apt_of_debian_13 ARCHITECTURE COMMAND…: apt-get with this machine's Debian archive, and with package lists of its own for a
