@@ -1,14 +1,17 @@
-//! Recognising a box by its signs: device tree, `/proc/cpuinfo`, DMI; and its partitions by name *and* size.
+//! Recognising a box by its signs: device tree, `/proc/cpuinfo`, DMI, what vendors' firmware says; and by its partitions.
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{Failure, Result};
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Result};
 use crate::base::quoted::Quoted;
 use crate::board::known;
-use crate::board::profile::Profile;
-use mtd_rs::MtdInfo;
+use crate::board::profile::{GENERIC, PartitionProfile, Profile};
+use mtd_rs::{Map, MtdInfo, PartitionId, Place};
 use std::fs;
 use std::io::ErrorKind;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What a box shows of itself.
@@ -17,6 +20,16 @@ pub struct Seen {
     compatible: Vec<String>,
     machine: Option<String>,
     dmi: Vec<String>,
+    /// What Synology's kernel calls the hardware, revision and all.
+    syno_hw_version: Option<String>,
+    /// `unique=` of Synology's firmware.
+    unique: Option<String>,
+}
+
+/// A sign that was seen, and the profiles whose sign it is, by their places among the built-in ones.
+struct Sign {
+    says: String,
+    names: Vec<usize>,
 }
 
 /// A text below the root; empty where there is none.
@@ -32,8 +45,23 @@ fn text(root: &Path, path: &str) -> Result<String> {
             "what box this is cannot be read: {}: {error}",
             path.display()
         ))
-        .hint("--board ID says which one it is, --board generic that it is none that flasher knows")),
+        .hint(SAY_WHICH)),
     }
+}
+
+const SAY_WHICH: &str = "--board ID says which one it is, --board generic that it is none that flasher knows";
+
+/// `unique=` of `/etc.defaults/synoinfo.conf`, if only root can have written it.
+fn unique(root: &Path) -> Result<Option<String>> {
+    let path = "etc.defaults/synoinfo.conf";
+    let mut foreign = false;
+    if let Ok(about) = fs::metadata(root.join(path)) {
+        foreign = about.uid() != 0 || about.mode() & 0o022 != 0;
+    }
+    let text = text(root, path)?;
+    let value = text.lines().find_map(|line| line.trim().strip_prefix("unique="));
+    let value = value.map(|value| value.trim_matches(['"', '\'', ' ']));
+    Ok(value.filter(|value| !foreign && !value.is_empty()).map(str::to_owned))
 }
 
 /// What a box is taken for.
@@ -42,8 +70,11 @@ pub struct Recognised {
     pub profile: Profile,
     /// What a person should know about that.
     pub remark: Option<String>,
-    /// Profiles whose signs it shows although its partitions are others. What these protect may be here too.
+    /// Profiles whose signs it shows although its partitions are others, or whose partitions it has without a sign. What these
+    /// protect may be here too.
     pub suspects: Vec<Profile>,
+    /// Whether the partitions are those of the suspects, all of which have them at the same places.
+    pub placed: bool,
 }
 
 impl Seen {
@@ -67,24 +98,80 @@ impl Seen {
         let mut dmi = text(root, "sys/class/dmi/id/product_name")?;
         dmi.push('\n');
         dmi.push_str(&text(root, "sys/class/dmi/id/board_name")?);
+        let version = text(root, "proc/sys/kernel/syno_hw_version")?;
+        let version = version.trim_matches(['\0', '\n', ' ']);
         Ok(Seen {
             compatible: words(text(root, "proc/device-tree/compatible")?),
             machine,
             dmi: words(dmi),
+            syno_hw_version: (!version.is_empty()).then(|| version.to_owned()),
+            unique: unique(root)?,
         })
     }
 
-    /// Whether one of the profile's signs is seen.
-    fn shows(&self, profile: &Profile) -> bool {
-        let signs = &profile.signs;
-        let machine = self.machine.as_deref().unwrap_or_default();
-        signs.compatible.iter().any(|sign| self.compatible.contains(sign))
-            || signs.machine.iter().any(|sign| machine.starts_with(sign.as_str()))
-            || signs
-                .dmi
-                .iter()
-                .any(|sign| self.dmi.iter().any(|word| word.contains(sign.as_str())))
+    /// Every sign that names a profile; those of Synology's firmware also where they name none, for they name one box.
+    fn signs(&self, all: &[Profile]) -> Vec<Sign> {
+        let named = |fits: &dyn Fn(&Profile) -> bool| -> Vec<usize> {
+            (0..all.len()).filter(|index| fits(&all[*index])).collect()
+        };
+        let sign = |path: &str, word: &str, fits: &dyn Fn(&Profile) -> bool| Sign {
+            says: format!("{path} says {}", Quoted(word)),
+            names: named(fits),
+        };
+        let mut signs = Vec::new();
+        // The most specific word stands first.
+        let compatible = self.compatible.iter().map(|word| {
+            sign("/proc/device-tree/compatible", word, &|profile| {
+                profile.signs.compatible.contains(word)
+            })
+        });
+        signs.extend(compatible.into_iter().find(|sign| !sign.names.is_empty()));
+        signs.extend(self.machine.iter().map(|machine| {
+            sign("/proc/cpuinfo", machine, &|profile| {
+                let mut signs = profile.signs.machine.iter();
+                signs.any(|sign| machine.starts_with(sign.as_str()))
+            })
+        }));
+        signs.extend(self.dmi.iter().map(|word| {
+            sign("DMI", word, &|profile| {
+                profile.signs.dmi.iter().any(|sign| word.contains(sign.as_str()))
+            })
+        }));
+        signs.retain(|sign| !sign.names.is_empty());
+        signs.extend(self.syno_hw_version.iter().map(|version| {
+            sign("/proc/sys/kernel/syno_hw_version", version, &|profile| {
+                profile
+                    .signs
+                    .syno_hw_version
+                    .iter()
+                    .any(|sign| is_revision(version, sign))
+            })
+        }));
+        signs.extend(self.unique.iter().map(|unique| {
+            sign("/etc.defaults/synoinfo.conf", unique, &|profile| {
+                profile.synology.contains(unique)
+            })
+        }));
+        signs
     }
+
+    fn of_family(&self, profile: &Profile) -> bool {
+        let machine = self.machine.as_deref().unwrap_or_default();
+        profile
+            .signs
+            .family
+            .iter()
+            .any(|sign| machine.starts_with(sign.as_str()))
+    }
+}
+
+/// `DS213jv10` is a revision of the DS213j, and `DS213jv10-j` too; a DS213j is none of the DS213
+/// (`include/linux/synobios.h` of Synology's kernels).
+fn is_revision(version: &str, model: &str) -> bool {
+    version.strip_prefix(model).is_some_and(|rest| {
+        let digits = rest.strip_prefix('v').unwrap_or_default();
+        rest.is_empty() || rest.starts_with('-') || digits.starts_with(|c: char| c.is_ascii_digit())
+    })
 }
 
 /// What OpenWrt calls the box: the device tree's `compatible`, and what its own start-up scripts found. What cannot be read
@@ -110,54 +197,125 @@ pub fn compat(root: &Path) -> String {
         .map_or_else(|| "1.0".into(), |version| version.trim_matches(['\'', '"', ' ']).into())
 }
 
-/// The first partition of the profile that this box does not have with that name and size. Kernels differ in the case
-/// of names: `RedBoot Config` of Synology's is `RedBoot config` in Linux (`armada-370-synology-ds213j.dts`).
-pub fn missing<'a>(profile: &'a Profile, found: &[MtdInfo]) -> Option<&'a str> {
-    profile
-        .partitions
-        .iter()
-        .filter(|wanted| !wanted.moves)
-        .find(|wanted| {
-            !found
-                .iter()
-                .any(|info| info.name.eq_ignore_ascii_case(&wanted.name) && info.geometry.size == wanted.size)
-        })
+/// The first partition of the profile that this box does not have with that name and size, and, where that is known, at that
+/// place. Kernels differ in the case of names: `RedBoot Config` of Synology's is `RedBoot config` in Linux
+/// (`armada-370-synology-ds213j.dts`).
+pub fn missing<'a>(profile: &'a Profile, map: &Map) -> Option<&'a str> {
+    let is = |info: &MtdInfo, wanted: &PartitionProfile| {
+        let elsewhere = match map.place(PartitionId::Mtd(info.index)) {
+            Place::Known(extents) => !matches!(&extents[..], [one] if one.range.start == wanted.offset),
+            _ => false,
+        };
+        info.name.eq_ignore_ascii_case(&wanted.name) && info.geometry.size == wanted.size && !elsewhere
+    };
+    fixed(profile)
+        .find(|wanted| !map.devices().any(|info| is(info, wanted)))
         .map(|wanted| wanted.name.as_str())
 }
 
-/// The profile of a box with these signs and partitions; `generic` with a remark where the signs are
-/// known and the partitions are not.
+/// The partitions that are the same on every such box.
+fn fixed(profile: &Profile) -> impl Iterator<Item = &PartitionProfile> {
+    profile.partitions.iter().filter(|known| !known.moves)
+}
+
+/// So many partitions by which a box is told from others whose boot loader, firmware and calibration happen to have the same
+/// names and sizes.
+const DISTINCT: usize = 5;
+
+/// The profile of a box with these signs and partitions. Without a sign it is `generic`, and protected as the profiles whose
+/// partitions it has; so it is where a sign is known and the partitions are not.
 ///
 /// # Errors
-/// None of the box's; only those of a broken built-in profile.
-pub fn recognise(seen: &Seen, found: &[MtdInfo]) -> Result<Recognised> {
-    let (mut remark, mut suspects) = (None, Vec::new());
-    for id in known::ids() {
-        let profile = Profile::find(id)?;
-        if !seen.shows(&profile) {
-            continue;
-        }
-        match missing(&profile, found) {
-            None => {
-                return Ok(Recognised {
-                    profile,
-                    remark: None,
-                    suspects: Vec::new(),
-                });
-            }
-            Some(name) => {
-                remark = Some(format!(
-                    "this looks like a {}, but partition {} is not as there: treated as generic",
-                    profile.name,
-                    Quoted(name)
-                ));
-                suspects.push(profile);
-            }
-        }
+/// Signs that contradict each other; and those of a broken built-in profile.
+pub fn recognise(seen: &Seen, map: &Map) -> Result<Recognised> {
+    let all: Vec<Profile> = known::ids()
+        .filter(|id| *id != GENERIC)
+        .map(Profile::find)
+        .collect::<Result<_>>()?;
+    let signs = seen.signs(&all);
+    let candidates = agreed(&signs)?;
+    let fits = |profile: &Profile| missing(profile, map).is_none();
+    let fitting: Vec<usize> = (0..all.len())
+        .filter(|index| fixed(&all[*index]).count() > 0 && fits(&all[*index]))
+        .collect();
+    if let Some(known) = candidates.iter().find(|index| fits(&all[**index])) {
+        return Ok(sure(all[*known].clone()));
     }
+    let distinct = fitting.iter().find(|index| fixed(&all[**index]).count() >= DISTINCT);
+    if let (Some(sign), Some(other)) = (signs.iter().find(|sign| !sign.names.is_empty()), distinct) {
+        let table = format!("its partitions are those of {}", all[*other].id);
+        return Err(contradiction(&sign.says, &table));
+    }
+    if let Some(first) = candidates.first() {
+        let suspects: Vec<Profile> = candidates.iter().map(|index| all[*index].clone()).collect();
+        let remark = format!(
+            "this looks like a {}, but partition {} is not as there: treated as generic",
+            all[*first].name,
+            Quoted(missing(&all[*first], map).unwrap_or_default())
+        );
+        return generic(Some(remark), suspects, false);
+    }
+    // Synology's firmware says that it is another box.
+    let foreign = !signs.is_empty();
+    if let ([one], false) = (&fitting[..], foreign)
+        && seen.of_family(&all[*one])
+    {
+        return Ok(sure(all[*one].clone()));
+    }
+    let suspects: Vec<Profile> = fitting.iter().map(|index| all[*index].clone()).collect();
+    let remark = suspects.first().map(|first| {
+        format!(
+            "the partitions are those of a {}: what is protected there is protected here; --board {} if it is one",
+            first.name, first.id
+        )
+    });
+    let places = |profile: &Profile| -> Vec<(String, Range<u64>)> {
+        let mut places: Vec<_> = fixed(profile)
+            .map(|known| (known.name.to_ascii_lowercase(), known.range()))
+            .collect();
+        places.sort_by_key(|(_, range)| range.start);
+        places
+    };
+    let placed = suspects.windows(2).all(|pair| places(&pair[0]) == places(&pair[1]));
+    generic(remark, suspects, placed)
+}
+
+/// The profiles that every sign names.
+fn agreed(signs: &[Sign]) -> Result<Vec<usize>> {
+    let Some((first, rest)) = signs.split_first() else {
+        return Ok(Vec::new());
+    };
+    let mut agreed = first.names.clone();
+    let mut before = first;
+    for sign in rest {
+        agreed.retain(|index| sign.names.contains(index));
+        if agreed.is_empty() && !(before.names.is_empty() && sign.names.is_empty()) {
+            return Err(contradiction(&before.says, &sign.says));
+        }
+        before = sign;
+    }
+    Ok(agreed)
+}
+
+fn contradiction(one: &str, other: &str) -> Failure {
+    let what = format_args!("what box this is contradicts itself: {one}, but {other}");
+    Failure::new(Exit::Unsupported, Code::Board, what).hint(SAY_WHICH)
+}
+
+fn sure(profile: Profile) -> Recognised {
+    Recognised {
+        profile,
+        remark: None,
+        suspects: Vec::new(),
+        placed: false,
+    }
+}
+
+fn generic(remark: Option<String>, suspects: Vec<Profile>, placed: bool) -> Result<Recognised> {
     Ok(Recognised {
-        profile: Profile::find("generic")?,
+        profile: Profile::find(GENERIC)?,
         remark,
+        placed: placed && !suspects.is_empty(),
         suspects,
     })
 }
@@ -166,6 +324,19 @@ pub fn recognise(seen: &Seen, found: &[MtdInfo]) -> Result<Recognised> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn map(id: &str) -> Map {
+        of(partitions(id), "spi")
+    }
+
+    fn of(found: Vec<MtdInfo>, chip: &str) -> Map {
+        let on_chip = |info| mtd_rs::map::OnChip {
+            info,
+            chip: chip.into(),
+            offset: None,
+        };
+        Map::new(found.into_iter().map(on_chip), Vec::new())
+    }
 
     fn partitions(id: &str) -> Vec<MtdInfo> {
         let profile = Profile::find(id).unwrap();
@@ -201,34 +372,108 @@ mod tests {
     #[test]
     fn each_box_is_recognised_by_sign_and_partitions_together() {
         let ts219 = seen("proc/device-tree/compatible", "qnap,ts219\0marvell,kirkwood\0");
-        let of = |seen: &Seen, id| recognise(seen, &partitions(id)).unwrap();
-        for id in ["qnap-ts219", "qnap-ts219-resized"] {
-            assert_eq!(of(&ts219, id).profile.id, id);
+        let id = |seen: &Seen, id| recognise(seen, &map(id)).unwrap().profile.id;
+        for known in ["qnap-ts219", "qnap-ts219-resized"] {
+            assert_eq!(id(&ts219, known), known);
         }
         let ts109 = seen("proc/cpuinfo", "BogoMIPS : 332\nHardware\t: QNAP TS-109/TS-209\n");
-        assert_eq!(of(&ts109, "qnap-ts109").profile.id, "qnap-ts109");
+        assert_eq!(id(&ts109, "qnap-ts109"), "qnap-ts109");
         let thincan = seen("sys/class/dmi/id/product_name", "ThinCan DBE61C\n");
-        assert_eq!(of(&thincan, "thincan").profile.id, "thincan");
+        assert_eq!(id(&thincan, "thincan"), "thincan");
 
         // As Linux names them.
         let ds213j = seen("proc/device-tree/compatible", "synology,ds213j\0marvell,armada370\0");
         let mut found = partitions("synology-ds213j");
         found[4].name = "RedBoot config".into();
         found[5].name = "FIS directory".into();
-        let profile = recognise(&ds213j, &found).unwrap().profile;
+        let profile = recognise(&ds213j, &of(found, "spi")).unwrap().profile;
         assert_eq!(profile.id, "synology-ds213j");
         assert!(profile.partition("FIS directory").unwrap().keep.is_some());
 
-        let other = of(&ts109, "qnap-ts219");
+        // The sign alone.
+        let mut found = partitions("qnap-ts219");
+        found[1].geometry.size *= 2;
+        let other = recognise(&ts219, &of(found, "spi")).unwrap();
         assert!(
             other.profile.is_generic() && other.remark.is_some(),
             "{:?}",
             other.remark
         );
-        assert_eq!(other.suspects[0].id, "qnap-ts109");
+        assert_eq!(other.suspects[0].id, "qnap-ts219");
+    }
+
+    /// What the vendors' own kernels show: a name that many boxes have, which is a sign beside the right partitions alone.
+    #[test]
+    fn the_firmware_of_the_vendor_is_recognised() {
+        let id = |seen: &Seen, id| recognise(seen, &map(id)).unwrap().profile.id;
+        let qts = seen("proc/cpuinfo", "Hardware\t: Feroceon-KW ARM\n");
+        assert_eq!(id(&qts, "qnap-ts219"), "qnap-ts219");
+        assert_eq!(id(&qts, "synology-ds213j"), "generic", "of another family");
+        let dsm = seen("proc/cpuinfo", "Hardware\t: Marvell Armada-370\n");
+        assert_eq!(id(&dsm, "synology-ds213j"), "synology-ds213j");
+        for version in ["DS213j\n", "DS213jv10\n", "DS213jv10-j\n"] {
+            let dsm = seen("proc/sys/kernel/syno_hw_version", version);
+            assert_eq!(id(&dsm, "synology-ds213j"), "synology-ds213j", "{version}");
+        }
+        let unique = |name: &str| Seen {
+            unique: Some(name.into()),
+            ..dsm.clone()
+        };
+        assert_eq!(
+            id(&unique("synology_armada370_213j"), "synology-ds213j"),
+            "synology-ds213j"
+        );
+        // It says which other box it is, and that its flash is divided in the same way.
+        let found = recognise(&unique("synology_armada370_214se"), &map("synology-ds213j")).unwrap();
+        assert!(found.profile.is_generic());
+        assert_eq!((found.suspects.len(), found.placed), (1, true));
+        let sister = seen("proc/sys/kernel/syno_hw_version", "DS213air\n");
+        assert!(recognise(&sister, &map("qnap-ts219")).unwrap().profile.is_generic());
+    }
+
+    #[test]
+    fn partitions_alone_protect_as_their_profile_does() {
+        for id in ["qnap-ts109", "qnap-ts219", "qnap-ts219-resized", "synology-ds213j"] {
+            let found = recognise(&Seen::default(), &map(id)).unwrap();
+            assert!(found.profile.is_generic() && found.placed, "{id}");
+            assert_eq!(found.suspects[0].id, id);
+            assert!(found.remark.unwrap().contains(&format!("--board {id}")));
+        }
+        // One of them at another place is another box.
+        let elsewhere = |info: MtdInfo| mtd_rs::map::OnChip {
+            offset: (info.name == "U-Boot").then_some(0x10_0000),
+            chip: "spi".into(),
+            info,
+        };
+        let other = Map::new(partitions("qnap-ts219").into_iter().map(elsewhere), Vec::new());
+        assert!(recognise(&Seen::default(), &other).unwrap().suspects.is_empty());
+    }
+
+    #[test]
+    fn signs_that_contradict_each_other_are_a_refusal_that_names_both() {
+        let refused = |seen: &Seen, id: &str| recognise(seen, &map(id)).err().map(|failure| failure.to_string());
+        let mut both = seen("proc/device-tree/compatible", "qnap,ts219\0marvell,kirkwood\0");
+        both.machine = Some("Synology DS213j".into());
+        for id in ["qnap-ts219", "synology-ds213j", "generic"] {
+            let text = refused(&both, id).unwrap();
+            assert!(
+                text.contains("qnap,ts219") && text.contains("Synology DS213j"),
+                "{text}"
+            );
+        }
+        let mut synology = seen("proc/device-tree/compatible", "synology,ds213j\0marvell,armada370\0");
+        synology.unique = Some("synology_88f6281_212j".into());
+        let text = refused(&synology, "synology-ds213j").unwrap();
         assert!(
-            of(&Seen::default(), "qnap-ts109").profile.is_generic(),
-            "partitions alone are no sign"
+            text.contains("synology,ds213j") && text.contains("synology_88f6281_212j"),
+            "{text}"
+        );
+        // A sign, and the partitions of another box.
+        let ts109 = seen("proc/cpuinfo", "Hardware\t: QNAP TS-109/TS-209\n");
+        let text = refused(&ts109, "qnap-ts219").unwrap();
+        assert!(
+            text.contains("QNAP TS-109/TS-209") && text.contains("those of qnap-ts219"),
+            "{text}"
         );
     }
 

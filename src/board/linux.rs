@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::by_name;
 use super::identify::{self, Recognised};
 use super::profile::Profile;
 use super::{Backend, Board, Health, Partition};
@@ -20,23 +21,27 @@ fn unsupported(error: mtd_rs::Error) -> Failure {
 /// Reads the partitions and recognises the box.
 pub(super) fn discover(board: Option<&str>) -> Result<Board> {
     let mut map = Map::read(&SystemPaths::default()).map_err(unsupported)?;
-    let found: Vec<MtdInfo> = map.devices().cloned().collect();
     let Recognised {
         profile,
         remark,
         suspects,
+        placed,
     } = match board {
-        None => identify::recognise(&identify::Seen::read(Path::new("/"))?, &found)?,
+        None => identify::recognise(&identify::Seen::read(Path::new("/"))?, &map)?,
         Some(board) => Recognised {
-            profile: said(board, &found)?,
+            profile: said(board, &map)?,
             remark: None,
             suspects: Vec::new(),
+            placed: false,
         },
     };
     // Kernels before 4.1 do not say where a partition lies; the profile does, if all that it names is as it says.
-    if !profile.is_generic() {
-        map.learn(&hints(&profile));
-    }
+    match suspects.first().filter(|_| placed) {
+        Some(suspect) => map.learn(&hints(suspect)),
+        None if !profile.is_generic() => map.learn(&hints(&profile)),
+        None => Vec::new(),
+    };
+    let found: Vec<MtdInfo> = map.devices().cloned().collect();
     let mut partitions = found
         .iter()
         .map(|info| {
@@ -50,6 +55,7 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         })
         .collect::<Result<Vec<_>>>()?;
     partitions.extend(volumes(&map, &partitions));
+    by_name::protect(&profile, &suspects, &mut partitions);
     let mut names = identify::names(Path::new("/"));
     names.extend(profile.openwrt.iter().cloned());
     Ok(Board {
@@ -65,9 +71,9 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
 }
 
 /// The profile that the user names, if the box can be one.
-fn said(board: &str, found: &[MtdInfo]) -> Result<Profile> {
+fn said(board: &str, map: &Map) -> Result<Profile> {
     let profile = Profile::find(board)?;
-    let missing = identify::missing(&profile, found);
+    let missing = identify::missing(&profile, map);
     match missing.filter(|_| !profile.is_generic()) {
         None => Ok(profile),
         Some(name) => Err(Failure::new(
@@ -158,7 +164,7 @@ fn bad_blocks(info: &MtdInfo) -> Result<Vec<u64>> {
 }
 
 /// A device that is not as it was listed.
-fn gone(error: impl std::fmt::Display) -> Failure {
+pub(super) fn gone(error: impl std::fmt::Display) -> Failure {
     Failure::system(error).hint("flasher devices")
 }
 

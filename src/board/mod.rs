@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod bootloader;
+mod by_name;
 mod identify;
 pub mod indicators;
 pub(crate) mod known;
 mod linux;
 pub mod lock;
+mod names;
 mod partition;
 pub mod profile;
 mod protection;

@@ -13,6 +13,9 @@ use mtd_rs::FlashKind;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+/// The id of the profile that knows no particular box.
+pub const GENERIC: &str = "generic";
+
 /// A kind of box.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +112,13 @@ pub struct Signs {
     /// Parts of the DMI product or board name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dmi: Vec<String>,
+    /// What Synology's kernels say in `/proc/sys/kernel/syno_hw_version`, without the revision of the hardware.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub syno_hw_version: Vec<String>,
+    /// Beginnings of the `Hardware` or `machine` line that many boxes with this processor show, such as those that run their
+    /// vendor's kernel. Only together with partitions that are those of no other profile it is a sign.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub family: Vec<String>,
 }
 
 /// A flash chip; all numbers in bytes.
@@ -260,6 +270,6 @@ impl Profile {
 
     /// Whether this is the profile that knows no particular box.
     pub fn is_generic(&self) -> bool {
-        self.id == "generic"
+        self.id == GENERIC
     }
 }

@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::Board;
 use super::profile::Protection;
+use super::{Board, Partition};
 use crate::base::quoted::Quoted;
 use mtd_rs::{Area, Extent, Overlap, Place};
 
@@ -16,6 +16,8 @@ pub struct Protected {
     pub label: String,
     /// Whether it is certain that they are reached; where it cannot be told they may be.
     pub certain: bool,
+    /// Whether nothing says so but the partition's name.
+    pub by_name: bool,
 }
 
 impl Board {
@@ -23,8 +25,13 @@ impl Board {
     /// whole chip is written.
     pub fn protected(&self, area: &Area) -> Vec<Protected> {
         let mut found: Vec<Protected> = Vec::new();
-        let mut add = |keep, label, certain| {
-            let protected = Protected { keep, label, certain };
+        let mut add = |keep, label, (certain, by_name)| {
+            let protected = Protected {
+                keep,
+                label,
+                certain,
+                by_name,
+            };
             if !found
                 .iter()
                 .any(|known| known.keep == keep && known.label == protected.label)
@@ -36,7 +43,10 @@ impl Board {
             let Some(keep) = partition.keep else { continue };
             match self.map.overlap(area, &self.map.whole(partition.id)) {
                 Overlap::No => (),
-                overlap => add(keep, partition.label(), overlap == Overlap::Yes),
+                overlap => {
+                    let by_name = !self.is_described(partition);
+                    add(keep, partition.label(), (overlap == Overlap::Yes, by_name));
+                }
             }
         }
         // What the profile protects and this kernel does not show as a partition; and what it may protect, where the signs are
@@ -52,11 +62,23 @@ impl Board {
                 if let Some(keep) = known.keep.filter(|_| !shown && !known.moves)
                     && self.reaches(area, &known.range())
                 {
-                    add(keep, format!("the place of {}", Quoted(&known.name)), certain);
+                    add(keep, format!("the place of {}", Quoted(&known.name)), (certain, false));
                 }
             }
         }
         found
+    }
+
+    /// Whether the profile, or one that may be the box's, has a partition of this name.
+    pub(super) fn is_described(&self, partition: &Partition) -> bool {
+        let profile = (!self.profile.is_generic() || self.is_sim()).then_some(&self.profile);
+        let mut profiles = profile.into_iter().chain(&self.suspects);
+        let below = self.map.parent(partition.id).and_then(|id| self.get(id));
+        let below = below.filter(|_| partition.volume.is_some());
+        profiles.any(|profile| {
+            let has = |partition: &Partition| profile.partition(&partition.name).is_some();
+            has(partition) || below.is_some_and(has)
+        })
     }
 
     /// Whether the area has bytes of this range of the chip that the profile describes. Where the area lies on a chip that is

@@ -26,6 +26,7 @@ fn of_kind(keep: Protection, found: &[Protected], label: &str) -> Option<Check> 
         .find(|protected| protected.label == label)
         .or_else(|| of_kind.next())?;
     let text = match (protected.label == label, protected.certain) {
+        (true, _) if protected.by_name => format!("{label} is called like one that holds {}", keep.explain()),
         (true, _) => format!("{label} holds {}", keep.explain()),
         (false, true) => format!("{label} contains {}, which holds {}", protected.label, keep.explain()),
         (false, false) => format!(
@@ -35,5 +36,12 @@ fn of_kind(keep: Protection, found: &[Protected], label: &str) -> Option<Check> 
         ),
     };
     let check = keep.check();
-    Some(Check::fail(check, text, format!("leave it out, or after a backup --force={check}")).forceable())
+    let remedy = match protected.certain {
+        true => format!("leave it out, or after a backup --force={check}"),
+        false => format!(
+            "leave it out, or say where the partitions lie in a profile of this box (flasher devices --profile begins one), or \
+             after a backup --force={check}"
+        ),
+    };
+    Some(Check::fail(check, text, remedy).forceable())
 }

@@ -62,6 +62,7 @@ mod recovery_dhcp;
 mod recovery_tftp;
 mod signals;
 mod updater;
+mod vendors;
 
 // The documents, and what comments point to.
 mod documents;

@@ -1,0 +1,412 @@
+//! What a partition's name alone says of what it holds, for boxes and partitions that no profile describes.
+//!
+//! The names are those of Linux's and OpenWrt's device trees and parsers (`drivers/mtd/parsers/`), of the vendors' kernels
+//! (`0:APPSBL` and its kind in Qualcomm's SMEM table, `urlader` and `tffs` of AVM, `adam2` of TI's AR7, `routerboot` and
+//! `hard_config` of MikroTik), and of boot loaders. A name that is taken for more than it is costs a `--force`; one that is
+//! taken for less may cost the box.
+
+#![forbid(unsafe_code)]
+
+use super::profile::Protection;
+
+/// Words that make a name that of a boot loader, or of what a boot loader needs to start.
+const LOADERS: &[&str] = &[
+    "uboot",
+    "loader",
+    "bootloader",
+    "redboot",
+    "cfe",
+    "cferom",
+    "cferam",
+    "spl",
+    "tpl",
+    "sbl",
+    "appsbl",
+    "bl",
+    "fip",
+    "fsbl",
+    "ssbl",
+    "xloader",
+    "mlo",
+    "barebox",
+    "preloader",
+    "bootstrap",
+    "bootrom",
+    "bootbase",
+    "bios",
+    "uefi",
+    "coreboot",
+    "yamon",
+    "pmon",
+    "urlader",
+    "adam",
+    "brnboot",
+    "pspboot",
+    "zloader",
+    "zyboot",
+    "myloader",
+    "routerboot",
+    "idbloader",
+    "mibib",
+    "qsee",
+    "tz",
+    "rpm",
+    "cdt",
+    "devcfg",
+    "apdp",
+    "atf",
+    "optee",
+    "tee",
+    "ubl",
+    "ipl",
+    "firstboot",
+];
+
+/// Parts of words that do the same.
+const IN_LOADERS: &[&str] = &[
+    "uboot",
+    "redboot",
+    "bootload",
+    "barebox",
+    "appsbl",
+    "preloader",
+    "bootstrap",
+    "xloader",
+    "routerboot",
+];
+
+/// Words that make a name that of something that this one box has and no other.
+const SETTINGS: &[&str] = &[
+    "env",
+    "environment",
+    "bootenv",
+    "bootconfig",
+    "bootargs",
+    "bootflag",
+    "bootcount",
+    "dualflag",
+    "art",
+    "cal",
+    "caldata",
+    "calibration",
+    "eeprom",
+    "factory",
+    "board",
+    "boarddata",
+    "bdcfg",
+    "config",
+    "conf",
+    "cfg",
+    "nvram",
+    "nvmem",
+    "mac",
+    "macaddr",
+    "ethaddr",
+    "fis",
+    "tffs",
+    "training",
+    "ddrconfig",
+    "ddrparams",
+    "license",
+    "ssd",
+    "pot",
+    "persist",
+    "vendor",
+    "oem",
+    "oempart",
+    "serial",
+    "sn",
+    "radio",
+    "rf",
+    "cert",
+    "certs",
+    "key",
+    "keys",
+    "params",
+    "param",
+    "parameter",
+    "profile",
+    "partitiontable",
+    "supportlist",
+    "devdata",
+    "pdata",
+    "idb",
+    "uid",
+    "settings",
+    "manufacture",
+    "manufacturing",
+];
+
+/// Parts of words that do the same.
+const IN_SETTINGS: &[&str] = &[
+    "factory",
+    "caldata",
+    "calib",
+    "eeprom",
+    "boarddata",
+    "boardinfo",
+    "boardconfig",
+    "devinfo",
+    "bdinfo",
+    "hwinfo",
+    "prodinfo",
+    "productinfo",
+    "deviceinfo",
+    "macaddr",
+    "defaultmac",
+    "nvram",
+    "fisdir",
+    "partitiontable",
+    "supportlist",
+    "devdata",
+    "ubootenv",
+    "wifical",
+    "serialn",
+    "config",
+];
+
+/// What a partition of this name must be taken for, as nobody says what it is.
+pub fn protection(name: &str) -> Option<Protection> {
+    let words = words(name);
+    let whole: String = words.concat();
+    let settings = |word: &String| {
+        SETTINGS.contains(&word.as_str())
+            || ["env", "environment", "info", "cfg"]
+                .iter()
+                .any(|end| word.ends_with(end))
+    };
+    let has = |parts: &[&str]| parts.iter().any(|part| whole.contains(part));
+    // `u-boot-env` is no boot loader, and `FIS directory` has no word of its own.
+    if words.iter().any(settings) || settings(&whole) || has(IN_SETTINGS) {
+        return Some(Protection::Settings);
+    }
+    let loader = |word: &String| LOADERS.contains(&word.as_str());
+    (words.iter().any(loader) || loader(&whole) || has(IN_LOADERS)).then_some(Protection::Bootloader)
+}
+
+/// The same for the names of all partitions of a box. Broadcom's parser (`drivers/mtd/parsers/parser_trx.c` and
+/// `drivers/mtd/parsers/bcm47xxpart.c`) calls CFE `boot`, which is a kernel elsewhere; it is CFE beside an `nvram`.
+pub fn protections<'n>(names: &[&'n str]) -> Vec<Option<Protection>> {
+    let same = |name: &str, word: &str| words(name).concat() == word;
+    let broadcom = names.iter().any(|name| same(name, "nvram"));
+    let one = |name: &&'n str| match broadcom && same(name, "boot") {
+        true => Some(Protection::Bootloader),
+        false => protection(name),
+    };
+    names.iter().map(one).collect()
+}
+
+/// Whether the name says no more than that it is a configuration, such as the file system that a firmware mounts for it.
+pub fn is_only_config(name: &str) -> bool {
+    ["config", "conf", "cfg"].contains(&words(name).concat().as_str())
+}
+
+/// The words of a name in small letters, without the numbers that count them: `0:APPSBL_1` is `appsbl`, `BoardData` is `board`
+/// and `data`.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut before = None;
+    for c in name.chars() {
+        let hump = c.is_ascii_uppercase() && before.is_some_and(|c: char| c.is_ascii_lowercase());
+        before = Some(c);
+        if hump || !c.is_ascii_alphanumeric() {
+            words.push(String::new());
+        }
+        if c.is_ascii_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.push(c.to_ascii_lowercase());
+        }
+    }
+    let counted = |word: String| word.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+    words.into_iter().map(counted).filter(|word| !word.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_loaders_are_known_by_their_names() {
+        for name in [
+            "u-boot",
+            "U-Boot",
+            "uboot",
+            "UBOOT",
+            "u-boot-spl",
+            "u-boot.bak",
+            "u-boot1",
+            "uboot_b",
+            "Bootloader",
+            "BootLoader",
+            "boot loader",
+            "boot_loader",
+            "bootloader2",
+            "RedBoot",
+            "cfe",
+            "CFE",
+            "CFEROM",
+            "spl",
+            "SPL1",
+            "0:SBL1",
+            "0:MIBIB",
+            "0:APPSBL",
+            "0:APPSBL_1",
+            "0:QSEE",
+            "bl2",
+            "BL31",
+            "fip",
+            "FIP_A",
+            "xloader",
+            "x-loader",
+            "barebox",
+            "preloader",
+            "at91bootstrap",
+            "routerboot",
+            "RouterBoot2",
+            "urlader",
+            "adam2",
+            "mlo",
+            "second-stage-loader",
+            "nand.u-boot",
+            "backup-u-boot",
+            "fs-uboot",
+        ] {
+            assert_eq!(protection(name), Some(Protection::Bootloader), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_one_box_has_alone_is_known_by_its_name() {
+        for name in [
+            "env",
+            "ENV",
+            "env2",
+            "u-boot-env",
+            "u-boot-env2",
+            "u-boot_env",
+            "uboot-env",
+            "ubootenv",
+            "U-Boot Config",
+            "u-boot environment",
+            "uboot_env_r",
+            "bareboxenv",
+            "0:APPSBLENV",
+            "0:ART",
+            "art",
+            "ART2",
+            "0:BOOTCONFIG1",
+            "caldata",
+            "cal_data",
+            "calibration",
+            "eeprom",
+            "EEPROM",
+            "factory",
+            "Factory",
+            "factory1",
+            "factory-data",
+            "factorydata",
+            "board_data",
+            "board-data",
+            "BoardData",
+            "boarddata",
+            "board_config",
+            "bdcfg",
+            "config",
+            "Config",
+            "config2",
+            "NAS Config",
+            "nvram",
+            "NVRAM",
+            "nvram_backup",
+            "mac",
+            "MAC",
+            "mac-address",
+            "default-mac",
+            "devinfo",
+            "dev_info",
+            "device-info",
+            "bdinfo",
+            "bd_info",
+            "product-info",
+            "productinfo",
+            "prodinfo",
+            "hwinfo",
+            "FIS directory",
+            "FIS Directory",
+            "fis-directory",
+            "RedBoot config",
+            "RedBoot Config",
+            "vendor",
+            "tffs (1)",
+            "hard_config",
+            "soft_config",
+            "partition-table",
+            "support-list",
+            "radio",
+            "pot",
+            "devdata",
+        ] {
+            assert_eq!(protection(name), Some(Protection::Settings), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_an_update_is_for_is_not_protected() {
+        for name in [
+            "kernel",
+            "Kernel",
+            "kernel1",
+            "rootfs",
+            "RootFS1",
+            "rootfs_data",
+            "firmware",
+            "firmware2",
+            "fw-kernel",
+            "ubi",
+            "zImage",
+            "rd.gz",
+            "recovery",
+            "linux",
+            "root",
+            "data",
+            "boot",
+            "boot2",
+            "spare",
+            "initramfs",
+            "rofs",
+            "rwfs",
+            "bmc",
+            "jffs2",
+            "system",
+            "overlay",
+            "user",
+            "storage",
+            "spi0.0",
+            "all",
+            "ubi_kernel",
+            "Kernel_legacy",
+            "dtb",
+            "package",
+            "mtd0",
+            "odd",
+            "out of reach",
+            "no erase size",
+            "fw-a+fw-b",
+            "store",
+            "inactive",
+            "HLOS",
+            "0:HLOS",
+            "extra",
+        ] {
+            assert_eq!(protection(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn broadcom_calls_its_boot_loader_boot() {
+        let found = protections(&["boot", "linux", "nvram"]);
+        assert_eq!(found, [Some(Protection::Bootloader), None, Some(Protection::Settings)]);
+        assert_eq!(protections(&["boot", "linux"]), [None, None]);
+    }
+}
