@@ -8,7 +8,7 @@ use std::process::Command;
 const MIB: usize = 1 << 20;
 
 /// Answers one request with these bytes, promising `length` of them.
-fn serve(status: &'static str, body: Vec<u8>, length: usize) -> String {
+pub fn serve(status: &'static str, body: Vec<u8>, length: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
