@@ -55,5 +55,268 @@ words! {
         Lzma = "lzma",
         /// zstd, likewise.
         Zstd = "zstd",
+        /// A kernel for ARM that unpacks itself, without a boot loader's header.
+        Zimage = "zimage",
+        /// A kernel for 64-bit ARM, without a boot loader's header.
+        Arm64Image = "arm64-image",
+        /// A kernel for x86.
+        BzImage = "bzimage",
+        /// A device tree.
+        DeviceTree = "device-tree",
+        /// ext2, ext3 or ext4.
+        Ext = "ext",
+        /// EROFS.
+        Erofs = "erofs",
+        /// romfs.
+        Romfs = "romfs",
+        /// F2FS.
+        F2fs = "f2fs",
+        /// D-Link's and Alpha's SEAMA.
+        Seama = "seama",
+        /// TP-Link's header, first version.
+        TplinkV1 = "tplink-v1",
+        /// TP-Link's header, second version and later.
+        TplinkV2 = "tplink-v2",
+        /// What TP-Link's SafeLoader installs.
+        TplinkSafeloader = "tplink-safeloader",
+        /// Netgear's CHK.
+        NetgearChk = "netgear-chk",
+        /// Netgear's DNI.
+        NetgearDni = "netgear-dni",
+        /// Linksys, by its header or footer.
+        Linksys = "linksys",
+        /// CyberTAN's header, of many Linksys routers.
+        Cybertan = "cybertan",
+        /// Ubiquiti.
+        Ubnt = "ubnt",
+        /// Buffalo.
+        Buffalo = "buffalo",
+        /// D-Link, encrypted or with a header of its own.
+        Dlink = "dlink",
+        /// Alpha's WRG and WRGG, of D-Link and others.
+        Wrgg = "wrgg",
+        /// Senao, of EnGenius and others.
+        Senao = "senao",
+        /// ZyXEL.
+        Zyxel = "zyxel",
+        /// Edimax.
+        Edimax = "edimax",
+        /// Realtek's boot loaders.
+        Csys = "csys",
+        /// SerComm, of Netgear and others.
+        Sercomm = "sercomm",
+        /// Moxa.
+        Moxa = "moxa",
+        /// Xiaomi.
+        Xiaomi = "xiaomi",
+        /// Cisco Meraki.
+        Meraki = "meraki",
+        /// MikroTik's NPK.
+        MikrotikNpk = "mikrotik-npk",
+        /// AVM's boot loader EVA.
+        Avm = "avm",
+        /// Broadcom's tag, of DSL routers.
+        BroadcomTag = "broadcom-tag",
+        /// U.S. Robotics.
+        UsRobotics = "us-robotics",
+        /// JCG.
+        Jcg = "jcg",
+        /// Gemtek.
+        Gemtek = "gemtek",
+        /// MSTC.
+        Mstc = "mstc",
+        /// EFM, of ipTIME.
+        Iptime = "iptime",
+        /// Ruckus.
+        Ruckus = "ruckus",
+        /// Huawei.
+        Huawei = "huawei",
+        /// Dahua.
+        Dahua = "dahua",
+        /// Hikvision.
+        Hikvision = "hikvision",
+        /// QNAP's update, which its web page installs.
+        QnapFirmware = "qnap-firmware",
+        /// RAUC's bundle.
+        Rauc = "rauc",
+        /// SWUpdate's package.
+        Swu = "swu",
+        /// Android's sparse image.
+        AndroidSparse = "android-sparse",
+        /// Android's boot image.
+        AndroidBoot = "android-boot",
+        /// zip.
+        Zip = "zip",
+        /// 7z.
+        SevenZip = "7z",
+        /// rar.
+        Rar = "rar",
+        /// ar, such as static libraries.
+        Ar = "ar",
+        /// A package of Debian's or opkg's.
+        Deb = "deb",
+        /// A package of RPM's.
+        Rpm = "rpm",
+        /// cpio as it is, which a kernel takes for its first root.
+        Cpio = "cpio",
+        /// Microsoft's cabinet.
+        Cab = "cab",
+        /// lzip.
+        Lzip = "lzip",
+        /// lz4.
+        Lz4 = "lz4",
+        /// lzop.
+        Lzo = "lzo",
+        /// compress.
+        Compress = "compress",
+        /// A table of partitions of a disk, of MBR's kind.
+        Mbr = "mbr",
+        /// A table of partitions of a disk, of GPT's kind.
+        Gpt = "gpt",
+        /// An image of a CD.
+        Iso = "iso9660",
+        /// FAT.
+        Fat = "fat",
+        /// A disk of a virtual machine.
+        VirtualDisk = "virtual-disk",
+        /// A program, or a piece of one.
+        Elf = "elf",
+        /// A program of Windows.
+        Exe = "exe",
+        /// A script.
+        Script = "script",
+        /// Text.
+        Text = "text",
+        /// HTML or XML, such as the error page of a server.
+        Html = "html",
+        /// PDF.
+        Pdf = "pdf",
+        /// A picture.
+        Picture = "picture",
+        /// A signature or a key.
+        Signature = "signature",
+    }
+}
+
+/// Which kind of thing a format is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// What lies on flash: a kernel, a file system, or what some boot loader reads.
+    Flash,
+    /// A header of a vendor's, for the program or page that installs the rest of the file.
+    Factory,
+    /// An archive or a package, which has members.
+    Archive,
+    /// Packed bytes.
+    Packed,
+    /// The copy of a disk.
+    Disk,
+    /// A program or a document: no firmware.
+    File,
+}
+
+impl Format {
+    /// Which kind of thing it is.
+    pub fn nature(self) -> Nature {
+        use Format::*;
+        match self {
+            Tar | SynologyPat | SysupgradeTar | Qpkg | Rauc | Swu | Zip | SevenZip | Rar | Ar | Deb | Rpm | Cpio
+            | Cab => Nature::Archive,
+            Gzip | Bzip2 | Xz | Lzma | Zstd | Lzip | Lz4 | Lzo | Compress | AndroidSparse => Nature::Packed,
+            Mbr | Gpt | Iso | Fat | VirtualDisk => Nature::Disk,
+            Elf | Exe | Script | Text | Html | Pdf | Picture | Signature => Nature::File,
+            Seama | TplinkV1 | TplinkV2 | TplinkSafeloader | NetgearChk | NetgearDni | Linksys | Cybertan | Ubnt
+            | Buffalo | Dlink | Wrgg | Senao | Zyxel | Edimax | Csys | Sercomm | Moxa | Xiaomi | Meraki
+            | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Mstc | Iptime | Ruckus | Huawei | Dahua
+            | Hikvision | QnapFirmware | AndroidBoot => Nature::Factory,
+            _ => Nature::Flash,
+        }
+    }
+
+    /// What it is, for people: `a zip archive`.
+    pub fn described(self) -> &'static str {
+        use Format::*;
+        match self {
+            Raw => "nothing that is known",
+            Zimage => "an ARM zImage without a header of U-Boot's",
+            Arm64Image => "a kernel for 64-bit ARM without a header of U-Boot's",
+            BzImage => "a kernel for x86",
+            DeviceTree => "a device tree",
+            Ramdisk => "a packed ramdisk",
+            Ext => "an ext2, ext3 or ext4 file system",
+            Seama => "a SEAMA image (D-Link)",
+            TplinkV1 => "a TP-Link image, version 1",
+            TplinkV2 => "a TP-Link image, version 2 or later",
+            TplinkSafeloader => "a factory image for TP-Link's SafeLoader",
+            NetgearChk => "a Netgear factory image (chk)",
+            NetgearDni => "a Netgear factory image (DNI)",
+            Linksys => "a Linksys factory image",
+            Cybertan => "a factory image with CyberTAN's header (Linksys)",
+            Ubnt => "a Ubiquiti factory image",
+            Buffalo => "a Buffalo factory image",
+            Dlink => "a D-Link factory image",
+            Wrgg => "a WRGG image (D-Link)",
+            Senao => "a Senao factory image (EnGenius)",
+            Zyxel => "a ZyXEL factory image",
+            Edimax => "an Edimax factory image",
+            Csys => "an image with a header for Realtek's boot loaders (Edimax)",
+            Sercomm => "a SerComm factory image (Netgear)",
+            Moxa => "a Moxa factory image",
+            Xiaomi => "a Xiaomi factory image",
+            Meraki => "a Cisco Meraki image",
+            MikrotikNpk => "a MikroTik package (npk)",
+            Avm => "a kernel for AVM's boot loader EVA",
+            BroadcomTag => "a factory image with Broadcom's tag",
+            UsRobotics => "a U.S. Robotics factory image",
+            Jcg => "a JCG factory image",
+            Gemtek => "a Gemtek factory image",
+            Mstc => "an MSTC factory image",
+            Iptime => "an ipTIME factory image",
+            Ruckus => "a Ruckus factory image",
+            Huawei => "a Huawei factory image",
+            Dahua => "a Dahua factory image",
+            Hikvision => "a Hikvision factory image",
+            QnapFirmware => "an update for QNAP's own web page",
+            Rauc => "a RAUC bundle",
+            Swu => "a package for SWUpdate (swu)",
+            AndroidSparse => "an Android sparse image",
+            AndroidBoot => "an Android boot image",
+            Tar => "a tar archive",
+            SynologyPat => "a Synology .pat",
+            SysupgradeTar => "a sysupgrade archive of OpenWrt's",
+            Qpkg => "a QNAP package",
+            Zip => "a zip archive",
+            SevenZip => "a 7z archive",
+            Rar => "a rar archive",
+            Ar => "an ar archive",
+            Deb => "a Debian package",
+            Rpm => "an RPM package",
+            Cpio => "a cpio archive",
+            Cab => "a cabinet archive",
+            Gzip => "packed with gzip",
+            Bzip2 => "packed with bzip2",
+            Xz => "packed with xz",
+            Lzma => "packed with lzma",
+            Zstd => "packed with zstd",
+            Lzip => "packed with lzip",
+            Lz4 => "packed with lz4",
+            Lzo => "packed with lzop",
+            Compress => "packed with compress",
+            Mbr => "the copy of a disk with partitions (MBR)",
+            Gpt => "the copy of a disk with partitions (GPT)",
+            Iso => "the image of a CD (ISO 9660)",
+            Fat => "a FAT file system",
+            VirtualDisk => "the disk of a virtual machine",
+            Elf => "an ELF program",
+            Exe => "a program of Windows",
+            Script => "a script",
+            Text => "text",
+            Html => "HTML or XML text, such as the error page of a server",
+            Pdf => "a PDF document",
+            Picture => "a picture",
+            Signature => "a signature or a key",
+            // Their words are what people call them.
+            other => other.as_str(),
+        }
     }
 }

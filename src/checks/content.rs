@@ -5,7 +5,7 @@
 use super::Facts;
 use crate::base::check_id::CheckId;
 use crate::base::error::Exit;
-use crate::base::format::Format;
+use crate::base::format::{Format, Nature};
 use crate::base::units::Grouped;
 use crate::board::{Board, Partition};
 use crate::image::content::Content;
@@ -17,15 +17,18 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         placed
             .content
             .as_ref()
-            .map(|content| whole(partition, content))
+            .map(|content| whole(facts, partition, content))
             .into_iter()
             .collect()
     })
 }
 
-fn whole(partition: &Partition, content: &Content) -> Check {
+fn whole(facts: &Facts<'_>, partition: &Partition, content: &Content) -> Check {
     let label = partition.label();
+    // What was copied from the flash belongs there, whatever it is.
+    let copy = matches!(facts.image.format, Format::Backup | Format::ChipDump);
     match &content.problem {
+        None if content.format.nature() != Nature::Flash && !copy => does_not_belong(&label, content.format),
         None => Check::pass(
             CheckId::Content,
             format!("{label} gets a {} {}", content.format, content.title)
@@ -40,6 +43,23 @@ fn whole(partition: &Partition, content: &Content) -> Check {
         .forceable()
         .exit(Exit::ImageBad),
     }
+}
+
+/// What is known not to lie on flash as it is.
+fn does_not_belong(label: &str, format: Format) -> Check {
+    let remedy = match format.nature() {
+        Nature::Factory => "get the image that this box's system installs, such as OpenWrt's sysupgrade",
+        Nature::Archive => "take the image out of it first",
+        Nature::Packed => "unpack it first",
+        Nature::Disk => "get the image for the flash of this box",
+        Nature::File | Nature::Flash => "get the image itself",
+    };
+    Check::fail(
+        CheckId::Content,
+        format!("{label} would get {}, which does not belong there", format.described()),
+        format!("{remedy}; --force=content if you know better"),
+    )
+    .forceable()
 }
 
 /// Whether it is made for this flash, and what becomes of the rest of the partition.

@@ -5,11 +5,11 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::format::Format;
+use crate::base::format::{Format, Nature};
 use crate::base::machine::Role;
 use crate::base::machine::{Arch, Cpu, Order};
 use crate::bytes::store::Store;
-use crate::image::{cramfs, fit, jffs2, squashfs, trx, ubi, ubifs, uimage};
+use crate::image::{cramfs, fit, foreign, jffs2, squashfs, trx, ubi, ubifs, uimage};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
@@ -86,7 +86,8 @@ impl Content {
 /// A recogniser: `None` when the bytes are not of its kind.
 type Recognise = fn(&Store, &Range<u64>) -> io::Result<Option<Content>>;
 
-const FORMATS: [Recognise; 8] = [
+/// In this order: what has a checksum or a structure of its own, then what only begins as something.
+const FORMATS: [Recognise; 9] = [
     uimage::recognise,
     squashfs::recognise,
     cramfs::recognise,
@@ -95,6 +96,7 @@ const FORMATS: [Recognise; 8] = [
     trx::recognise,
     ubi::recognise,
     ubifs::recognise,
+    foreign::recognise,
 ];
 
 /// Says what the bytes in this range of the image are, `None` for nothing known.
@@ -105,6 +107,13 @@ pub fn look(store: &Store, range: Range<u64>) -> io::Result<Option<Content>> {
     for recognise in FORMATS {
         if let Some(mut content) = recognise(store, &range)? {
             let room = range.end - range.start;
+            // A footer says of the whole file that it is for a vendor's own installer.
+            if content.format.nature() == Nature::Flash
+                && content.length < room
+                && let Some(format) = foreign::of_tail(store, &range)?
+            {
+                return Ok(Some(foreign::content(format)));
+            }
             if content.length > room && content.problem.is_none() {
                 content.problem = Some(format!(
                     "the {} says it has {} bytes, but only {room} are there",

@@ -9,6 +9,7 @@ pub(crate) mod backup;
 pub mod content;
 mod cramfs;
 mod fit;
+pub(crate) mod foreign;
 pub(crate) mod fwtool;
 mod jffs2;
 pub(crate) mod known;

@@ -27,6 +27,7 @@ mod trust;
 // What an image is, and files that are not what they seem to be.
 mod containers;
 mod every_bit;
+mod foreign;
 mod formats;
 mod hostile;
 mod images;

@@ -1,0 +1,300 @@
+//! Files that are known and do not lie on flash as they are – archives, packings that are not unpacked here, documents,
+//! programs, copies of disks – and headers of vendors, each by its magic number.
+//!
+//! The magic numbers of vendors are those of the tools in openwrt/firmware-utils (`src/mk*.c` and others), and of
+//! `src/binwalk/magic` in ReFirmLabs/binwalk; those of archives and packings stand in their documentation. To be known here
+//! is to be refused by name; what a box takes all the same its profile says.
+
+#![forbid(unsafe_code)]
+
+use crate::base::format::Format;
+use crate::base::machine::Role;
+use crate::base::units::Fields;
+use crate::bytes::store::Store;
+use crate::image::content::Content;
+use std::io;
+use std::ops::Range;
+
+/// Bytes at the beginning that are looked at; the descriptor of a CD lies behind them.
+const HEAD: usize = 8 << 10;
+/// Bytes at the end: footers.
+const TAIL: u64 = 512;
+
+/// Where a magic number stands, and what it says.
+type Sign = (usize, &'static [u8], Format);
+
+const SIGNS: &[Sign] = &[
+    // Headers of vendors.
+    (0, b"*#$^", Format::NetgearChk),
+    (0, b"device:", Format::NetgearDni),
+    (0, b"CHDR", Format::Linksys),
+    (14, b"U2ND", Format::Cybertan),
+    (0, b"UBNT", Format::Ubnt),
+    (0, b"start\0", Format::Buffalo),
+    (0, b"# Airstation", Format::Buffalo),
+    (0, b"SHRS", Format::Dlink),
+    (0, b"encrpted_img", Format::Dlink),
+    (0, b"DLOB", Format::Dlink),
+    (0, b"DLK6E", Format::Dlink),
+    (0, b"wrgg0", Format::Wrgg),
+    (32, &[0x20, 0x04, 0x02, 0x20], Format::Wrgg),
+    (32, &[0x20, 0x02, 0x04, 0x20], Format::Wrgg),
+    (32, &[0x20, 0x08, 0x03, 0x21], Format::Wrgg),
+    (32, &[0x21, 0x03, 0x08, 0x20], Format::Wrgg),
+    (0, b"eDiMaX", Format::Edimax),
+    (0, b"CSYS", Format::Csys),
+    (0, b"cs6c", Format::Csys),
+    (0, b"cr6c", Format::Csys),
+    (0, b"csro", Format::Csys),
+    (0, b"w6cp", Format::Csys),
+    (0, b"sErCoMm", Format::Sercomm),
+    (0, &[0x89, 0x19, 0x12, 0x30, 0x28, 0x87, 0x77, 0x02], Format::Moxa),
+    (0, b"HDR1", Format::Xiaomi),
+    (0, b"HDR2", Format::Xiaomi),
+    (0, &[0x8e, 0x73, 0xed, 0x8a], Format::Meraki),
+    (0, &[0x1e, 0xf1, 0xd0, 0xba], Format::MikrotikNpk),
+    (0, &[0x81, 0x12, 0xed, 0xfe], Format::Avm),
+    (4, b"Broadcom Corporatio", Format::BroadcomTag),
+    (0, b"USR0", Format::UsRobotics),
+    (0, b"YSZJ", Format::Jcg),
+    (0, b"GMTKRT400N", Format::Gemtek),
+    (0, b"CMOC", Format::Mstc),
+    (0, b"EFM_NAS_PKG", Format::Iptime),
+    (0, b"RCKS", Format::Ruckus),
+    (0, b"HWNP", Format::Huawei),
+    (0, b"DH\x03\x04", Format::Dahua),
+    (0, b"SWKH", Format::Hikvision),
+    (0, b"HKWS", Format::Hikvision),
+    (0x14, b"fw-type:", Format::TplinkSafeloader),
+    (0x1014, b"fwup-ptn", Format::TplinkSafeloader),
+    (0x1018, b"fwup-ptn", Format::TplinkSafeloader),
+    (0, b"ANDROID!", Format::AndroidBoot),
+    // Archives and packages.
+    (0, b"PK\x03\x04", Format::Zip),
+    (0, b"PK\x05\x06", Format::Zip),
+    (0, b"PK\x07\x08", Format::Zip),
+    (0, b"7z\xbc\xaf\x27\x1c", Format::SevenZip),
+    (0, b"Rar!\x1a\x07", Format::Rar),
+    (0, b"!<arch>\ndebian", Format::Deb),
+    (0, b"!<arch>\n", Format::Ar),
+    (0, b"!<thin>\n", Format::Ar),
+    (0, &[0xed, 0xab, 0xee, 0xdb], Format::Rpm),
+    (0, b"070701", Format::Cpio),
+    (0, b"070702", Format::Cpio),
+    (0, b"070707", Format::Cpio),
+    (0, b"MSCF\0\0\0\0", Format::Cab),
+    (257, b"ustar", Format::Tar),
+    // Packings.
+    (0, &[0x3a, 0xff, 0x26, 0xed], Format::AndroidSparse),
+    (0, b"LZIP\x01", Format::Lzip),
+    (0, b"LZIP\0", Format::Lzip),
+    (0, &[0x04, 0x22, 0x4d, 0x18], Format::Lz4),
+    (0, &[0x02, 0x21, 0x4c, 0x18], Format::Lz4),
+    (0, &[0x03, 0x21, 0x4c, 0x18], Format::Lz4),
+    (0, &[0x89, b'L', b'Z', b'O', 0, 0x0d, 0x0a, 0x1a, 0x0a], Format::Lzo),
+    (0, &[0x1f, 0x9d], Format::Compress),
+    // Kernels and file systems.
+    (0x24, &[0x18, 0x28, 0x6f, 0x01], Format::Zimage),
+    (0x38, b"ARM\x64", Format::Arm64Image),
+    (0x202, b"HdrS", Format::BzImage),
+    (0, b"-rom1fs-", Format::Romfs),
+    (0x400, &[0xe2, 0xe1, 0xf5, 0xe0], Format::Erofs),
+    (0x400, &[0x10, 0x20, 0xf5, 0xf2], Format::F2fs),
+    // Disks.
+    (512, b"EFI PART", Format::Gpt),
+    (4096, b"EFI PART", Format::Gpt),
+    (3, b"NTFS    ", Format::Mbr),
+    (54, b"FAT1", Format::Fat),
+    (82, b"FAT32", Format::Fat),
+    (0, b"QFI\xfb", Format::VirtualDisk),
+    (0, b"KDMV", Format::VirtualDisk),
+    (0, b"conectix", Format::VirtualDisk),
+    (0x40, &[0x7f, 0x10, 0xda, 0xbe], Format::VirtualDisk),
+    // Programs and documents.
+    (0, &[0x7f, b'E', b'L', b'F'], Format::Elf),
+    (0, b"#!/", Format::Script),
+    (0, b"#! /", Format::Script),
+    (0, b"%PDF-", Format::Pdf),
+    (0, &[0x89, b'P', b'N', b'G', 0x0d, 0x0a], Format::Picture),
+    (0, &[0xff, 0xd8, 0xff, 0xe0], Format::Picture),
+    (0, &[0xff, 0xd8, 0xff, 0xe1], Format::Picture),
+    (0, b"GIF8", Format::Picture),
+    (0, b"untrusted comment:", Format::Signature),
+    (0, b"-----BEGIN PGP", Format::Signature),
+];
+
+/// Recognises what is no content of flash, and the few kinds of content that say nothing but what they are.
+pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
+    let room = range.end - range.start;
+    let mut head = vec![0; HEAD.min(room as usize)];
+    store.read_exact_at(range.start, &mut head)?;
+    let format = match of_head(&head) {
+        Some(format) => Some(format),
+        None => of_tail(store, range)?,
+    };
+    Ok(format.map(content))
+}
+
+/// What is known of a format that says nothing but what it is.
+pub(super) fn content(format: Format) -> Content {
+    let role = match format {
+        Format::Zimage | Format::Arm64Image | Format::BzImage => Role::Kernel,
+        Format::Ext | Format::Erofs | Format::Romfs | Format::F2fs | Format::Fat => Role::Filesystem,
+        _ => Role::Other,
+    };
+    let mut content = Content::new(format, role);
+    content.title = format.described().to_owned();
+    content
+}
+
+/// What the first bytes say; `None` for nothing that is known. Whoever looks at flash has only these.
+pub fn of_head(head: &[u8]) -> Option<Format> {
+    let stands = |(at, magic, _): &&Sign| head.get(*at..).is_some_and(|rest| rest.starts_with(magic));
+    let format = SIGNS.iter().find(stands).map(|(_, _, format)| *format);
+    match format {
+        // The first member of a package for SWUpdate ("SWUpdate: software management", its documentation).
+        Some(Format::Cpio) if first_member(head) == Some(b"sw-description") => Some(Format::Swu),
+        Some(format) => Some(format),
+        None => by_structure(head),
+    }
+}
+
+/// The name of the first member of a cpio in the new format: its length stands at 94, itself at 110 (cpio(5)).
+fn first_member(head: &[u8]) -> Option<&[u8]> {
+    let length = std::str::from_utf8(head.get(94..102)?).ok()?;
+    let length = usize::from_str_radix(length, 16).ok()?;
+    head.get(110..110usize.checked_add(length)?.checked_sub(1)?)
+}
+
+/// What has no magic number of at least four bytes, and so is looked at more closely.
+fn by_structure(head: &[u8]) -> Option<Format> {
+    let fields = Fields(head);
+    // The magic of ext2, and one of the states that its super block can have (`fs/ext2/ext2.h`).
+    let ext = fields.le16(0x438) == Some(0xef53) && fields.le16(0x43a).is_some_and(|state| state <= 7);
+    // Windows, or a kernel that EFI starts, which was found by its own magic number.
+    let exe = head.starts_with(b"MZ")
+        && fields
+            .le32(60)
+            .and_then(|at| head.get(at as usize..))
+            .is_some_and(|rest| rest.starts_with(b"PE\0\0"));
+    let open = head.starts_with(b"OPEN") && fields.be32(260) == head.get(..260).map(crc);
+    let zynos = head.get(6..9) == Some(b"SIG") && head.get(9).is_some_and(|kind| matches!(kind, 1..=7 | 0x80..=0x82));
+    // `mksenaofw.c`: the header ends with it, and begins with zeros.
+    let senao = head.get(92..96) == Some(&[0x12, 0x34, 0x56, 0x78]) && head.starts_with(&[0; 4]);
+    let found = [
+        (ext, Format::Ext),
+        (exe, Format::Exe),
+        (open, Format::Ubnt),
+        (zynos, Format::Zyxel),
+        (senao, Format::Senao),
+        (is_old_cpio(head), Format::Cpio),
+        (is_mbr(head), Format::Mbr),
+    ];
+    let known = found.into_iter().find(|(is, _)| *is).map(|(_, format)| format);
+    known.or_else(|| text(head))
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    crate::base::checksum::CRC32.checksum(bytes)
+}
+
+/// The old binary kind of cpio, which `cpio -o` makes by itself: sixteen-bit numbers in the order of the machine, and a name
+/// that ends where its length says.
+fn is_old_cpio(head: &[u8]) -> bool {
+    let length = match head {
+        [0xc7, 0x71, ..] => Fields(head).le16(20),
+        [0x71, 0xc7, ..] => Fields(head).le16(20).map(u16::swap_bytes),
+        _ => None,
+    };
+    let name = length.and_then(|length| head.get(26..26 + usize::from(length)));
+    name.is_some_and(|name| matches!(name, [front @ .., 0] if !front.is_empty() && !front.contains(&0)))
+}
+
+/// The signature, and four entries that are active or not, of which one has a type and a length.
+fn is_mbr(head: &[u8]) -> bool {
+    let entry = |index: usize| head.get(446 + index * 16..462 + index * 16);
+    let entries = || (0..4).filter_map(entry);
+    head.get(510..512) == Some(&[0x55, 0xaa])
+        && entries().all(|entry| matches!(entry[0], 0 | 0x80))
+        && entries().any(|entry| entry[4] != 0 && Fields(entry).le32(12).is_some_and(|length| length > 0))
+}
+
+/// Text, if every one of the first bytes is; of markup the beginning is enough.
+fn text(head: &[u8]) -> Option<Format> {
+    let begin = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let begin = begin.trim_ascii_start();
+    let begins = |word: &[u8]| {
+        begin
+            .get(..word.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(word))
+    };
+    if [&b"<!doctype"[..], b"<html", b"<?xml", b"<head", b"<body", b"<!--"]
+        .into_iter()
+        .any(begins)
+    {
+        return Some(Format::Html);
+    }
+    let head = &head[..head.len().min(1024)];
+    // A character may be cut at the end.
+    let valid = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        Err(error) if head.len() - error.valid_up_to() < 4 => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return None,
+    };
+    let printable = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b');
+    (valid.len() >= 16 && valid.chars().all(printable)).then_some(Format::Text)
+}
+
+/// What the last bytes say: some vendors put a footer behind a file that begins as another.
+///
+/// # Errors
+/// Those of reading the store.
+pub fn of_tail(store: &Store, range: &Range<u64>) -> io::Result<Option<Format>> {
+    let mut tail = vec![0; TAIL.min(range.end - range.start) as usize];
+    store.read_exact_at(range.end - tail.len() as u64, &mut tail)?;
+    match footer(&tail) {
+        None if is_rauc(store, range, &tail)? => Ok(Some(Format::Rauc)),
+        footer => Ok(footer),
+    }
+}
+
+/// RAUC puts a signature behind the file system, and its length in the last eight bytes ("Bundle Formats" in RAUC's
+/// documentation). It is in CMS: a sequence that begins with the number of signed data, 1.2.840.113549.1.7.2 (RFC 5652).
+fn is_rauc(store: &Store, range: &Range<u64>, tail: &[u8]) -> io::Result<bool> {
+    const SIGNED_DATA: [u8; 11] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+    let fields = |at| Fields(&tail[tail.len().saturating_sub(8)..]).be32(at);
+    let (Some(0), Some(length)) = (fields(0), fields(4)) else {
+        return Ok(false);
+    };
+    let at = range
+        .end
+        .checked_sub(8 + u64::from(length))
+        .filter(|at| *at >= range.start);
+    let mut begin = [0; 20];
+    let Some(at) = at.filter(|_| length >= begin.len() as u32) else {
+        return Ok(false);
+    };
+    store.read_exact_at(at, &mut begin)?;
+    let is_cms = begin[0] == 0x30 && begin.windows(SIGNED_DATA.len()).any(|window| window == SIGNED_DATA);
+    Ok(is_cms)
+}
+
+/// By the footer, of which these are the last bytes.
+fn footer(tail: &[u8]) -> Option<Format> {
+    let back = |length: usize| tail.len().checked_sub(length).map(|at| &tail[at..]);
+    let begins = |length: usize, magic: &[u8]| back(length).is_some_and(|rest| rest.starts_with(magic));
+    // The footer of QNAP's updates has 74 bytes: its name, the length of what is encrypted, model, version.
+    if begins(74, b"icpnas") {
+        return Some(Format::QnapFirmware);
+    }
+    // `linksys-image.sh` of OpenWrt, 256 bytes; SerComm's 71 (`mksercommfw.c`).
+    if begins(256, b".LINKSYS.") {
+        return Some(Format::Linksys);
+    }
+    if begins(71, b"sErCoMm") {
+        return Some(Format::Sercomm);
+    }
+    None
+}

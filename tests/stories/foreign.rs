@@ -1,0 +1,275 @@
+//! Files that are no firmware for this box as they are: archives, packings, documents, programs, copies of disks, and what
+//! vendors' own installers take. Each is refused by its name, and goes to the flash only by force. Made by the real tools
+//! where there are any.
+
+use crate::simbox::{SimBox, bytes, flasher, read, tool};
+use std::path::Path;
+
+/// What `inspect` calls it, and what a refusal says of it.
+struct Kind<'a> {
+    word: &'a str,
+    name: &'a str,
+}
+
+#[track_caller]
+fn refused_by_name(sim: &SimBox, part: &str, kind: &Kind<'_>, image: &[u8]) {
+    let path = sim.file("image", image);
+    let report = flasher(&["inspect", "--format", "json", &path]).exits(0).json();
+    assert_eq!(report["format"], kind.word, "{report}");
+    let text = flasher(&["inspect", &path]).exits(0);
+    assert!(text.out.contains(kind.name), "{}: {text:?}", kind.word);
+    let before = sim.flash();
+    let run = sim.apply(&["--part", part, &path]).exits(78);
+    let json = run.json();
+    assert_eq!(json["code"], "content", "{}: {run:?}", kind.word);
+    assert_eq!(json["harm"], "untouched");
+    assert!(run.out.contains(kind.name), "{}: {run:?}", kind.word);
+    assert!(sim.flash() == before, "{}", kind.word);
+}
+
+/// A small tree, and a shell in it.
+fn shell(sim: &SimBox, script: &str) -> Vec<u8> {
+    sim.file("firmware.bin", &bytes(20_000, 1));
+    sim.file("notes.txt", b"a file beside it, so that there are two\n");
+    let dir = sim.dir.path().to_str().unwrap();
+    let out = sim.dir.path().join("out");
+    let _ = std::fs::remove_file(&out);
+    tool("sh", &["-ec", &format!("cd {dir} && {script}")]);
+    read(&out)
+}
+
+#[test]
+fn archives_and_packages() {
+    let sim = SimBox::new("generic");
+    for (word, name, script) in [
+        (
+            "zip",
+            "a zip archive",
+            "zip -q out.zip firmware.bin notes.txt && mv out.zip out",
+        ),
+        (
+            "7z",
+            "a 7z archive",
+            "7zr a out.7z firmware.bin >/dev/null && mv out.7z out",
+        ),
+        ("ar", "an ar archive", "ar rc out firmware.bin notes.txt"),
+        (
+            "cpio",
+            "a cpio archive",
+            "printf 'firmware.bin\\nnotes.txt\\n' | cpio -o -H newc --quiet >out",
+        ),
+        (
+            "cpio",
+            "a cpio archive",
+            "printf 'firmware.bin\\nnotes.txt\\n' | cpio -o -H crc --quiet >out",
+        ),
+        (
+            "cpio",
+            "a cpio archive",
+            "printf 'firmware.bin\\nnotes.txt\\n' | cpio -o -H odc --quiet >out",
+        ),
+        (
+            "cpio",
+            "a cpio archive",
+            "printf 'firmware.bin\\nnotes.txt\\n' | cpio -o -H bin --quiet >out",
+        ),
+        (
+            "swu",
+            "SWUpdate",
+            "cp notes.txt sw-description; printf 'sw-description\\nfirmware.bin\\n' | cpio -o -H crc --quiet >out",
+        ),
+        (
+            "deb",
+            "a Debian package",
+            "mkdir -p p/DEBIAN; printf 'Package: a\\nVersion: 1\\nArchitecture: all\\nMaintainer: a\\nDescription: a\\n' \
+             >p/DEBIAN/control; dpkg-deb --root-owner-group -b p out.deb >/dev/null; mv out.deb out",
+        ),
+    ] {
+        refused_by_name(&sim, "kernel", &Kind { word, name }, &shell(&sim, script));
+    }
+}
+
+/// A bundle of RAUC's is a squashfs with a signature behind it: as firmware its first half would do.
+#[test]
+fn a_bundle_of_rauc() {
+    let sim = SimBox::new("generic");
+    let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -subj /CN=a -days 3650 2>/dev/null; \
+                  mkdir -p b; cp firmware.bin b/; printf '[update]\\ncompatible=a\\nversion=1\\n[image.rootfs]\\n\
+                  filename=firmware.bin\\n[bundle]\\nformat=FORMAT\\n' >b/manifest.raucm; \
+                  rauc bundle --cert=cert --key=key b out.raucb >/dev/null 2>&1 && mv out.raucb out; rm -r b";
+    for format in ["plain", "verity"] {
+        let bundle = shell(&sim, &script.replace("FORMAT", format));
+        assert!(bundle.starts_with(b"hsqs"));
+        let kind = Kind {
+            word: "rauc",
+            name: "a RAUC bundle",
+        };
+        refused_by_name(&sim, "rootfs", &kind, &bundle);
+    }
+}
+
+#[test]
+fn packings_that_are_not_unpacked_here() {
+    let sim = SimBox::new("generic");
+    for (word, name, script) in [
+        ("lzip", "packed with lzip", "lzip -kc firmware.bin >out"),
+        ("lz4", "packed with lz4", "lz4 -q -c firmware.bin >out"),
+        ("lz4", "packed with lz4", "lz4 -l -q -c firmware.bin >out"),
+        ("lzo", "packed with lzop", "lzop -c firmware.bin >out"),
+        (
+            "android-sparse",
+            "an Android sparse image",
+            "truncate -s 64k firmware.bin; img2simg firmware.bin out",
+        ),
+    ] {
+        refused_by_name(&sim, "kernel", &Kind { word, name }, &shell(&sim, script));
+    }
+}
+
+#[test]
+fn documents_and_programs() {
+    let sim = SimBox::new("generic");
+    let page =
+        "\r\n<!DOCTYPE HTML PUBLIC \"-//IETF//DTD HTML 2.0//EN\">\n<html><head><title>404 Not Found</title></head>\n";
+    let checksums = "d2f7  firmware.bin\n".repeat(20);
+    let program = read(Path::new(env!("CARGO_BIN_EXE_flasher")));
+    for (word, name, image) in [
+        ("html", "HTML", page.as_bytes()),
+        (
+            "html",
+            "HTML",
+            b"\xef\xbb\xbf<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>",
+        ),
+        ("text", "text", checksums.as_bytes()),
+        (
+            "text",
+            "text",
+            "{\"message\": \"Nicht gefunden: Grüße aus der Küche\"}\n".as_bytes(),
+        ),
+        (
+            "script",
+            "a script",
+            b"#!/bin/sh\nexec wget http://192.168.1.1/firmware.bin\n",
+        ),
+        ("elf", "an ELF program", &program[..100_000]),
+        (
+            "pdf",
+            "a PDF document",
+            b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n",
+        ),
+        (
+            "picture",
+            "a picture",
+            &[&b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"[..], &bytes(300, 2)].concat(),
+        ),
+        (
+            "signature",
+            "a signature",
+            b"untrusted comment: signature from minisign secret key\nRWQ=\n",
+        ),
+    ] {
+        refused_by_name(&sim, "kernel", &Kind { word, name }, image);
+    }
+}
+
+#[test]
+fn copies_of_disks() {
+    let sim = SimBox::new("generic");
+    let disk = |label: &str| {
+        format!("truncate -s 2M out; printf 'label: {label}\\n start=64, size=1000\\n' | /sbin/sfdisk -q out")
+    };
+    for (word, name, script) in [
+        ("mbr", "with partitions (MBR)", disk("dos")),
+        ("gpt", "with partitions (GPT)", disk("gpt")),
+    ] {
+        refused_by_name(&sim, "kernel", &Kind { word, name }, &shell(&sim, &script));
+    }
+}
+
+/// The beginnings that openwrt/firmware-utils and binwalk have for them, with noise behind.
+#[test]
+fn what_vendors_own_installers_take() {
+    let sim = SimBox::new("generic");
+    let noise = bytes(9000, 3);
+    let at = |offset: usize, magic: &[u8]| {
+        let mut image = noise.clone();
+        image[offset..offset + magic.len()].copy_from_slice(magic);
+        image
+    };
+    let end = |length: usize, magic: &[u8]| at(noise.len() - length, magic);
+    let mut senao = at(92, &[0x12, 0x34, 0x56, 0x78]);
+    senao[..4].fill(0);
+    let mut open = b"OPENXM.v6.0.0-OpenWrt".to_vec();
+    open.resize(260, 0);
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&open);
+    open.extend(crc.to_be_bytes());
+    open.extend(&noise);
+    for (word, name, image) in [
+        ("netgear-chk", "Netgear", at(0, b"*#$^\0\0\0\x3a")),
+        ("netgear-dni", "Netgear", at(0, b"device:WNDR3700\nversion:V1.0\n")),
+        ("linksys", "Linksys", end(256, b".LINKSYS.01000409")),
+        ("linksys", "Linksys", at(0, b"CHDR")),
+        ("cybertan", "CyberTAN", at(14, b"U2ND")),
+        ("ubnt", "Ubiquiti", at(0, b"UBNTXM.v5.5.8")),
+        ("ubnt", "Ubiquiti", open),
+        ("buffalo", "Buffalo", at(0, b"start\0WZR-HP")),
+        ("buffalo", "Buffalo", at(0, b"# Airstation Public Fmt1")),
+        ("dlink", "D-Link", at(0, b"SHRS")),
+        ("dlink", "D-Link", at(0, b"DLOB")),
+        ("dlink", "D-Link", at(0, b"DLK6E2424001")),
+        ("dlink", "D-Link", at(0, b"encrpted_img")),
+        ("wrgg", "WRGG", at(0, b"wrgg02_dkbs_dir300")),
+        ("wrgg", "WRGG", at(32, &0x2008_0321u32.to_be_bytes())),
+        ("senao", "Senao", senao),
+        ("zyxel", "ZyXEL", at(6, b"SIG\x04")),
+        ("edimax", "Edimax", at(0, b"eDiMaX\0\0")),
+        ("csys", "Edimax", at(0, b"CSYS")),
+        ("sercomm", "SerComm", at(0, b"sErCoMm")),
+        ("sercomm", "SerComm", end(71, b"sErCoMm")),
+        ("moxa", "Moxa", at(0, &0x8919_1230_2887_7702u64.to_be_bytes())),
+        ("xiaomi", "Xiaomi", at(0, b"HDR1")),
+        ("meraki", "Meraki", at(0, &[0x8e, 0x73, 0xed, 0x8a])),
+        ("mikrotik-npk", "MikroTik", at(0, &[0x1e, 0xf1, 0xd0, 0xba])),
+        ("avm", "AVM", at(0, &[0x81, 0x12, 0xed, 0xfe])),
+        ("broadcom-tag", "Broadcom", at(0, b"6\0\0\0Broadcom Corporatio\0")),
+        ("jcg", "JCG", at(0, b"YSZJ")),
+        ("tplink-safeloader", "SafeLoader", at(0x14, b"fw-type:Cloud")),
+        (
+            "tplink-safeloader",
+            "SafeLoader",
+            at(0x1014, b"fwup-ptn partition-table base 0x00800"),
+        ),
+        ("dahua", "Dahua", at(0, b"DH\x03\x04")),
+        ("qnap-firmware", "QNAP", end(74, b"icpnas")),
+    ] {
+        refused_by_name(&sim, "kernel", &Kind { word, name }, &image);
+    }
+}
+
+/// A uImage with a footer of Linksys' is for Linksys' page, although it begins as what the boot loader starts.
+#[test]
+fn a_footer_counts_behind_a_kernel() {
+    let sim = SimBox::new("generic");
+    let mut image = read(Path::new(&crate::containers::uimage(&sim, &bytes(30_000, 4))));
+    let path = sim.file("image", &image);
+    sim.apply(&["--part", "kernel", &path]).exits(0);
+    image.extend([0; 300]);
+    image.extend(b".LINKSYS.01000409WRT1900AC      ");
+    image.resize(image.len() + 224, b'0');
+    let kind = Kind {
+        word: "linksys",
+        name: "Linksys",
+    };
+    refused_by_name(&sim, "kernel", &kind, &image);
+}
+
+/// What was known and is meant all the same goes as it is.
+#[test]
+fn by_force_it_is_written_as_it_is() {
+    let sim = SimBox::new("generic");
+    let zip = shell(&sim, "zip -q out.zip firmware.bin && mv out.zip out");
+    let path = sim.file("image", &zip);
+    sim.apply(&["--part", "kernel", "--force", "cpu", &path]).exits(78);
+    sim.apply(&["--part", "kernel", "--force", "content", &path]).exits(0);
+    assert!(sim.flash()[0x50000..0x50000 + zip.len()] == zip);
+}
