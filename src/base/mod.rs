@@ -14,6 +14,7 @@ pub(crate) mod format;
 pub mod heap;
 pub(crate) mod json;
 pub(crate) mod label;
+pub(crate) mod lossless;
 #[cfg(feature = "host")]
 pub(crate) mod mac;
 pub(crate) mod machine;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::lossless;
 use std::fmt::{self, Write as _};
 
 /// A name between quotation marks: `"Kernel"`. What would move the cursor of a terminal, turn the direction of the
@@ -18,11 +19,26 @@ impl fmt::Display for Quoted<'_> {
                     f.write_char('\\')?;
                     f.write_char(c)?;
                 }
+                _ if lossless::byte(c).is_some() => write!(f, "\\x{:02x}", lossless::byte(c).unwrap_or_default())?,
                 _ if is_plain(c) => f.write_char(c)?,
                 _ => write!(f, "{}", c.escape_default())?,
             }
         }
         f.write_char('"')
+    }
+}
+
+/// A name as it is where nobody can mistake it, else as [`Quoted`] has it.
+#[derive(Clone, Copy)]
+pub struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let odd = |c: char| matches!(c, '"' | '\\') || !is_plain(c) || lossless::byte(c).is_some();
+        match self.0.is_empty() || self.0.contains(odd) {
+            true => Quoted(self.0).fmt(f),
+            false => f.write_str(self.0),
+        }
     }
 }
 
@@ -49,5 +65,9 @@ mod tests {
             assert_eq!(Quoted(name).to_string(), shown);
             assert_eq!(format!("{name:?}"), shown, "as Debug has it");
         }
+        let latin1 = lossless::text(b"M\xfcller");
+        assert_eq!(Quoted(&latin1).to_string(), r#""M\xfcller""#);
+        assert_eq!(Shown(&latin1).to_string(), r#""M\xfcller""#);
+        assert_eq!(Shown("/etc/my file").to_string(), "/etc/my file");
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::bad_data::bad;
+use crate::base::lossless;
 use crate::bytes::store::Store;
 use std::io;
 use std::ops::Range;
@@ -42,7 +43,7 @@ const EXTENDED_ALL: u8 = b'g';
 /// One entry.
 pub struct Entry {
     header: Raw,
-    /// The whole name, as the archive has it.
+    /// The whole name, as the archive has it; bytes that are none of UTF-8 as [`lossless`] has them.
     pub name: String,
     /// Its bytes in the store.
     pub data: Range<u64>,
@@ -77,11 +78,8 @@ impl Entry {
         number(&self.header[136..148])
     }
 
-    /// Where a link leads.
-    ///
-    /// # Errors
-    /// `InvalidData` for what is not UTF-8.
-    pub fn link(&self) -> io::Result<&str> {
+    /// Where a link leads, as [`Entry::name`] is.
+    pub fn link(&self) -> String {
         string(&self.header[157..257])
     }
 
@@ -116,7 +114,7 @@ impl<'a> Entries<'a> {
             };
             let name = match long_name.take() {
                 Some(name) => name,
-                None => short_name(&header)?,
+                None => short_name(&header),
             };
             match header[156] {
                 LONG_NAME => long_name = Some(text(self.store, data)?),
@@ -228,23 +226,23 @@ fn number(field: &[u8]) -> Option<u64> {
     value
 }
 
-fn string(field: &[u8]) -> io::Result<&str> {
+fn string(field: &[u8]) -> String {
     let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-    std::str::from_utf8(&field[..end]).map_err(|_| bad("the tar has a name that is no UTF-8"))
+    lossless::text(&field[..end])
 }
 
 /// The name, with its prefix where POSIX has one.
-fn short_name(header: &Raw) -> io::Result<String> {
-    let name = string(&header[..100])?;
+fn short_name(header: &Raw) -> String {
+    let name = string(&header[..100]);
     // Only POSIX archives have a prefix there; old GNU ones keep times.
     let prefix = match &header[257..263] == b"ustar\0" {
-        true => string(&header[345..500])?,
-        false => "",
+        true => string(&header[345..500]),
+        false => String::new(),
     };
-    Ok(match prefix {
-        "" => name.to_owned(),
-        prefix => format!("{prefix}/{name}"),
-    })
+    match prefix.is_empty() {
+        true => name,
+        false => format!("{prefix}/{name}"),
+    }
 }
 
 fn text(store: &Store, data: Range<u64>) -> io::Result<String> {
@@ -253,8 +251,7 @@ fn text(store: &Store, data: Range<u64>) -> io::Result<String> {
     }
     let mut bytes = vec![0; (data.end - data.start) as usize];
     store.read_exact_at(data.start, &mut bytes)?;
-    let text = String::from_utf8(bytes).map_err(|_| bad("the tar has a name that is no UTF-8"))?;
-    Ok(text.trim_end_matches('\0').to_owned())
+    Ok(lossless::text(&bytes).trim_end_matches('\0').to_owned())
 }
 
 /// The path of a POSIX extended header. Anything that says where bytes are would be a second truth: refused.

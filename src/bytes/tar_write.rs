@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::lossless;
 use crate::bytes::tar_entries::{BLOCK, DIRECTORY};
 use std::io::{self, Read, Write};
 
@@ -14,7 +15,7 @@ pub const END: u64 = 2 * BLOCK;
 /// What the header of an entry says.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// The whole name, without a slash at its end.
+    /// The whole name, without a slash at its end; bytes that are none of UTF-8 as [`lossless`] has them.
     pub name: &'a str,
     /// What it is: [`FILE`](crate::bytes::tar_entries::FILE) and its like.
     pub kind: u8,
@@ -41,29 +42,29 @@ impl Head<'_> {
     /// The header; `None` for what has no place in one.
     pub fn bytes(&self) -> Option<[u8; BLOCK as usize]> {
         let mut header = [0; BLOCK as usize];
-        let name = match self.kind {
-            DIRECTORY => format!("{}/", self.name),
-            _ => self.name.to_owned(),
-        };
+        let mut name = lossless::bytes(self.name);
+        if self.kind == DIRECTORY {
+            name.push(b'/');
+        }
         let (prefix, name) = match name.len() <= 100 {
-            true => ("", &*name),
-            false => name
-                .match_indices('/')
-                .map(|(at, _)| (&name[..at], &name[at + 1..]))
+            true => (&[][..], &*name),
+            false => (0..name.len())
+                .filter(|at| name[*at] == b'/')
+                .map(|at| (&name[..at], &name[at + 1..]))
                 .find(|(prefix, rest)| prefix.len() <= 155 && (1..=100).contains(&rest.len()))?,
         };
-        let mut put = |at: usize, length: usize, text: &str| {
-            header.get_mut(at..at + text.len())?.copy_from_slice(text.as_bytes());
+        let mut put = |at: usize, length: usize, text: &[u8]| {
+            header.get_mut(at..at + text.len())?.copy_from_slice(text);
             (text.len() <= length).then_some(())
         };
         put(0, 100, name)?;
-        put(100, 7, &format!("{:07o}", self.mode))?;
-        put(108, 7, &format!("{:07o}", self.uid))?;
-        put(116, 7, &format!("{:07o}", self.gid))?;
-        put(124, 11, &format!("{:011o}", self.size))?;
-        put(136, 11, &format!("{:011o}", self.mtime))?;
-        put(157, 100, self.link)?;
-        put(257, 8, "ustar\x0000")?;
+        put(100, 7, format!("{:07o}", self.mode).as_bytes())?;
+        put(108, 7, format!("{:07o}", self.uid).as_bytes())?;
+        put(116, 7, format!("{:07o}", self.gid).as_bytes())?;
+        put(124, 11, format!("{:011o}", self.size).as_bytes())?;
+        put(136, 11, format!("{:011o}", self.mtime).as_bytes())?;
+        put(157, 100, &lossless::bytes(self.link))?;
+        put(257, 8, b"ustar\x0000")?;
         put(345, 155, prefix)?;
         header[156] = self.kind;
         header[148..156].fill(b' ');
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(entries.len(), heads.len());
         for (entry, head) in entries.iter().zip(&heads) {
             assert_eq!(entry.name.trim_end_matches('/'), head.name);
-            assert_eq!(entry.link().unwrap(), head.link);
+            assert_eq!(entry.link(), head.link);
             assert_eq!(
                 (entry.kind(), entry.data.end - entry.data.start),
                 (head.kind, head.size)

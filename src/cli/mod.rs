@@ -16,11 +16,13 @@ mod tests;
 
 use crate::base::code::Code;
 use crate::base::error::{Failure, Result};
+use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::checks;
 use crate::report::{Format, Global, Verbosity};
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use table::Flag;
 
 pub use options::*;
@@ -163,7 +165,14 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     let apply = &mut raw.apply;
-    let value = value.map(text).transpose()?.unwrap_or_default();
+    let name = value.clone().unwrap_or_default().into_vec();
+    let value = match (flag, value) {
+        // Names that are bytes: of files, and of partitions as they are listed.
+        ("keep", _) => lossless::text(&name),
+        ("part", _) => String::from_utf8_lossy(&name).into_owned(),
+        (_, Some(value)) => text(value)?,
+        (_, None) => String::new(),
+    };
     let its = |flags: &[Flag]| flags.iter().any(|known| known.long == flag);
     #[cfg(feature = "host")]
     if its(network::FLAGS) {

@@ -4,6 +4,8 @@
 
 use crate::base::check_id::CheckId;
 use crate::base::error::Result;
+use crate::base::lossless;
+use crate::base::quoted::Shown;
 use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
@@ -14,6 +16,7 @@ use mtd_rs::{Area, Overlap, PartitionId};
 use nix::sys::statvfs::statvfs;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +56,7 @@ pub fn kept_files(asked: &Asked<'_>) -> Result<(Option<KeptFiles>, Option<Check>
     let listed = lists.iter().any(|(_, path)| ours(path)) || unread.as_ref().is_some_and(|(_, path)| ours(path));
     let requested = !asked.request.paths.is_empty() || listed;
     if let Some((why, _)) = unread.filter(|_| requested || to.is_some()) {
-        let check = refuse(why, "mend the list: its names must be UTF-8");
+        let check = refuse(why, "mend the list, or take it away");
         return Ok((None, Some(check.forced(asked.force, NOTHING))));
     }
     let Some(to) = to else {
@@ -77,15 +80,15 @@ pub fn kept_files(asked: &Asked<'_>) -> Result<(Option<KeptFiles>, Option<Check>
     })
 }
 
-/// A text and the path of its list.
-type List = (String, PathBuf);
+/// The bytes of a list and its path.
+type List = (Vec<u8>, PathBuf);
 
 /// The texts of the lists that are there, and why the first of those that cannot be read cannot: it may name files that would be
 /// lost.
-fn read(paths: Vec<PathBuf>) -> (Vec<List>, Option<List>) {
+fn read(paths: Vec<PathBuf>) -> (Vec<List>, Option<(String, PathBuf)>) {
     let (mut texts, mut unread) = (Vec::new(), None);
     for path in paths {
-        match fs::read_to_string(&path) {
+        match fs::read(&path) {
             Ok(text) => texts.push((text, path)),
             Err(error) if error.kind() == ErrorKind::NotFound => (),
             Err(error) => {
@@ -111,7 +114,7 @@ fn refused<T>(why: impl Into<String>, remedy: &str) -> Checked<T> {
 }
 
 /// What the lists and the command line name, as the tar will have it.
-fn find(board: &Board, request: &Request, lists: &[(String, PathBuf)], place: &Place<'_>) -> Checked<(KeptFiles, u32)> {
+fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> Checked<(KeptFiles, u32)> {
     let mtd = board.partition(place.on).ok();
     // A path below the place's own mount point means the same file there.
     let mounted = match place.fs {
@@ -119,29 +122,36 @@ fn find(board: &Board, request: &Request, lists: &[(String, PathBuf)], place: &P
         _ if board.is_sim() => None,
         _ => device(place, mtd).and_then(stages::mounted_at),
     };
-    let mounted = mounted.as_deref().and_then(Path::to_str).filter(|at| *at != "/");
+    let mounted = mounted
+        .map(|at| lossless::text(at.as_os_str().as_bytes()))
+        .filter(|at| at != "/");
+    let mounted = mounted.as_deref();
     let rename = |path: &str| match mounted.and_then(|mounted| path.strip_prefix(mounted)) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_start_matches('/').to_owned(),
         _ => format!("{}{path}", place.directory).trim_start_matches('/').to_owned(),
     };
     let mut found = Found::default();
-    let named = request.paths.iter().map(|path| (path.as_str(), true));
+    let named = request.paths.iter().map(|path| (path.clone(), true));
     let listed = lists
         .iter()
         .flat_map(|(text, _)| patterns(text))
         .map(|path| (path, false));
     for (pattern, must) in named.chain(listed) {
-        match found.add(pattern, &rename) {
-            Ok(false) if must => return refused(format!("there is no {pattern}"), "name what is there"),
+        let shown = Shown(&pattern);
+        match found.add(&pattern, &rename) {
+            Ok(false) if must => return refused(format!("there is no {shown}"), "name what is there"),
             Ok(_) => (),
-            Err(error) => return refused(format!("{pattern}: {error}"), "mend the keep list"),
+            Err(error) => return refused(format!("{shown}: {error}"), "mend the keep list"),
         }
     }
     let mut bytes = tar::END;
     for item in &found.items {
         let head = tar::head(item);
         if head.bytes().is_none() {
-            return refused(format!("{} is too long a name for a tar", item.name), "leave it out");
+            return refused(
+                format!("{} is too long a name for a tar", Shown(&item.name)),
+                "leave it out",
+            );
         }
         bytes += head.measure();
     }
@@ -361,17 +371,15 @@ mod tests {
     #[test]
     fn a_list_that_cannot_be_read_is_not_one_that_is_missing() {
         let dir = tempfile::tempdir().unwrap();
-        let [good, missing, latin1, more] = ["good", "missing", "latin1", "more"].map(|name| dir.path().join(name));
+        let [good, missing, latin1, bad] = ["good", "missing", "latin1", "more"].map(|name| dir.path().join(name));
         fs::write(&good, "/etc/passwd\n").unwrap();
-        fs::write(&latin1, b"/etc/m\xfcller\n").unwrap();
-        fs::create_dir(&more).unwrap();
-        let (texts, unread) = read(vec![good.clone(), missing]);
-        assert_eq!((texts.len(), unread), (1, None));
-        for bad in [latin1, more] {
-            let (texts, unread) = read(vec![bad.clone(), good.clone()]);
-            let (why, path) = unread.unwrap();
-            assert_eq!((texts.len(), path), (1, bad));
-            assert!(why.contains("cannot be read"), "{why}");
-        }
+        fs::write(&latin1, b"# f\xfcr mich\n/etc/shadow\n").unwrap();
+        fs::create_dir(&bad).unwrap();
+        let (texts, unread) = read(vec![good.clone(), missing, latin1]);
+        assert_eq!((texts.len(), unread), (2, None), "names are bytes");
+        let (texts, unread) = read(vec![bad.clone(), good]);
+        let (why, path) = unread.unwrap();
+        assert_eq!((texts.len(), path), (1, bad));
+        assert!(why.contains("cannot be read"), "{why}");
     }
 }

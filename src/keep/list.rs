@@ -2,11 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::quoted::Quoted;
+use crate::base::lossless;
 use crate::plan::KeptFile;
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
 /// More files than any configuration has; bounds memory.
@@ -14,11 +15,12 @@ const ITEMS: usize = 4096;
 /// Bounds the walk.
 const DEPTH: u32 = 32;
 
-/// The paths and globs of a list.
-pub fn patterns(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
+/// The paths and globs of a list, which is bytes as the names in it are.
+pub fn patterns(list: &[u8]) -> impl Iterator<Item = String> + '_ {
+    list.split(|byte| *byte == b'\n')
+        .map(|line| line.split(|byte| *byte == b'#').next().unwrap_or_default().trim_ascii())
         .filter(|line| !line.is_empty())
+        .map(lossless::text)
 }
 
 /// What is found.
@@ -66,7 +68,7 @@ impl Found {
                             .into_iter()
                             // As a shell does it.
                             .filter(|name| !name.starts_with('.') || word.starts_with('.'))
-                            .filter(|name| glob(word.as_bytes(), name.as_bytes()))
+                            .filter(|name| glob(&lossless::bytes(word), &lossless::bytes(name)))
                             .map(|name| format!("{path}/{name}")),
                     ),
                 }
@@ -75,7 +77,7 @@ impl Found {
         }
         let mut any = false;
         for path in paths {
-            let Some(about) = there(fs::symlink_metadata(&path))? else {
+            let Some(about) = there(fs::symlink_metadata(lossless::path(&path)))? else {
                 continue;
             };
             any = true;
@@ -84,7 +86,7 @@ impl Found {
             for (at, _) in path.match_indices('/').skip(1) {
                 let above = &path[..at];
                 if name.starts_with(&format!("{}/", rename(above))) {
-                    self.put(above, &fs::metadata(above)?, rename)?;
+                    self.put(above, &fs::metadata(lossless::path(above))?, rename)?;
                 }
             }
             let from = Level {
@@ -111,7 +113,7 @@ impl Found {
         };
         for name in names(path)? {
             let path = format!("{path}/{name}");
-            let about = fs::symlink_metadata(&path)?;
+            let about = fs::symlink_metadata(lossless::path(&path))?;
             self.walk(&path, &about, below, rename)?;
         }
         Ok(())
@@ -124,7 +126,7 @@ impl Found {
             0o040_000 => b'5',
             0o100_000 => b'0',
             0o120_000 => {
-                link = text(fs::read_link(path)?.into_os_string())?;
+                link = text(fs::read_link(lossless::path(path))?.into_os_string());
                 b'2'
             }
             _ => {
@@ -167,12 +169,13 @@ fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
 
 /// What is in a directory.
 fn names(directory: &str) -> io::Result<Vec<String>> {
-    fs::read_dir(directory)?.map(|entry| text(entry?.file_name())).collect()
+    fs::read_dir(lossless::path(directory))?
+        .map(|entry| Ok(text(entry?.file_name())))
+        .collect()
 }
 
-fn text(name: OsString) -> io::Result<String> {
-    name.into_string()
-        .map_err(|name| io::Error::other(format!("{} is no UTF-8", Quoted(&name.to_string_lossy()))))
+fn text(name: OsString) -> String {
+    lossless::text(&name.into_vec())
 }
 
 /// `*` and `?` within one name. Goes back to the last star only, which is enough.
@@ -236,7 +239,8 @@ mod tests {
 
     #[test]
     fn comments_and_blank_lines_name_nothing() {
-        let found: Vec<_> = patterns("# all\n\n /etc/passwd # users\n/etc/*.conf\n").collect();
-        assert_eq!(found, ["/etc/passwd", "/etc/*.conf"]);
+        let found: Vec<_> = patterns(b"# f\xfcr mich\n\n /etc/passwd # users\r\n/etc/*.conf\n/etc/m\xfcller").collect();
+        let latin1 = lossless::text(b"/etc/m\xfcller");
+        assert_eq!(found, ["/etc/passwd", "/etc/*.conf", &latin1]);
     }
 }

@@ -17,7 +17,7 @@ use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::files;
 use crate::base::files::Readers;
 use crate::base::outcome::Fate;
-use crate::base::quoted::Quoted;
+use crate::base::quoted::{Quoted, Shown};
 use crate::base::units::hex;
 use crate::board::Board;
 use crate::bytes::store::Store;
@@ -100,7 +100,7 @@ pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result
     };
     for file in &kept.files {
         tar::append(file, &mut out).map_err(|error| {
-            Failure::system(format_args!("{} cannot be kept: {error}", file.path))
+            Failure::system(format_args!("{} cannot be kept: {error}", Shown(&file.path)))
                 .hint("try again, or leave it out of the keep list")
         })?;
     }

@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::lossless;
+use crate::base::quoted::Shown;
 use crate::bytes::store::Store;
 use crate::keep::tar;
 use crate::plan::KeptFile;
@@ -10,7 +12,7 @@ use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Bytes read at a time.
@@ -19,18 +21,18 @@ const CHUNK: usize = 16 << 10;
 const UNFINISHED: &str = ".flasher";
 
 /// The path below `root`, every directory above it being one; one that is not there is made.
-fn below(root: &Path, name: &str) -> io::Result<String> {
-    let path = format!("{}/{name}", root.display());
+fn below(root: &Path, name: &str) -> io::Result<PathBuf> {
     for (at, _) in name.match_indices('/') {
-        let above = &path[..path.len() - name.len() + at];
-        let there = fs::symlink_metadata(above);
+        let above = root.join(lossless::path(&name[..at]));
+        let there = fs::symlink_metadata(&above);
         if there.is_err() {
-            fs::create_dir(above)?;
+            fs::create_dir(&above)?;
         } else if !there.is_ok_and(|there| there.is_dir()) {
+            let above = Shown(&name[..at]);
             return Err(io::Error::other(format!("{above} is no directory in the new firmware")));
         }
     }
-    Ok(path)
+    Ok(root.join(lossless::path(name)))
 }
 
 /// Everything in the tar. A directory that is there already keeps its owner and mode.
@@ -51,7 +53,7 @@ pub fn put(tar: &Store, root: &Path) -> io::Result<()> {
                 if there.is_ok() {
                     fs::remove_file(&path)?;
                 }
-                symlink(&item.link, &path)?;
+                symlink(lossless::path(&item.link), &path)?;
                 lchown(&path, Some(item.uid), Some(item.gid))
             }
             _ => put_file(item, tar, data, &path),
@@ -59,8 +61,9 @@ pub fn put(tar: &Store, root: &Path) -> io::Result<()> {
     })
 }
 
-fn put_file(item: &KeptFile, tar: &Store, data: Range<u64>, path: &str) -> io::Result<()> {
-    let unfinished = format!("{path}{UNFINISHED}");
+fn put_file(item: &KeptFile, tar: &Store, data: Range<u64>, path: &Path) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(UNFINISHED);
     let _ = fs::remove_file(&unfinished);
     let mut file = File::create_new(&unfinished)?;
     chunks(tar, data, &mut |chunk| file.write_all(chunk))?;
@@ -79,7 +82,7 @@ pub fn compare(tar: &Store, root: &Path) -> io::Result<()> {
         let about = fs::symlink_metadata(&path)?;
         let same = match item.kind {
             b'5' => about.is_dir(),
-            b'2' => fs::read_link(&path)? == Path::new(&item.link),
+            b'2' => fs::read_link(&path)? == lossless::path(&item.link),
             _ => {
                 let mut file = File::open(&path)?;
                 let mut found = vec![0; CHUNK];
@@ -120,6 +123,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::keep::list::Found;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
@@ -130,6 +135,9 @@ mod tests {
         fs::write(etc.join("ssh/key"), vec![7; 40_000]).unwrap();
         fs::set_permissions(etc.join("ssh/key"), Permissions::from_mode(0o4640)).unwrap();
         symlink("ssh/key", etc.join("link")).unwrap();
+        let latin1 = OsStr::from_bytes(b"M\xfcller");
+        fs::write(etc.join(latin1), "his").unwrap();
+        symlink(latin1, etc.join(OsStr::from_bytes(b"\xff"))).unwrap();
         let mut found = Found::default();
         let prefix = format!("{}/", dir.path().display());
         let rename = |path: &str| path.strip_prefix(&prefix).unwrap_or_default().to_owned();
@@ -148,6 +156,12 @@ mod tests {
         let tar = tar_of(&from);
         put(&tar, to.path()).unwrap();
         compare(&tar, to.path()).unwrap();
+        let latin1 = OsStr::from_bytes(b"M\xfcller");
+        assert_eq!(fs::read(to.path().join("etc").join(latin1)).unwrap(), b"his");
+        assert_eq!(
+            fs::read_link(to.path().join("etc").join(OsStr::from_bytes(b"\xff"))).unwrap(),
+            latin1
+        );
         // Over what it put before, too.
         put(&tar, to.path()).unwrap();
         compare(&tar, to.path()).unwrap();

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::lossless;
+use crate::base::quoted::Shown;
 use crate::bytes::store::Store;
 use crate::bytes::tar_entries::{Entries, FILE};
 use crate::bytes::tar_write;
@@ -33,7 +35,7 @@ pub fn head(item: &KeptFile) -> Head<'_> {
 /// A file that has another size now, or cannot be read.
 pub fn append(item: &KeptFile, out: &mut dyn Write) -> io::Result<()> {
     let mut content: Box<dyn Read> = match item.kind {
-        FILE => Box::new(File::open(&item.path)?),
+        FILE => Box::new(File::open(lossless::path(&item.path))?),
         _ => Box::new(io::empty()),
     };
     tar_write::append(&head(item), &mut content, out)
@@ -56,9 +58,10 @@ pub fn walk(tar: &Store, each: &mut dyn FnMut(&KeptFile, Range<u64>) -> io::Resu
             gid: entry.gid().ok_or(invalid)?,
             size: entry.data.end - entry.data.start,
             mtime: entry.mtime().ok_or(invalid)?,
-            link: entry.link()?.to_owned(),
+            link: entry.link(),
         };
-        each(&item, entry.data).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", item.name)))?;
+        each(&item, entry.data)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", Shown(&item.name))))?;
     }
     Ok(())
 }

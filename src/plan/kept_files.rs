@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 use super::{Write, told};
+use crate::base::lossless;
+use crate::base::quoted::Shown;
 use crate::base::units::Size;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What will be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,7 +27,8 @@ pub struct KeptFiles {
 /// A file, link or directory that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeptFile {
-    /// Where it is now.
+    /// Where it is now; its bytes are those of [`lossless::bytes`].
+    #[serde(serialize_with = "lossy")]
     pub path: String,
     /// Bytes of a file; 0 for all others.
     pub size: u64,
@@ -52,13 +55,18 @@ pub struct KeptFile {
     pub link: String,
 }
 
+/// JSON has no bytes, so a program sees what is left of them.
+fn lossy<S: Serializer>(path: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(&lossless::bytes(path)))
+}
+
 impl KeptFiles {
     /// For people, a line each.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<_> = self
             .files
             .iter()
-            .map(|kept| format!("keep: {} {}", Size(kept.size), kept.path))
+            .map(|kept| format!("keep: {} {}", Size(kept.size), Shown(&kept.path)))
             .collect();
         lines.push(format!(
             "keep: {} files, {} as a tar, to {}",

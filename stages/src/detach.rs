@@ -17,6 +17,7 @@ use crate::paths::OLD_ROOT;
 use crate::pidone::PidOne;
 use crate::process::confined;
 use crate::scan::{foreign_mounts, scan_processes};
+use crate::shown::shown;
 use crate::stack::loops;
 use crate::sys;
 use std::fmt;
@@ -180,7 +181,7 @@ fn unmount_round(silent: &mut Vec<PathBuf>, on_event: &mut dyn FnMut(StageEvent)
                 Ok(()) => {
                     progress = true;
                     on_event(StageEvent::Unmounted {
-                        mountpoint: mount.mountpoint.display().to_string(),
+                        mountpoint: shown(&mount.mountpoint),
                     });
                 }
                 Err(e) if e.kind() == io::ErrorKind::TimedOut => silent.push(mount.mountpoint.clone()),
@@ -207,9 +208,7 @@ fn put_aside(stuck: &[Mount]) -> bool {
         mount.mountpoint != Path::new(OLD_ROOT)
             && mount.mountpoint.starts_with(OLD_ROOT)
             && is_leaf(mount, stuck)
-            && files
-                .iter()
-                .any(|(_, file)| Path::new(file).starts_with(&mount.mountpoint))
+            && files.iter().any(|(_, file)| file.starts_with(&mount.mountpoint))
     });
     lower.is_some_and(|mount| {
         let aside = Path::new(ASIDE).join(mount.id.to_string());
@@ -220,10 +219,7 @@ fn put_aside(stuck: &[Mount]) -> bool {
 }
 
 fn names(mounts: &[Mount]) -> Vec<String> {
-    mounts
-        .iter()
-        .map(|mount| mount.mountpoint.display().to_string())
-        .collect()
+    mounts.iter().map(|mount| shown(&mount.mountpoint)).collect()
 }
 
 /// Finds who uses what did not give way, and says so when it is news.
@@ -236,7 +232,7 @@ fn busy(stuck: &[Mount], reported: &mut Vec<String>, on_event: &mut dyn FnMut(St
             file.node.is_none() && file.on == mount.device || file.path.starts_with(&mount.mountpoint)
         });
         let holders: Vec<Holder> = kinds.into_iter().map(|what| Holder { what }).collect();
-        let mountpoint = mount.mountpoint.display().to_string();
+        let mountpoint = shown(&mount.mountpoint);
         if !holders.is_empty() && !reported.contains(&mountpoint) {
             reported.push(mountpoint.clone());
             on_event(StageEvent::Busy {
@@ -259,11 +255,13 @@ fn swaps_off(on_event: &mut dyn FnMut(StageEvent)) {
     if confined() {
         return;
     }
-    let text = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    for device in parse_swaps(&text) {
+    // Where it cannot be read a swap area on flash is found by the proof, which reads it too.
+    let text = fs::read("/proc/swaps").unwrap_or_default();
+    for path in parse_swaps(&text) {
         // A swap file is listed by the path it had before the pivot, or by the one it has now.
-        let moved = Path::new(OLD_ROOT).join(device.trim_start_matches('/'));
-        if sys::swapoff(Path::new(&device)).is_ok() || sys::swapoff(&moved).is_ok() {
+        let moved = Path::new(OLD_ROOT).join(path.strip_prefix("/").unwrap_or(&path));
+        let device = shown(&path);
+        if sys::swapoff(&path).is_ok() || sys::swapoff(&moved).is_ok() {
             on_event(StageEvent::SwapOff { device });
         } else {
             on_event(StageEvent::note(format!(
@@ -278,7 +276,7 @@ fn swaps_off(on_event: &mut dyn FnMut(StageEvent)) {
 fn free_loops(on_event: &mut dyn FnMut(StageEvent)) -> bool {
     let sys = Path::new("/sys");
     let mut freed = false;
-    for (device, _) in loops(sys).into_iter().filter(|(_, file)| is_old(Path::new(file))) {
+    for (device, _) in loops(sys).into_iter().filter(|(_, file)| is_old(file)) {
         let cleared = File::open(&device).and_then(|file| sys::loop_clr_fd(&file)).is_ok();
         if cleared && !loops(sys).iter().any(|(other, _)| *other == device) {
             freed = true;

@@ -6,8 +6,9 @@ use crate::event::StageEvent;
 use crate::holders::exports;
 use crate::mounts::mount_virtual;
 use crate::process::confined;
+use crate::shown::shown;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const THREADS: &str = "/proc/fs/nfsd/threads";
@@ -37,8 +38,12 @@ pub(crate) fn withdraw(on_event: &mut dyn FnMut(StageEvent)) {
     let rest = exports(Path::new("/proc"));
     on_event(StageEvent::note(match stopped {
         Err(e) => format!("stage three: the NFS server could not be stopped: {e}"),
-        Ok(()) if !rest.is_empty() => format!("stage three: the NFS server does not forget {}", rest.join(", ")),
+        Ok(()) if !rest.is_empty() => format!("stage three: the NFS server does not forget {}", list(&rest)),
         Ok(()) if before.is_empty() => return,
-        Ok(()) => format!("stage three: NFS export of {} withdrawn", before.join(", ")),
+        Ok(()) => format!("stage three: NFS export of {} withdrawn", list(&before)),
     }));
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(shown).collect::<Vec<_>>().join(", ")
 }

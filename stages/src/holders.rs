@@ -8,9 +8,10 @@
 #![forbid(unsafe_code)]
 
 use crate::holder::{Holder, HolderKind};
-use crate::mounts::{Mount, mount_of, mounts_of, unescape};
+use crate::mounts::{self, Mount, mount_of, mounts_of};
 use crate::process::{confined, processes};
 use crate::scan::{foreign_mounts, is_gone, numbers, scan_processes};
+use crate::shown::shown;
 use crate::stack::{self, Block};
 use crate::wanted::Wanted;
 use mtd_rs::{MTD_BLOCK_MAJOR, Map, PartitionId, SystemPaths};
@@ -18,7 +19,7 @@ use nix::libc;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Below `/proc`: what the NFS server was told to export.
 const EXPORTS: &str = "net/rpc/nfsd.export/content";
@@ -64,9 +65,9 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
     let mut found: Vec<HolderKind> = Vec::new();
     for mount in table.iter().filter(|mount| flash.has_mount(mount, &flash.names)) {
         found.push(HolderKind::Mount {
-            device: mount.source.clone(),
-            mountpoint: mount.mountpoint.display().to_string(),
-            fs: mount.fs.clone(),
+            device: shown(&mount.source),
+            mountpoint: shown(&mount.mountpoint),
+            fs: shown(&mount.fs),
         });
     }
     for &(ubi, mtd) in &wanted.ubi {
@@ -80,15 +81,15 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
     }
     let swaps = read(&proc.join("swaps"), &mut unread);
     found.extend(
-        parse_swaps(&String::from_utf8_lossy(&swaps))
+        parse_swaps(&swaps)
             .filter(|device| flash.has_file(device, &flash.names))
-            .map(|device| HolderKind::Swap { device }),
+            .map(|device| HolderKind::Swap { device: shown(device) }),
     );
     found.extend(
         parse_exports(&read(&proc.join(EXPORTS), &mut unread))
             .into_iter()
             .filter(|path| flash.has_file(path, &flash.names))
-            .map(|path| HolderKind::Export { path }),
+            .map(|path| HolderKind::Export { path: shown(path) }),
     );
     found.extend(stack::holding(&blocks, &above));
     // Files on a file system that is mounted in our sight need no line each: the mount has one.
@@ -135,9 +136,9 @@ impl OnFlash<'_> {
     }
 
     /// A device, or a file that lies on one.
-    fn has_file(&self, path: &str, names: &[String]) -> bool {
-        self.has_source(path, names)
-            || mount_of(self.table, Path::new(path)).is_some_and(|mount| self.has_mount(mount, names))
+    fn has_file(&self, path: &Path, names: &[String]) -> bool {
+        self.has_source(&path.to_string_lossy(), names)
+            || mount_of(self.table, path).is_some_and(|mount| self.has_mount(mount, names))
     }
 }
 
@@ -152,25 +153,27 @@ fn read(path: &Path, unread: &mut Vec<HolderKind>) -> Vec<u8> {
 }
 
 /// The devices and files of `/proc/swaps`.
-pub(crate) fn parse_swaps(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.lines()
+pub(crate) fn parse_swaps(text: &[u8]) -> impl Iterator<Item = PathBuf> + '_ {
+    text.split(|byte| *byte == b'\n')
         .skip(1)
-        .filter_map(|line| Some(unescape(line.split_ascii_whitespace().next()?)))
+        .filter_map(|line| line.split(u8::is_ascii_whitespace).next())
+        .filter(|name| !name.is_empty())
+        .map(mounts::path)
 }
 
 /// The directories that the kernel's NFS server has been told of, in whatever state it is. Each entry holds its file system,
 /// also when no server runs (`svc_export_parse`, fs/nfsd/export.c).
-pub(crate) fn exports(proc: &Path) -> Vec<String> {
+pub(crate) fn exports(proc: &Path) -> Vec<PathBuf> {
     parse_exports(&fs::read(proc.join(EXPORTS)).unwrap_or_default())
 }
 
-fn parse_exports(text: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(text);
-    let mut found: Vec<String> = text
-        .lines()
+fn parse_exports(text: &[u8]) -> Vec<PathBuf> {
+    let name = |line: &[u8]| Some(mounts::path(&line[..line.iter().position(|byte| *byte == b'\t')?]));
+    let mut found: Vec<PathBuf> = text
+        .split(|byte| *byte == b'\n')
         // The heading, and entries that are not valid (any more).
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| Some(unescape(line.split_once('\t')?.0)))
+        .filter(|line| !line.starts_with(b"#"))
+        .filter_map(name)
         .collect();
     found.sort();
     found.dedup();

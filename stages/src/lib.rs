@@ -52,6 +52,7 @@ mod route;
 mod say;
 mod scan;
 mod session;
+mod shown;
 pub mod signals;
 mod stack;
 mod sys;

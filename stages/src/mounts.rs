@@ -5,7 +5,9 @@ use crate::paths::{HANDOFF, SOURCE};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::statfs;
 use nix::sys::statvfs::{FsFlags, statvfs};
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// One line of mountinfo.
@@ -17,6 +19,8 @@ pub(crate) struct Mount {
     pub(crate) device: (u32, u32),
     pub(crate) mountpoint: PathBuf,
     pub(crate) fs: String,
+    /// What was mounted. It is compared with names that became text in the same way, so that a byte that is none of UTF-8 never
+    /// makes two of one.
     pub(crate) source: String,
 }
 
@@ -27,31 +31,31 @@ pub(crate) fn mounts() -> io::Result<Vec<Mount>> {
 
 /// Reads the table of another process, or a stand-in.
 pub(crate) fn mounts_of(path: &Path) -> io::Result<Vec<Mount>> {
-    // A path in it need not be UTF-8. What is lost by the conversion would fail to unmount by name, and be seen.
-    Ok(parse(&String::from_utf8_lossy(&std::fs::read(path)?)))
+    Ok(parse(&std::fs::read(path)?))
 }
 
 /// Lines that are not in the format are passed over; the kernel writes none.
-fn parse(text: &str) -> Vec<Mount> {
-    text.lines().filter_map(parse_line).collect()
+fn parse(text: &[u8]) -> Vec<Mount> {
+    text.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
 }
 
-fn parse_line(line: &str) -> Option<Mount> {
+fn parse_line(line: &[u8]) -> Option<Mount> {
     // Between the options and the dash stand any number of optional fields; kernel 2.6.26 and later.
-    let (left, right) = line.split_once(" - ")?;
-    let mut left = left.split(' ');
-    let id = left.next()?.parse().ok()?;
-    let parent = left.next()?.parse().ok()?;
-    let device = device(left.next()?)?;
-    let mountpoint = PathBuf::from(unescape(left.nth(1)?));
-    let mut right = right.split(' ');
+    let dash = line.windows(3).position(|window| window == b" - ")?;
+    let mut left = line[..dash].split(|byte| *byte == b' ');
+    let mut number = || std::str::from_utf8(left.next()?).ok();
+    let id = number()?.parse().ok()?;
+    let parent = number()?.parse().ok()?;
+    let device = device(number()?)?;
+    let mountpoint = path(left.nth(1)?);
+    let mut right = line[dash + 3..].split(|byte| *byte == b' ');
     Some(Mount {
         id,
         parent,
         device,
         mountpoint,
-        fs: right.next()?.to_owned(),
-        source: unescape(right.next().unwrap_or("")),
+        fs: String::from_utf8_lossy(right.next()?).into_owned(),
+        source: String::from_utf8_lossy(&unescape(right.next().unwrap_or_default())).into_owned(),
     })
 }
 
@@ -61,9 +65,9 @@ fn device(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Undoes the kernel's `mangle()`: blank, tab, newline and backslash are written as `\` and three octal digits.
-pub(crate) fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((&byte, tail)) = rest.split_first() {
         let digits = tail
             .get(..3)
@@ -76,7 +80,12 @@ pub(crate) fn unescape(text: &str) -> String {
             rest = tail;
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    out
+}
+
+/// A path as the kernel wrote it into one of its tables.
+pub(crate) fn path(text: &[u8]) -> PathBuf {
+    OsString::from_vec(unescape(text)).into()
 }
 
 /// Whether something is mounted on exactly this directory.
@@ -168,6 +177,7 @@ pub(crate) fn make_writable(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
 
     /// From a QNAP-like box under QEMU, kernel 6.1, plus a path with a blank and an optional field.
     const BOX: &str = "\
@@ -183,7 +193,7 @@ nonsense
 
     #[test]
     fn fields_are_found_on_both_sides_of_the_dash() {
-        let table = parse(BOX);
+        let table = parse(BOX.as_bytes());
         assert_eq!(table.len(), 6);
         assert_eq!(
             (table[0].device, table[0].fs.as_str(), table[0].source.as_str()),
@@ -197,7 +207,7 @@ nonsense
 
     #[test]
     fn a_path_lies_on_the_deepest_and_topmost_mount() {
-        let table = parse(BOX);
+        let table = parse(BOX.as_bytes());
         let id = |path: &str| mount_of(&table, Path::new(path)).map(|mount| mount.id);
         assert_eq!(id("/mnt/my disk/x"), Some(18));
         assert_eq!(id("/mnt/my"), Some(14));
@@ -205,11 +215,45 @@ nonsense
         assert_eq!(id("relative"), None);
     }
 
+    /// Whatever is mounted wherever, each line is one mount, and its directory is the bytes that it is made of.
+    #[test]
+    fn odd_tables_are_read_as_they_are() {
+        let text = b"\
+14 1 0:14 / / rw,noatime - overlay overlayfs:/overlay rw,lowerdir=/,upperdir=/overlay/upper\n\
+17 14 0:5 / /mnt/a\\040b\\134c\\012d rw shared:3 master:1 propagate_from:2 unbindable - tmpfs  rw\n\
+18 14 0:22 / /mnt/usb\\043x rw - fuse.sshfs user@host:/x\\040-\\040y rw,user_id=0\n\
+19 14 0:23 / /mnt/-\\040-\\040x rw - fuseblk - rw\n\
+20 14 8:1 /sub/vol//deleted /mnt/deleted rw - ext4 /dev/sda1 rw\n\
+21 14 31:5 / /mnt/M\xfcller rw - jffs2 mtd:M\xfcller rw\n\
+22 14 0:24 / /mnt/end\r rw - tmpfs none rw\r\n";
+        let table = parse(text);
+        let points: Vec<_> = table
+            .iter()
+            .map(|mount| mount.mountpoint.as_os_str().as_bytes())
+            .collect();
+        let wanted: [&[u8]; 7] = [
+            b"/",
+            b"/mnt/a b\\c\nd",
+            b"/mnt/usb#x",
+            b"/mnt/- - x",
+            b"/mnt/deleted",
+            b"/mnt/M\xfcller",
+            b"/mnt/end\r",
+        ];
+        assert_eq!(points, wanted);
+        assert_eq!((table[1].fs.as_str(), table[1].source.as_str()), ("tmpfs", ""));
+        assert_eq!(table[2].source, "user@host:/x - y");
+        assert_eq!(table[3].source, "-");
+        // What was mounted is compared as the names of partitions are.
+        assert_eq!(table[5].source, String::from_utf8_lossy(b"mtd:M\xfcller"));
+    }
+
     #[test]
     fn escapes_are_undone_and_stray_backslashes_stay() {
-        assert_eq!(unescape("a\\011b\\134c"), "a\tb\\c");
-        assert_eq!(unescape("\\04"), "\\04");
-        assert_eq!(unescape("\\999"), "\\999");
+        assert_eq!(unescape(b"a\\011b\\134c"), b"a\tb\\c");
+        assert_eq!(unescape(b"\\04"), b"\\04");
+        assert_eq!(unescape(b"\\999"), b"\\999");
+        assert_eq!(unescape(b"M\xfcller\\040\\377"), b"M\xfcller \xff");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them.
 #![forbid(unsafe_code)]
 
+use crate::shown::shown;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -26,7 +27,7 @@ impl Process {
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.pid, self.comm)?;
+        write!(f, "{} ({})", self.pid, shown(&self.comm))?;
         if self.state == 'D' {
             f.write_str(" in uninterruptible sleep")
         } else {

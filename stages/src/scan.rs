@@ -7,9 +7,12 @@
 use crate::holder::HolderKind;
 use crate::mounts::{Mount, is_remote, mount_of, mounts_of};
 use crate::process::{Process, pids, process};
+use crate::shown::shown;
 use nix::libc;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +49,7 @@ pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool
     };
     // Without the list of processes nobody is seen.
     if let Err(error) = fs::read_dir(proc) {
-        scan.unread = Some(HolderKind::unread(proc.display(), error));
+        scan.unread = Some(HolderKind::unread(shown(proc), error));
     }
     for pid in others(proc) {
         if let Some(owner) = process(proc, pid).filter(Process::is_alive) {
@@ -79,7 +82,7 @@ impl Scan<'_> {
         let mut unread = Ok(());
         let mut note = |what: &Path, error: io::Error| {
             if unread.is_ok() && !is_gone(&error) {
-                unread = Err(HolderKind::unread(what.display(), error));
+                unread = Err(HolderKind::unread(shown(what), error));
             }
         };
         let mut hit = |link: &Path| {
@@ -119,7 +122,7 @@ impl Scan<'_> {
                 .map(named)
                 .map(|(pid, comm, path)| HolderKind::OpenFile { pid, comm, path }),
         );
-        self.mapped(&String::from_utf8_lossy(&text), pid, &comm);
+        self.mapped(&text, pid, &comm);
         unread
     }
 
@@ -136,18 +139,18 @@ impl Scan<'_> {
                 .then(|| (kind.is_block_device(), numbers(about.rdev())));
         }
         let identity = Identity { on, node, path: &path };
-        Ok((self.wanted)(&identity).then(|| path.display().to_string()))
+        Ok((self.wanted)(&identity).then(|| shown(&path)))
     }
 
-    fn mapped(&mut self, maps: &str, pid: u32, comm: &str) {
+    fn mapped(&mut self, maps: &[u8], pid: u32, comm: &str) {
         let mut last: Option<PathBuf> = None;
-        for (on, path) in maps.lines().filter_map(parse_map) {
+        for (on, path) in maps.split(|byte| *byte == b'\n').filter_map(parse_map) {
             // One library is mapped in several pieces, one after the other.
             if last.as_deref() != Some(path) && (self.wanted)(&Identity { on, node: None, path }) {
                 self.found.push(HolderKind::MappedText {
                     pid,
                     comm: comm.to_owned(),
-                    path: path.display().to_string(),
+                    path: shown(path),
                 });
             }
             last = Some(path.to_owned());
@@ -157,26 +160,24 @@ impl Scan<'_> {
 
 /// The state is worth more to the reader than the bare name, so "(name)" carries it where it matters.
 fn named(owner: &Process) -> String {
-    if owner.state != 'D' {
-        return owner.comm.clone();
+    let comm = shown(&owner.comm);
+    match owner.state {
+        'D' => format!("{comm}, in uninterruptible sleep"),
+        _ => comm,
     }
-    owner
-        .to_string()
-        .split_once('(')
-        .map_or(owner.comm.clone(), |(_, rest)| rest.replacen(')', ",", 1))
 }
 
 /// `address perms offset dev inode path`, the device in hexadecimal; inode 0 is memory of no file.
-fn parse_map(line: &str) -> Option<((u32, u32), &Path)> {
-    let mut fields = line.splitn(6, ' ');
-    let (major, minor) = fields.nth(3)?.split_once(':')?;
+fn parse_map(line: &[u8]) -> Option<((u32, u32), &Path)> {
+    let mut fields = line.splitn(6, |byte| *byte == b' ');
+    let (major, minor) = std::str::from_utf8(fields.nth(3)?).ok()?.split_once(':')?;
     let inode = fields.next()?;
-    let path = fields.next()?.trim_start();
+    let path = fields.next()?.trim_ascii_start();
     let device = (
         u32::from_str_radix(major, 16).ok()?,
         u32::from_str_radix(minor, 16).ok()?,
     );
-    (inode != "0" && !path.is_empty()).then_some((device, Path::new(path)))
+    (inode != b"0" && !path.is_empty()).then_some((device, Path::new(OsStr::from_bytes(path))))
 }
 
 /// Mounts that only another namespace has. One line a namespace is enough, and reading a table is not cheap.
@@ -207,7 +208,7 @@ pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount)
             Err(error) => {
                 let alive = process(proc, pid).is_some_and(|process| process.is_alive());
                 if !is_gone(&error) && alive && unread.is_none() {
-                    unread = Some(HolderKind::unread(path.display(), error));
+                    unread = Some(HolderKind::unread(shown(&path), error));
                 }
                 continue;
             }
@@ -219,8 +220,8 @@ pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount)
         {
             found.push(HolderKind::ForeignMount {
                 pid,
-                comm: owner.comm.clone(),
-                mountpoint: mount.mountpoint.display().to_string(),
+                comm: shown(&owner.comm),
+                mountpoint: shown(&mount.mountpoint),
             });
         }
     }
@@ -248,10 +249,10 @@ mod tests {
     #[test]
     fn map_lines_and_device_numbers_are_decoded() {
         assert_eq!(
-            parse_map("0-1 r-xp 0 1f:02 12    /a b"),
+            parse_map(b"0-1 r-xp 0 1f:02 12    /a b"),
             Some(((31, 2), Path::new("/a b")))
         );
-        assert_eq!(parse_map("0-1 r-xp 0 00:00 0 [heap]"), None);
+        assert_eq!(parse_map(b"0-1 r-xp 0 00:00 0 [heap]"), None);
         assert_eq!(numbers(makedev(31, 2)), (31, 2));
         assert_eq!(numbers(makedev(259, 70000)), (259, 70000));
     }

@@ -3,9 +3,12 @@
 
 use crate::holder::HolderKind;
 use crate::scan::is_gone;
+use crate::shown::shown;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 /// A block device as `/sys/block` shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub(crate) struct Block {
     /// What it lies on: `slaves` of device-mapper, md and bcache (`bd_link_disk_holder`, block/holder.c), the disk of a partition.
     pub(crate) on: Vec<String>,
     /// The file or device that a loop device or zram has behind it.
-    pub(crate) backing: Option<String>,
+    pub(crate) backing: Option<PathBuf>,
     /// What device-mapper calls it, in `/dev/mapper`.
     mapped: Option<String>,
     partition: bool,
@@ -46,7 +49,7 @@ pub(crate) fn blocks(sys: &Path) -> (Vec<Block>, Vec<HolderKind>) {
 
 /// The names of all blocks that lie on one of `base`, by any number of steps. `backed` tells of a backing file whether it lies
 /// on one of the names.
-pub(crate) fn above(blocks: &[Block], base: &[String], backed: &dyn Fn(&str, &[String]) -> bool) -> Vec<String> {
+pub(crate) fn above(blocks: &[Block], base: &[String], backed: &dyn Fn(&Path, &[String]) -> bool) -> Vec<String> {
     let mut found = base.to_vec();
     loop {
         let next = blocks.iter().find(|block| {
@@ -68,15 +71,11 @@ pub(crate) fn holding(blocks: &[Block], names: &[String]) -> Vec<HolderKind> {
         if block.name.starts_with("loop") {
             found.extend(block.backing.clone().map(|file| HolderKind::Loop {
                 device: format!("/dev/{}", block.name),
-                file,
+                file: shown(file),
             }));
         } else if !block.partition {
-            let on = block
-                .backing
-                .iter()
-                .chain(&block.on)
-                .map(String::as_str)
-                .collect::<Vec<_>>();
+            let backing = block.backing.iter().map(shown);
+            let on: Vec<_> = backing.chain(block.on.iter().cloned()).collect();
             found.push(HolderKind::Stacked {
                 device: block.name.clone(),
                 on: on.join(", "),
@@ -87,7 +86,7 @@ pub(crate) fn holding(blocks: &[Block], names: &[String]) -> Vec<HolderKind> {
 }
 
 /// Each loop device in use with its backing file. The attribute came with 2.6.37; before that loops go unseen here.
-pub(crate) fn loops(sys: &Path) -> Vec<(String, String)> {
+pub(crate) fn loops(sys: &Path) -> Vec<(String, PathBuf)> {
     let (blocks, _) = blocks(sys);
     let used = blocks.into_iter().filter(|block| block.name.starts_with("loop"));
     used.filter_map(|block| Some((format!("/dev/{}", block.name), block.backing?)))
@@ -102,8 +101,9 @@ struct Reader {
 
 impl Reader {
     fn disk(&mut self, path: &Path, name: &str) {
-        let zram = self.text(&path.join("backing_dev")).filter(|file| file != "none");
-        let backing = self.text(&path.join("loop/backing_file")).or(zram);
+        let zram = self.bytes(&path.join("backing_dev")).filter(|file| file != b"none");
+        let backing = self.bytes(&path.join("loop/backing_file")).or(zram);
+        let backing = backing.map(|file| OsString::from_vec(file).into());
         let mapped = self.text(&path.join("dm/name"));
         let device = self.device(path);
         let slaves = self.names(&path.join("slaves"));
@@ -176,10 +176,16 @@ impl Reader {
     }
 
     fn text(&mut self, path: &Path) -> Option<String> {
+        let bytes = self.bytes(path)?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// All of an attribute, without the newline at its end.
+    fn bytes(&mut self, path: &Path) -> Option<Vec<u8>> {
         match fs::read(path) {
-            Ok(bytes) => {
-                let text = String::from_utf8_lossy(&bytes);
-                Some(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+            Ok(mut bytes) => {
+                bytes.pop_if(|byte| *byte == b'\n');
+                Some(bytes)
             }
             // Not one of these, or one that has gone meanwhile.
             Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::NotADirectory => None,

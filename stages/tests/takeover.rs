@@ -465,3 +465,31 @@ fn s16_the_ram_root_is_full_when_init_hands_over() {
     the_box.reboots();
     let _ = caller.wait();
 }
+
+/// Names are bytes: a mount, a file that is open there and a process that are called by none of UTF-8's.
+#[test]
+fn s17_names_that_are_no_text_are_unmounted_and_shown_quoted() {
+    if !common::is_root() {
+        return;
+    }
+    let mut the_box = LittleBox::of(&common::Kind {
+        setup: "odd=$(printf 'mnt/M\\374ller\\033'); mkdir $odd; mount -t tmpfs odd $odd; mkdir $odd/in; mount -t tmpfs in $odd/in; \
+                name=$(printf 'bin/z\\374\\033'); printf '#!/bin/sh\\ncd /mnt/M*; while :; do sleep 1; done\\n' >$name; \
+                chmod 755 $name",
+        last: "/bin/z* & true",
+        ..common::Kind::default()
+    });
+    assert!(the_box.apply(&[]).status.success());
+    let seen = the_box.until("work done, proof given: true");
+    in_order(
+        &seen,
+        &[
+            r#""/oldroot/mnt/M\xfcller\u{1b}/in" unmounted"#,
+            r#""/oldroot/mnt/M\xfcller\u{1b}" unmounted"#,
+            "/oldroot unmounted",
+            "proved gone",
+        ],
+    );
+    assert!(!seen.iter().any(|line| line.contains('\u{1b}')), "{seen:?}");
+    the_box.reboots();
+}

@@ -4,7 +4,9 @@
 
 use crate::simbox::{Run, bytes};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -114,7 +116,7 @@ impl FakeBox {
         ];
         attributes.extend(device.offset.map(|offset| ("offset", offset.to_string())));
         for (name, value) in attributes {
-            self.put(&format!("sys/{place}/{name}"), &format!("{value}\n"));
+            self.put(&format!("sys/{place}/{name}"), format!("{value}\n"));
         }
         let link = self.path(&format!("sys/class/mtd/mtd{}", device.index));
         symlink(format!("../../{place}"), link).unwrap();
@@ -124,7 +126,7 @@ impl FakeBox {
         self.dir.path().join(name)
     }
 
-    fn put(&self, name: &str, content: &str) {
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -139,6 +141,18 @@ impl FakeBox {
     /// A file below `/sys`.
     pub fn sys(self, name: &str, content: &str) -> FakeBox {
         self.put(&format!("sys/{name}"), content);
+        self
+    }
+
+    /// A file of its `/etc`, which has nothing else; only root can write it.
+    pub fn etc(self, name: &str, content: &[u8]) -> FakeBox {
+        self.put(&format!("etc/{name}"), content);
+        self
+    }
+
+    /// The same for a name that is no UTF-8.
+    pub fn etc_bytes(self, name: &[u8], content: &[u8]) -> FakeBox {
+        fs::write(self.path("etc").join(OsStr::from_bytes(name)), content).unwrap();
         self
     }
 
@@ -176,10 +190,10 @@ impl FakeBox {
             ("corrupted", "0".into()),
         ];
         for (name, value) in device {
-            self.put(&format!("sys/class/ubi/ubi0/{name}"), &format!("{value}\n"));
+            self.put(&format!("sys/class/ubi/ubi0/{name}"), format!("{value}\n"));
         }
         for (name, value) in info {
-            self.put(&format!("sys/class/ubi/ubi0_0/{name}"), &format!("{value}\n"));
+            self.put(&format!("sys/class/ubi/ubi0_0/{name}"), format!("{value}\n"));
         }
         self
     }
@@ -201,6 +215,7 @@ impl FakeBox {
         let mut script = "set -e\ncd \"$1\"; shift\nmkdir -p real\nmount --rbind /proc real\n\
             mount --bind release real/sys/kernel/osrelease\n\
             for name in real/*; do name=${name#real/}; [ -e proc/$name ] || ln -sfn \"$PWD/real/$name\" proc/$name; done\n\
+            [ ! -e etc ] || mount --bind etc /etc\n\
             mount --bind sys /sys\nmount --bind proc /proc\n"
             .to_owned();
         for (index, source) in self.mounts.iter().enumerate() {

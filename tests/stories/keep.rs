@@ -1,9 +1,13 @@
 //! Files of the user's outlive the update: listed with their sizes before anything happens, refused when they do not fit,
 //! put back and read back afterwards.
 
-use crate::simbox::{SimBox, bytes, read, tool};
+use crate::fakebox::{FakeBox, mtd};
+use crate::shapes::NEW;
+use crate::simbox::{SimBox, bytes, is_root, read, tool};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +28,13 @@ fn configuration(sim: &SimBox) -> PathBuf {
     let deep = etc.join(format!("{}/{}", "d".repeat(90), "e".repeat(90)));
     fs::create_dir_all(&deep).unwrap();
     fs::write(deep.join("f"), "a long name").unwrap();
+    fs::write(etc.join(latin1()), "his").unwrap();
     etc
+}
+
+/// A name that is no UTF-8.
+fn latin1() -> &'static OsStr {
+    OsStr::from_bytes(b"M\xfcller")
 }
 
 /// The tar of `config`, unpacked by tar(1).
@@ -64,6 +74,7 @@ fn kept_files_are_a_tar_in_the_partition_that_any_tar_unpacks_as_they_were() {
     for name in ["passwd", "ssh/keys/host", "empty.conf", "passwd.link", &deep] {
         same(&etc.join(name), &out);
     }
+    same(&etc.join(latin1()), &out);
     let status = sim.run("status", &["--format", "json"]).exits(0).json();
     assert_eq!(status["harm"], "written");
     assert_eq!(status["kept"]["state"], "restored");
@@ -201,4 +212,46 @@ fn a_backup_has_a_copy_of_the_tar() {
     .exits(0);
     let tar = read(&backup.join("keep.tar"));
     assert_eq!(tar, sim.flash()[CONFIG..CONFIG + tar.len()]);
+}
+
+/// Names are bytes, in the lists too: one that is no UTF-8 is kept, and one in a comment disturbs nothing.
+#[test]
+fn a_list_is_bytes() {
+    if !is_root() {
+        return;
+    }
+    let parts = [mtd(0, "boot", 256 << 10, 0), mtd(1, "data", 8 << 20, 1 << 20)];
+    let router = FakeBox::new(NEW, &parts)
+        .proc("filesystems", "nodev\ttmpfs\n\tjffs2\n")
+        .etc(
+            "flasher/keep",
+            b"# f\xfcr mich\n/etc/shadow\n/etc/M\xfcller\r\n/etc/[?\n/etc/?.\xff*\n",
+        )
+        .etc("shadow", b"root:x\n")
+        .etc("a.\u{ff}", b"another")
+        .etc_bytes(b"M\xfcller", b"his")
+        .etc_bytes(b"b.\xffx", b"hers");
+    let plan = router.plan("boot", &["--keep-to", "jffs2:data"]);
+    assert!(plan.refused().is_empty(), "{}", plan.json);
+    let files = plan.json["keep"]["files"].as_array().unwrap();
+    let paths: Vec<_> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/etc", "/etc/M\u{fffd}ller", "/etc/b.\u{fffd}x", "/etc/shadow"]);
+    let image = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&image, "an image").unwrap();
+    let (image, other) = (image.path().to_str().unwrap(), "0".repeat(64));
+    let run = router.run(&[
+        "plan",
+        "--sha256",
+        &other,
+        "--part",
+        "boot",
+        "--keep-to",
+        "jffs2:data",
+        image,
+    ]);
+    assert!(run.out.contains(r#""/etc/M\xfcller""#), "{run:?}");
+    // A list that is a directory cannot be read.
+    let odd = FakeBox::new(NEW, &parts).etc("flasher/keep/x", b"");
+    let plan = odd.plan("boot", &["--keep-to", "jffs2:data"]);
+    assert!(plan.refused().contains(&"keep"), "{}", plan.json);
 }
