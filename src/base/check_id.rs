@@ -61,6 +61,8 @@ words! {
         Slot = "slot",
         /// What of an archive or a backup is not written.
         Unused = "unused",
+        /// Every watchdog that runs will be fed.
+        Watchdog = "watchdog",
         /// The kernel lets the partition be written.
         Writable = "writable",
     }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::watchdog;
 use crate::base::check_id::CheckId;
 use crate::base::error::Result;
 use crate::board::Board;
@@ -30,7 +31,13 @@ pub fn route(board: &Board, ids: &[PartitionId], wish: RouteWish) -> Result<(Rou
         true => Route::InPlace,
         false => Route::Staged,
     };
-    Ok((route, route_checks(route, &held, wish == RouteWish::InPlace)))
+    let mut checks = route_checks(route, &held, wish == RouteWish::InPlace);
+    // What is held and may not be taken over is refused for that.
+    let refused = route == Route::Staged && wish == RouteWish::InPlace;
+    if !board.is_sim() && !refused {
+        checks.extend(watchdog::checks(route, &stages::watchdog::all()));
+    }
+    Ok((route, checks))
 }
 
 fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Check> {

@@ -26,6 +26,7 @@ mod size;
 mod trust;
 mod unused;
 mod verdict;
+mod watchdog;
 mod writable;
 
 use crate::base::check_id::CheckId;

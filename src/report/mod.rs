@@ -9,6 +9,7 @@ mod options;
 mod progress;
 pub(crate) mod synology;
 
+use crate::base::check_id::CheckId;
 use crate::base::clock;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
@@ -299,7 +300,8 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
     }
     for check in &plan.checks {
         let word = match check.status {
-            Status::Pass if verbosity < Verbosity::Verbose => continue,
+            // A watchdog is shown always: it is what could end the update.
+            Status::Pass if verbosity < Verbosity::Verbose && check.name != CheckId::Watchdog => continue,
             Status::Pass => "pass",
             Status::Warn => "warn",
             Status::Fail => "FAIL",

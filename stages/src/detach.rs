@@ -67,6 +67,9 @@ pub struct DetachError {
 impl fmt::Display for DetachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
+        if self.holders.is_empty() && self.stuck.is_empty() {
+            return Ok(());
+        }
         if self.holders.is_empty() {
             return f.write_str(
                 "; no process that we can see holds it, so the kernel does, or a process outside of our sight",
@@ -105,9 +108,31 @@ impl PidOne {
         }
     }
 
-    fn unmount_old_root(&self, on_event: &mut dyn FnMut(StageEvent)) -> Result<(), DetachError> {
+    /// Whoever had a watchdog open has been ended by now, so what cannot be fed now never will.
+    fn all_fed(&mut self, on_event: &mut dyn FnMut(StageEvent)) -> Result<(), DetachError> {
+        let lost = self.feed_dogs();
+        for event in self.take_notes() {
+            on_event(event);
+        }
+        let hungry: Vec<&str> = self.hungry().collect();
+        if hungry.is_empty() {
+            return Ok(());
+        }
+        let text = lost.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Err(DetachError {
+            stuck: Vec::new(),
+            holders: Vec::new(),
+            text: format!(
+                "{} runs and cannot be fed, so that it would reset the box while it is written: {text}",
+                hungry.join(", ")
+            ),
+        })
+    }
+
+    fn unmount_old_root(&mut self, on_event: &mut dyn FnMut(StageEvent)) -> Result<(), DetachError> {
         let mut known = Vec::new();
         kill::everybody(GENTLE, FORCED, &mut known, on_event);
+        self.all_fed(on_event)?;
         swaps_off(on_event);
         exports::withdraw(on_event);
         disk::carry(&self.handoff().disks, on_event);

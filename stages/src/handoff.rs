@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::watchdog::{self, Node};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Read;
@@ -17,11 +18,11 @@ pub struct HandOff {
     pub version: u32,
     /// The caller's plan and options, in a form of its own: to this crate it is a text.
     pub payload: String,
-    /// The watchdog device that was running when stage one began, and must be fed by PID 1.
+    /// The watchdogs that were running when stage one began, and must be fed by PID 1.
     ///
-    /// `None` leaves every watchdog alone: opening one starts it, and one that was not running
-    /// might outlive us into a firmware that does not feed it.
-    pub watchdog: Option<String>,
+    /// All others are left alone: opening one starts it, and one that was not running might outlive us into a firmware
+    /// that does not feed it.
+    pub watchdogs: Vec<Node>,
     /// Mount points of disks that stay mounted, see [`crate::disks`]: PID 1 finds them as [`crate::moved`] says.
     #[serde(default)]
     pub disks: Vec<String>,
@@ -29,15 +30,19 @@ pub struct HandOff {
 
 impl HandOff {
     /// The only version this crate writes and reads.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
-    /// A record of the current version that names the watchdog in use, when there is one.
+    /// A record of the current version that names the watchdogs that run.
     #[must_use]
     pub fn new(payload: String) -> Self {
         Self {
             version: Self::VERSION,
             payload,
-            watchdog: crate::watchdog::find().filter(|dog| dog.running).map(|dog| dog.device),
+            watchdogs: watchdog::all()
+                .into_iter()
+                .filter(|dog| dog.running)
+                .map(|dog| dog.node)
+                .collect(),
             disks: Vec::new(),
         }
     }
@@ -86,9 +91,12 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         let record = HandOff {
-            version: 1,
+            version: 2,
             payload: r#"{"parts": [1, 2]}"#.into(),
-            watchdog: Some("/dev/watchdog".into()),
+            watchdogs: vec![Node {
+                device: "/dev/watchdog1".into(),
+                numbers: (248, 1),
+            }],
             disks: vec!["/mnt/data".into()],
         };
         let text = serde_json::to_vec(&record).expect("serializes");
@@ -97,8 +105,8 @@ mod tests {
 
     #[test]
     fn another_version_is_called_that_even_when_the_rest_is_unknown() {
-        let e = HandOff::parse(br#"{"version":2,"plan":{}}"#).expect_err("refused");
-        assert!(e.contains("version 2"), "{e}");
+        let e = HandOff::parse(br#"{"version":3,"plan":{}}"#).expect_err("refused");
+        assert!(e.contains("version 3"), "{e}");
     }
 
     #[test]
@@ -109,7 +117,7 @@ mod tests {
             b"null",
             b"[]",
             b"{\"version\":-1}",
-            b"{\"version\":1}",
+            b"{\"version\":2}",
             b"\xff\xfe",
             b"{\"version\":99999999999}",
         ] {

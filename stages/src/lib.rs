@@ -26,6 +26,7 @@ mod disk;
 mod error;
 mod event;
 mod exports;
+mod feeding;
 pub mod guard;
 mod handoff;
 mod holder;

@@ -2,16 +2,18 @@
 #![forbid(unsafe_code)]
 
 use crate::event::StageEvent;
+use crate::feeding;
 use crate::guard;
 use crate::handoff::HandOff;
 use crate::memory;
 use crate::mounts::{make_writable, mount_virtual};
 use crate::paths::HANDOFF;
+use crate::process::confined;
 use crate::program::Program;
 use crate::say::say;
 use crate::signals;
 use crate::sys;
-use crate::watchdog;
+use crate::watchdog::{self, Node};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -26,6 +28,8 @@ const STAGE: &str = "FLASHER_STAGE";
 pub struct PidOne {
     handoff: HandOff,
     notes: Vec<StageEvent>,
+    /// Watchdogs that run and are not fed.
+    hungry: Vec<Node>,
     pub(crate) since: Instant,
 }
 
@@ -58,12 +62,42 @@ impl PidOne {
                 guard::end(&e.to_string())
             }
         };
-        notes.extend(handoff.watchdog.as_deref().map(take_watchdog));
-        Self {
+        let mut this = Self {
+            hungry: dogs(&handoff),
             handoff,
             notes,
             since: Instant::now(),
+        };
+        let lost = this.feed_dogs();
+        this.notes.extend(lost);
+        this
+    }
+
+    /// Takes the watchdogs that are not fed yet. What is left of them keeps the box from being written: it would be reset
+    /// meanwhile.
+    pub(crate) fn feed_dogs(&mut self) -> Vec<StageEvent> {
+        let mut lost = Vec::new();
+        for node in std::mem::take(&mut self.hungry) {
+            match feeding::take(&node) {
+                Ok(timeout_s) => self.notes.push(StageEvent::WatchdogTaken {
+                    device: node.device,
+                    timeout_s,
+                }),
+                Err(e) => {
+                    lost.push(StageEvent::WatchdogLost {
+                        device: node.device.clone(),
+                        why: e.to_string(),
+                    });
+                    self.hungry.push(node);
+                }
+            }
         }
+        lost
+    }
+
+    /// Those of which the last attempt failed.
+    pub(crate) fn hungry(&self) -> impl Iterator<Item = &str> {
+        self.hungry.iter().map(|node| node.device.as_str())
     }
 
     /// The record of stage one.
@@ -78,17 +112,19 @@ impl PidOne {
     }
 }
 
-fn take_watchdog(device: &str) -> StageEvent {
-    match watchdog::take(device) {
-        Ok(timeout_s) => StageEvent::WatchdogTaken {
-            device: device.to_owned(),
-            timeout_s,
-        },
-        Err(e) => StageEvent::WatchdogLost {
-            device: device.to_owned(),
-            why: e.to_string(),
-        },
+/// Those that ran when stage one began, and those that were started since, such as between a preparation and its use.
+fn dogs(handoff: &HandOff) -> Vec<Node> {
+    // In a container they are the host's, whose processes go on.
+    if confined() {
+        return Vec::new();
     }
+    let mut dogs = handoff.watchdogs.clone();
+    for dog in watchdog::all().into_iter().filter(|dog| dog.running) {
+        if !dogs.iter().any(|known| known.numbers == dog.node.numbers) {
+            dogs.push(dog.node);
+        }
+    }
+    dogs
 }
 
 /// Puts back what the shutdown lines of an old inittab may have taken away. Each step is needed only sometimes, and what

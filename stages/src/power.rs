@@ -1,6 +1,7 @@
 //! Reboots, and does not believe that a reboot works at the first try: a driver's reboot notifier may hang for ever.
 #![forbid(unsafe_code)]
 
+use crate::feeding;
 use crate::init::{self, Init};
 use crate::mounts::root_is_ram_root;
 use crate::process::{confined, single_threaded};
@@ -8,7 +9,6 @@ use crate::program::Program;
 use crate::say::say;
 use crate::signals;
 use crate::sys::{self, Forked};
-use crate::watchdog;
 use nix::sys::reboot::{RebootMode, reboot as kernel_reboot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, sync};
@@ -67,7 +67,7 @@ fn other_ways() -> ! {
         let _ = std::fs::write("/proc/sysrq-trigger", "b");
         sleep(Duration::from_secs(5));
     }
-    if watchdog::let_it_bite() {
+    if feeding::let_it_bite() {
         say("waiting for the watchdog");
     }
     loop {

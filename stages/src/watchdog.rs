@@ -1,152 +1,262 @@
-//! The hardware watchdog: found, taken over, fed, and used as the last way to reboot.
+//! Hardware watchdogs: found before anything is done to them. How they are taken over and fed is in [`crate::feeding`].
 //!
-//! Opening starts it, most drivers have one opener, any write feeds it (Documentation/watchdog/watchdog-api.rst of the
-//! kernel). Its owner dies by init's own kill,
-//! so PID 1 opens it again within its timeout.
+//! Opening starts one, most drivers have one opener, any write feeds it (Documentation/watchdog/watchdog-api.rst of the kernel).
+//! So they are looked at from outside: what sysfs says of them, and who has them open. A box may have several, of the processor,
+//! of a microcontroller and of the kernel itself, and each that runs resets it.
 #![forbid(unsafe_code)]
 
 use crate::holder::HolderKind;
-use crate::process::confined;
 use crate::scan::{numbers, scan_processes};
-use crate::sys;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
 
-/// Long enough for an erase that holds up the whole CPU, short enough to help.
-const WISHED_TIMEOUT_S: u32 = 60;
-const STACK: usize = 64 << 10;
-
-static TAKEN: OnceLock<File> = OnceLock::new();
-static LET_IT_BITE: AtomicBool = AtomicBool::new(false);
+/// Of the misc device that the first watchdog has besides, and old drivers have alone (`WATCHDOG_MINOR`,
+/// include/linux/miscdevice.h).
+pub(crate) const MISC: (u32, u32) = (10, 130);
 
 /// A watchdog as it is before anything is done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watchdog {
-    /// Its device node.
-    pub device: String,
+    /// How it is opened.
+    pub node: Node,
     /// Whether it counts: the driver says so (sysfs, kernel 4.5 and later), or a process has it open.
     pub running: bool,
     /// Its timeout in seconds, where the driver tells without being opened.
     pub timeout_s: Option<u32>,
     /// The process that feeds it, as `pid (name)`.
     pub owner: Option<String>,
+    /// Why PID 1 will not be able to open it, where that is known already.
+    pub hindrance: Option<String>,
 }
 
-/// The first watchdog, preferably one that runs. Opens nothing, because opening starts it.
+/// A device node of a watchdog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its path.
+    pub device: String,
+    /// The numbers of the device; a node for it can be made of them.
+    pub numbers: (u32, u32),
+}
+
+impl fmt::Display for Watchdog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.node.device)?;
+        f.write_str(if self.running { " running" } else { " not running" })?;
+        if let Some(timeout) = self.timeout_s {
+            write!(f, ", {timeout} s")?;
+        }
+        if let Some(owner) = &self.owner {
+            write!(f, ", fed by {owner}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Every watchdog, those that run first. Opens nothing, because opening starts it.
 #[must_use]
-pub fn find() -> Option<Watchdog> {
-    let names = ["watchdog0", "watchdog1", "watchdog2", "watchdog"];
-    let mut all: Vec<Watchdog> = names.iter().filter_map(|name| look_at(name)).collect();
-    let running = all.iter().position(|dog| dog.running).unwrap_or(0);
-    (!all.is_empty()).then(|| all.swap_remove(running))
+pub fn all() -> Vec<Watchdog> {
+    all_of(Path::new("/sys"), Path::new("/dev"), Path::new("/proc"))
 }
 
-fn look_at(name: &str) -> Option<Watchdog> {
-    let device = format!("/dev/{name}");
-    let about = fs::metadata(&device)
-        .ok()
-        .filter(|about| about.file_type().is_char_device())?;
-    let node = numbers(about.rdev());
-    let holder = scan_processes(Path::new("/proc"), &|file| file.node == Some((false, node)))
+fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
+    // By the device, because one may have several nodes.
+    let mut names: BTreeMap<(u32, u32), String> = BTreeMap::new();
+    let class = sys.join("class/watchdog");
+    for entry in fs::read_dir(&class).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(numbers) = device(&class.join(&name)) {
+            names.insert(numbers, name);
+        }
+    }
+    for entry in fs::read_dir(dev).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if let Some(numbers) = name.strip_prefix("watchdog").and_then(|_| node(&dev.join(&name))) {
+            names.entry(numbers).or_insert(name);
+        }
+    }
+    // The misc device is the first one's (`watchdog_cdev_register`, drivers/watchdog/watchdog_dev.c), or an old driver's.
+    let first = names
+        .iter()
+        .find(|(_, name)| *name == "watchdog0")
+        .map(|(numbers, _)| *numbers);
+    if first.is_some() {
+        names.remove(&MISC);
+    } else if device(&sys.join("class/misc/watchdog")) == Some(MISC) {
+        names.entry(MISC).or_insert_with(|| "watchdog".into());
+    }
+    let mut all: Vec<Watchdog> = names
         .into_iter()
-        .next();
-    let owner = holder.and_then(|kind| match kind {
-        HolderKind::OpenFile { pid, comm, .. } => Some(format!("{pid} ({comm})")),
-        _ => None,
+        .map(|(numbers, name)| {
+            let also = (Some(numbers) == first).then_some(MISC);
+            look_at(&name, &[Some(numbers), also], (sys, proc))
+        })
+        .collect();
+    all.sort_by(|a, b| (!a.running, &a.node.device).cmp(&(!b.running, &b.node.device)));
+    all
+}
+
+fn look_at(name: &str, devices: &[Option<(u32, u32)>], (sys, proc): (&Path, &Path)) -> Watchdog {
+    let about = sys.join("class/watchdog").join(name);
+    let sysfs = |file: &str| fs::read_to_string(about.join(file)).ok();
+    let state = sysfs("state");
+    let holders = scan_processes(proc, &|file| match file.node {
+        Some((false, node)) => devices.contains(&Some(node)),
+        _ => false,
     });
-    let sysfs = |file| fs::read_to_string(format!("/sys/class/watchdog/{name}/{file}")).ok();
-    let active = sysfs("state").is_some_and(|state| state.trim() == "active");
-    let timeout_s = sysfs("timeout").and_then(|text| text.trim().parse().ok());
-    Some(Watchdog {
-        device,
-        running: active || owner.is_some(),
-        timeout_s,
-        owner,
-    })
-}
-
-/// Opens the device and feeds it from a thread of its own until the process ends. Answers its timeout in seconds, 0
-/// when the driver does not tell.
-///
-/// # Errors
-/// It cannot be opened (its owner had two seconds to end), or the thread cannot be started.
-pub(crate) fn take(device: &str) -> io::Result<u32> {
-    if confined() {
-        return Err(io::Error::other("in a container the watchdog is the host's"));
-    }
-    let dog = open_patiently(device)?;
-    let mut timeout = sys::watchdog_timeout(&dog).unwrap_or(0);
-    if timeout < WISHED_TIMEOUT_S {
-        timeout = sys::watchdog_set_timeout(&dog, WISHED_TIMEOUT_S)
-            .or_else(|_| sys::watchdog_timeout(&dog))
-            .unwrap_or(timeout);
-    }
-    let dog = TAKEN.get_or_init(|| dog);
-    feed(dog);
-    let pause = Duration::from_secs(u64::from(timeout / 4).clamp(1, 10));
-    thread::Builder::new()
-        .name("watchdog".to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
-            while !LET_IT_BITE.load(Ordering::Relaxed) {
-                feed(dog);
-                thread::sleep(pause);
-            }
-        })?;
-    Ok(timeout)
-}
-
-fn feed(mut dog: &File) {
-    // Drivers without the ioctl take any write. Not a 'V', which stops it.
-    if sys::watchdog_keepalive(dog).is_err() {
-        let _ = dog.write_all(b"\0");
-    }
-}
-
-fn open_patiently(device: &str) -> io::Result<File> {
-    let mut result = open(device);
-    for _ in 0..20 {
-        if result.is_ok() {
-            break;
-        }
-        thread::sleep(Duration::from_millis(100));
-        // The RAM root's own node, where the named one did not come along.
-        result = open(device).or_else(|e| {
-            if e.kind() == io::ErrorKind::NotFound {
-                open("/dev/watchdog")
-            } else {
-                Err(e)
-            }
-        });
-    }
-    result
-}
-
-fn open(device: &str) -> io::Result<File> {
-    OpenOptions::new().write(true).open(device)
-}
-
-/// The last way to reboot: starts the watchdog where none is ours, sets the shortest timeout, and feeds it no more. Answers
-/// whether there is one to wait for.
-pub(crate) fn let_it_bite() -> bool {
-    LET_IT_BITE.store(true, Ordering::Relaxed);
-    if confined() {
-        return false;
-    }
-    if let (None, Ok(dog)) = (TAKEN.get(), open("/dev/watchdog")) {
-        let _ = TAKEN.set(dog);
-    }
-    let Some(dog) = TAKEN.get() else { return false };
-    for seconds in [1, 2, 5, 10] {
-        if sys::watchdog_set_timeout(dog, seconds).is_ok() {
-            break;
+    let (mut owner, mut unseen) = (None, false);
+    for kind in holders {
+        match kind {
+            HolderKind::OpenFile { pid, comm, .. } if owner.is_none() => owner = Some((pid, comm)),
+            HolderKind::Unread { .. } => unseen = true,
+            _ => (),
         }
     }
-    true
+    let running = match state.as_deref().map(str::trim) {
+        _ if owner.is_some() => true,
+        Some(state) => state == "active",
+        // Who might feed it cannot be seen, and nothing says that it stands still.
+        None => unseen,
+    };
+    Watchdog {
+        node: Node {
+            device: format!("/dev/{name}"),
+            numbers: devices[0].unwrap_or(MISC),
+        },
+        running,
+        timeout_s: sysfs("timeout").and_then(|text| text.trim().parse().ok()),
+        // What nothing can end keeps it open, and feeds it no more.
+        hindrance: owner
+            .as_ref()
+            .filter(|(_, comm)| comm.ends_with("in uninterruptible sleep"))
+            .map(|(pid, comm)| format!("process {pid} ({comm}), which has it open, cannot be ended")),
+        owner: owner.map(|(pid, comm)| format!("{pid} ({comm})")),
+    }
+}
+
+/// The numbers of a device of sysfs.
+fn device(path: &Path) -> Option<(u32, u32)> {
+    let text = fs::read_to_string(path.join("dev")).ok()?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The numbers of a character device's node.
+fn node(path: &Path) -> Option<(u32, u32)> {
+    let about = fs::metadata(path).ok()?;
+    about.file_type().is_char_device().then(|| numbers(about.rdev()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    /// A directory of its own, removed at the end.
+    struct TempDir(PathBuf);
+
+    impl TempDir {
+        fn new(name: &str) -> TempDir {
+            let path = std::env::temp_dir().join(format!("stages-dogs-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).expect("made");
+            TempDir(path)
+        }
+
+        fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for TempDir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn put(dir: &TempDir, name: &str, text: &str) {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("has one")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+
+    fn look(dir: &TempDir) -> Vec<Watchdog> {
+        for name in ["sys", "dev", "proc"] {
+            fs::create_dir_all(dir.path().join(name)).expect("made");
+        }
+        let part = |name: &str| dir.path().join(name);
+        all_of(&part("sys"), &part("dev"), &part("proc"))
+    }
+
+    fn dog(dir: &TempDir, number: u32, state: Option<&str>) {
+        let at = format!("sys/class/watchdog/watchdog{number}");
+        put(dir, &format!("{at}/dev"), &format!("248:{number}\n"));
+        if let Some(state) = state {
+            put(dir, &format!("{at}/state"), state);
+            put(dir, &format!("{at}/timeout"), "15\n");
+        }
+    }
+
+    /// A process with an open node of this device. `/dev/null` and the like stand for it.
+    fn opens(dir: &TempDir, pid: u32, node: &str) {
+        put(
+            dir,
+            &format!("proc/{pid}/stat"),
+            &format!("{pid} (wd) S 1 1 1 0 -1 0 0 0\n"),
+        );
+        put(dir, &format!("proc/{pid}/maps"), "");
+        fs::create_dir_all(dir.path().join(format!("proc/{pid}/fd"))).expect("made");
+        for (link, to) in [("cwd", "/"), ("root", "/"), ("fd/3", node)] {
+            symlink(to, dir.path().join(format!("proc/{pid}/{link}"))).expect("linked");
+        }
+    }
+
+    #[test]
+    fn every_one_is_found_and_those_that_run_stand_first() {
+        let dir = TempDir::new("several");
+        dog(&dir, 0, Some("inactive\n"));
+        dog(&dir, 1, Some("active\n"));
+        dog(&dir, 2, Some("active\n"));
+        put(&dir, "sys/class/misc/watchdog/dev", "10:130\n");
+        let all = look(&dir);
+        let told: Vec<String> = all.iter().map(Watchdog::to_string).collect();
+        // The misc device is the first one's, and none of its own.
+        assert_eq!(
+            told,
+            [
+                "/dev/watchdog1 running, 15 s",
+                "/dev/watchdog2 running, 15 s",
+                "/dev/watchdog0 not running, 15 s"
+            ]
+        );
+        assert_eq!(all[1].node.numbers, (248, 2));
+    }
+
+    #[test]
+    fn an_old_driver_has_the_misc_device_alone() {
+        let dir = TempDir::new("old");
+        put(&dir, "sys/class/misc/watchdog/dev", "10:130\n");
+        dog(&dir, 1, None);
+        let all = look(&dir);
+        let nodes: Vec<_> = all.iter().map(|dog| (&*dog.node.device, dog.node.numbers)).collect();
+        assert_eq!(nodes, [("/dev/watchdog", MISC), ("/dev/watchdog1", (248, 1))]);
+        assert!(all.iter().all(|dog| !dog.running));
+    }
+
+    #[test]
+    fn whoever_has_it_open_by_whatever_node_feeds_it() {
+        let dir = TempDir::new("owned");
+        // `/dev/null` is 1:3.
+        put(&dir, "sys/class/watchdog/watchdog4/dev", "1:3\n");
+        opens(&dir, 7, "/dev/null");
+        let all = look(&dir);
+        assert_eq!(all[0].to_string(), "/dev/watchdog4 running, fed by 7 (wd)");
+        assert!(all[0].hindrance.is_none());
+        put(&dir, "proc/7/stat", "7 (wd) D 1 1 1 0 -1 0 0 0\n");
+        let why = look(&dir)[0].hindrance.clone().expect("a hindrance");
+        assert!(why.contains("process 7 (wd, in uninterruptible sleep)"), "{why}");
+    }
 }

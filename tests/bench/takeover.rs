@@ -181,8 +181,9 @@ fn number(json: &str, name: &str) -> f64 {
 
 /// As Markdown.
 pub fn markdown(took: &[Took; 2]) -> String {
+    type Seconds = fn(&Took) -> f64;
     let mut text = "\n| takeover, NOR | `flasher apply` | by hand | ratio |\n|---|---|---|---|\n".to_owned();
-    let rows: [(&str, fn(&Took) -> f64); 5] = [
+    let rows: [(&str, Seconds); 5] = [
         ("command to hand-over", |took| took.handover),
         ("the same beyond reading the image", |took| took.handover - took.reading),
         ("hand-over to first erase", |took| took.erase),

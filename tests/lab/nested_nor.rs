@@ -6,17 +6,13 @@ use super::firmware::Parts;
 use super::kind::Kind;
 use super::machine::Machine;
 use super::tools;
-use std::process::Command;
 
 /// A box that runs firmware A, with these files on its data disk, the product as `/tmp/flasher`, and the chip plugged in with
 /// these words of the module.
 pub fn boot(story: &str, words: &str, files: &[(&str, &[u8])]) -> Machine {
     // The module is built for this kind only.
     let kind = Kind::Armel;
-    let build = tools::repository().join("tests/lab/build");
-    let made = tools::run(Command::new(build).arg("--nested-nor")).stdout;
-    let made = std::path::PathBuf::from(String::from_utf8_lossy(&made).trim());
-    let module = tools::read(&made.join("nested_nor.ko"));
+    let module = tools::module("nested_nor");
     let product = tools::read(&tools::flasher(kind));
     let mut all = vec![("nested_nor.ko", &module[..]), ("flasher", &product)];
     all.extend_from_slice(files);

@@ -79,3 +79,11 @@ pub fn product(name: &str) -> PathBuf {
     assert!(path.exists(), "{} is missing: run cross/build {name}", path.display());
     path
 }
+
+/// A kernel module of `tests/lab/kernel`, for the armel boxes only.
+pub fn module(name: &str) -> Vec<u8> {
+    let build = repository().join("tests/lab/build");
+    let made = run(Command::new(build).args(["--module", name])).stdout;
+    let made = PathBuf::from(String::from_utf8_lossy(&made).trim());
+    read(&made.join(format!("{name}.ko")))
+}

@@ -27,6 +27,8 @@ struct Report {
     ram_available: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     watchdog: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    watchdogs: Vec<String>,
     partitions: Vec<PartitionReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     slots: Option<slots::State>,
@@ -68,18 +70,16 @@ fn report(board: &Board) -> Result<Report> {
         },
     };
     let real = !board.is_sim();
+    let watchdogs = real.then(stages::watchdog::all).unwrap_or_default();
+    let watchdogs: Vec<String> = watchdogs.iter().map(ToString::to_string).collect();
     Ok(Report {
         board: board.profile.id.clone(),
         board_name: board.profile.name.clone(),
         route,
         init,
         ram_available: real.then(stages::memory::available).flatten(),
-        watchdog: real.then(stages::watchdog::find).flatten().map(|dog| {
-            let timeout = dog.timeout_s.map(|s| format!(", {s} s")).unwrap_or_default();
-            let owner = dog.owner.map(|owner| format!(", fed by {owner}")).unwrap_or_default();
-            let state = if dog.running { "running" } else { "not running" };
-            format!("{} {state}{timeout}{owner}", dog.device)
-        }),
+        watchdog: watchdogs.first().cloned(),
+        watchdogs,
         partitions,
         slots: slots::state(board),
         // Only root can read it; the rest is for everybody.
@@ -97,7 +97,7 @@ fn text(report: &Report, chips: &[Chip], reporter: &mut Reporter) {
     if let Some(available) = report.ram_available {
         reporter.line(&format!("RAM: {} available", Size(available)));
     }
-    if let Some(watchdog) = &report.watchdog {
+    for watchdog in &report.watchdogs {
         reporter.line(&format!("watchdog: {watchdog}"));
     }
     if let Some(loader) = &report.bootloader {

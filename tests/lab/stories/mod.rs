@@ -49,6 +49,7 @@ mod small_box;
 mod softdog;
 mod tampered;
 mod two_slots;
+mod two_watchdogs;
 mod ubi_image;
 mod ubi_root;
 mod ubi_volume;
