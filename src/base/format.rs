@@ -39,6 +39,8 @@ words! {
         QnapRecovery = "qnap-recovery",
         /// A package of QNAP's.
         Qpkg = "qpkg",
+        /// Several files, each for a partition.
+        Files = "files",
         /// The directory of a backup.
         Backup = "backup",
         /// A copy of the whole chip.

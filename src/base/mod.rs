@@ -11,6 +11,7 @@ pub(crate) mod elf;
 pub mod error;
 pub(crate) mod files;
 pub(crate) mod format;
+pub(crate) mod glob;
 pub mod heap;
 pub(crate) mod json;
 pub(crate) mod label;
@@ -18,6 +19,7 @@ pub(crate) mod lossless;
 #[cfg(feature = "host")]
 pub(crate) mod mac;
 pub(crate) mod machine;
+pub(crate) mod md5;
 pub mod outcome;
 pub(crate) mod quoted;
 pub mod units;

@@ -98,8 +98,10 @@ impl Profile {
             .accepts
             .iter()
             .flat_map(|accepts| &accepts.parts)
-            .chain(&self.record)
-            .chain(self.slots.iter().flat_map(|slot| &slot.partitions))
+            // Which member of an archive it gets stands behind it.
+            .map(|part| part.split('=').next().unwrap_or_default())
+            .chain(self.record.as_deref())
+            .chain(self.slots.iter().flat_map(|slot| &slot.partitions).map(String::as_str))
             .find(|name| self.partition(name).is_none());
         let pair = match self.slots.as_slice() {
             [] => true,

@@ -114,6 +114,7 @@ fn partition(info: &MtdInfo, profile: &Profile) -> Result<Partition> {
         keep: named.and_then(|named| named.keep),
         recovery: known.is_some_and(|known| known.recovery),
         fixed_offset: known.is_some_and(|known| known.fixed_offset),
+        fixed_length: known.is_some_and(|known| known.fixed_length),
         health: Health {
             corrected: info.corrected_bits,
             failed: info.ecc_failures,
@@ -145,6 +146,7 @@ fn volumes(map: &Map, partitions: &[Partition]) -> Vec<Partition> {
                 recovery: below.is_some_and(|below| below.recovery),
                 // UBI is what makes fixed offsets stand in spite of bad blocks.
                 fixed_offset: false,
+                fixed_length: false,
                 health: Health::default(),
                 volume: Some(info.clone()),
             }

@@ -29,6 +29,8 @@ pub struct Partition {
     pub recovery: bool,
     /// Whether the boot loader reads it at fixed offsets, bad blocks or not.
     pub fixed_offset: bool,
+    /// Whether the boot loader takes all of it for the initial ramdisk.
+    pub fixed_length: bool,
     /// ECC counters and such, for people.
     pub health: Health,
     /// What UBI says of it, if it is a volume.
@@ -121,6 +123,7 @@ mod tests {
             keep: None,
             recovery: false,
             fixed_offset: false,
+            fixed_length: false,
             health: Health::default(),
             volume: Some(info),
         }

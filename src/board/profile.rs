@@ -197,6 +197,11 @@ pub struct PartitionProfile {
     /// Whether the boot loader reads it at fixed offsets, so that nothing may move on past a bad block.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed_offset: bool,
+    /// Whether the boot loader hands all of it to the kernel as the initial ramdisk, whatever the ramdisk's own length: what
+    /// stands behind one becomes zero then, as flash-kernel does it. Linux takes zeros there for padding and rejects anything
+    /// else (`unpack_to_rootfs` in `init/initramfs.c`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed_length: bool,
     /// Whether offset and size differ from box to box (split at run time), so that they are no sign.
     #[serde(default)]
     pub moves: bool,
@@ -249,7 +254,8 @@ pub struct Accepts {
     /// Only images of this size, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// The partitions that it covers, in the order of its bytes.
+    /// The partitions that it covers, in the order of its bytes. Of an archive `PARTITION=MEMBER`: which member goes where,
+    /// by its name or a glob that fits exactly one.
     pub parts: Vec<String>,
 }
 

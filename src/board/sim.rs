@@ -151,6 +151,7 @@ fn partition(known: &PartitionProfile, profile: &Profile, chip: &SimChip) -> Res
         keep: known.keep,
         recovery: known.recovery,
         fixed_offset: known.fixed_offset,
+        fixed_length: known.fixed_length,
         health: Health::default(),
         volume: None,
     })

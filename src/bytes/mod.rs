@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod http;
+pub mod joined;
 pub(crate) mod on_disk;
 pub mod packed;
 pub(crate) mod source;

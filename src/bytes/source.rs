@@ -5,12 +5,13 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
-use crate::base::units::{Size, hex};
+use crate::base::units::{Grouped, Size, hex};
 use crate::bytes::on_disk::Pieces;
 use crate::bytes::store::Store;
 use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -44,6 +45,13 @@ impl Read for Hurried {
     }
 }
 
+/// Bytes that are left of standard input, where it is a file: `<image.bin`.
+fn redirected() -> Option<u64> {
+    let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+    let about = file.metadata().ok().filter(Metadata::is_file)?;
+    about.len().checked_sub(file.stream_position().ok()?)
+}
+
 /// Bytes read at a time: small, because it is locked memory on a box that has little.
 const CHUNK: usize = 64 << 10;
 
@@ -60,7 +68,7 @@ impl Source {
                     true => Box::new(Hurried(io::stdin(), Instant::now() + PATIENCE)),
                     false => Box::new(io::stdin()),
                 }),
-                length: None,
+                length: redirected(),
                 hash: Some(Sha256::new()),
             });
         }
@@ -95,6 +103,25 @@ impl Source {
         Source { hash: None, ..self }
     }
 
+    /// Whether it is a file, which can be read again.
+    pub fn is_file(&self) -> bool {
+        matches!(&self.reader, Reader::File(_, about) if about.is_file())
+    }
+
+    /// The same, which has to be this many bytes.
+    ///
+    /// # Errors
+    /// [`Exit::ImageBad`] for one that is known to have another length.
+    pub fn of_size(self, size: u64) -> Result<Source> {
+        match self.length {
+            Some(length) if length != size => Err(other_size(&self.name, length, size)),
+            _ => Ok(Source {
+                length: Some(size),
+                ..self
+            }),
+        }
+    }
+
     /// The mount point of the disk that it lies on, and its path there.
     pub fn disk(&self) -> Option<(PathBuf, PathBuf)> {
         match &self.reader {
@@ -120,6 +147,7 @@ impl Source {
             length: expected,
             mut hash,
         } = self;
+        let grows = matches!(&reader, Reader::File(_, about) if about.is_file());
         let (mut stream, before): (Box<dyn Read>, _) = match reader {
             Reader::File(file, metadata) => (
                 Box::new(file.try_clone().map_err(Failure::system)?),
@@ -140,6 +168,9 @@ impl Source {
                 hash.update(&buffer[..got]);
             }
             sink.write_all(&buffer[..got]).map_err(|error| {
+                if error.kind() == io::ErrorKind::OutOfMemory {
+                    return no_ram(&name, &error);
+                }
                 Failure::system(format_args!(
                     "image {name}: no room for it in RAM after {}: {error}",
                     Size(length)
@@ -148,8 +179,11 @@ impl Source {
             })?;
             length += got as u64;
             // A file that is being written grows as fast as it is read: there would be no end.
-            if expected.is_some_and(|expected| length > expected) {
-                return Err(changed(&name));
+            if let Some(expected) = expected.filter(|expected| length > *expected) {
+                return Err(match grows {
+                    true => changed(&name),
+                    false => too_long(&name, expected),
+                });
             }
             progress(length);
         }
@@ -190,6 +224,9 @@ impl Source {
         let Reader::File(file, _) = &self.reader else {
             return self.into_memory();
         };
+        if !self.is_file() {
+            return self.into_memory();
+        }
         let file = file.try_clone().map_err(Failure::system)?;
         let (length, sha256) = self.copy(&mut io::sink(), &mut |_| ())?;
         Ok((Store::File(file, length), sha256))
@@ -232,6 +269,40 @@ fn changed(name: &str) -> Failure {
     .hint("wait until the copy to the box has ended, then try again")
 }
 
+fn other_size(name: &str, length: u64, size: u64) -> Failure {
+    Failure::new(
+        Exit::ImageBad,
+        Code::Size,
+        format_args!(
+            "image {name} has {} bytes, and --size says {}",
+            Grouped(length),
+            Grouped(size)
+        ),
+    )
+    .hint("copy it to the box again")
+}
+
+fn too_long(name: &str, size: u64) -> Failure {
+    Failure::new(
+        Exit::ImageBad,
+        Code::Size,
+        format_args!(
+            "image {name} goes on behind the {} bytes that it was said to have",
+            Grouped(size)
+        ),
+    )
+    .hint("say its true length with --size, or send the right file")
+}
+
+fn no_ram(name: &str, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        Code::Ram,
+        format_args!("refused by check ram: image {name} does not fit into RAM: {error}"),
+    )
+    .hint("copy it to a disk that is mounted and name it there, stop services that use much memory, or reboot and try again at once")
+}
+
 fn cut_off(name: &str, length: u64, expected: u64) -> Failure {
     Failure::new(
         Exit::ImageUnreadable,
@@ -258,7 +329,38 @@ fn open_url(url: &str) -> Result<Source> {
             hash: Some(Sha256::new()),
         });
     }
-    Err(unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher apply -y -")))
+    Err(unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher inspect -")))
+}
+
+/// The same failure, with the command that brings an image in by a pipe: that which was typed, for standard input instead.
+pub fn by_pipe(failure: Failure, url: &str, typed: &[String]) -> Failure {
+    if !url.contains("://") || url.starts_with("http://") || typed.is_empty() {
+        return failure;
+    }
+    let mut words: Vec<String> = Vec::new();
+    for word in typed {
+        // Also that of PARTITION=URL.
+        let word = match word.strip_suffix(url) {
+            Some(front) if front.is_empty() || front.ends_with('=') => format!("{front}-"),
+            _ => word.clone(),
+        };
+        words.push(for_a_shell(&word));
+    }
+    // Nobody can be asked who is not at the keyboard.
+    let asks = words.iter().any(|word| word == "apply") && !words.iter().any(|word| word == "-y" || word == "--yes");
+    if asks && let Some(verb) = words.iter().position(|word| word == "apply") {
+        words.insert(verb + 1, "-y".to_owned());
+    }
+    failure.hint(format!("wget -O - {} | flasher {}", for_a_shell(url), words.join(" ")))
+}
+
+/// A word as a shell takes it for one.
+fn for_a_shell(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%~".contains(&byte);
+    match !word.is_empty() && word.bytes().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 #[cfg(test)]

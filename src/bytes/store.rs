@@ -4,6 +4,7 @@
 
 use crate::base::checksum::Cksum;
 use crate::base::units::hex;
+use crate::bytes::joined::Joined;
 use crate::bytes::on_disk::OnDisk;
 use crate::bytes::packed::{Packed, ReadAhead};
 use sha2::{Digest, Sha256};
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::ops::{Deref, Range};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// Where the bytes are.
 pub enum Store {
@@ -22,6 +24,10 @@ pub enum Store {
     Disk(OnDisk),
     /// Inside another store, packed; offsets and lengths are those of what is inside.
     Packed(Packed),
+    /// A part of another store.
+    Window(Arc<Store>, Range<u64>),
+    /// Several, one behind the other.
+    Joined(Joined),
 }
 
 impl Store {
@@ -45,23 +51,39 @@ impl Store {
             Store::File(_, size) => *size,
             Store::Disk(disk) => disk.size,
             Store::Packed(packed) => packed.packing.length,
+            Store::Window(_, range) => range.end - range.start,
+            Store::Joined(joined) => joined.len(),
         }
     }
 
-    /// The bytes as they were delivered: those that were hashed and signed.
-    pub fn delivered(&self) -> &Store {
+    /// The bytes as they were delivered, a store for each file: those that were hashed and signed.
+    pub fn delivered(&self) -> Vec<&Store> {
         match self {
-            Store::Packed(packed) => packed.delivered(),
-            other => other,
+            Store::Packed(packed) => packed.inner().delivered(),
+            Store::Joined(joined) => joined.delivered(),
+            other => vec![other],
         }
+    }
+
+    /// Bytes as they were delivered.
+    pub fn delivered_length(&self) -> u64 {
+        self.delivered().into_iter().map(Store::len).sum()
     }
 
     /// What is packed is decoded ahead of its reader, until what is returned is dropped: for who waits for a chip between two
     /// reads. Meanwhile the process has a second thread.
-    pub fn read_ahead(&self) -> Option<ReadAhead<'_>> {
+    pub fn read_ahead(&self) -> Vec<ReadAhead<'_>> {
         match self {
-            Store::Packed(packed) => Some(packed.read_ahead()),
-            _ => None,
+            Store::Packed(packed) => vec![packed.read_ahead()],
+            Store::Joined(joined) => joined.pieces().flat_map(Store::read_ahead).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Gives back the memory of a decoder that is not needed now.
+    pub(super) fn rest(&self) {
+        if let Store::Packed(packed) = self {
+            packed.rest();
         }
     }
 
@@ -81,19 +103,21 @@ impl Store {
         Ok(())
     }
 
-    /// The SHA-256 of the bytes as they were delivered, in lower-case hexadecimal. `progress` is told the bytes so far.
+    /// The SHA-256 of the bytes as they were delivered, of several files as if they were one, in lower-case hexadecimal.
+    /// `progress` is told the bytes so far.
     ///
     /// # Errors
     /// Those of reading.
     pub fn sha256(&self, progress: &mut dyn FnMut(u64)) -> io::Result<String> {
-        let store = self.delivered();
         let mut hash = Sha256::new();
         let mut done = 0;
-        store.scan(0..store.len(), |chunk| {
-            hash.update(chunk);
-            done += chunk.len() as u64;
-            progress(done);
-        })?;
+        for store in self.delivered() {
+            store.scan(0..store.len(), |chunk| {
+                hash.update(chunk);
+                done += chunk.len() as u64;
+                progress(done);
+            })?;
+        }
         Ok(hex(&hash.finalize()))
     }
 
@@ -116,6 +140,11 @@ impl Store {
             Store::File(file, _) => file.read_exact_at(buffer, offset),
             Store::Disk(disk) => disk.read_exact_at(offset, buffer),
             Store::Packed(packed) => packed.read_exact_at(offset, buffer),
+            Store::Window(inner, range) => match offset.checked_add(buffer.len() as u64) {
+                Some(end) if end <= range.end - range.start => inner.read_exact_at(range.start + offset, buffer),
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            },
+            Store::Joined(joined) => joined.read_exact_at(offset, buffer),
             Store::Memory(bytes) => {
                 let part = usize::try_from(offset)
                     .ok()

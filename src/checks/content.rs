@@ -9,7 +9,8 @@ use crate::base::format::{Format, Nature};
 use crate::base::units::Grouped;
 use crate::board::{Board, Partition};
 use crate::image::content::Content;
-use crate::plan::{Check, Method};
+use crate::layout::Placed;
+use crate::plan::{Check, Rest};
 
 /// Whether it is whole.
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
@@ -17,16 +18,16 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         placed
             .content
             .as_ref()
-            .map(|content| whole(facts, partition, content))
+            .map(|content| whole(facts, partition, placed, content))
             .into_iter()
             .collect()
     })
 }
 
-fn whole(facts: &Facts<'_>, partition: &Partition, content: &Content) -> Check {
+fn whole(facts: &Facts<'_>, partition: &Partition, placed: &Placed, content: &Content) -> Check {
     let label = partition.label();
-    // What was copied from the flash belongs there, whatever it is.
-    let copy = matches!(facts.image.format, Format::Backup | Format::ChipDump);
+    // What was copied from the flash belongs there, whatever it is; and what is to go there as it is.
+    let copy = matches!(facts.image.format, Format::Backup | Format::ChipDump) || placed.file.as_is.is_some();
     match &content.problem {
         None if content.format.nature() != Nature::Flash && !copy => does_not_belong(&label, content.format),
         None => Check::pass(
@@ -65,14 +66,17 @@ fn does_not_belong(label: &str, format: Format) -> Check {
 /// Whether it is made for this flash, and what becomes of the rest of the partition.
 pub(super) fn fits_the_flash(facts: &Facts<'_>) -> Vec<Check> {
     facts.each(|placed, partition| {
-        let Some(content) = &placed.content else {
-            return Vec::new();
-        };
+        let shorter = placed.write.length() < partition.capacity();
         let mut checks = Vec::new();
+        if placed.write.method.rest() == Rest::Zero && shorter {
+            checks.push(zero_rest(partition));
+        }
+        let Some(content) = &placed.content else {
+            return checks;
+        };
         checks.extend(erase_blocks(partition, content));
         checks.extend(place_of_ubifs(facts.board, partition, content));
-        let blanks = matches!(placed.write.method, Method::Blocks { blank_rest: true, .. });
-        if blanks && placed.write.length() < partition.capacity() {
+        if placed.write.method.rest() == Rest::Blank && shorter {
             checks.push(blank_rest(partition, content));
         }
         checks
@@ -101,6 +105,17 @@ fn erase_blocks(partition: &Partition, content: &Content) -> Option<Check> {
             },
         )
         .forceable(),
+    )
+}
+
+/// As the profile has it (`fixed_length`).
+fn zero_rest(partition: &Partition) -> Check {
+    Check::warn(
+        CheckId::Content,
+        format!(
+            "all of {} behind the ramdisk becomes zero, because the boot loader hands all of it to the kernel",
+            partition.label()
+        ),
     )
 }
 

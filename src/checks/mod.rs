@@ -13,6 +13,7 @@ mod cpu;
 mod ecc;
 pub mod holders;
 mod image;
+mod joints;
 mod metadata;
 mod overlap;
 mod partition;
@@ -35,7 +36,7 @@ use crate::bytes::store::Store;
 use crate::image::Image;
 use crate::layout::{LaidOut, Placed};
 use crate::plan::{Check, Write};
-use request::Trust;
+use std::path::Path;
 
 pub use ecc::just_now;
 pub use holders::{RouteWish, route};
@@ -48,18 +49,32 @@ pub struct Facts<'a> {
     pub board: &'a Board,
     /// What the image is.
     pub image: &'a Image,
-    /// Its bytes.
+    /// Its bytes, as they are to be written.
     pub store: &'a Store,
-    /// What the user calls it.
-    pub name: &'a str,
-    /// The signature that stood behind it.
-    pub signature: Option<&'a str>,
-    /// `--key` and `--sha256`.
-    pub trust: &'a Trust,
+    /// The files that it was delivered as.
+    pub delivered: Vec<Delivered<'a>>,
+    /// `--key`.
+    pub key: Option<&'a Path>,
     /// Whether every partition is copied first (`--backup`).
     pub backup: bool,
     /// Which bytes go where, or why there is no place for them.
     pub laid_out: &'a Result<LaidOut, Check>,
+}
+
+/// A file as it was delivered.
+pub struct Delivered<'a> {
+    /// What the user calls it.
+    pub name: &'a str,
+    /// The signature that stood behind it.
+    pub signature: Option<&'a str>,
+    /// Its SHA-256, where that was asked for.
+    pub sha256: &'a str,
+    /// The SHA-256 that it is to have.
+    pub wanted: Option<&'a str>,
+    /// Whether nobody says how long it ought to be.
+    pub endless: bool,
+    /// Its bytes.
+    pub store: &'a Store,
 }
 
 impl Facts<'_> {
@@ -104,6 +119,7 @@ const CHECKS: &[Ask] = &[
     content::check,
     size::check,
     content::fits_the_flash,
+    joints::check,
     cpu::check,
     |facts| facts.each(|placed, partition| bad_blocks::check(partition, placed, facts)),
     |facts| {

@@ -108,6 +108,7 @@ fn board(truth: &[Truth], hidden: &[bool]) -> Board {
         keep: truth.keep,
         recovery: false,
         fixed_offset: false,
+        fixed_length: false,
         health: Health::default(),
         volume: None,
     };

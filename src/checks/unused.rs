@@ -13,6 +13,12 @@ use crate::plan::Check;
 /// Names what no write takes.
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
     let mut checks = left_out(facts);
+    if facts.image.by_hand {
+        checks.push(Check::warn(
+            CheckId::Image,
+            "the copies were made by hand: there is no SHA256SUMS that shows them to be whole, only their lengths are right",
+        ));
+    }
     checks.extend(of_pat(facts));
     checks
 }

@@ -18,7 +18,11 @@ use crate::base::code::Code;
 use crate::base::error::{Failure, Result};
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
+use crate::base::units::parse_size;
 use crate::checks;
+use crate::checks::request::Checksum;
+use crate::image::Unpacking;
+use crate::layout::Choice;
 use crate::report::{Format, Global, Verbosity};
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
@@ -54,7 +58,9 @@ pub fn format(words: &[OsString]) -> Format {
 /// # Errors
 /// [`crate::base::error::Exit::Usage`] with the name of what is wrong.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)> {
+    let args: Vec<OsString> = args.into_iter().collect();
     let mut raw = Raw::default();
+    raw.apply.typed = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut verb: Option<&'static str> = None;
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(misused)? {
@@ -199,7 +205,15 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         }
         "dry-run" => apply.dry_run = true,
         "yes" => apply.yes = true,
-        "part" => apply.parts.extend(list(flag, value)?),
+        "part" => {
+            for word in list(flag, value)? {
+                apply.parts.push(Choice::parse(&word).ok_or_else(|| {
+                    Failure::usage(format_args!("--part takes NAME or NAME=MEMBER, not {}", Quoted(&word)))
+                })?);
+            }
+        }
+        "as-is" => unpacking(apply, Unpacking::Never)?,
+        "unpack" => unpacking(apply, Unpacking::Always)?,
         "force" => apply.force.extend(checks::known(&list(flag, value)?)?),
         "backup" => apply.backup = Some(value.into()),
         "env-config" => apply.env_config = Some(value.into()),
@@ -208,11 +222,23 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
         "no-rollback" => apply.on_fault.rollback = false,
-        "keep" => apply.files.paths.push(value),
-        "keep-to" => apply.files.to = Some(value),
+        "keep" => apply.keep.paths.push(value),
+        "keep-to" => apply.keep.to = Some(value),
         "mark-bad" => apply.on_fault.mark_bad = true,
         "key" => apply.trust.key = Some(value.into()),
-        "sha256" => apply.trust.sha256 = Some(sha256(&value)?),
+        "sha256" => {
+            apply.trust.sha256 = Some(Checksum::of(value).ok_or_else(|| {
+                Failure::usage("--sha256 takes 64 hexadecimal digits, or a file as sha256sum writes it")
+            })?);
+        }
+        "size" => {
+            apply.trust.size = Some(parse_size(&value).ok_or_else(|| {
+                Failure::usage(format_args!(
+                    "--size takes a number of bytes, such as 1048576, 0x100000 or 1M, not {}",
+                    Quoted(&value)
+                ))
+            })?);
+        }
         "sim" => apply.at.sim = Some(value.into()),
         "board" => apply.at.board = Some(value),
         #[cfg(feature = "host")]
@@ -228,12 +254,66 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     Ok(())
 }
 
-fn sha256(value: &str) -> Result<String> {
-    let valid = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match valid {
-        true => Ok(value.to_ascii_lowercase()),
-        false => Err(Failure::usage("--sha256 takes 64 hexadecimal digits")),
+/// The two exclude each other.
+fn unpacking(apply: &mut Apply, wanted: Unpacking) -> Result<()> {
+    match apply.unpacking {
+        Unpacking::Known => apply.unpacking = wanted,
+        other if other == wanted => (),
+        _ => return Err(Failure::usage("--as-is and --unpack exclude each other")),
     }
+    Ok(())
+}
+
+/// Whether an operand is `PARTITION=FILE`. A path that has a `=` in it is written with `./` in front.
+fn with_partition(operand: &str) -> Option<File> {
+    let (partition, image) = operand.split_once('=')?;
+    let path = partition.contains('/') && !partition.starts_with("/dev/");
+    (!path && !partition.is_empty()).then(|| File {
+        partition: partition.to_owned(),
+        image: image.to_owned(),
+    })
+}
+
+/// `IMAGE`, or `PARTITION=FILE` once or more often.
+fn images(verb: &str, apply: &mut Apply, operands: &[String]) -> Result<()> {
+    let files: Vec<_> = operands.iter().filter_map(|operand| with_partition(operand)).collect();
+    if files.is_empty() && operands.len() == 1 {
+        apply.image.clone_from(&operands[0]);
+        return Ok(());
+    }
+    if let Some(empty) = files.iter().find(|file| file.image.is_empty()) {
+        return Err(Failure::usage(format_args!(
+            "there is no file for {}",
+            Quoted(&empty.partition)
+        )));
+    }
+    if files.len() != operands.len() {
+        let failure = Failure::usage(format_args!(
+            "{verb} takes one IMAGE, or PARTITION=FILE for each of several, but {} were given",
+            operands.len()
+        ));
+        return Err(failure.hint(format!("flasher {verb} Kernel=uImage RootFS1=initrd")));
+    }
+    if !apply.parts.is_empty() {
+        return Err(Failure::usage(
+            "--part is not for PARTITION=FILE, which names the partition itself",
+        ));
+    }
+    match <[File; 1]>::try_from(files) {
+        Ok([only]) => {
+            apply.image = only.image;
+            apply.parts.push(Choice {
+                partition: only.partition,
+                member: None,
+            });
+        }
+        Err(files) => {
+            let names: Vec<_> = files.iter().map(|file| file.image.as_str()).collect();
+            apply.image = names.join(", ");
+            apply.files = files;
+        }
+    }
+    Ok(())
 }
 
 fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
@@ -254,6 +334,15 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
     if verb == "env" {
         return env(apply, positional);
     }
+    if ["apply", "plan", "verify"].contains(&verb) && !positional.is_empty() {
+        images(verb, &mut apply, &positional)?;
+        exclusive(&apply)?;
+        apply.dry_run |= verb == "plan";
+        return Ok(match verb {
+            "verify" => Verb::Verify(apply),
+            _ => Verb::Apply(apply),
+        });
+    }
     let wanted = table::verb(verb).operands;
     let least = wanted.iter().filter(|operand| !operand.starts_with('[')).count();
     if !(least..=wanted.len()).contains(&positional.len()) {
@@ -270,32 +359,25 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             }
         )));
     }
-    if apply.prepare && (apply.in_place || apply.at.sim.is_some()) {
-        return Err(Failure::usage("--prepare excludes --in-place and --sim"));
-    }
+    exclusive(&apply)?;
+    let typed = std::mem::take(&mut apply.typed);
     let mut operands = positional.into_iter();
     let mut operand = || operands.next().unwrap_or_default();
     Ok(match verb {
-        "apply" | "plan" => {
-            apply.image = operand();
-            apply.dry_run |= verb == "plan";
-            Verb::Apply(apply)
-        }
         "restore" => {
             apply.image = operand();
             Verb::Restore(apply)
         }
-        "verify" => {
-            apply.image = operand();
-            Verb::Verify(apply)
-        }
-        "inspect" => Verb::Inspect { image: operand() },
+        "inspect" => Verb::Inspect {
+            image: operand(),
+            typed,
+        },
         "devices" => Verb::Devices(apply.at),
         "status" => Verb::Status(apply.at),
         "backup" => Verb::Backup(Backup {
             dir: operand().into(),
             at: apply.at,
-            parts: apply.parts,
+            parts: names(apply.parts)?,
         }),
         "sim create" => Verb::SimCreate {
             board: operand(),
@@ -306,6 +388,24 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         _ if verb.starts_with("recovery ") => Verb::Recovery(recovery.finish(verb, operands.next(), apply)?),
         _ => Verb::Print(help::text(None)),
     })
+}
+
+fn exclusive(apply: &Apply) -> Result<()> {
+    match apply.prepare && (apply.in_place || apply.at.sim.is_some()) {
+        true => Err(Failure::usage("--prepare excludes --in-place and --sim")),
+        false => Ok(()),
+    }
+}
+
+/// Partitions alone.
+fn names(choices: Vec<Choice>) -> Result<Vec<String>> {
+    let of = |choice: Choice| match choice.member {
+        None => Ok(choice.partition),
+        Some(_) => Err(Failure::usage(format_args!(
+            "--part {choice}: only apply, plan and verify take members"
+        ))),
+    };
+    choices.into_iter().map(of).collect()
 }
 
 /// `env`, `env NAME`, `env set NAME=VALUE…`.

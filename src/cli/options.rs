@@ -6,6 +6,8 @@ use crate::base::check_id::CheckId;
 use crate::board::selector::Where;
 use crate::checks::request::Trust;
 use crate::flash::OnFault;
+use crate::image::Unpacking;
+use crate::layout::Choice;
 use std::path::PathBuf;
 
 /// `apply` and `plan`, and `restore` through them.
@@ -13,10 +15,14 @@ use std::path::PathBuf;
 pub struct Apply {
     /// The path, URL or `-`; for `restore` the directory.
     pub image: String,
+    /// Several files instead, each with the partition that it goes to.
+    pub files: Vec<File>,
     /// The box.
     pub at: Where,
-    /// Partitions that a raw image goes to, in this order.
-    pub parts: Vec<String>,
+    /// Partitions that a raw image goes to, in this order, or that members of an archive go to.
+    pub parts: Vec<Choice>,
+    /// `--as-is` and `--unpack`.
+    pub unpacking: Unpacking,
     /// Checks that are overridden.
     pub force: Vec<CheckId>,
     /// What must be true of the image.
@@ -38,9 +44,27 @@ pub struct Apply {
     /// How faults are met.
     pub on_fault: OnFault,
     /// Files that outlive the update.
-    pub files: crate::keep::Request,
+    pub keep: crate::keep::Request,
     /// Where the boot loader's environment lies, as in `/etc/fw_env.config`.
     pub env_config: Option<PathBuf>,
+    /// The words of the command line, to be repeated in what is said to type next.
+    pub typed: Vec<String>,
+}
+
+impl Apply {
+    /// Whether the image, or one of the files, comes by standard input.
+    pub fn reads_stdin(&self) -> bool {
+        self.image == "-" || self.files.iter().any(|file| file.image == "-")
+    }
+}
+
+/// One of several files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The partition, as it was typed.
+    pub partition: String,
+    /// The path, URL or `-`.
+    pub image: String,
 }
 
 /// `env`.
@@ -82,6 +106,8 @@ pub enum Verb {
     Inspect {
         /// The path, URL or `-`.
         image: String,
+        /// The words of the command line.
+        typed: Vec<String>,
     },
     /// Compare flash with an image.
     Verify(Apply),

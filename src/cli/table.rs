@@ -81,20 +81,26 @@ pub fn group(word: &str) -> impl Iterator<Item = &'static VerbRow> {
     verbs().filter(move |verb| verb.name.split_once(' ').is_some_and(|(group, _)| group == word))
 }
 
+/// An image, or several files of which each names its partition.
+const IMAGES: &[&str] = &["IMAGE"];
+
 /// Every verb, in the order in which a newcomer meets them.
 const VERBS: &[VerbRow] = &[
     VerbRow {
         name: "apply",
-        operands: &["IMAGE"],
+        operands: IMAGES,
         summary: "replace the firmware with IMAGE (a path, - for standard input, or an http:// URL)",
         text: "Checks the whole plan before anything is touched. If nothing uses the partitions they are\n\
                written in place; otherwise the box is taken over: this program becomes process 1 in a root\n\
                of its own in RAM, proves that nothing depends on the flash any more, writes, verifies and\n\
-               reboots. The ssh session that called it ends with a last line and exit code 0.",
+               reboots. The ssh session that called it ends with a last line and exit code 0.\n\n\
+               Instead of IMAGE there may be PARTITION=FILE, once or more often: one update with one plan.\n\
+               Packed bytes whose inside is known are unpacked, and the plan says so; a ramdisk stays packed; a\n\
+               file exactly as long as its partition is a copy of it. --as-is and --unpack decide otherwise.",
     },
     VerbRow {
         name: "plan",
-        operands: &["IMAGE"],
+        operands: IMAGES,
         summary: "print the checks and the writes that apply would do; touches nothing",
         text: "The same as apply --dry-run.",
     },
@@ -106,7 +112,7 @@ const VERBS: &[VerbRow] = &[
     },
     VerbRow {
         name: "verify",
-        operands: &["IMAGE"],
+        operands: IMAGES,
         summary: "compare the flash with IMAGE: exit code 0 same, 1 different",
         text: "",
     },
@@ -206,7 +212,24 @@ const FLAGS: &[Flag] = &[
         shorts: "p",
         value: Some("NAME[,NAME…]"),
         verbs: WRITES,
-        help: "these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order",
+        help: "these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order; NAME=MEMBER: \
+               a member of an archive, by its name or a glob",
+    },
+    Flag {
+        long: "as-is",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: &["apply", "plan", "verify"],
+        help: "write the file byte for byte, whatever it is packed with",
+    },
+    Flag {
+        long: "unpack",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: &["apply", "plan", "verify"],
+        help: "unpack the file although what is inside is nothing known",
     },
     Flag {
         long: "force",
@@ -308,9 +331,17 @@ const FLAGS: &[Flag] = &[
         long: "sha256",
         alias: None,
         shorts: "",
-        value: Some("HEX"),
+        value: Some("HEX|FILE"),
         verbs: &["apply", "plan", "verify"],
-        help: "require this checksum of the image",
+        help: "require this checksum of the image: 64 digits, or a file as sha256sum writes it",
+    },
+    Flag {
+        long: "size",
+        alias: None,
+        shorts: "",
+        value: Some("N"),
+        verbs: &["apply", "plan", "verify"],
+        help: "require this length of the image, in bytes; a stream that does not say its own length needs it",
     },
     Flag {
         long: "board",

@@ -18,6 +18,7 @@ fn every_flag_of_the_table_is_understood() {
             "format" => "json".into(),
             "force" => "content".into(),
             "sha256" => "0".repeat(64),
+            "size" => "0x1000".into(),
             "mac" => "00:50:43:3c:3b:5d".into(),
             "ip" | "address" => "192.168.1.2".into(),
             "port" | "tftp-port" => "6900".into(),
@@ -40,12 +41,15 @@ fn every_flag_of_the_table_is_understood() {
 #[test]
 fn plan_is_apply_that_touches_nothing() {
     let of = |line| match run(line).unwrap().1 {
-        Verb::Apply(apply) => apply,
+        Verb::Apply(apply) => Apply {
+            typed: Vec::new(),
+            ..apply
+        },
         other => panic!("{other:?}"),
     };
     assert_eq!(of("plan x"), of("apply -n x"));
     assert_eq!(of("apply --test x"), of("apply -T x"));
-    assert_eq!(of("apply --part a,b --part=c x").parts, ["a", "b", "c"]);
+    assert_eq!(of("apply --part a,b --part=c x").parts, ["a", "b", "c"].map(Into::into));
 }
 
 #[test]
@@ -57,6 +61,12 @@ fn a_wrong_line_is_a_usage_error_and_never_a_guess() {
         "apply a b",
         "apply --part a,,b x",
         "apply --sha256 12 x",
+        "apply --size 12k3 x",
+        "apply --as-is --unpack x",
+        "apply Kernel= RootFS1=x",
+        "apply Kernel=a b",
+        "apply --part a=,b x",
+        "backup --part a=b x",
         "apply --nope x",
         "devices --part a",
         "sim make a b",

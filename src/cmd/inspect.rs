@@ -8,10 +8,10 @@ use crate::base::format::Format;
 use crate::base::units::Size;
 use crate::board::profile::Profile;
 use crate::bytes::packed::ARCHIVE;
-use crate::bytes::source::Source;
+use crate::bytes::source::{Source, by_pipe};
 use crate::image;
 use crate::image::fwtool::Metadata;
-use crate::image::{Image, Part, known};
+use crate::image::{Image, Part, Reading, known};
 use crate::layout;
 use crate::report::Reporter;
 use serde::Serialize;
@@ -46,11 +46,16 @@ struct Report<'a> {
 ///
 /// # Errors
 /// An image that cannot be read.
-pub fn run(name: &str, reporter: &mut Reporter) -> Result<Exit> {
-    let (store, sha256) = Source::open(name)?.in_place()?;
+pub fn run(name: &str, typed: &[String], reporter: &mut Reporter) -> Result<Exit> {
+    let source = Source::open(name).map_err(|failure| by_pipe(failure, name, typed))?;
+    let (store, sha256) = source.in_place()?;
+    let reading = Reading {
+        room: ARCHIVE,
+        ..Reading::default()
+    };
     let unreadable = |error| Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, error);
     let known = known::recognise(&store).map_err(unreadable)?;
-    let (_store, image) = image::open(store, sha256, ARCHIVE).map_err(unreadable)?;
+    let (_store, image) = image::open(store, sha256, &reading).map_err(unreadable)?;
     let boards = boards(&image)?;
     let report = Report {
         format: image.format,

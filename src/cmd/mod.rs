@@ -51,7 +51,7 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Restore(options) => return apply::run(&options, ImageSource::Backup, reporter),
         Verb::Env(options) if !options.set.is_empty() => return update::set_environment(&options, reporter),
         Verb::Env(options) => env::show(&options, reporter),
-        Verb::Inspect { image } => inspect::run(&image, reporter),
+        Verb::Inspect { image, typed } => inspect::run(&image, &typed, reporter),
         Verb::Verify(options) => verify::run(&options, reporter),
         Verb::Devices(at) => devices::run(&at, reporter),
         Verb::Backup(options) => backup::run(&options, reporter),

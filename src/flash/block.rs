@@ -93,8 +93,8 @@ impl Scratch {
                 .read_exact_at(step.image.start, &mut self.wanted[..length])
                 .map_err(|error| format!("the image cannot be read: {error}"))?;
         }
-        if matches!(step.method, Method::Blocks { blank_rest: true, .. }) {
-            self.wanted[length..].fill(0xff);
+        if let Some(byte) = step.method.rest().byte() {
+            self.wanted[length..].fill(byte);
         }
         self.leave_blank = step.method.leaves_blank();
         self.stamp = match step.method {

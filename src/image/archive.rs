@@ -9,7 +9,7 @@ use crate::bytes::store::Store;
 use crate::bytes::tar;
 use crate::bytes::tar::Member;
 use crate::image::pat::Pat;
-use crate::image::{Image, Part, content, pat};
+use crate::image::{FileKind, Image, Part, content, pat, sums};
 use std::io;
 use std::ops::Range;
 
@@ -40,9 +40,11 @@ pub(super) fn inspect(store: &Store, range: Range<u64>, image: &mut Image) -> io
 fn part(store: &Store, name: &str, member: &Member) -> io::Result<Part> {
     Ok(Part {
         name: name.to_owned(),
+        member: (member.name != name).then(|| member.name.clone()),
         offset: member.data.start,
         size: member.data.end - member.data.start,
         content: content::look(store, member.data.clone())?,
+        file: FileKind::default(),
     })
 }
 
@@ -65,6 +67,25 @@ fn synology(store: &Store, members: Vec<Member>, image: &mut Image) -> io::Resul
     Ok(())
 }
 
+/// A tar of which nothing more is known: its members are its parts, but for the checksums that stand beside some of them.
+fn plain(store: &Store, members: &[Member], image: &mut Image) -> io::Result<()> {
+    for member in members {
+        match sums::beside(members, &member.name) {
+            Some((of, kind)) => {
+                if let Some(problem) = sums::problem(store, (of, member), kind)? {
+                    return Err(bad(problem));
+                }
+                image.unused.push(member.name.clone());
+            }
+            None => image.parts.push(part(store, &member.name, member)?),
+        }
+    }
+    match image.parts.is_empty() {
+        true => Err(bad("there is no file in the tar")),
+        false => Ok(()),
+    }
+}
+
 /// `sysupgrade-BOARD/CONTROL`, `kernel`, `root`. Any other tar keeps its members as parts and has no place.
 fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<()> {
     let board = members.first().and_then(|member| {
@@ -72,10 +93,7 @@ fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<(
         Some(board.to_owned())
     });
     let Some(board) = board else {
-        for member in members {
-            image.parts.push(part(store, &member.name, member)?);
-        }
-        return Ok(());
+        return plain(store, members, image);
     };
     image.format = Format::SysupgradeTar;
     for member in members {

@@ -5,8 +5,9 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::format::Format;
-use crate::base::units::hex;
-use crate::image::{Image, Part};
+use crate::base::quoted::Quoted;
+use crate::base::units::{Grouped, hex};
+use crate::image::{FileKind, Image, Part};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -32,13 +33,23 @@ pub struct Member {
     pub partition: String,
     /// The file.
     pub path: PathBuf,
-    /// The SHA-256 that it is to have, in lower-case hexadecimal digits.
-    pub sha256: String,
+    /// The SHA-256 that it is to have, in lower-case hexadecimal digits; unknown of a copy that was made by hand.
+    pub sha256: Option<String>,
 }
 
 /// The copies in a directory, in the order of their numbers.
 pub struct Backup {
     members: Vec<Member>,
+}
+
+/// A partition of the box, as a backup by hand names it.
+pub struct Numbered {
+    /// Its number.
+    pub mtd: u32,
+    /// Its name.
+    pub name: String,
+    /// Lengths that a copy of it has, in bytes.
+    pub sizes: Vec<u64>,
 }
 
 fn bad(dir: &Path, what: impl std::fmt::Display) -> Failure {
@@ -51,12 +62,20 @@ fn bad(dir: &Path, what: impl std::fmt::Display) -> Failure {
 }
 
 impl Backup {
-    /// Reads which copies there are. Only those that are listed with a checksum count.
+    /// Reads which copies there are. Only those that are listed with a checksum count. A directory without a list may have
+    /// copies that were made by hand, as `cat /dev/mtdblock1 >mtd1`: those are of the partitions of this box with the same
+    /// numbers, if their lengths are the same too.
     ///
     /// # Errors
-    /// [`Exit::ImageUnreadable`] without a list, [`Exit::ImageBad`] for a list that makes no sense.
-    pub fn open(dir: &Path) -> Result<Backup> {
+    /// [`Exit::ImageUnreadable`] without a list or such files, [`Exit::ImageBad`] for a list that makes no sense and for
+    /// copies of other partitions.
+    pub fn open(dir: &Path, here: &[Numbered]) -> Result<Backup> {
         let sums = dir.join(SUMS);
+        if !sums.exists()
+            && let Some(backup) = by_hand(dir, here)?
+        {
+            return Ok(backup);
+        }
         let text = fs::read_to_string(&sums).map_err(|error| {
             Failure::new(
                 Exit::ImageUnreadable,
@@ -77,7 +96,7 @@ impl Backup {
                 mtd,
                 partition: partition.to_owned(),
                 path: dir.join(name),
-                sha256: sha256.to_ascii_lowercase(),
+                sha256: Some(sha256.to_ascii_lowercase()),
             });
         }
         members.sort_by_key(|member| member.mtd);
@@ -109,6 +128,7 @@ impl Backup {
     /// # Errors
     /// [`Exit::ImageUnreadable`] or, for a copy that is not what was listed, [`Exit::ImageBad`].
     pub fn copy(self, sink: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<Image> {
+        let by_hand = self.members.iter().any(|member| member.sha256.is_none());
         let mut all = Sha256::new();
         let mut parts = Vec::new();
         let mut at = 0;
@@ -139,7 +159,7 @@ impl Backup {
                 at += got as u64;
                 progress(at);
             }
-            if hex(&own.finalize()) != member.sha256 {
+            if member.sha256.is_some_and(|wanted| hex(&own.finalize()) != wanted) {
                 return Err(Failure::new(
                     Exit::ImageBad,
                     Code::Backup,
@@ -149,24 +169,66 @@ impl Backup {
             }
             parts.push(Part {
                 name: member.partition,
+                member: None,
                 offset,
                 size: at - offset,
                 content: None,
+                file: FileKind::default(),
             });
         }
         Ok(Image {
-            format: Format::Backup,
             size: at,
             sha256: hex(&all.finalize()),
-            packing: None,
             payload: at,
             parts,
-            unused: Vec::new(),
-            metadata: None,
-            made_for: None,
-            problem: None,
+            by_hand,
+            ..Image::nothing(Format::Backup)
         })
     }
+}
+
+/// Files `mtd0`, `mtd1`, … or `mtd0.bin`, `mtd1.bin`, …; `None` where there are none.
+fn by_hand(dir: &Path, here: &[Numbered]) -> Result<Option<Backup>> {
+    let mut members = Vec::new();
+    for partition in here {
+        let names = ["", ".bin"].map(|ending| dir.join(format!("mtd{}{ending}", partition.mtd)));
+        let mut there = names.into_iter().filter(|path| path.is_file());
+        let Some(path) = there.next() else {
+            continue;
+        };
+        if let Some(other) = there.next() {
+            let what = format_args!(
+                "{} and {} are copies of the same partition",
+                path.display(),
+                other.display()
+            );
+            return Err(bad(dir, what).hint("take one of the two away"));
+        }
+        let length = fs::metadata(&path)
+            .map(|about| about.len())
+            .map_err(|error| bad(dir, error))?;
+        if !partition.sizes.contains(&length) {
+            let what = format_args!(
+                "{} has {} bytes, but mtd{} {} has {} here: it is the copy of another partition or cut off",
+                path.display(),
+                Grouped(length),
+                partition.mtd,
+                Quoted(&partition.name),
+                Grouped(partition.sizes.first().copied().unwrap_or_default())
+            );
+            return Err(bad(dir, what).hint(
+                "flasher devices lists the partitions of this box; flasher apply PARTITION=FILE … takes single files",
+            ));
+        }
+        members.push(Member {
+            mtd: partition.mtd,
+            partition: partition.name.clone(),
+            path,
+            sha256: None,
+        });
+    }
+    members.sort_by_key(|member| member.mtd);
+    Ok((!members.is_empty()).then_some(Backup { members }))
 }
 
 /// `mtd4.U-Boot Config.bin` → 4, `U-Boot Config`.

@@ -8,6 +8,8 @@ mod archive;
 pub(crate) mod backup;
 pub mod content;
 mod cramfs;
+pub(crate) mod ends;
+pub(crate) mod files;
 mod fit;
 pub(crate) mod foreign;
 pub(crate) mod fwtool;
@@ -19,6 +21,7 @@ mod qnap_recovery;
 pub(crate) mod qpkg;
 pub(crate) mod signature;
 mod squashfs;
+mod sums;
 mod trx;
 pub(crate) mod ubi;
 mod ubifs;
@@ -26,6 +29,7 @@ mod uimage;
 pub(crate) mod unpacked_pat;
 
 use crate::base::format::Format;
+use crate::base::units::Grouped;
 use crate::bytes::packed::{Codec, Packed, Packing};
 use crate::bytes::store::Store;
 use content::Content;
@@ -63,6 +67,51 @@ pub struct Image {
     /// What is wrong with it as a whole, so that nothing of it may be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What to do about that, where it is not to get it again.
+    #[serde(skip)]
+    pub remedy: Option<String>,
+    /// Why it goes onto the flash byte for byte as it was delivered, whatever it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_is: Option<AsIs>,
+    /// That it is packed and what is inside is nothing known, so that nobody can tell which of the two is meant.
+    #[serde(skip)]
+    pub undecided: Option<String>,
+    /// Whether it is a backup that was made by hand, so that no checksum vouches for it.
+    #[serde(skip)]
+    pub by_hand: bool,
+}
+
+/// Why an image is not looked into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AsIs {
+    /// `--as-is` says so.
+    Asked,
+    /// It is exactly as long as the partition that it goes to, and so a copy of it.
+    Copy,
+}
+
+/// What becomes of packed bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unpacking {
+    /// They are unpacked where what is inside is known and no ramdisk.
+    #[default]
+    Known,
+    /// They stay as they are: `--as-is`.
+    Never,
+    /// They are unpacked whatever is inside: `--unpack`.
+    Always,
+}
+
+/// How an image is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// More bytes than an image for this box can have; what comes out longer is refused.
+    pub room: u64,
+    /// What becomes of packed bytes.
+    pub unpacking: Unpacking,
+    /// Lengths in bytes that a copy of the partition has that it goes to; empty where that is not known.
+    pub copy: Vec<u64>,
 }
 
 /// A piece of an image that belongs into one partition.
@@ -70,6 +119,9 @@ pub struct Image {
 pub struct Part {
     /// The partition it is meant for where the format says so, else what it is.
     pub name: String,
+    /// The whole name that it has in its archive, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// Where it begins, in bytes of the image.
     pub offset: u64,
     /// Its length in bytes.
@@ -77,6 +129,18 @@ pub struct Part {
     /// What its first bytes say it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
+    /// What is known of it as a file of its own.
+    #[serde(skip)]
+    pub file: FileKind,
+}
+
+/// What is known of a file beside its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileKind {
+    /// Whether it is an initial ramdisk that stays packed.
+    pub ramdisk: bool,
+    /// As [`Image::as_is`].
+    pub as_is: Option<AsIs>,
 }
 
 impl Part {
@@ -97,39 +161,50 @@ struct Layout {
     parts: Vec<(&'static str, Range<u64>)>,
 }
 
-/// What is inside the bytes that were delivered, and what that is. `room` is more than an image for this box can have;
-/// what comes out longer is refused.
+/// What is inside the bytes that were delivered, and what that is.
 ///
 /// An image that is bad is no error here: its `problem` says why.
 ///
 /// # Errors
 /// Those of reading the store.
-pub fn open(store: Store, sha256: String, room: u64) -> io::Result<(Store, Image)> {
+pub fn open(store: Store, sha256: String, reading: &Reading) -> io::Result<(Store, Image)> {
     let size = store.len();
     let mut image = Image {
-        format: Format::Raw,
         size,
         sha256,
-        packing: None,
         payload: size,
-        parts: Vec::new(),
-        unused: Vec::new(),
-        metadata: None,
-        made_for: None,
-        problem: None,
+        ..Image::nothing(Format::Raw)
     };
     let mut store = store;
-    let inspected = unpack(&mut store, &mut image, room).and_then(|()| inspect(&store, &mut image));
+    let inspected = unpack(&mut store, &mut image, reading).and_then(|()| inspect(&store, &mut image));
     match inspected {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => image.problem = Some(error.to_string()),
         other => other?,
     }
+    let known = image.metadata.is_some() || image.format != Format::Raw || reading.unpacking == Unpacking::Always;
+    image.undecided = image.packing.filter(|_| !known).map(|packing| {
+        format!(
+            "it is a {} of {} bytes, and the {} bytes inside are nothing known: nobody can tell which of the two is meant",
+            packing.codec.as_str(),
+            Grouped(image.size),
+            Grouped(packing.length)
+        )
+    });
     Ok((store, image))
 }
 
-/// Takes trailers and packing off.
-fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
+/// Takes trailers and packing off, unless it is to be written as it is.
+fn unpack(store: &mut Store, image: &mut Image, reading: &Reading) -> io::Result<()> {
+    if reading.unpacking == Unpacking::Never {
+        image.as_is = Some(AsIs::Asked);
+        return Ok(());
+    }
     let stripped = fwtool::strip(store)?;
+    // No partition ends with what OpenWrt puts behind an image.
+    if stripped.end == image.size && reading.unpacking == Unpacking::Known && reading.copy.contains(&image.size) {
+        image.as_is = Some(AsIs::Copy);
+        return Ok(());
+    }
     image.payload = stripped.end;
     image.metadata = stripped.metadata;
     let mut head = [0; 16];
@@ -140,7 +215,7 @@ fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
     };
     image.format = codec.format();
     let whole = Arc::new(std::mem::replace(store, Store::Memory(Vec::new())));
-    let opened = Packed::open(Arc::clone(&whole), codec, image.payload, room);
+    let opened = Packed::open(Arc::clone(&whole), codec, image.payload, reading.room);
     let (packed, mut problem) = match opened {
         Ok(packed) => (Some(packed), None),
         Err(error) => (None, Some(error)),
@@ -149,7 +224,7 @@ fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
         Some(packed) => {
             let packing = packed.packing;
             let inside = Store::Packed(packed);
-            match is_ramdisk(&inside)? {
+            match reading.unpacking != Unpacking::Always && is_ramdisk(&inside)? {
                 // The kernel unpacks it itself: it belongs on the flash as it is.
                 true => None,
                 false => Some((inside, packing)),
@@ -175,6 +250,9 @@ fn unpack(store: &mut Store, image: &mut Image, room: u64) -> io::Result<()> {
     }
     problem.map_or(Ok(()), |problem| {
         image.format = codec.format();
+        image.remedy = Some(
+            "get it again if it is damaged; if its bytes are meant as they are, --as-is writes them so".to_owned(),
+        );
         Err(problem)
     })
 }
@@ -210,12 +288,15 @@ fn is_ramdisk(store: &Store) -> io::Result<bool> {
 
 fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
     let whole = 0..image.payload;
-    if archive::inspect(store, whole.clone(), image)? {
+    if image.as_is.is_none() && archive::inspect(store, whole.clone(), image)? {
         return Ok(());
     }
-    let layout = match qpkg::recognise(store)? {
-        Some(layout) => Some(layout),
-        None => qnap_recovery::recognise(store)?,
+    let layout = match image.as_is {
+        Some(_) => None,
+        None => match qpkg::recognise(store)? {
+            Some(layout) => Some(layout),
+            None => qnap_recovery::recognise(store)?,
+        },
     };
     let ramdisk = image.format == Format::Ramdisk;
     let (format, ranges) = match layout {
@@ -232,9 +313,14 @@ fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
         };
         image.parts.push(Part {
             name: name.to_owned(),
+            member: None,
             offset: range.start,
             size: range.end - range.start,
             content,
+            file: FileKind {
+                ramdisk,
+                as_is: image.as_is,
+            },
         });
     }
     let format = format.unwrap_or_else(|| match image.parts.first().and_then(|part| part.content.as_ref()) {
@@ -248,6 +334,26 @@ fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
 }
 
 impl Image {
+    /// One without any bytes.
+    pub(crate) fn nothing(format: Format) -> Image {
+        Image {
+            format,
+            size: 0,
+            sha256: String::new(),
+            packing: None,
+            payload: 0,
+            parts: Vec::new(),
+            unused: Vec::new(),
+            metadata: None,
+            made_for: None,
+            problem: None,
+            remedy: None,
+            as_is: None,
+            undecided: None,
+            by_hand: false,
+        }
+    }
+
     /// Whether nothing that can be checked is wrong with it.
     pub fn ok(&self) -> bool {
         self.problem.is_none() && self.parts.iter().all(Part::ok)

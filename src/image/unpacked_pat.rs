@@ -12,7 +12,7 @@ use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::base::units::hex;
 use crate::image::pat::{CHECKSUMS, Line, Sum, parse_checksum_syno, setting};
-use crate::image::{Image, Part};
+use crate::image::{FileKind, Image, Part};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -138,24 +138,23 @@ impl UnpackedPat {
                 FLASHED.join(", no ")
             ))),
             false => Ok(Image {
-                format: Format::SynologyPat,
                 size: at,
                 sha256: hex(&all.finalize()),
-                packing: None,
                 payload: at,
                 unused,
-                metadata: None,
                 made_for: self.unique.take(),
-                problem: None,
                 parts: parts
                     .into_iter()
                     .map(|(name, offset, size)| Part {
                         name,
+                        member: None,
                         offset,
                         size,
                         content: None,
+                        file: FileKind::default(),
                     })
                     .collect(),
+                ..Image::nothing(Format::SynologyPat)
             }),
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::board::profile::{Accepts, Profile};
 use crate::image::Image;
+use crate::layout::members;
 
 /// What the profile says about this image, if it knows it.
 pub fn accepted<'p>(profile: &'p Profile, image: &Image) -> Option<&'p Accepts> {
@@ -14,5 +15,6 @@ pub fn accepted<'p>(profile: &'p Profile, image: &Image) -> Option<&'p Accepts> 
                 .role
                 .is_none_or(|role| content.is_some_and(|content| content.role == role))
             && accepts.size.is_none_or(|size| size == image.payload)
+            && members::mapped(accepts).is_none_or(|choices| members::chosen(image, &choices).is_ok())
     })
 }

@@ -6,7 +6,7 @@ use super::accepted;
 use crate::base::format::Format;
 use crate::board::Board;
 use crate::bytes::store::Store;
-use crate::image::{Image, Part, content};
+use crate::image::{FileKind, Image, Part, content};
 use std::io;
 
 /// A raw image with the size of the known box's chip, which has a kernel or file system where a partition begins, is
@@ -23,9 +23,11 @@ pub(super) fn chip_dump(board: &Board, image: &Image, store: &Store) -> io::Resu
     for partition in known {
         parts.push(Part {
             name: partition.name.clone(),
+            member: None,
             offset: partition.offset,
             size: partition.size,
             content: content::look(store, partition.range())?,
+            file: FileKind::default(),
         });
     }
     // The boot loader alone would not show that the rest is where it belongs.
@@ -33,6 +35,8 @@ pub(super) fn chip_dump(board: &Board, image: &Image, store: &Store) -> io::Resu
     Ok(plausible.then(|| Image {
         format: Format::ChipDump,
         parts,
+        // Its length and what stands in it show that this is what is meant.
+        undecided: None,
         ..image.clone()
     }))
 }

@@ -6,15 +6,30 @@ use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::board::Partition;
 use crate::image::content::Content;
-use crate::plan::{Method, Write};
+use crate::plan::{Method, Rest, Write};
+
+/// What a write brings.
+pub(super) struct What<'a> {
+    /// What its first bytes are, if that is known.
+    pub content: Option<&'a Content>,
+    /// Whether it is an initial ramdisk.
+    pub ramdisk: bool,
+}
 
 /// The write with its method, and with its order where a boot loader checks what it brings.
-pub(super) fn decided(mut write: Write, partition: &Partition, content: Option<&Content>) -> Write {
+pub(super) fn decided(mut write: Write, partition: &Partition, what: &What<'_>) -> Write {
     if partition.volume.as_ref().is_some_and(|info| info.only_as_a_whole()) {
         return write.by(Method::VolumeUpdate, &partition.geometry);
     }
-    let Some(content) = content else {
-        return write;
+    // Whoever put nothing behind it must not find the end of a longer one there.
+    let zero = what.ramdisk && partition.fixed_length;
+    let rest = if zero { Rest::Zero } else { Rest::Keep };
+    let Some(content) = what.content else {
+        let method = Method::Blocks {
+            leave_blank: false,
+            rest,
+        };
+        return write.by(method, &partition.geometry);
     };
     // The boot loader checks these two before it starts them.
     write.order.boot = matches!(content.role, Role::Kernel | Role::Ramdisk);
@@ -22,7 +37,10 @@ pub(super) fn decided(mut write: Write, partition: &Partition, content: Option<&
         Some(layout) => Method::Ubi(layout),
         None => Method::Blocks {
             leave_blank: matches!(content.format, Format::Jffs2 | Format::Ubi),
-            blank_rest: matches!(content.format, Format::Jffs2 | Format::Ubifs),
+            rest: match content.format {
+                Format::Jffs2 | Format::Ubifs => Rest::Blank,
+                _ => rest,
+            },
         },
     };
     write.by(method, &partition.geometry)

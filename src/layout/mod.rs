@@ -6,12 +6,15 @@
 
 mod accepts;
 mod chip_dump;
+mod choice;
 mod left_out;
+pub(crate) mod members;
 mod method;
 
 use crate::base::check_id::CheckId;
 use crate::base::error::Exit;
 use crate::base::format::Format;
+use crate::base::machine::Role;
 use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, Size};
 use crate::board::profile::Protection;
@@ -19,7 +22,7 @@ use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
 use crate::image::backup::file_name;
 use crate::image::content::{self, Content};
-use crate::image::{Image, Part};
+use crate::image::{FileKind, Image, Part};
 use crate::plan::{Check, Write};
 use std::io;
 use std::ops::Range;
@@ -27,6 +30,7 @@ use std::ops::Range;
 use left_out::Bound;
 
 pub use accepts::accepted;
+pub use choice::Choice;
 pub use left_out::LeftOut;
 pub use method::{needed, spared};
 
@@ -34,7 +38,7 @@ pub use method::{needed, spared};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Request<'a> {
     /// `--part`.
-    pub parts: &'a [String],
+    pub parts: &'a [Choice],
     /// The slot of the profile that images without `--part` go to.
     pub slot: Option<usize>,
 }
@@ -46,6 +50,8 @@ pub struct Placed {
     pub write: Write,
     /// What it brings, if that is known.
     pub content: Option<Content>,
+    /// What is known of it as a file of its own.
+    pub file: FileKind,
 }
 
 /// An image that is laid out over the box.
@@ -106,22 +112,43 @@ fn place(board: &Board, image: &Image, store: &Store, write: Write) -> io::Resul
     // What was found when the image was opened need not be found again: a kernel is read for its checksum.
     let range = write.source.start..end;
     let known = image.parts.iter().find(|part| part.range() == range);
+    let within = image
+        .parts
+        .iter()
+        .find(|part| part.range().contains(&write.source.start));
+    let file = FileKind {
+        ramdisk: known.is_some_and(|part| part.file.ramdisk),
+        as_is: within.and_then(|part| part.file.as_is),
+    };
     let content = match known.and_then(|part| part.content.clone()) {
         Some(content) => Some(content),
         None => content::look(store, range)?,
     };
     let write = match board.get(write.to.id) {
-        Some(partition) => spared(method::decided(write, partition, content.as_ref()), partition),
+        Some(partition) => {
+            let what = method::What {
+                content: content.as_ref(),
+                ramdisk: file.ramdisk || content.as_ref().is_some_and(|content| content.role == Role::Ramdisk),
+            };
+            spared(method::decided(write, partition, &what), partition)
+        }
         None => write,
     };
-    Ok(Placed { write, content })
+    Ok(Placed { write, content, file })
 }
 
 fn divide(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Write>, Vec<LeftOut>), Check> {
-    if [Format::Qpkg, Format::Tar].contains(&image.format) {
-        return Err(no_place(board, image));
+    if image.format == Format::Files {
+        return Ok((of_files(board, image)?, Vec::new()));
+    }
+    if request.parts.iter().any(|choice| choice.member.is_some()) {
+        return Ok((of_members(board, image, request.parts)?, Vec::new()));
     }
     let mut accepted = slices_of(board, image)?;
+    // An archive is never poured over partitions as it is.
+    if accepted.is_none() && image.as_is.is_none() && (members::is_archive(image) || image.format == Format::Qpkg) {
+        return Err(no_place(board, image));
+    }
     if image.format != Format::Backup {
         for (name, _) in accepted.iter_mut().flatten() {
             *name = board.profile.in_slot(name, request.slot);
@@ -157,7 +184,7 @@ fn chosen(
     };
     let has = |partition: &Partition, parts: &Slices<'_>| parts.iter().any(|(name, _)| *name == partition.name);
     match accepted {
-        Some(parts) if [Format::Backup, Format::SynologyPat, Format::SysupgradeTar].contains(&image.format) => {
+        Some(parts) if image.format == Format::Backup || members::is_archive(image) => {
             match named.iter().find(|partition| !has(partition, &parts)) {
                 Some(missing) => Err(Check::fail(
                     CheckId::Partition,
@@ -170,6 +197,26 @@ fn chosen(
         Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => of_named(&parts),
         _ => sequential(&named, image),
     }
+}
+
+/// Each file goes to the partition that was typed with it.
+fn of_files(board: &Board, image: &Image) -> Result<Vec<Write>, Check> {
+    let names: Vec<&str> = image.parts.iter().map(|part| part.name.as_str()).collect();
+    let partitions = typed(board, &names)?;
+    let bound: Vec<_> = partitions
+        .into_iter()
+        .zip(image.parts.iter().map(Part::range))
+        .collect();
+    slices(&bound)
+}
+
+/// Members of an archive go to the partitions that were typed with them.
+fn of_members(board: &Board, image: &Image, choices: &[Choice]) -> Result<Vec<Write>, Check> {
+    let chosen = members::chosen(image, choices)?;
+    let names: Vec<&str> = choices.iter().map(|choice| choice.partition.as_str()).collect();
+    let ranges = chosen.into_iter().map(|index| image.parts[index].range());
+    let bound: Vec<_> = typed(board, &names)?.into_iter().zip(ranges).collect();
+    slices(&bound)
 }
 
 type Slices<'a> = Vec<(&'a str, Range<u64>)>;
@@ -201,6 +248,12 @@ fn known_slices<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
         return same_names().filter(|parts| parts.len() == image.parts.len());
     }
     let accepts = accepts::accepted(&board.profile, image)?;
+    if let Some(choices) = members::mapped(accepts) {
+        let chosen = members::chosen(image, &choices).ok()?;
+        let partitions = accepts.parts.iter().filter_map(|part| part.split('=').next());
+        let ranges = chosen.into_iter().map(|index| image.parts[index].range());
+        return Some(partitions.zip(ranges).collect());
+    }
     match accepts.parts.as_slice() {
         // Beside the images an archive has programs and settings, which are for others.
         wanted if image.format == Format::SynologyPat => Some(
@@ -271,6 +324,14 @@ fn no_place(board: &Board, image: &Image) -> Check {
             "this is a QNAP package, which is not written as it is",
             "flasher qpkg extract takes the images out of it",
         ),
+        Format::Tar | Format::SysupgradeTar => Check::fail(
+            CheckId::Partition,
+            format!(
+                "this is a {}, which is not written as it is, and nothing says where its members go on {id}",
+                image.format
+            ),
+            members::how(image, &names),
+        ),
         Format::SynologyPat => Check::fail(
             CheckId::Board,
             format!("{id} does not take images from a Synology .pat"),
@@ -286,8 +347,14 @@ fn no_place(board: &Board, image: &Image) -> Check {
 }
 
 fn named<'a>(board: &'a Board, request: &Request<'_>) -> Result<Vec<&'a Partition>, Check> {
+    let names: Vec<&str> = request.parts.iter().map(|choice| choice.partition.as_str()).collect();
+    typed(board, &names)
+}
+
+/// The partitions that a user typed, each once.
+fn typed<'a>(board: &'a Board, names: &[&str]) -> Result<Vec<&'a Partition>, Check> {
     let mut named: Vec<&Partition> = Vec::new();
-    for name in request.parts {
+    for name in names {
         let partition = board.partition(name).map_err(unknown)?;
         if named.iter().any(|other| other.id == partition.id) {
             return Err(Check::fail(

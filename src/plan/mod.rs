@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod image;
 mod kept_files;
 mod slot_switch;
 mod survey;
@@ -14,16 +15,16 @@ mod time;
 pub(crate) mod told;
 mod write;
 
-use crate::base::format::Format;
 use mtd_rs::PartitionId;
 use serde::Serialize;
 
 pub use check::{Check, Status};
+pub use image::{ImageFile, ImageSummary, Taken};
 pub use kept_files::{KeptFile, KeptFiles};
 pub use slot_switch::SlotSwitch;
 pub use survey::{Step, Survey};
 pub use time::{Pace, seconds};
-pub use write::{BlockStep, Destination, Method, Order, Write};
+pub use write::{BlockStep, Destination, Method, Order, Rest, Write};
 
 /// How the flash will be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,17 +58,6 @@ pub struct Ram {
     pub rollback: u64,
 }
 
-/// What the image is, in the plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ImageSummary {
-    /// The word of `inspect`.
-    pub format: Format,
-    /// Bytes.
-    pub size: u64,
-    /// Lower-case hexadecimal SHA-256; empty where nothing asked for it.
-    pub sha256: String,
-}
-
 /// The whole plan with the verdict of its checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
@@ -79,6 +69,8 @@ pub struct Plan {
     pub board: String,
     /// The image.
     pub image: ImageSummary,
+    /// Each of the files that it was delivered as, and each member of an archive that was looked into.
+    pub images: Vec<ImageFile>,
     /// Every check.
     pub checks: Vec<Check>,
     /// Every write, in the order of writing.

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Method, Step, Write};
+use super::{Method, Rest, Step, Write};
 use crate::image::ubi;
 use mtd_rs::PartitionId;
 use serde::{Serialize, Serializer};
@@ -37,6 +37,8 @@ pub struct ToldWrite<'a> {
     leave_blank: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     blank_rest: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    zero_rest: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     whole: bool,
     recovery: bool,
@@ -77,7 +79,8 @@ impl Write {
                 _ => None,
             },
             leave_blank: self.method.leaves_blank(),
-            blank_rest: matches!(self.method, Method::Blocks { blank_rest: true, .. }),
+            blank_rest: self.method.rest() == Rest::Blank,
+            zero_rest: self.method.rest() == Rest::Zero,
             whole: self.method == Method::VolumeUpdate,
             recovery: self.order.recovery,
             spare: self.spare,

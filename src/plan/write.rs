@@ -44,6 +44,30 @@ impl From<&Partition> for Destination {
     }
 }
 
+/// What becomes of the bytes behind the image's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rest {
+    /// They keep their content.
+    #[default]
+    Keep,
+    /// They become blank: JFFS2 and UBIFS take what they find there for a part of themselves.
+    Blank,
+    /// They become zero: the boot loader hands all of the partition to the kernel as the initial ramdisk.
+    Zero,
+}
+
+impl Rest {
+    /// The byte that they become.
+    pub fn byte(self) -> Option<u8> {
+        match self {
+            Rest::Keep => None,
+            Rest::Blank => Some(0xff),
+            Rest::Zero => Some(0),
+        }
+    }
+}
+
 /// How the bytes get onto the flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -53,9 +77,8 @@ pub enum Method {
         /// Blank pages at the end of an erase block are left as the erase leaves them: JFFS2 and UBI program them later,
         /// and on NAND no page takes a second program.
         leave_blank: bool,
-        /// Everything behind the image's end is made blank: JFFS2 and UBIFS take what they find there for a part of
-        /// themselves. Otherwise the rest of the last erase block keeps its content.
-        blank_rest: bool,
+        /// What becomes of everything behind the image's end.
+        rest: Rest,
     },
     /// The image of a UBI: the whole partition is written, each erase block keeps its own erase counter, and those behind
     /// the image's end hold nothing else.
@@ -68,12 +91,24 @@ impl Method {
     /// Erase blocks one by one, the rest of the last keeping its content.
     pub const BLOCKS: Method = Method::Blocks {
         leave_blank: false,
-        blank_rest: false,
+        rest: Rest::Keep,
     };
 
     /// Whether everything behind the image's end, up to the end of the partition, is decided too.
     pub fn fills(self) -> bool {
-        matches!(self, Method::Ubi(_) | Method::Blocks { blank_rest: true, .. })
+        match self {
+            Method::Ubi(_) => true,
+            Method::Blocks { rest, .. } => rest != Rest::Keep,
+            Method::VolumeUpdate => false,
+        }
+    }
+
+    /// What becomes of the bytes behind the image's end, block by block.
+    pub fn rest(self) -> Rest {
+        match self {
+            Method::Blocks { rest, .. } => rest,
+            Method::Ubi(_) | Method::VolumeUpdate => Rest::Keep,
+        }
     }
 
     /// As [`Method::Blocks`] has it; UBI does so as well.

@@ -265,6 +265,11 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
     if !plan.image.sha256.is_empty() {
         lines[0].push_str(&format!(" · sha256 {}", plan.image.sha256));
     }
+    lines[0].push_str(&plan.image.taken.to_string());
+    // One alone is the image itself.
+    if plan.images.len() > 1 {
+        lines.extend(plan.images.iter().map(|file| format!("file: {file}")));
+    }
     lines.push(format!("board: {} · route: {}", plan.board, plan.route.as_str()));
     for step in &plan.steps {
         let write = &step.write;

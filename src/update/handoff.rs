@@ -10,11 +10,12 @@ use crate::bytes::packed::Packing;
 use crate::flash::OnFault;
 use crate::keep::Task;
 use crate::plan::Write;
+use crate::update::members::Member;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Where the image is in the RAM root.
-pub const IMAGE: &str = "image";
+/// Where the image is in the RAM root; of several files the others have a number behind it.
+const IMAGE: &str = "image";
 /// Where the profile is in the RAM root, if it is one of the user's.
 const BOARD: &str = "board.json";
 
@@ -25,8 +26,10 @@ pub struct Job {
     pub writes: Vec<Write>,
     /// The image's checksum.
     pub sha256: String,
-    /// How it is packed, if it is.
-    pub packing: Option<Packing>,
+    /// How it is packed, if it is; one for each of several files.
+    pub packings: Vec<Option<Packing>>,
+    /// Members of an archive that are unpacked.
+    pub members: Vec<Member>,
     /// `--board`, when the box was not recognised by itself: an id, or a file of the RAM root.
     pub board: Option<String>,
     /// `--no-rollback` and `--mark-bad`.
@@ -75,7 +78,10 @@ pub fn board(root: &Path, profile: &Profile, named: Option<&str>) -> Result<Opti
     }
 }
 
-/// The image in a RAM root.
-pub fn image_path(root: &Path) -> std::path::PathBuf {
-    root.join(IMAGE)
+/// The image in a RAM root, or one of its files.
+pub fn image_path(root: &Path, index: usize) -> PathBuf {
+    match index {
+        0 => root.join(IMAGE),
+        index => root.join(format!("{IMAGE}.{index}")),
+    }
 }

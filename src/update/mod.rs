@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod backup;
+mod budget;
 mod busybox;
 pub(crate) mod end;
 mod environment;
 pub mod execute;
 mod handoff;
 mod in_place;
+mod members;
 pub mod pid_one;
 mod policy;
 pub mod prepare;
@@ -81,7 +83,7 @@ pub fn plan_only(
 ) -> Result<(Board, Plan)> {
     let board = begin(options)?;
     let staging = staging(options, &board, from);
-    let staged = staging.where_it_lies()?;
+    let staged = staging.where_it_lies(reporter)?;
     let wanted = Wanted {
         board: &board,
         staged: &staged,
@@ -113,7 +115,7 @@ fn staging<'a>(options: &'a Apply, board: &'a Board, from: ImageSource) -> Stagi
 }
 
 fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::result::Result<Ended, Stopped> {
-    let terminal = io::stdin().is_terminal() && options.image != "-";
+    let terminal = io::stdin().is_terminal() && !options.reads_stdin();
     if !options.yes && !terminal {
         let failure = Failure::usage("standard input is no terminal, so nobody can be asked");
         return Err(failure.hint("add --yes").into());
@@ -122,7 +124,7 @@ fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::
     match &board.backend {
         Backend::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
-            let staged = staging(options, &board, from).in_memory()?;
+            let staged = staging(options, &board, from).in_memory(reporter)?;
             let Some(prepared) = decide(&board, &staged, options, reporter)? else {
                 return Ok(Outcome::untouched(Code::NothingToDo).into());
             };

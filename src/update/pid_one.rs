@@ -10,6 +10,7 @@ use crate::base::outcome::{Outcome, Tally};
 use crate::base::units::Size;
 use crate::board::selector::Where;
 use crate::board::{Board, Proof};
+use crate::bytes::joined::Joined;
 use crate::bytes::packed::Packed;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
@@ -19,6 +20,7 @@ use crate::record::Record;
 use crate::report::{Global, Reporter};
 use crate::update::execute::{Execution, held, targets};
 use crate::update::handoff::{Job, image_path};
+use crate::update::members;
 use crate::update::policy::policy;
 use crate::update::rescue;
 use stages::{Detached, PidOne};
@@ -76,12 +78,16 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
     })?;
     // The bytes that were checked are the bytes that are written: the checksum shows that nobody changed them
     // meanwhile.
-    let path = image_path(Path::new("/"));
-    let image = path.display().to_string();
-    // A link leads to the disk on which it stays.
-    let (store, sha256) = match path.is_symlink() {
-        true => Source::open(&image)?.on_disk(&mut |_| ())?,
-        false => Source::open(&image)?.in_place()?,
+    let mut files = Vec::new();
+    for index in 0..job.packings.len() {
+        files.push(delivered(index)?);
+    }
+    let sha256 = match files.as_slice() {
+        [(_, sha256)] => sha256.clone(),
+        _ => Joined::files(files.iter().map(|(store, _)| Arc::clone(store)).collect())
+            .into_store()
+            .sha256(&mut |_| ())
+            .map_err(Failure::system)?,
     };
     if sha256 != job.sha256 {
         return Err(Failure::new(
@@ -90,16 +96,33 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
             "the image is not the one that was checked",
         ));
     }
-    let store = match job.packing {
-        None => store,
-        Some(packing) => Store::Packed(Packed::again(Arc::new(store), packing)),
-    };
+    let opened = files
+        .into_iter()
+        .zip(&job.packings)
+        .map(|((store, _), packing)| match packing {
+            None => store,
+            Some(packing) => Arc::new(Store::Packed(Packed::again(store, *packing))),
+        });
+    let store = members::reopen(Joined::files(opened.collect()).into_store(), &job.members);
     let targets = targets(&board, &job.writes, job.files.as_ref());
     detached.detach_ubi(&board.map, &targets, &mut |event| reporter.stage(event));
     let proof = detached
         .prove_unheld(&board.map, &targets)
         .map_err(|holders| held(&holders))?;
     Ok((board, store, Proof::Unheld(proof)))
+}
+
+/// A file of the image, and its checksum where it is the only one.
+fn delivered(index: usize) -> Result<(Arc<Store>, String)> {
+    let path = image_path(Path::new("/"), index);
+    let image = path.display().to_string();
+    let source = Source::open(&image)?;
+    // A link leads to the disk on which it stays.
+    let (store, sha256) = match path.is_symlink() {
+        true => source.on_disk(&mut |_| ())?,
+        false => source.in_place()?,
+    };
+    Ok((Arc::new(store), sha256))
 }
 
 fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<()> {
@@ -145,7 +168,7 @@ fn summary(outcome: &Outcome, store: &Store, reporter: &mut Reporter) {
         reporter.stage(format_args!(
             "memory: {} at the most ({own} bytes), beside the image of {} and {} of old content",
             Size(own),
-            Size(store.delivered().len()),
+            Size(store.delivered_length()),
             Size(outcome.old_content)
         ));
     }

@@ -18,7 +18,9 @@ use crate::env::Change;
 use crate::image::Image;
 use crate::keep::{self, Asked};
 use crate::layout::{self, Request};
-use crate::plan::{self, Check, ImageSummary, KeptFiles, Pace, Plan, Ram, Route, SlotSwitch, Status, Step, Write};
+use crate::plan::{
+    self, Check, ImageSummary, KeptFiles, Pace, Plan, Ram, Route, SlotSwitch, Status, Step, Taken, Write,
+};
 use crate::report::Reporter;
 use crate::slots::{self, Planned};
 use mtd_rs::{Geometry, PartitionId};
@@ -105,9 +107,8 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         board,
         image,
         store: &staged.store,
-        name: &staged.name,
-        signature: staged.signature.as_deref(),
-        trust: &options.trust,
+        delivered: staged.delivered(),
+        key: options.trust.key.as_deref(),
         backup: options.backup.is_some(),
         laid_out: &laid_out,
     });
@@ -136,11 +137,11 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         .collect();
     let (route, more) = checks::route(board, &plan::destinations(touched.iter().copied()), wish)?;
     checks.extend(more);
-    let mut ram = ram(wanted, image);
+    let mut ram = ram(wanted);
     checks.push(checks::ram(ram));
     let (keep, check) = keep::kept_files(&Asked {
         board,
-        request: &options.files,
+        request: &options.keep,
         force: &options.force,
         image: &staged.store,
         writes: &touched,
@@ -204,6 +205,7 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
             route: draft.route,
             board: board.profile.id.clone(),
             image,
+            images: staged.told.clone(),
             seconds: seconds(board, &steps, pace),
             checks,
             steps,
@@ -235,7 +237,9 @@ pub fn of_environment(board: &Board, change: Change, force: &[CheckId]) -> Resul
                 format: Format::UBootEnv,
                 size: block.len() as u64,
                 sha256: hex(&Sha256::digest(block)),
+                taken: Taken::default(),
             },
+            images: Vec::new(),
             checks,
             ram: Ram {
                 rollback: super::execute::kept_of_environment(&steps),
@@ -284,6 +288,7 @@ fn nothing(wanted: &Wanted<'_>, draft: Draft) -> Result<Prepared> {
             route: draft.route,
             board: wanted.board.profile.id.clone(),
             image: draft.image,
+            images: wanted.staged.told.clone(),
             checks,
             steps: Vec::new(),
             ram: draft.ram,
@@ -314,25 +319,29 @@ fn summary(image: &Image) -> ImageSummary {
         format: image.format,
         size: image.size,
         sha256: image.sha256.clone(),
+        taken: Taken::of(image),
     }
 }
 
-fn ram(wanted: &Wanted<'_>, image: &Image) -> Ram {
+fn ram(wanted: &Wanted<'_>) -> Ram {
     // An image that stays on its disk takes none.
-    let staged = match wanted.staged.store.delivered() {
-        Store::Disk(_) => 0,
-        _ => image.size,
-    };
+    let delivered = wanted.staged.store.delivered();
+    let in_ram = delivered.into_iter().filter(|store| !matches!(store, Store::Disk(_)));
+    // No two files, and no two members, are unpacked at a time.
+    let files = wanted.staged.files.iter().filter_map(|file| file.packing);
+    let members = wanted.staged.members.iter().map(|member| member.packing);
+    let most = |memory: Option<u64>| memory.unwrap_or(0);
+    let unpacking = most(files.map(|packing| packing.memory).max()) + most(members.map(|packing| packing.memory).max());
     Ram {
         rollback: 0,
-        needed: staged + image.unpacking() + OVERHEAD,
+        needed: in_ram.map(Store::len).sum::<u64>() + unpacking + OVERHEAD,
         available: wanted.staged.available.unwrap_or(u64::MAX),
     }
 }
 
 /// The checksum of the bytes as they were delivered, which are those that will be written.
 fn checksum(store: &Store, reporter: &mut Reporter) -> Result<String> {
-    let length = store.delivered().len();
+    let length = store.delivered_length();
     store
         .sha256(&mut |done| reporter.progress("hashing", done, length))
         .map_err(unreadable)

@@ -5,19 +5,25 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
-use crate::base::units::Size;
+use crate::base::format::Format;
+use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
-use crate::bytes::source::Source;
+use crate::bytes::packed::Packing;
+use crate::bytes::source::{self, Source};
 use crate::bytes::store::Store;
-use crate::checks::{MORE_ROOM, OVERHEAD};
+use crate::checks::{Delivered, MORE_ROOM, OVERHEAD};
 use crate::cli::Apply;
-use crate::image::backup::Backup;
+use crate::image::backup::{Backup, Numbered};
 use crate::image::pieces::Pieces;
 use crate::image::signature::Key;
 use crate::image::unpacked_pat::UnpackedPat;
-use crate::image::{self, Image, signature};
+use crate::image::{self, Image, Reading, signature};
+use crate::plan::ImageFile;
 use crate::report::Reporter;
+use crate::update::budget::Budget;
 use crate::update::handoff;
+use crate::update::members::{self, Member};
+use mtd_rs::PartitionId;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -26,7 +32,7 @@ use std::path::{Path, PathBuf};
 /// What the operand names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageSource {
-    /// An image.
+    /// An image, or several files.
     Image,
     /// The directory of a backup.
     Backup,
@@ -36,44 +42,61 @@ pub enum ImageSource {
 
 /// An image that is at hand.
 pub struct StagedImage {
-    pub(super) name: String,
     pub(super) image: Image,
     pub(super) store: Store,
-    /// What stood behind an image that came by standard input.
-    pub(super) signature: Option<String>,
+    /// The files that it was delivered as.
+    pub(super) files: Vec<StagedFile>,
+    /// The disks on which some of them stay, because RAM is short.
+    pub(super) disks: Vec<PathBuf>,
+    /// Members of an archive that are unpacked, in the order in which they stand behind it.
+    pub(super) members: Vec<Member>,
+    /// What the plan says of each file and each of those members.
+    pub(super) told: Vec<ImageFile>,
     /// What RAM could be had before it was staged, in bytes.
     pub(super) available: Option<u64>,
-    /// The mount point of the disk on which the image stays, because RAM is short.
-    pub(super) disk: Option<PathBuf>,
+}
+
+/// A file as it was delivered.
+pub struct StagedFile {
+    pub(super) name: String,
+    /// Its SHA-256 where that was asked for, else empty.
+    pub(super) sha256: String,
+    /// The SHA-256 that it is to have.
+    pub(super) wanted: Option<String>,
+    /// What stood behind it, if it came by standard input.
+    pub(super) signature: Option<String>,
+    /// How it is packed, where it is unpacked.
+    pub(super) packing: Option<Packing>,
+    /// Whether nobody says how long it ought to be, not even its own bytes.
+    pub(super) endless: bool,
 }
 
 pub(super) fn unreadable(error: io::Error) -> Failure {
     Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, error)
 }
 
-/// The image. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.
-fn source(options: &Apply) -> Result<Source> {
-    let source = Source::open(&options.image)?;
-    Ok(match options.trust.sha256 {
-        Some(_) => source,
-        None => source.unhashed(),
-    })
-}
-
-/// The directory, where the operand names one.
-fn pieces(options: &Apply, from: ImageSource) -> Result<Option<Pieces>> {
-    let dir = Path::new(&options.image);
-    Ok(match from {
-        ImageSource::Image => None,
-        ImageSource::Backup => Some(Pieces::Backup(Backup::open(dir)?)),
-        ImageSource::Pat => Some(Pieces::Pat(UnpackedPat::open(dir)?)),
-    })
-}
-
 impl StagedImage {
     /// Its bytes.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Each file, for the checks of what was delivered.
+    pub(super) fn delivered(&self) -> Vec<Delivered<'_>> {
+        let stores = self.store.delivered();
+        let alone = self.files.len() == 1;
+        let of = |(file, store)| {
+            let file: &StagedFile = file;
+            Delivered {
+                name: &file.name,
+                signature: file.signature.as_deref(),
+                sha256: if alone { &self.image.sha256 } else { &file.sha256 },
+                wanted: file.wanted.as_deref(),
+                endless: file.endless,
+                store,
+            }
+        };
+        self.files.iter().zip(stores).map(of).collect()
     }
 }
 
@@ -90,44 +113,59 @@ pub struct Staging<'a> {
     pub available: Option<u64>,
 }
 
+/// Where the bytes are to be.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// Only to be looked at.
+    WhereItLies,
+    /// To be written to a simulated box.
+    Memory,
+    /// To be written to this box.
+    RamRoot(&'a Path),
+}
+
+/// A file on its way.
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    index: usize,
+    image: &'a str,
+    /// The partitions that all of it goes to, where they are named.
+    partitions: &'a [&'a str],
+    /// What RAM is left for it, in bytes.
+    available: Option<u64>,
+}
+
+/// A file that is at hand, before it is looked at.
+struct AtHand {
+    store: Store,
+    sha256: String,
+    /// Whether its sender said how long it is.
+    sized: bool,
+}
+
 impl Staging<'_> {
-    /// Only to be staged at: a file stays where it is.
+    /// Only to be looked at: a file stays where it is.
     ///
     /// # Errors
     /// An image that cannot be read.
-    pub fn where_it_lies(self) -> Result<StagedImage> {
-        if self.from != ImageSource::Image {
-            return self.in_memory();
+    pub fn where_it_lies(self, reporter: &mut Reporter) -> Result<StagedImage> {
+        match self.from {
+            ImageSource::Image => self.files(Place::WhereItLies, reporter),
+            _ => self.in_memory(reporter),
         }
-        if !self.board.is_sim()
-            && let Some((_, _, file)) = stays(self.options, self.available)
-        {
-            let (store, sha256) = file.on_disk(&mut |_| ())?;
-            return self.finish(store, sha256);
-        }
-        let (store, sha256) = source(self.options)?.in_place()?;
-        self.finish(store, sha256)
     }
 
     /// To be written to a simulated box.
     ///
     /// # Errors
     /// An image that cannot be read.
-    pub fn in_memory(self) -> Result<StagedImage> {
-        if let Some(pieces) = pieces(self.options, self.from)? {
-            let mut bytes = Vec::new();
-            let image = pieces.copy(&mut bytes, &mut |_| ())?;
-            return Ok(StagedImage {
-                name: self.options.image.clone(),
-                image,
-                store: Store::Memory(bytes),
-                signature: None,
-                available: self.available,
-                disk: None,
-            });
-        }
-        let (store, sha256) = source(self.options)?.into_memory()?;
-        self.finish(store, sha256)
+    pub fn in_memory(self, reporter: &mut Reporter) -> Result<StagedImage> {
+        let Some(pieces) = self.pieces()? else {
+            return self.files(Place::Memory, reporter);
+        };
+        let mut bytes = Vec::new();
+        let image = pieces.copy(&mut bytes, &mut |_| ())?;
+        self.of_pieces(image, Store::Memory(bytes))
     }
 
     /// To be written to this box: the one copy that is hashed, checked and written. What is read a second
@@ -136,87 +174,285 @@ impl Staging<'_> {
     /// # Errors
     /// An image that cannot be read, or too little RAM for it.
     pub fn in_ram_root(self, root: &Path, reporter: &mut Reporter) -> Result<StagedImage> {
-        let path = handoff::image_path(root);
-        if self.from == ImageSource::Image
-            && let Some((disk, file, source)) = stays(self.options, self.available)
-        {
-            reporter.stage(format_args!("RAM is short: the image stays on {}", disk.display()));
-            // Where PID 1 finds it.
-            symlink(Path::new(&stages::moved(0)).join(file), &path).context(path.display())?;
-            let length = source.length().unwrap_or_default();
-            let (store, sha256) = source.on_disk(&mut |done| reporter.progress("reading", done, length))?;
-            let mut staged = self.finish(store, sha256)?;
-            staged.disk = Some(disk);
-            return Ok(staged);
-        }
-        let mut file = File::create_new(&path).context(path.display())?;
-        let mut sink = Budget {
-            file: &mut file,
-            written: 0,
+        let Some(pieces) = self.pieces()? else {
+            return self.files(Place::RamRoot(root), reporter);
         };
-        if let Some(pieces) = pieces(self.options, self.from)? {
-            let length = pieces.length()?;
-            room_for(length, self.available)?;
-            let image = pieces.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
-            return Ok(StagedImage {
-                name: self.options.image.clone(),
-                image,
-                store: Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?,
+        let path = handoff::image_path(root, 0);
+        let mut file = File::create_new(&path).context(path.display())?;
+        let length = pieces.length()?;
+        room_for(length, self.available)?;
+        let mut sink = Budget::of_ram(&mut file);
+        let image = pieces.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
+        let store = Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?;
+        self.of_pieces(image, store)
+    }
+
+    /// The directory, where the operand names one.
+    fn pieces(self) -> Result<Option<Pieces>> {
+        let dir = Path::new(&self.options.image);
+        Ok(match self.from {
+            ImageSource::Image => None,
+            ImageSource::Backup => Some(Pieces::Backup(Backup::open(dir, &self.numbered())?)),
+            ImageSource::Pat => Some(Pieces::Pat(UnpackedPat::open(dir)?)),
+        })
+    }
+
+    /// The partitions of this box as a backup by hand names them: by their numbers alone.
+    fn numbered(self) -> Vec<Numbered> {
+        let of = |partition: &Partition| match partition.id {
+            PartitionId::Mtd(mtd) => Some(Numbered {
+                mtd,
+                name: partition.name.clone(),
+                sizes: copies(&[partition]),
+            }),
+            PartitionId::Volume { .. } => None,
+        };
+        self.board.partitions.iter().filter_map(of).collect()
+    }
+
+    fn of_pieces(self, image: Image, store: Store) -> Result<StagedImage> {
+        let name = self.options.image.clone();
+        Ok(StagedImage {
+            told: vec![ImageFile::of(&name, None, &image)],
+            files: vec![StagedFile {
+                name,
+                sha256: image.sha256.clone(),
+                wanted: None,
                 signature: None,
-                available: self.available,
-                disk: None,
+                packing: None,
+                endless: false,
+            }],
+            disks: Vec::new(),
+            image,
+            store,
+            members: Vec::new(),
+            available: self.available,
+        })
+    }
+
+    /// Every file, one after the other, and what they are together.
+    fn files(self, place: Place<'_>, reporter: &mut Reporter) -> Result<StagedImage> {
+        let options = self.options;
+        let mut staged = StagedImage {
+            image: Image::nothing(Format::Raw),
+            store: Store::Memory(Vec::new()),
+            files: Vec::new(),
+            disks: Vec::new(),
+            members: Vec::new(),
+            told: Vec::new(),
+            available: self.available,
+        };
+        let mut together = Vec::new();
+        let mut available = self.available;
+        let several = options
+            .files
+            .iter()
+            .map(|file| (file.image.as_str(), vec![file.partition.as_str()]));
+        let only = || {
+            let whole = options.parts.iter().all(|choice| choice.member.is_none());
+            let parts = options.parts.iter().filter(|_| whole);
+            (
+                options.image.as_str(),
+                parts.map(|choice| choice.partition.as_str()).collect(),
+            )
+        };
+        let operands: Vec<(&str, Vec<&str>)> = match options.files.is_empty() {
+            true => vec![only()],
+            false => several.collect(),
+        };
+        if operands.len() > 1 && operands.iter().filter(|(image, _)| *image == "-").count() > 1 {
+            return Err(Failure::usage("only one of the files can be standard input"));
+        }
+        for (index, (image, partitions)) in operands.iter().enumerate() {
+            let operand = Operand {
+                index,
+                image,
+                partitions,
+                available,
+            };
+            let delivered = self.deliver(operand, place, &mut staged.disks, reporter)?;
+            if let (Store::Memory(_) | Store::File(..), Some(left)) = (&delivered.store, &mut available) {
+                *left = left.saturating_sub(delivered.store.len());
+            }
+            let (file, image, store) = self.open(operand, delivered)?;
+            let partition = (operands.len() > 1).then(|| partitions[0].to_owned());
+            staged
+                .told
+                .push(ImageFile::of(&file.name, partition.as_deref(), &image));
+            let name = file.name.clone();
+            staged.files.push(file);
+            match partition {
+                Some(partition) => together.push(image::files::File {
+                    partition,
+                    name,
+                    image,
+                    store,
+                }),
+                None => (staged.image, staged.store) = (image, store),
+            }
+        }
+        if !together.is_empty() {
+            (staged.store, staged.image) = image::files::together(together).map_err(unreadable)?;
+        }
+        members::unpack(&mut staged, self.board, &self.reading(&[]), &options.parts)?;
+        Ok(staged)
+    }
+
+    /// The bytes of a file, where they are to be.
+    fn deliver(
+        self,
+        operand: Operand<'_>,
+        place: Place<'_>,
+        disks: &mut Vec<PathBuf>,
+        reporter: &mut Reporter,
+    ) -> Result<AtHand> {
+        let stays = match place {
+            Place::Memory => None,
+            _ if self.board.is_sim() => None,
+            _ => self.stays(operand),
+        };
+        if let Some((disk, file, source)) = stays {
+            let length = source.length().unwrap_or_default();
+            let number = disks.iter().position(|known| *known == disk).unwrap_or(disks.len());
+            if number == disks.len() {
+                disks.push(disk.clone());
+            }
+            if let Place::RamRoot(root) = place {
+                reporter.stage(format_args!(
+                    "RAM is short: {} stays on {}",
+                    operand.image,
+                    disk.display()
+                ));
+                // Where PID 1 finds it.
+                let link = Path::new(&stages::moved(number)).join(file);
+                let path = handoff::image_path(root, operand.index);
+                symlink(link, &path).context(path.display())?;
+            }
+            let (store, sha256) = source.on_disk(&mut |done| reporter.progress("reading", done, length))?;
+            return Ok(AtHand {
+                store,
+                sha256,
+                sized: true,
             });
         }
-        let source = source(self.options)?;
+        let source = self.source(operand)?;
         let length = source.length();
-        room_for(length.unwrap_or_default(), self.available)?;
-        let (_, sha256) = source.copy(&mut sink, &mut |done| {
-            reporter.progress("reading", done, length.unwrap_or(done.saturating_add(1)));
-        })?;
+        let sized = length.is_some();
+        let of = |(store, sha256)| AtHand { store, sha256, sized };
+        if let Place::WhereItLies = place
+            && source.is_file()
+        {
+            return source.in_place().map(of);
+        }
+        room_for(length.unwrap_or_default(), operand.available)?;
+        let mut progress = |done: u64| {
+            if let Place::RamRoot(_) = place {
+                reporter.progress("reading", done, length.unwrap_or(done.saturating_add(1)));
+            }
+        };
+        let Place::RamRoot(root) = place else {
+            let limit = operand.available.map(|available| available.saturating_sub(OVERHEAD));
+            let mut bytes = Vec::with_capacity(length.unwrap_or_default() as usize);
+            let mut sink = Budget::new(&mut bytes, limit, !self.board.is_sim());
+            let (_, sha256) = source.copy(&mut sink, &mut progress)?;
+            return Ok(of((Store::Memory(bytes), sha256)));
+        };
+        let path = handoff::image_path(root, operand.index);
+        let mut file = File::create_new(&path).context(path.display())?;
+        let (_, sha256) = source.copy(&mut Budget::of_ram(&mut file), &mut progress)?;
         // For writing too: a signature behind it is cut off.
         let opened = File::options().read(true).write(true).open(&path);
         let store = Store::file(opened.context(path.display())?).map_err(unreadable)?;
-        self.finish(store, sha256)
+        Ok(of((store, sha256)))
     }
 
-    fn finish(self, mut store: Store, mut sha256: String) -> Result<StagedImage> {
+    /// The source. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.
+    fn source(self, operand: Operand<'_>) -> Result<Source> {
         let options = self.options;
+        let source =
+            Source::open(operand.image).map_err(|failure| source::by_pipe(failure, operand.image, &options.typed))?;
+        let source = match options.trust.size.filter(|_| options.files.is_empty()) {
+            Some(size) => source.of_size(size)?,
+            None => source,
+        };
+        Ok(match options.trust.sha256 {
+            Some(_) => source,
+            None => source.unhashed(),
+        })
+    }
+
+    /// The disk on which a file stays, and its path there: where RAM is short and nothing of flash is below it. What runs
+    /// between `--prepare` and the takeover may unmount it.
+    fn stays(self, operand: Operand<'_>) -> Option<(PathBuf, PathBuf, Source)> {
+        // A URL or standard input is opened only once.
+        let file = !self.options.prepare && Path::new(operand.image).is_file();
+        let source = file.then(|| self.source(operand).ok())??;
+        let short = operand.available? < source.length()? + OVERHEAD;
+        let (disk, file) = source.disk().filter(|_| short)?;
+        Some((disk, file, source))
+    }
+
+    /// What a file is.
+    fn open(self, operand: Operand<'_>, delivered: AtHand) -> Result<(StagedFile, Image, Store)> {
+        let trust = &self.options.trust;
+        let AtHand {
+            mut store,
+            mut sha256,
+            sized,
+        } = delivered;
+        let wanted = match &trust.sha256 {
+            Some(sum) => Some(sum.wanted(operand.image)?),
+            None => None,
+        };
         let mut signature = None;
-        if let (Some(key), "-") = (&options.trust.key, options.image.as_str()) {
+        if let (Some(key), "-") = (&trust.key, operand.image) {
             signature = signature::take_off(&mut store)?;
             // It may come from anybody: it is not looked into before.
             Key::read(key)?.verify("-", signature.as_deref(), &store)?;
             sha256 = store.sha256(&mut |_| ()).map_err(unreadable)?;
         }
-        // One byte more than the box can hold is too much already.
-        let room = self.board.partitions.iter().map(Partition::capacity).sum();
-        let (store, image) = image::open(store, sha256, room).map_err(unreadable)?;
-        Ok(StagedImage {
-            name: options.image.clone(),
-            image,
-            store,
+        let reading = self.reading(operand.partitions);
+        let (store, image) = image::open(store, sha256.clone(), &reading).map_err(unreadable)?;
+        let vouched = sized || wanted.is_some() || trust.key.is_some();
+        let endless = !vouched && !image::ends::says_its_end(&image, &store).map_err(unreadable)?;
+        let file = StagedFile {
+            name: operand.image.to_owned(),
+            sha256,
+            wanted,
             signature,
-            available: self.available,
-            disk: None,
-        })
+            packing: image.packing,
+            endless,
+        };
+        Ok((file, image, store))
+    }
+
+    /// How what goes to these partitions is to be read.
+    fn reading(self, partitions: &[&str]) -> Reading {
+        let named: Option<Vec<&Partition>> = partitions.iter().map(|name| self.board.partition(name).ok()).collect();
+        Reading {
+            // One byte more than the box can hold is too much already.
+            room: self.board.partitions.iter().map(Partition::capacity).sum(),
+            unpacking: self.options.unpacking,
+            copy: named.as_deref().map(copies).unwrap_or_default(),
+        }
     }
 }
 
-/// The disk on which the image stays, and its path there: where RAM is short and nothing of flash is below it. What runs
-/// between `--prepare` and the takeover may unmount it.
-fn stays(options: &Apply, available: Option<u64>) -> Option<(PathBuf, PathBuf, Source)> {
-    // A URL or standard input is opened only once.
-    let file = !options.prepare && Path::new(&options.image).is_file();
-    let source = file.then(|| Source::open(&options.image).ok())??;
-    let short = available? < source.length()? + OVERHEAD;
-    let (disk, file) = source.disk().filter(|_| short)?;
-    Some((disk, file, source))
+/// Lengths that a copy of these partitions has. A copy has their bad blocks, or leaves them out.
+pub(super) fn copies(partitions: &[&Partition]) -> Vec<u64> {
+    match partitions.is_empty() {
+        true => Vec::new(),
+        false => vec![
+            partitions.iter().map(|partition| partition.geometry.size).sum(),
+            partitions.iter().map(|partition| partition.capacity()).sum(),
+        ],
+    }
 }
 
 /// Refuses before RAM is filled in vain.
 fn room_for(length: u64, available: Option<u64>) -> Result<()> {
     match available {
-        Some(available) if available < length + OVERHEAD => Err(no_room(length, available)),
+        Some(available) if available < length.saturating_add(OVERHEAD) => Err(no_room(length, available)),
         _ => Ok(()),
     }
 }
@@ -226,38 +462,12 @@ fn no_room(length: u64, available: u64) -> Failure {
         Exit::Refused,
         Code::Ram,
         format_args!(
-            "refused by check ram: the update needs {} of RAM (image and {}), {} are available",
-            Size(length + OVERHEAD),
+            "refused by check ram: the update needs {} bytes of RAM (image and {}), {} are available: {} too few",
+            Grouped(length.saturating_add(OVERHEAD)),
             Size(OVERHEAD),
-            Size(available)
+            Grouped(available),
+            Grouped(length.saturating_add(OVERHEAD).saturating_sub(available))
         ),
     )
     .hint(MORE_ROOM)
-}
-
-/// A sink that stops before the out-of-memory killer starts: pages of a tmpfs belong to no process, so it
-/// would kill the wrong ones (OpenIPC/firmware #2457).
-struct Budget<'a> {
-    file: &'a mut File,
-    written: u64,
-}
-
-impl io::Write for Budget<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        const STRIDE: u64 = 1 << 20;
-        let crossed = self.written / STRIDE != (self.written + bytes.len() as u64) / STRIDE;
-        if crossed && stages::memory::available().is_some_and(|available| available < OVERHEAD) {
-            return Err(io::Error::new(
-                io::ErrorKind::OutOfMemory,
-                format!("less than {} are left", Size(OVERHEAD)),
-            ));
-        }
-        let written = self.file.write(bytes)?;
-        self.written += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }

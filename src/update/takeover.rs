@@ -7,6 +7,7 @@ use crate::base::error::{Context, Failure, Result};
 use crate::base::outcome::Outcome;
 use crate::board::{Board, Partition};
 use crate::cli::Apply;
+use crate::image::Unpacking;
 use crate::keep::Task;
 use crate::plan::Plan;
 use crate::record;
@@ -45,7 +46,8 @@ pub(super) fn take_over(
     let job = Job {
         writes: plan.steps.into_iter().map(|step| step.write).collect(),
         sha256: plan.image.sha256,
-        packing: staged.image.packing,
+        packings: staged.files.iter().map(|file| file.packing).collect(),
+        members: staged.members.clone(),
         board: named,
         on_fault: options.on_fault,
         files,
@@ -54,7 +56,7 @@ pub(super) fn take_over(
     };
     let mut handoff = job.pack()?;
     // The image's comes first: the link to it says so.
-    for disk in staged.disk.clone().into_iter().chain(record::disks()) {
+    for disk in staged.disks.iter().cloned().chain(record::disks()) {
         let disk = disk.display().to_string();
         if !handoff.disks.contains(&disk) {
             handoff.disks.push(disk);
@@ -83,13 +85,15 @@ pub(super) fn take_over(
 
 /// What the rescue starts for an image that comes over the network; nothing without a key. The key comes along.
 fn again(options: &Apply, board: &str, root: &Path) -> Result<Vec<String>> {
-    let Some(key) = options.trust.key.as_ref() else {
+    // One stream has one file.
+    let Some(key) = options.trust.key.as_ref().filter(|_| options.files.is_empty()) else {
         return Ok(Vec::new());
     };
     std::fs::copy(key, root.join("key")).context(key.display())?;
     let mut words = vec!["/flasher", "apply", "-y", "--key", "/key"];
     let force: Vec<_> = options.force.iter().map(|check| check.as_str()).collect();
-    let (parts, force) = (options.parts.join(","), force.join(","));
+    let parts: Vec<_> = options.parts.iter().map(ToString::to_string).collect();
+    let (parts, force) = (parts.join(","), force.join(","));
     let valued = [("--part", parts.as_str()), ("--force", &force), ("--board", board)];
     for (flag, value) in valued.into_iter().filter(|(_, value)| !value.is_empty()) {
         words.extend([flag, value]);
@@ -97,6 +101,8 @@ fn again(options: &Apply, board: &str, root: &Path) -> Result<Vec<String>> {
     let given = [
         (!options.on_fault.rollback, "--no-rollback"),
         (options.on_fault.mark_bad, "--mark-bad"),
+        (options.unpacking == Unpacking::Never, "--as-is"),
+        (options.unpacking == Unpacking::Always, "--unpack"),
     ];
     words.extend(given.iter().filter(|(given, _)| *given).map(|(_, flag)| *flag));
     words.push("-");

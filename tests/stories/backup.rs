@@ -265,3 +265,59 @@ fn a_backup_that_cannot_be_written_stops_the_update() {
         .exits(71);
     assert!(sim.flash() == before);
 }
+
+/// `cat /dev/mtdblock1 >mtd1`, as Debian's instructions for these boxes have it.
+#[test]
+fn copies_that_were_made_by_hand_go_back_if_their_lengths_are_right() {
+    let sim = SimBox::new("qnap-ts219");
+    let chip = bytes(16 * MIB, 9);
+    let dir = sim.dir.path().join("by-hand");
+    fs::create_dir(&dir).unwrap();
+    let path = dir.to_str().unwrap();
+    let places = [
+        (0, 0, 512 << 10),
+        (1, 2 * MIB, 2 * MIB),
+        (2, 4 * MIB, 9 * MIB),
+        (3, 13 * MIB, 3 * MIB),
+        (4, 512 << 10, 256 << 10),
+        (5, 768 << 10, 1280 << 10),
+    ];
+    for (mtd, offset, length) in places {
+        fs::write(dir.join(format!("mtd{mtd}")), &chip[offset..offset + length]).unwrap();
+    }
+    let run = sim.run("restore", &["-y", path]).exits(0);
+    assert!(
+        run.out.contains("made by hand"),
+        "that nothing vouches for them is said: {run:?}"
+    );
+    assert!(sim.flash()[2 * MIB..] == chip[2 * MIB..]);
+    assert!(
+        sim.flash()[..2 * MIB].iter().all(|byte| *byte == 0xff),
+        "what is kept is kept"
+    );
+    // A boot loader wants a checksum, which these do not have.
+    let writable = SimBox::changed("qnap-ts219", |profile| {
+        profile["partitions"][0]["read_only"] = false.into()
+    });
+    let options = ["-y", "--part", "U-Boot", "--force", "bootloader", path];
+    assert!(writable.run("restore", &options).exits(78).err.contains("checksum"));
+
+    let sim = SimBox::new("qnap-ts219");
+    let before = sim.flash();
+    fs::write(dir.join("mtd1"), &chip[..2 * MIB - 1]).unwrap();
+    let run = sim.run("restore", &["-y", path]).exits(65);
+    assert!(
+        run.err.contains("2,097,151 bytes") && run.err.contains("Kernel"),
+        "{run:?}"
+    );
+    fs::remove_file(dir.join("mtd1")).unwrap();
+    fs::write(dir.join("mtd3.bin"), &chip[13 * MIB..]).unwrap();
+    let run = sim.run("restore", &["-y", path]).exits(65);
+    assert!(run.err.contains("copies of the same partition"), "{run:?}");
+    assert!(sim.flash() == before);
+    // Those of a box whose partitions are others.
+    fs::remove_file(dir.join("mtd3.bin")).unwrap();
+    SimBox::new("qnap-ts219-resized")
+        .run("restore", &["-y", path])
+        .exits(65);
+}

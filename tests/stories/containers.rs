@@ -126,9 +126,9 @@ fn any_kind_of_image_may_be_inside() {
         flash[..2 * MIB].iter().all(|byte| *byte == 0xff),
         "what is kept is kept"
     );
-    // A raw one too, where the user says where.
+    // A raw one too, where the user says where, and that it is to be unpacked.
     let raw = pack(&sim.file("raw", &bytes(700_000, 5)), "xz", &["-k"]);
-    sim.apply(&["--part", "RootFS2", &raw]).exits(0);
+    sim.apply(&["--part", "RootFS2", "--unpack", &raw]).exits(0);
     assert!(sim.flash()[13 * MIB..13 * MIB + 700_000] == bytes(700_000, 5));
     // Through standard input, as it comes from ssh.
     let run = std::process::Command::new("sh")

@@ -5,7 +5,7 @@ use crate::pat::arm_program;
 use crate::recovery::{TS109, TS219, cat, partitions};
 use crate::simbox::{bytes, flasher, read, tool};
 use flasher::bytes::store::Store;
-use flasher::image::{self, Image};
+use flasher::image::{self, Image, Reading};
 use flasher::recovery::check;
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,15 @@ struct Meant {
 /// `None` for one that is refused.
 fn meant(file: Vec<u8>) -> Option<Meant> {
     const ROOM: u64 = 1 << 20;
-    let (store, image): (Store, Image) = image::open(Store::Memory(file), String::new(), ROOM).unwrap();
+    let (store, image): (Store, Image) = image::open(
+        Store::Memory(file),
+        String::new(),
+        &Reading {
+            room: ROOM,
+            ..Reading::default()
+        },
+    )
+    .unwrap();
     let parts = image.ok().then(|| {
         let mut parts = Vec::new();
         for part in &image.parts {

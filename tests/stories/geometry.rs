@@ -3,7 +3,7 @@
 use crate::engine::{run, write_to};
 use crate::simbox::bytes;
 use flasher::bytes::store::Store;
-use flasher::plan::{Method, Write};
+use flasher::plan::{Method, Rest, Write};
 use mtd_rs::{EraseRegion, Flash, FlashKind, Geometry, SimChip};
 
 const KIB: u64 = 1 << 10;
@@ -97,7 +97,7 @@ fn blank_pages_at_the_end_of_a_block_are_left_out_only_for_who_programs_them_lat
         image[20_000..32 << 10].fill(0xff);
         let method = Method::Blocks {
             leave_blank,
-            blank_rest: false,
+            rest: Rest::Keep,
         };
         let write = whole(&chip, image.len() as u64).by(method, &chip.geometry());
         let _ = run(&chip, &write, &Store::Memory(image.clone()), &mut |_| ()).unwrap();

@@ -21,7 +21,9 @@ mod contract;
 mod identity;
 mod protection;
 mod refusals;
+mod several_files;
 mod sources;
+mod streams;
 mod trust;
 
 // What an image is, and files that are not what they seem to be.
@@ -31,6 +33,7 @@ mod foreign;
 mod formats;
 mod hostile;
 mod images;
+mod verbatim;
 
 // The engine: work, order, faults, and flash of every kind.
 mod campaign;

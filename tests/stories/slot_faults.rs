@@ -75,7 +75,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         panic!("a simulated box");
     };
     let options = Apply {
-        parts: NAMES.map(str::to_owned).to_vec(),
+        parts: NAMES.map(Into::into).to_vec(),
         force: vec![CheckId::OneCopy],
         on_fault: OnFault {
             rollback: false,
@@ -91,11 +91,11 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         from: ImageSource::Image,
         available: Some(board.profile.ram),
     };
-    let staged = staging.in_memory().unwrap();
     let quiet = Global {
         format: Format::Text,
         verbosity: Verbosity::Quiet,
     };
+    let staged = staging.in_memory(&mut Reporter::new(&quiet)).unwrap();
     let wanted = Wanted {
         board: &board,
         staged: &staged,

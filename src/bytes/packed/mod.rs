@@ -179,9 +179,18 @@ impl Packed {
         }
     }
 
-    /// The bytes as they were delivered.
-    pub fn delivered(&self) -> &Store {
+    /// The packed bytes.
+    pub(super) fn inner(&self) -> &Store {
         &self.inner
+    }
+
+    /// Gives the decoder's memory back; the next read begins anew.
+    pub(super) fn rest(&self) {
+        let mut state = self.state();
+        *state = State {
+            ahead: state.ahead,
+            ..State::default()
+        };
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

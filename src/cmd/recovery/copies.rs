@@ -68,12 +68,12 @@ impl Copies {
     pub(super) fn open(dir: &Path) -> Result<Copies> {
         let mut copies = Vec::new();
         if dir.join(SUMS).exists() {
-            for member in Backup::open(dir)?.members() {
+            for member in Backup::open(dir, &[])?.members() {
                 copies.push(Copy {
                     mtd: member.mtd,
                     size: length(&member.path)?,
                     path: member.path.clone(),
-                    sha256: Some(member.sha256.clone()),
+                    sha256: member.sha256.clone(),
                 });
             }
         } else {
