@@ -5,8 +5,9 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::machine::Order;
+use crate::base::quoted::Shown;
 use crate::cli::Env;
-use crate::env::Variables;
+use crate::env::{Medium, Variables};
 use crate::plan::told::number;
 use crate::report::Reporter;
 use crate::update;
@@ -14,11 +15,12 @@ use serde::Serialize;
 
 #[derive(Serialize)]
 struct CopyReport<'a> {
-    mtd: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtd: Option<u32>,
     #[serde(skip)]
     label: String,
-    partition: &'a str,
-    offset: u64,
+    partition: String,
+    offset: i64,
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     flags: Option<u8>,
@@ -31,6 +33,9 @@ struct Report<'a> {
     size: u64,
     order: &'static str,
     copies: Vec<CopyReport<'a>>,
+    /// Why it is only read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    only_read: Option<&'a str>,
     variables: &'a Variables,
 }
 
@@ -59,10 +64,20 @@ pub fn show(options: &Env, reporter: &mut Reporter) -> Result<Exit> {
     let copies = environment.place.spots.iter().zip(&environment.copies).enumerate();
     let copies = copies
         .map(|(index, (spot, copy))| {
+            let (mtd, label, partition) = match &spot.medium {
+                Medium::Flash(id) => {
+                    let partition = spot.of(&board)?;
+                    (Some(number(*id)), partition.label(), partition.name.clone())
+                }
+                Medium::File(path) => {
+                    let path = path.to_string_lossy().into_owned();
+                    (None, Shown(&path).to_string(), path)
+                }
+            };
             Ok(CopyReport {
-                mtd: number(spot.partition),
-                label: spot.of(&board)?.label(),
-                partition: &spot.of(&board)?.name,
+                mtd,
+                label,
+                partition,
                 offset: spot.offset,
                 active: index == environment.active,
                 flags: environment.place.redundant().then_some(copy.flags),
@@ -75,11 +90,15 @@ pub fn show(options: &Env, reporter: &mut Reporter) -> Result<Exit> {
             size: environment.place.spots[0].size,
             order: environment.copies[environment.active].order.map_or("", Order::as_str),
             copies,
+            only_read: environment.only_read(),
             variables,
         });
         return Ok(Exit::Done);
     }
     variables.lines().for_each(|line| reporter.line(&line));
+    if let Some(why) = environment.only_read() {
+        reporter.detail(format_args!("only read: {why}"));
+    }
     for copy in copies {
         let state = copy
             .problem

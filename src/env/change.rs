@@ -34,6 +34,11 @@ impl Environment {
     /// # Errors
     /// [`Exit::Usage`] for what is no assignment, [`Exit::Refused`] for variables that do not fit.
     pub fn change(&self, board: &Board, assignments: &[String]) -> Result<Change> {
+        if let Some(why) = self.only_read() {
+            let what = format_args!("the environment can be read and not changed: {why}");
+            return Err(Failure::new(Exit::Refused, Code::Environment, what)
+                .hint("the boot loader's own setenv and saveenv change it, or fw_setenv"));
+        }
         let mut variables = self.variables.clone();
         for assignment in assignments {
             variables.assign(assignment).map_err(Failure::usage)?;

@@ -4,11 +4,14 @@
 
 use crate::base::checksum::CRC32;
 use crate::base::code::Code;
-use crate::base::error::{Exit, Failure, Result};
+use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::machine::Order;
 use crate::base::units::Fields;
 use crate::board::Board;
-use crate::env::{Place, Variables};
+use crate::env::{Medium, Place, Spot, Variables, probe};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
 
 /// A copy as it was read.
 pub struct EnvCopy {
@@ -34,71 +37,53 @@ pub struct Environment {
     pub variables: Variables,
     /// Whether flags are serial numbers, as on NAND, and not 1 for active and 0 for obsolete, as on NOR.
     pub serial: bool,
+    /// Why it is not certain which copy the boot loader takes.
+    pub doubt: Option<String>,
 }
 
 impl Environment {
-    /// Reads the copies and chooses as the boot loader does.
+    /// Reads the copies and chooses as the boot loader does; where that is in doubt, as `fw_printenv` does.
     ///
     /// # Errors
-    /// [`Exit::Refused`] when no copy is whole, or nothing says which is the newer: what would be written then could be
-    /// the wrong one, and a box whose blank environment was filled with defaults that are not its own may not start at
-    /// all (openwrt/openwrt #24976).
+    /// [`Exit::Refused`] when no copy is whole: what would be written then could be the wrong one, and a box whose blank
+    /// environment was filled with defaults that are not its own may not start at all (openwrt/openwrt #24976).
     pub fn read(board: &Board, place: Place) -> Result<Environment> {
         let header = place.header();
         let mut copies = Vec::new();
         let mut serial = false;
         for spot in &place.spots {
-            let partition = spot.of(board)?;
-            // A volume of UBI has serial numbers too (`env_ubi_save` in U-Boot's `env/ubi.c`).
-            serial = partition.geometry.kind.is_nand() || partition.volume.is_some();
-            let mut flash = board.open(partition)?;
-            let wanted = (spot.lead() + spot.size) as usize;
-            // A volume whose update was broken off has no content, and a static one that of its last update; the boot loader
-            // passes over what it cannot read (`env_ubi_load` in U-Boot's `env/ubi.c`).
-            let held = flash.holds().unwrap_or(u64::MAX);
-            if held < wanted as u64 {
-                copies.push(EnvCopy {
+            serial = has_serial_numbers(board, spot)?;
+            copies.push(match read(board, spot)? {
+                Ok(bytes) => look(board, bytes, spot.lead() as usize, header),
+                Err(problem) => EnvCopy {
                     bytes: Vec::new(),
                     order: None,
                     flags: 0,
-                    problem: Some(match held {
-                        0 => "its volume has no content",
-                        _ => "its volume holds fewer bytes",
-                    }),
-                });
-                continue;
-            }
-            let mut bytes = Vec::new();
-            for block in spot.good_blocks(partition) {
-                if bytes.len() >= wanted {
-                    break;
-                }
-                let from = bytes.len();
-                bytes.resize(from + (block.end.min(held) - block.start) as usize, 0);
-                flash.read(block.start, &mut bytes[from..]).map_err(Failure::system)?;
-            }
-            if bytes.len() < wanted {
-                return Err(refusal(format_args!(
-                    "{} has too many bad blocks for it",
-                    partition.label()
-                )));
-            }
-            bytes.truncate(wanted);
-            copies.push(look(board, bytes, spot.lead() as usize, header));
+                    problem: Some(problem),
+                },
+            });
         }
         let whole = |index: usize| copies.get(index).is_some_and(|copy: &EnvCopy| copy.problem.is_none());
+        let mut doubt = None;
         let active = match (whole(0), whole(1)) {
-            (true, true) => newer(serial, copies[0].flags, copies[1].flags).ok_or_else(|| {
-                refusal(format_args!(
-                    "both copies are whole, and their flags {} and {} do not say which is the newer",
-                    copies[0].flags, copies[1].flags
-                ))
-            })?,
+            (true, true) => {
+                let (first, second) = (copies[0].flags, copies[1].flags);
+                newer(serial, first, second).unwrap_or_else(|| {
+                    doubt = Some(format!(
+                        "both copies are whole, and their flags {first} and {second} do not say which is the newer"
+                    ));
+                    chosen(first, second)
+                })
+            }
             (true, false) => 0,
             (false, true) => 1,
             (false, false) => {
                 let why: Vec<_> = copies.iter().filter_map(|copy| copy.problem).collect();
-                return Err(refusal(why.join("; the other copy: ")));
+                let mut why = why.join("; the other copy: ");
+                if let Some(fits) = probe::fits(board, &place) {
+                    why.push_str(&fits);
+                }
+                return Err(refusal(why));
             }
         };
         let data = &copies[active].bytes[place.spots[active].lead() as usize + header..];
@@ -109,8 +94,82 @@ impl Environment {
             active,
             variables,
             serial,
+            doubt,
         })
     }
+
+    /// Why it may be read, and not changed.
+    pub fn only_read(&self) -> Option<&str> {
+        self.doubt.as_deref().or(self.place.only_read.as_deref())
+    }
+}
+
+/// Whether flags are serial numbers there. A volume of UBI has them too (`env_ubi_save` in U-Boot's `env/ubi.c`), and a file or
+/// block device (`check_env_device` in libubootenv's `src/common.c`).
+fn has_serial_numbers(board: &Board, spot: &Spot) -> Result<bool> {
+    Ok(match spot.medium {
+        Medium::Flash(_) => {
+            let partition = spot.of(board)?;
+            partition.geometry.kind.is_nand() || partition.volume.is_some()
+        }
+        Medium::File(_) => true,
+    })
+}
+
+/// The bytes of a copy, from the beginning of its first block; or why there are none.
+fn read(board: &Board, spot: &Spot) -> Result<std::result::Result<Vec<u8>, &'static str>> {
+    if let Medium::File(path) = &spot.medium {
+        return read_file(path, spot.offset, spot.size).map(Ok);
+    }
+    let partition = spot.of(board)?;
+    let mut flash = board.open(partition)?;
+    let wanted = spot.lead() + spot.size;
+    // A volume whose update was broken off has no content, and a static one that of its last update; the boot loader
+    // passes over what it cannot read (`env_ubi_load` in U-Boot's `env/ubi.c`).
+    match flash.holds().unwrap_or(u64::MAX) {
+        0 => return Ok(Err("its volume has no content")),
+        held if held < wanted => return Ok(Err("its volume holds fewer bytes")),
+        _ => (),
+    }
+    let mut bytes = vec![0; wanted as usize];
+    if !partition.geometry.kind.is_nand() {
+        flash.read(spot.blocks.start, &mut bytes).map_err(Failure::system)?;
+        return Ok(Ok(bytes));
+    }
+    // Bad blocks are passed over, as many as the file has sectors but one (`libubootenv_mtdread`, src/uboot_mtd.c).
+    let erase_size = u64::from(partition.geometry.erase_size).max(1);
+    let short = || refusal(format_args!("{} has too many bad blocks for it", partition.label()));
+    let (mut at, mut skips, mut done) = (spot.blocks.start, spot.sectors, 0);
+    while done < bytes.len() {
+        if partition.bad.contains(&(at - at % erase_size)) {
+            skips = skips.checked_sub(1).filter(|left| *left > 0).ok_or_else(short)?;
+        } else {
+            let take = (bytes.len() - done).min(erase_size as usize);
+            if at + take as u64 > partition.geometry.size {
+                return Err(short());
+            }
+            flash.read(at, &mut bytes[done..done + take]).map_err(Failure::system)?;
+            done += take;
+        }
+        at += erase_size;
+    }
+    Ok(Ok(bytes))
+}
+
+/// So many bytes of a file or block device.
+pub(super) fn read_file(path: &Path, offset: i64, size: u64) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; size as usize];
+    let at = match offset < 0 {
+        true => SeekFrom::End(offset),
+        false => SeekFrom::Start(offset.unsigned_abs()),
+    };
+    File::open(path)
+        .and_then(|mut file| {
+            file.seek(at)?;
+            file.read_exact(&mut bytes)
+        })
+        .context(path.display())?;
+    Ok(bytes)
 }
 
 fn refusal(what: impl std::fmt::Display) -> Failure {
@@ -163,6 +222,12 @@ fn newer(serial: bool, first: u8, second: u8) -> Option<usize> {
         (0 | 1 | 0xff, 0 | 1 | 0xff) => usize::from(second > first),
         _ => return None,
     })
+}
+
+/// The copy that `fw_printenv` shows of two whose flags are no serial numbers, whatever they are (`libuboot_load` in libubootenv's
+/// `src/uboot_env.c`).
+fn chosen(first: u8, second: u8) -> usize {
+    usize::from(second == 0xff || first != 0xff && second > first)
 }
 
 #[cfg(test)]

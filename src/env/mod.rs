@@ -8,10 +8,12 @@
 
 mod change;
 mod copies;
+mod line;
 mod place;
+mod probe;
 mod variables;
 
 pub use change::Change;
 pub use copies::{EnvCopy, Environment};
-pub use place::{Place, Spot};
+pub use place::{Medium, Place, Spot};
 pub use variables::Variables;

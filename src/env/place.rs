@@ -1,31 +1,52 @@
 //! Where the environment lies: lines as in `/etc/fw_env.config`, which a profile has too.
+//!
+//! Whatever `fw_printenv` reads is read. What the boot loader would not find again, or a power cut would lose, is only read: the
+//! place says why.
 
 #![forbid(unsafe_code)]
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
-use crate::base::quoted::Quoted;
+use crate::base::quoted::Shown;
 use crate::board::{Backend, Board, Partition};
-use mtd_rs::{Area, Overlap, PartitionId};
+use crate::env::line::{self, Line};
+use mtd_rs::{Area, MTD_BLOCK_MAJOR, MTD_CHAR_MAJOR, Overlap, PartitionId};
+use std::ffi::OsStr;
+use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 /// The file of `fw_printenv`.
 const FW_ENV_CONFIG: &str = "/etc/fw_env.config";
 /// The largest copy: what lies about its size must not fill the memory.
-const LARGEST: u64 = 1 << 20;
+pub const LARGEST: u64 = 1 << 20;
+/// Where udev and OpenWrt make links to partitions by their names.
+const BY_NAME: &str = "/by-name/";
+
+/// What a copy lies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// A partition or volume of the box.
+    Flash(PartitionId),
+    /// A file, or a block device that is no flash of ours; only read.
+    File(PathBuf),
+}
 
 /// Where one copy lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spot {
-    /// Its partition.
-    pub partition: PartitionId,
-    /// Where in the partition it begins, in bytes.
-    pub offset: u64,
+    /// What it lies on.
+    pub medium: Medium,
+    /// Where it begins, in bytes; from the end where negative, which only a file can be.
+    pub offset: i64,
     /// Bytes, header included.
     pub size: u64,
-    /// The erase blocks that it may use, in bytes of the partition.
+    /// The erase blocks that it may use, in bytes of the partition; none of a file.
     pub blocks: Range<u64>,
+    /// How many erase blocks the file says there are for it, which on NAND is how many bad ones may be passed over, and one more.
+    pub sectors: u64,
 }
 
 /// Where the copies lie: one, or two.
@@ -33,6 +54,8 @@ pub struct Spot {
 pub struct Place {
     /// The copies.
     pub spots: Vec<Spot>,
+    /// Why it is only read, if that is so.
+    pub only_read: Option<String>,
 }
 
 fn refused(what: impl std::fmt::Display) -> Failure {
@@ -46,7 +69,7 @@ impl Place {
     /// [`Exit::Unsupported`] where nothing says it, [`Exit::Refused`] for lines that cannot be true of this box.
     pub fn find(board: &Board, file: Option<&Path>) -> Result<Place> {
         let read = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|error| {
+            fs::read(path).map_err(|error| {
                 Failure::new(
                     Exit::Unsupported,
                     Code::Environment,
@@ -56,7 +79,7 @@ impl Place {
         };
         let text = match (file, &board.backend) {
             (Some(file), _) => read(file)?,
-            (None, _) if !board.profile.environment.is_empty() => board.profile.environment.join("\n"),
+            (None, _) if !board.profile.environment.is_empty() => board.profile.environment.join("\n").into_bytes(),
             (None, Backend::Linux) if Path::new(FW_ENV_CONFIG).exists() => read(Path::new(FW_ENV_CONFIG))?,
             _ => {
                 return Err(Failure::new(
@@ -70,26 +93,35 @@ impl Place {
         Place::parse(board, &text)
     }
 
-    fn parse(board: &Board, text: &str) -> Result<Place> {
-        let lines = text.lines().map(str::trim);
-        let spots = lines
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(|line| spot(board, line).map_err(|what| refused(format_args!("{}: {what}", Quoted(line)))))
+    fn parse(board: &Board, text: &[u8]) -> Result<Place> {
+        let mut only_read = None;
+        let mut spots = line::lines(text)
+            .map(|line| {
+                spot(board, &line, &mut only_read).map_err(|what| {
+                    let device = String::from_utf8_lossy(line.device);
+                    refused(format_args!("{}: {what}", Shown(&device)))
+                })
+            })
             .collect::<Result<Vec<_>>>()?;
+        if spots.len() > 2 {
+            // As `fw_printenv` does.
+            only_read = Some(format!(
+                "there are lines for {} copies, of which the first two count",
+                spots.len()
+            ));
+            spots.truncate(2);
+        }
         match spots.as_slice() {
-            [_] => (),
+            [] => return Err(refused("no line says DEVICE OFFSET SIZE")),
             [one, two] if one.size != two.size => return Err(refused("the two copies differ in size")),
             // Erasing the old copy would take the one that is valid with it.
-            [one, two] if shared(board, one, two) => return Err(refused("the two copies share erase blocks")),
-            [_, _] => (),
-            _ => {
-                return Err(refused(format_args!(
-                    "an environment has one or two copies, not {}",
-                    spots.len()
-                )));
+            [one, two] if shared(board, one, two) => {
+                only_read
+                    .get_or_insert("the two copies share erase blocks, so that a power cut would lose both".into());
             }
+            _ => (),
         }
-        Ok(Place { spots })
+        Ok(Place { spots, only_read })
     }
 
     /// Whether there are two copies.
@@ -104,22 +136,31 @@ impl Place {
 }
 
 fn shared(board: &Board, one: &Spot, two: &Spot) -> bool {
-    let area = |spot: &Spot| Area {
-        id: spot.partition,
-        range: spot.blocks.clone(),
+    let area = |spot: &Spot| match &spot.medium {
+        Medium::Flash(id) => Some(Area {
+            id: *id,
+            range: spot.blocks.clone(),
+        }),
+        Medium::File(_) => None,
     };
-    board.map.overlap(&area(one), &area(two)) != Overlap::No
+    match (area(one), area(two)) {
+        (Some(one), Some(two)) => board.map.overlap(&one, &two) != Overlap::No,
+        _ => false,
+    }
 }
 
 impl Spot {
     /// Its partition.
     ///
     /// # Errors
-    /// A box that changed meanwhile.
+    /// A box that changed meanwhile, and a copy that is in a file.
     pub fn of<'b>(&self, board: &'b Board) -> Result<&'b Partition> {
-        board
-            .get(self.partition)
-            .ok_or_else(|| Failure::system(format_args!("{} is not there any more", self.partition)))
+        match &self.medium {
+            Medium::Flash(id) => board
+                .get(*id)
+                .ok_or_else(|| Failure::system(format_args!("{id} is not there any more"))),
+            Medium::File(path) => Err(refused(format_args!("{} is no flash", path.display()))),
+        }
     }
 
     /// The good blocks that it can use, ascending. A copy begins with the first of them (`readenv` in U-Boot's
@@ -133,74 +174,137 @@ impl Spot {
 
     /// Bytes before the copy in its first block.
     pub fn lead(&self) -> u64 {
-        self.offset - self.blocks.start
+        match self.medium {
+            Medium::Flash(_) => self.offset.unsigned_abs().saturating_sub(self.blocks.start),
+            Medium::File(_) => 0,
+        }
     }
 }
 
-/// `DEVICE OFFSET SIZE [SECTOR [COUNT]]`. The device may be a name with blanks; the numbers are the last words.
-fn spot(board: &Board, line: &str) -> std::result::Result<Spot, String> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let first = 1 + words
-        .iter()
-        .skip(1)
-        .rposition(|word| number(word).is_none())
-        .map_or(0, |at| at + 1);
-    let numbers: Vec<u64> = words[first.min(words.len())..]
-        .iter()
-        .copied()
-        .filter_map(number)
-        .collect();
-    let (&[offset, size], more) = numbers.split_first_chunk().ok_or("not DEVICE OFFSET SIZE")?;
-    let device = words[..first].join(" ");
+/// What `DEVICE` means: a partition, by its name, its node or a link to that; else a file or a device that is no flash.
+fn medium(board: &Board, device: &[u8]) -> std::result::Result<Medium, String> {
+    let text = String::from_utf8_lossy(device);
     // `/dev/mtdblock1` and `/dev/mtd/1` are other nodes of the same device.
     let number = ["/dev/mtdblock", "/dev/mtd/"]
         .iter()
-        .find_map(|prefix| device.strip_prefix(prefix)?.parse::<u32>().ok());
-    let partition = match number {
-        Some(number) => board.partition(&format!("/dev/mtd{number}"))?,
-        None => board.partition(&device)?,
+        .find_map(|prefix| text.strip_prefix(prefix)?.parse::<u32>().ok());
+    let found = match number {
+        Some(number) => board.partition(&format!("/dev/mtd{number}")),
+        None => board.partition(&text),
     };
-    let geometry = &partition.geometry;
+    let error = match found {
+        Ok(partition) => return Ok(Medium::Flash(partition.id)),
+        Err(error) => error,
+    };
+    // `/dev/mtd3:env` is the volume of the UBI that is attached to it.
+    if let Some((mtd, volume)) = text.split_once(':')
+        && let Ok(below) = board.partition(mtd)
+    {
+        let is_it = |partition: &&Partition| {
+            partition.volume.as_ref().is_some_and(|info| info.name == volume) && board.is_on(partition, below)
+        };
+        let volume = board.partitions.iter().find(is_it);
+        return volume
+            .map(|volume| Medium::Flash(volume.id))
+            .ok_or_else(|| format!("there is no such volume: ubiattach -p {mtd} attaches its UBI"));
+    }
+    if !text.starts_with('/') {
+        return Err(error);
+    }
+    let path = Path::new(OsStr::from_bytes(device));
+    match node(board, path) {
+        Some(id) => Ok(Medium::Flash(id)),
+        // A link that this system does not make.
+        None if text.contains(BY_NAME) && !path.exists() => {
+            let name = text.rsplit('/').next().unwrap_or_default();
+            board.partition(name).map(|partition| Medium::Flash(partition.id))
+        }
+        // Devices of the machine are none of a simulated box.
+        None if path.exists() && !(board.is_sim() && path.starts_with("/dev")) => Ok(Medium::File(path.to_owned())),
+        None => Err(error),
+    }
+}
+
+/// The partition whose node this is, by whatever path.
+fn node(board: &Board, path: &Path) -> Option<PartitionId> {
+    let about = fs::metadata(path).ok().filter(|_| !board.is_sim())?;
+    let (major, minor) = (libc::major(about.rdev() as _), libc::minor(about.rdev() as _));
+    let index = match about.file_type() {
+        kind if kind.is_char_device() && major == MTD_CHAR_MAJOR => minor / 2,
+        kind if kind.is_block_device() && major == MTD_BLOCK_MAJOR => minor,
+        kind if kind.is_char_device() => {
+            let is_it = |partition: &&Partition| {
+                partition
+                    .volume
+                    .as_ref()
+                    .is_some_and(|info| info.device == (major, minor))
+            };
+            return board.partitions.iter().find(is_it).map(|partition| partition.id);
+        }
+        _ => return None,
+    };
+    board.get(PartitionId::Mtd(index)).map(|partition| partition.id)
+}
+
+fn spot(board: &Board, line: &Line<'_>, only_read: &mut Option<String>) -> std::result::Result<Spot, String> {
+    let size = line.size;
     if !(16..=LARGEST).contains(&size) {
         return Err(format!("an environment of {size} bytes"));
     }
-    // The sector size of the file may be wrong (openwrt/openwrt #10767): erase blocks are what the kernel says.
-    let room = match *more {
-        [sector, count] => sector.checked_mul(count).ok_or("a size beyond all chips")?.max(size),
-        _ => size,
+    let medium = medium(board, line.device)?;
+    let mut spot = Spot {
+        medium,
+        offset: line.offset,
+        size,
+        blocks: 0..0,
+        sectors: line.count.unwrap_or(1).max(1),
     };
-    let end = offset
-        .checked_add(room)
-        .filter(|end| *end <= geometry.size)
-        .ok_or_else(|| format!("{} ends before", partition.label()))?;
+    let mut reason = |why: String| {
+        only_read.get_or_insert(why);
+    };
+    let Medium::Flash(id) = spot.medium else {
+        let device = String::from_utf8_lossy(line.device);
+        reason(format!(
+            "{} is no flash, and flasher writes flash only: fw_setenv writes it",
+            Shown(&device)
+        ));
+        return Ok(spot);
+    };
+    let partition = board.get(id).ok_or("it is not there any more")?;
+    let geometry = &partition.geometry;
+    // A volume begins with it (`env_ubi_load` in U-Boot's `env/ubi.c`); `fw_printenv` does not look at the offset.
+    if partition.volume.is_some() && spot.offset != 0 {
+        reason("a UBI volume begins with it, so its offset is 0".into());
+        spot.offset = 0;
+    }
+    let offset = u64::try_from(spot.offset).map_err(|_| "an offset before its start".to_owned())?;
+    // The sector size of the file may be wrong (openwrt/openwrt #10767): erase blocks are what the kernel says.
+    let room = line
+        .sector
+        .unwrap_or(0)
+        .saturating_mul(line.count.unwrap_or(0))
+        .max(size);
+    if offset.checked_add(size).is_none_or(|end| end > geometry.size) {
+        return Err(format!("{} ends before", partition.label()));
+    }
+    let end = offset.saturating_add(room).min(geometry.size);
     let touched: Vec<_> = geometry
         .blocks()
         .filter(|block| block.end > offset && block.start < end)
         .collect();
-    let blocks = match (touched.first(), touched.last()) {
+    spot.blocks = match (touched.first(), touched.last()) {
         (Some(first), Some(last)) => first.start..last.end,
         _ => return Err(format!("{} has no such blocks", partition.label())),
     };
-    if geometry.kind.is_nand() && blocks.start != offset {
-        return Err("on NAND it begins with an erase block".into());
+    if geometry.kind.is_nand() {
+        let good: u64 = spot.good_blocks(partition).map(|block| block.end - block.start).sum();
+        if spot.blocks.start != offset {
+            reason("on NAND it begins with an erase block".into());
+            // Nothing of it is written, so nothing stands before it.
+            spot.blocks.start = offset;
+        } else if good < size {
+            reason(format!("{} has too many bad blocks for it", partition.label()));
+        }
     }
-    // `env_ubi_load` in U-Boot's `env/ubi.c` knows no other place.
-    if partition.volume.is_some() && offset != 0 {
-        return Err("a UBI volume begins with it".into());
-    }
-    Ok(Spot {
-        partition: partition.id,
-        offset,
-        size,
-        blocks,
-    })
-}
-
-/// As `strtoull` with base 0 reads it.
-fn number(word: &str) -> Option<u64> {
-    match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None if word.len() > 1 && word.starts_with('0') => u64::from_str_radix(word, 8).ok(),
-        None => word.parse().ok(),
-    }
+    Ok(spot)
 }

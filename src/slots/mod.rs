@@ -51,6 +51,9 @@ pub fn look(board: &Board, config: Option<&Path>) -> Option<Result<Seen, String>
     (!slots.is_empty()).then(|| {
         let place = Place::find(board, config).map_err(|failure| failure.told().what)?;
         let environment = Environment::read(board, place).map_err(|failure| failure.told().what)?;
+        if let Some(doubt) = &environment.doubt {
+            return Err(doubt.clone());
+        }
         let boots = |index: usize| {
             let slot = slots.get(index)?;
             let (name, value) = slot.environment.first()?.split_once('=')?;

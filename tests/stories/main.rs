@@ -51,6 +51,7 @@ mod volumes;
 
 // What outlives an update.
 mod env;
+mod env_config;
 mod keep;
 mod record;
 mod slot_faults;
