@@ -20,7 +20,20 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         ));
     }
     checks.extend(of_pat(facts));
+    checks.extend(of_backup(facts));
     checks
+}
+
+/// Names the files of a backup's directory that are no copies, or none that counts.
+fn of_backup(facts: &Facts<'_>) -> Vec<Check> {
+    let files = facts
+        .image
+        .unused
+        .iter()
+        .filter(|_| facts.image.format == Format::Backup);
+    files
+        .map(|file| Check::warn(CheckId::Unused, format!("of the backup's directory, {file}")))
+        .collect()
 }
 
 /// The parts that were left out, each with the reason.

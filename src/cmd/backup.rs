@@ -17,6 +17,9 @@ struct Report<'a> {
     dir: &'a Path,
     partitions: usize,
     size: u64,
+    /// Those whose copies were there already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<String>,
 }
 
 /// Copies.
@@ -39,18 +42,20 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
                 Failure::new(Exit::Refused, Code::Partition, what).hint("flasher devices lists the partitions")
             })?,
     };
-    let size = backup::copy(&board, &partitions, &options.dir, reporter)?;
+    let copied = backup::copy(&board, &partitions, &options.dir, reporter)?;
     match reporter.json() {
         true => reporter.object(&Report {
             dir: &options.dir,
             partitions: partitions.len(),
-            size,
+            size: copied.size,
+            kept: copied.kept,
         }),
         false => reporter.line(&format!(
-            "{} partitions, {}, in {}",
+            "{} partitions, {}, in {}{}",
             partitions.len(),
-            Size(size),
-            options.dir.display()
+            Size(copied.size),
+            options.dir.display(),
+            copied.keeps()
         )),
     }
     Ok(Exit::Done)

@@ -5,12 +5,14 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::format::Format;
+use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, hex};
 use crate::image::{FileKind, Image, Part};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// The list of checksums, as `sha256sum` writes and reads it.
@@ -40,6 +42,8 @@ pub struct Member {
 /// The copies in a directory, in the order of their numbers.
 pub struct Backup {
     members: Vec<Member>,
+    /// What looks like a copy and is none that is used, with the reason.
+    unused: Vec<String>,
 }
 
 /// A partition of the box, as a backup by hand names it.
@@ -62,9 +66,9 @@ fn bad(dir: &Path, what: impl std::fmt::Display) -> Failure {
 }
 
 impl Backup {
-    /// Reads which copies there are. Only those that are listed with a checksum count. A directory without a list may have
-    /// copies that were made by hand, as `cat /dev/mtdblock1 >mtd1`: those are of the partitions of this box with the same
-    /// numbers, if their lengths are the same too.
+    /// Reads which copies there are. Where there is a list of checksums, only those that it lists count. A directory without
+    /// one may have copies that were made by hand, as `cat /dev/mtdblock1 >mtd1`: those are of the partitions of this box with
+    /// the same numbers, if their lengths are the same too.
     ///
     /// # Errors
     /// [`Exit::ImageUnreadable`] without a list or such files, [`Exit::ImageBad`] for a list that makes no sense and for
@@ -76,7 +80,7 @@ impl Backup {
         {
             return Ok(backup);
         }
-        let text = fs::read_to_string(&sums).map_err(|error| {
+        let text = fs::read(&sums).map_err(|error| {
             Failure::new(
                 Exit::ImageUnreadable,
                 Code::ImageUnreadable,
@@ -84,25 +88,60 @@ impl Backup {
             )
             .hint("flasher backup DIR makes a backup that can be restored")
         })?;
-        let mut members = Vec::new();
-        for line in text.lines() {
-            let (sha256, name) = line
-                .split_once("  ")
-                .ok_or_else(|| bad(dir, format_args!("{SUMS} has a line without checksum and name")))?;
-            let Some((mtd, partition)) = parse_name(name) else {
-                continue;
+        let mut backup = Backup {
+            members: Vec::new(),
+            unused: Vec::new(),
+        };
+        let mut listed = Vec::new();
+        for line in listing(&text) {
+            let (sha256, name) =
+                line.ok_or_else(|| bad(dir, format_args!("{SUMS} has a line without checksum and name")))?;
+            listed.push(name.clone());
+            let member = match (parse_name(&name), Hand::parse(&name)) {
+                (Some((mtd, partition)), _) => Member {
+                    mtd,
+                    partition: partition.to_owned(),
+                    path: dir.join(lossless::path(&name)),
+                    sha256: Some(sha256),
+                },
+                (None, Some(hand)) if here.iter().any(|partition| partition.mtd == hand.mtd) => Member {
+                    sha256: Some(sha256),
+                    ..hand.member(dir, here)?
+                },
+                _ => {
+                    backup.leave(&name, "it is no copy of a partition of this box");
+                    continue;
+                }
             };
-            members.push(Member {
-                mtd,
-                partition: partition.to_owned(),
-                path: dir.join(name),
-                sha256: Some(sha256.to_ascii_lowercase()),
-            });
+            backup.members.push(member);
         }
-        members.sort_by_key(|member| member.mtd);
-        match members.is_empty() {
+        for name in names(dir)?.iter().filter(|name| !listed.contains(name)) {
+            backup.leave(name, "SHA256SUMS does not list it");
+        }
+        backup.finish(dir)
+    }
+
+    /// Notes what is not used. Kept files lie beside the copies, and are put back by hand.
+    fn leave(&mut self, name: &str, why: &str) {
+        if name != SUMS {
+            self.unused.push(format!("{}: {why}", Quoted(name)));
+        }
+    }
+
+    fn finish(mut self, dir: &Path) -> Result<Backup> {
+        self.members.sort_by_key(|member| member.mtd);
+        let twice = self.members.windows(2).find(|pair| pair[0].mtd == pair[1].mtd);
+        if let Some([one, other]) = twice {
+            let what = format_args!(
+                "{} and {} are copies of the same partition",
+                one.path.display(),
+                other.path.display()
+            );
+            return Err(bad(dir, what).hint("take one of the two away"));
+        }
+        match self.members.is_empty() {
             true => Err(bad(dir, format_args!("{SUMS} lists no partition"))),
-            false => Ok(Backup { members }),
+            false => Ok(self),
         }
     }
 
@@ -167,9 +206,10 @@ impl Backup {
                 )
                 .hint("use another backup"));
             }
+            let file = member.path.file_name().map(|name| name.to_string_lossy().into_owned());
             parts.push(Part {
                 name: member.partition,
-                member: None,
+                member: file,
                 offset,
                 size: at - offset,
                 content: None,
@@ -181,28 +221,79 @@ impl Backup {
             sha256: hex(&all.finalize()),
             payload: at,
             parts,
+            unused: self.unused,
             by_hand,
             ..Image::nothing(Format::Backup)
         })
     }
 }
 
-/// Files `mtd0`, `mtd1`, … or `mtd0.bin`, `mtd1.bin`, …; `None` where there are none.
+/// Files that are called as copies by hand are; `None` where there are none.
 fn by_hand(dir: &Path, here: &[Numbered]) -> Result<Option<Backup>> {
-    let mut members = Vec::new();
-    for partition in here {
-        let names = ["", ".bin"].map(|ending| dir.join(format!("mtd{}{ending}", partition.mtd)));
-        let mut there = names.into_iter().filter(|path| path.is_file());
-        let Some(path) = there.next() else {
-            continue;
+    let mut backup = Backup {
+        members: Vec::new(),
+        unused: Vec::new(),
+    };
+    for name in names(dir)? {
+        match Hand::parse(&name) {
+            Some(hand) if here.iter().any(|partition| partition.mtd == hand.mtd) => {
+                backup.members.push(hand.member(dir, here)?);
+            }
+            Some(hand) => backup.leave(&name, &format!("there is no mtd{} here", hand.mtd)),
+            None => backup.leave(&name, "it is not called as a copy of a partition is, mtdN"),
+        }
+    }
+    match backup.members.is_empty() {
+        true => Ok(None),
+        false => backup.finish(dir).map(Some),
+    }
+}
+
+/// The name of a copy that was made by hand: `mtd0`, `mtdblock0`, `mtd0.bin`, `mtd0_u-boot.img`, `mtd0-u-boot`.
+struct Hand<'n> {
+    file: &'n str,
+    mtd: u32,
+    /// What it says of the partition's name.
+    partition: &'n str,
+}
+
+impl<'n> Hand<'n> {
+    fn parse(file: &'n str) -> Option<Hand<'n>> {
+        let stem = [".bin", ".img", ".raw", ".dd", ".dump"]
+            .iter()
+            .find_map(|ending| file.strip_suffix(ending))
+            .unwrap_or(file);
+        let rest = stem.strip_prefix("mtdblock").or_else(|| stem.strip_prefix("mtd"))?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, name) = rest.split_at(digits);
+        let partition = match name.is_empty() {
+            true => name,
+            // With a dot it is one of `backup`, for which its list is missing.
+            false => name.strip_prefix(['_', '-'])?,
         };
-        if let Some(other) = there.next() {
+        Some(Hand {
+            file,
+            mtd: number.parse().ok()?,
+            partition,
+        })
+    }
+
+    /// The copy, if it can be one of the partition of this number.
+    fn member(&self, dir: &Path, here: &[Numbered]) -> Result<Member> {
+        let path = dir.join(lossless::path(self.file));
+        let partition = here.iter().find(|partition| partition.mtd == self.mtd);
+        let partition = partition.ok_or_else(|| bad(dir, format_args!("there is no mtd{} here", self.mtd)))?;
+        let plain = |name: &str| -> String { name.chars().filter(char::is_ascii_alphanumeric).collect() };
+        if !self.partition.is_empty() && !plain(self.partition).eq_ignore_ascii_case(&plain(&partition.name)) {
             let what = format_args!(
-                "{} and {} are copies of the same partition",
+                "{} is called a copy of another partition than mtd{} {}",
                 path.display(),
-                other.display()
+                partition.mtd,
+                Quoted(&partition.name)
             );
-            return Err(bad(dir, what).hint("take one of the two away"));
+            return Err(
+                bad(dir, what).hint("rename it if it is one; flasher apply PARTITION=FILE … takes single files")
+            );
         }
         let length = fs::metadata(&path)
             .map(|about| about.len())
@@ -220,15 +311,49 @@ fn by_hand(dir: &Path, here: &[Numbered]) -> Result<Option<Backup>> {
                 "flasher devices lists the partitions of this box; flasher apply PARTITION=FILE … takes single files",
             ));
         }
-        members.push(Member {
+        Ok(Member {
             mtd: partition.mtd,
             partition: partition.name.clone(),
             path,
             sha256: None,
-        });
+        })
     }
-    members.sort_by_key(|member| member.mtd);
-    Ok((!members.is_empty()).then_some(Backup { members }))
+}
+
+/// The files of a directory, by their names.
+fn names(dir: &Path) -> Result<Vec<String>> {
+    let unreadable = |error: std::io::Error| {
+        let what = format_args!("{}: {error}", dir.display());
+        Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, what)
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if entry.path().is_file() {
+            names.push(lossless::text(&entry.file_name().into_vec()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The lines of a list of checksums, each with the sum in lower case and the name: as `sha256sum` writes them, also with `-b`
+/// and of `./NAME`. `None` for a line that is none.
+pub fn listing(text: &[u8]) -> impl Iterator<Item = Option<(String, String)>> + '_ {
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty())
+        .map(|line| {
+            let line = lossless::text(line);
+            let (sum, name) = line.split_once("  ").or_else(|| line.split_once(" *"))?;
+            let name = name.strip_prefix("./").unwrap_or(name);
+            Some((sum.to_ascii_lowercase(), name.to_owned()))
+        })
+}
+
+/// The number of the partition that a copy of this file name is of.
+pub fn number(file: &str) -> Option<u32> {
+    let hand = || Hand::parse(file).map(|hand| hand.mtd);
+    parse_name(file).map(|(mtd, _)| mtd).or_else(hand)
 }
 
 /// `mtd4.U-Boot Config.bin` → 4, `U-Boot Config`.
@@ -250,5 +375,49 @@ mod tests {
         assert_eq!(file_name(1, "../etc"), "mtd1..._etc.bin");
         assert_eq!(parse_name("mtd1.../../etc/passwd.bin"), None);
         assert_eq!(parse_name("SHA256SUMS"), None);
+    }
+
+    #[test]
+    fn copies_by_hand_are_known_by_their_names() {
+        let of = |file| Hand::parse(file).map(|hand| (hand.mtd, hand.partition.to_owned()));
+        for (file, mtd, partition) in [
+            ("mtd0", 0, ""),
+            ("mtd12.bin", 12, ""),
+            ("mtdblock3", 3, ""),
+            ("mtdblock3.img", 3, ""),
+            ("mtd1_u-boot.bin", 1, "u-boot"),
+            ("mtd1-NAS Config.dd", 1, "NAS Config"),
+        ] {
+            assert_eq!(of(file), Some((mtd, partition.to_owned())), "{file}");
+        }
+        for file in [
+            "mtd1.Kernel.bin",
+            "mtd",
+            "mtdx",
+            "mtd1x",
+            "keep.tar",
+            "SHA256SUMS",
+            "mtd99999999999",
+        ] {
+            assert_eq!(of(file), None, "{file}");
+        }
+    }
+
+    #[test]
+    fn lists_are_read_as_sha256sum_writes_them() {
+        let text = b"AB  mtd0\ncd *mtd1.Kernel.bin\nef  ./mtd2\n\n01  M\xfcller\n";
+        let all: Option<Vec<_>> = listing(text).collect();
+        let of = |sum: &str, name: &str| (sum.to_owned(), name.to_owned());
+        let latin1 = lossless::text(b"M\xfcller");
+        assert_eq!(
+            all,
+            Some(vec![
+                of("ab", "mtd0"),
+                of("cd", "mtd1.Kernel.bin"),
+                of("ef", "mtd2"),
+                of("01", &latin1)
+            ])
+        );
+        assert_eq!(listing(b"nonsense\n").next(), Some(None));
     }
 }

@@ -20,9 +20,10 @@ use crate::base::units::{Grouped, Size};
 use crate::board::profile::Protection;
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
-use crate::image::backup::file_name;
+use crate::image::backup::{self, file_name};
 use crate::image::content::{self, Content};
 use crate::image::{FileKind, Image, Part};
+use crate::plan::told::number;
 use crate::plan::{Check, Write};
 use std::io;
 use std::ops::Range;
@@ -144,25 +145,23 @@ fn divide(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Wr
     if request.parts.iter().any(|choice| choice.member.is_some()) {
         return Ok((of_members(board, image, request.parts)?, Vec::new()));
     }
-    let mut accepted = slices_of(board, image)?;
+    if image.format == Format::Backup {
+        return of_backup(board, image, request);
+    }
+    let mut accepted = known_slices(board, image);
     // An archive is never poured over partitions as it is.
     if accepted.is_none() && image.as_is.is_none() && (members::is_archive(image) || image.format == Format::Qpkg) {
         return Err(no_place(board, image));
     }
-    if image.format != Format::Backup {
-        for (name, _) in accepted.iter_mut().flatten() {
-            *name = board.profile.in_slot(name, request.slot);
-        }
+    for (name, _) in accepted.iter_mut().flatten() {
+        *name = board.profile.in_slot(name, request.slot);
     }
     if request.parts.is_empty() {
         let Some(parts) = accepted else {
             return Err(no_place(board, image));
         };
         let parts = bound(board, &parts)?;
-        let (written, left_out) = match image.format {
-            Format::Backup => left_out::of_backup(board, parts),
-            _ => left_out::unprotected(parts),
-        };
+        let (written, left_out) = left_out::unprotected(parts);
         return Ok((slices(&written)?, left_out));
     }
     let chosen = chosen(board, image, request, accepted)?;
@@ -184,16 +183,14 @@ fn chosen(
     };
     let has = |partition: &Partition, parts: &Slices<'_>| parts.iter().any(|(name, _)| *name == partition.name);
     match accepted {
-        Some(parts) if image.format == Format::Backup || members::is_archive(image) => {
-            match named.iter().find(|partition| !has(partition, &parts)) {
-                Some(missing) => Err(Check::fail(
-                    CheckId::Partition,
-                    format!("the {} has nothing for {}", image.format, missing.label()),
-                    "leave that partition out of --part",
-                )),
-                None => of_named(&parts),
-            }
-        }
+        Some(parts) if members::is_archive(image) => match named.iter().find(|partition| !has(partition, &parts)) {
+            Some(missing) => Err(Check::fail(
+                CheckId::Partition,
+                format!("the {} has nothing for {}", image.format, missing.label()),
+                "leave that partition out of --part",
+            )),
+            None => of_named(&parts),
+        },
         Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => of_named(&parts),
         _ => sequential(&named, image),
     }
@@ -222,13 +219,6 @@ fn of_members(board: &Board, image: &Image, choices: &[Choice]) -> Result<Vec<Wr
 type Slices<'a> = Vec<(&'a str, Range<u64>)>;
 
 /// The parts of an image that this board knows where to put.
-fn slices_of<'a>(board: &'a Board, image: &'a Image) -> Result<Option<Slices<'a>>, Check> {
-    match image.format {
-        Format::Backup => backed_up(board, image).map(Some),
-        _ => Ok(known_slices(board, image)),
-    }
-}
-
 fn known_slices<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
     // Parts that are named as the partitions are.
     let same_names = || {
@@ -278,23 +268,53 @@ fn known_slices<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
     }
 }
 
-/// A backup names its partitions itself, as far as a file name can. Where two that are here would have the same file name it
-/// cannot be told which one was meant.
-fn backed_up<'a>(board: &'a Board, image: &'a Image) -> Result<Slices<'a>, Check> {
-    let of = |part: &'a Part| {
-        let wanted = file_name(0, &part.name);
-        let mut same = board.partitions.iter().filter(|p| file_name(0, &p.name) == wanted);
-        let Some(one) = same.next() else {
-            return Ok((part.name.as_str(), part.range()));
-        };
-        match same.find(|other| other.name != one.name) {
-            None => Ok((one.name.as_str(), part.range())),
-            Some(other) => Err(unknown(format!(
+/// What of a backup is written, and what is left out.
+fn of_backup(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Write>, Vec<LeftOut>), Check> {
+    let mut parts = backed_up(board, image)?;
+    if request.parts.is_empty() {
+        let (written, left_out) = left_out::of_backup(board, parts);
+        return Ok((slices(&written)?, left_out));
+    }
+    let named = named(board, request)?;
+    let has = |partition: &Partition| parts.iter().any(|(other, _)| other.id == partition.id);
+    if let Some(missing) = named.iter().find(|partition| !has(partition)) {
+        return Err(Check::fail(
+            CheckId::Partition,
+            format!("the {} has nothing for {}", image.format, missing.label()),
+            "leave that partition out of --part",
+        ));
+    }
+    parts.retain(|(partition, _)| named.iter().any(|named| named.id == partition.id));
+    Ok((slices(&parts)?, Vec::new()))
+}
+
+/// A backup names its partitions itself, as far as a file name can, and numbers them. Where several that are here would have the
+/// same file name the number tells, if every number of the backup is that of a partition with the name that the copy has: then
+/// the box is numbered as it was.
+fn backed_up<'b>(board: &'b Board, image: &Image) -> Result<Vec<Bound<'b>>, Check> {
+    let same = |partition: &Partition, part: &Part| file_name(0, &partition.name) == file_name(0, &part.name);
+    let numbered = |part: &Part| {
+        let wanted = backup::number(part.member.as_deref()?)?;
+        let mut all = board.partitions.iter();
+        all.find(|partition| number(partition.id) == wanted && same(partition, part))
+    };
+    let as_it_was = image.parts.iter().all(|part| numbered(part).is_some());
+    let of = |part: &Part| {
+        let fit: Vec<&Partition> = board
+            .partitions
+            .iter()
+            .filter(|partition| same(partition, part))
+            .collect();
+        match (fit.as_slice(), numbered(part)) {
+            ([one], _) => Ok((*one, part.range())),
+            ([_, ..], Some(one)) if as_it_was => Ok((one, part.range())),
+            ([one, other, ..], _) => Err(unknown(format!(
                 "{} of the backup may be {} or {}",
                 Quoted(&part.name),
                 one.label(),
                 other.label()
             ))),
+            ([], _) => board.named(&part.name).map(|one| (one, part.range())).map_err(unknown),
         }
     };
     image.parts.iter().map(of).collect()

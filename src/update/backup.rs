@@ -4,39 +4,128 @@
 
 use crate::base::error::{Context, Failure, Result};
 use crate::base::files::{Readers, replace};
+use crate::base::lossless;
+use crate::base::quoted::Quoted;
 use crate::base::units::hex;
 use crate::board::{Board, Partition};
-use crate::image::backup::{SUMS, file_name};
+use crate::bytes::store::Store;
+use crate::image::backup::{SUMS, file_name, listing};
 use crate::plan::told::number;
 use crate::report::Reporter;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
-/// Copies these partitions into the directory and lists them in `SHA256SUMS`.
+/// In the directory while copies are made: those that are there meanwhile are of a backup that is not finished.
+const UNFINISHED: &str = ".flasher-unfinished";
+
+/// What a backup came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes of all copies, those that were there before included.
+    pub size: u64,
+    /// The partitions whose copies were there before, and are kept.
+    pub kept: Vec<String>,
+}
+
+impl Copied {
+    /// What is kept, as the end of a sentence; nothing where all is new.
+    pub fn keeps(&self) -> String {
+        let names: Vec<_> = self.kept.iter().map(|name| Quoted(name).to_string()).collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(
+                "; it has copies of {} already, which are kept as they are",
+                names.join(", ")
+            ),
+        }
+    }
+}
+
+/// Copies these partitions into the directory and lists them in `SHA256SUMS`. A copy that the list has already is kept: the same
+/// command a second time, after an update that failed, would put a mixture in the place of the only copy of the old firmware.
 ///
 /// # Errors
-/// Flash that cannot be read, or a directory that cannot be written. What was there before is lost only when its successor is complete.
-pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut Reporter) -> Result<u64> {
+/// Flash that cannot be read, a directory that cannot be written, and one that has copies of another box, damaged ones, or such that
+/// no list vouches for.
+pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut Reporter) -> Result<Copied> {
     fs::create_dir_all(dir).context(dir.display())?;
-    let total: u64 = partitions.iter().map(|partition| partition.capacity()).sum();
-    let mut done = 0;
-    let mut sums = String::new();
+    let mut sums = listed(dir)?;
+    let mut copied = Copied::default();
+    let mut wanted = Vec::new();
     for partition in partitions {
         let name = file_name(number(partition.id), &partition.name);
+        match sums.iter().find(|(_, listed)| *listed == name) {
+            Some((sum, _)) => {
+                is_whole(&dir.join(&name), sum, partition.capacity())?;
+                copied.kept.push(partition.name.clone());
+            }
+            None => wanted.push((partition, name)),
+        }
+        copied.size += partition.capacity();
+    }
+    let marker = dir.join(UNFINISHED);
+    if !marker.exists()
+        && let Some((_, name)) = wanted.iter().find(|(_, name)| dir.join(name).exists())
+    {
+        return Err(another(format_args!(
+            "{} is there already, and {SUMS} does not list it",
+            dir.join(name).display()
+        )));
+    }
+    if wanted.is_empty() {
+        return Ok(copied);
+    }
+    File::create(&marker).context(marker.display())?;
+    let total: u64 = wanted.iter().map(|(partition, _)| partition.capacity()).sum();
+    let mut done = 0;
+    for (partition, name) in wanted {
         let sum = replace(&dir.join(&name), Readers::Owner, |file| {
             read_out(board, partition, file, &mut |bytes| {
                 done += bytes;
                 reporter.progress("copying", done, total);
             })
         })?;
-        sums.push_str(&format!("{sum}  {name}\n"));
+        sums.push((sum, name));
     }
+    let text: String = sums.iter().map(|(sum, name)| format!("{sum}  {name}\n")).collect();
     replace(&dir.join(SUMS), Readers::Owner, |file| {
-        file.write_all(sums.as_bytes()).context(SUMS)
+        file.write_all(&lossless::bytes(&text)).context(SUMS)
     })?;
-    Ok(total)
+    fs::remove_file(&marker).context(marker.display())?;
+    Ok(copied)
+}
+
+fn another(what: impl std::fmt::Display) -> Failure {
+    Failure::system(format_args!("{what}: a backup is never overwritten")).hint("name another directory for this one")
+}
+
+/// Sums and names of the copies that are there.
+fn listed(dir: &Path) -> Result<Vec<(String, String)>> {
+    let path = dir.join(SUMS);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::system(format_args!("{}: {error}", path.display()))),
+    };
+    let all: Option<Vec<_>> = listing(&text).collect();
+    all.ok_or_else(|| another(format_args!("{} is no list of checksums", path.display())))
+}
+
+/// Whether a copy is what its list says, and as long as one of this partition.
+fn is_whole(path: &Path, sum: &str, length: u64) -> Result<()> {
+    let store = File::open(path).and_then(Store::file).context(path.display())?;
+    if store.len() != length {
+        return Err(another(format_args!(
+            "{} is a copy of another partition",
+            path.display()
+        )));
+    }
+    match store.sha256(&mut |_| ()).context(path.display())? == sum {
+        true => Ok(()),
+        false => Err(another(format_args!("{} is not what {SUMS} lists", path.display()))),
+    }
 }
 
 /// Reads the good blocks and answers their SHA-256.

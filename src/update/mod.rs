@@ -191,8 +191,8 @@ fn decide(board: &Board, staged: &StagedImage, options: &Apply, reporter: &mut R
     if let Some(dir) = &options.backup {
         // Volumes are in the copies of what they lie on.
         let all: Vec<_> = board.partitions.iter().filter(|p| p.volume.is_none()).collect();
-        backup::copy(board, &all, dir, reporter)?;
-        reporter.stage(format_args!("backup: {}", dir.display()));
+        let copied = backup::copy(board, &all, dir, reporter)?;
+        reporter.stage(format_args!("backup: {}{}", dir.display(), copied.keeps()));
     }
     Ok(Some(prepared))
 }

@@ -200,20 +200,191 @@ fn a_backup_of_partitions_that_may_share_bytes_is_refused() {
     assert_eq!(plan["writes"].as_array().unwrap().len(), 3);
 }
 
-/// Names that a file cannot hold: which one a copy is of must be certain.
-#[test]
-fn a_copy_that_may_be_of_two_partitions_is_not_restored() {
-    let (sim, _, dir) = restored("generic", 16 * MIB, |profile| {
-        profile["partitions"][4]["name"] = "a/b".into()
-    });
+/// Renames partitions of a simulated box, by their places in the list.
+fn rename(sim: &SimBox, change: impl Fn(&mut Value)) {
     let path = sim.path().join("board.json");
     let mut profile: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    profile["partitions"][3]["name"] = "a_b".into();
+    change(&mut profile["partitions"]);
     fs::write(&path, profile.to_string()).unwrap();
+}
+
+/// Names that a file cannot hold, and names that two have: the number tells which one is meant, as long as the box is numbered as
+/// it was; else it must be certain.
+#[test]
+fn a_copy_that_may_be_of_two_partitions_is_that_of_its_number() {
+    for (name, other) in [("a/b", "a_b"), ("a/b", "a\u{1}b"), ("data", "data")] {
+        // The second and the third have the same length.
+        let (sim, good, dir) = restored("generic", 16 * MIB, |profile| {
+            let all = &mut profile["partitions"];
+            (all[2]["name"], all[2]["size"]) = (name.into(), MIB.into());
+            (all[3]["name"], all[3]["offset"], all[3]["size"]) = (other.into(), (8 * MIB).into(), MIB.into());
+            // A simulated box has no two of one name; a real one may.
+            if name == other {
+                all[3]["name"] = "another".into();
+            }
+        });
+        if name == other {
+            fs::rename(format!("{dir}/mtd3.another.bin"), format!("{dir}/mtd3.data.bin")).unwrap();
+            let sums = fs::read_to_string(format!("{dir}/SHA256SUMS")).unwrap();
+            fs::write(format!("{dir}/SHA256SUMS"), sums.replace("another", "data")).unwrap();
+            rename(&sim, |all| all[3]["name"] = "da/ta".into());
+            // The other copy is of none that is here, so the numbers are not those of then.
+            sim.run("restore", &["-y", &dir]).exits(78);
+            continue;
+        }
+        sim.run("restore", &["-y", "--part", "mtd2,mtd3", &dir]).exits(0);
+        let flash = sim.flash();
+        for at in [0x5_0000, 8 * MIB] {
+            assert!(flash[at..at + MIB] == good[at..at + MIB], "{name} {other}");
+        }
+        // Numbered otherwise, either may be meant.
+        rename(&sim, |all| {
+            for index in [2, 3] {
+                all[index]["mtd"] = (all[index]["mtd"].as_u64().unwrap() + 5).into();
+            }
+        });
+        let before = sim.flash();
+        let run = sim.run("restore", &["-y", "--part", "env", &dir]).exits(78);
+        assert!(
+            run.err.contains("may be mtd7") && run.err.contains("or mtd8"),
+            "{run:?}"
+        );
+        assert!(sim.flash() == before);
+    }
+}
+
+/// The same command again after an update that failed half-way: the copies of the old firmware stay.
+#[test]
+fn a_backup_is_never_overwritten_by_a_second_run() {
+    let sim = SimBox::new("generic");
+    let old = bytes(16 * MIB, 13);
+    sim.fill(&old);
+    let dir = sim.dir.path().join("backup");
+    let path = dir.to_str().unwrap();
+    // A part of it first, then the rest.
+    sim.run("backup", &["--part", "kernel", path]).exits(0);
+    let image = sim.file("image", &bytes(MIB, 14));
+    let run = sim.apply(&["--part", "rootfs", "--backup", path, &image]).exits(0);
+    assert!(run.out.contains("copies of \\\"kernel\\\" already"), "{run:?}");
+    for _ in 0..2 {
+        sim.fill(&bytes(16 * MIB, 15));
+        let run = sim.apply(&["--part", "rootfs", "--backup", path, &image]).exits(0);
+        assert!(run.out.contains("kept as they are"), "{run:?}");
+        let run = sim.run("backup", &[path]).exits(0);
+        assert!(
+            run.out.contains("\"rootfs\"") && run.out.contains("kept as they are"),
+            "{run:?}"
+        );
+        assert_eq!(
+            sim.run("backup", &["--format", "json", path]).json()["kept"][3],
+            "rootfs"
+        );
+        assert!(fs::read(dir.join("mtd2.kernel.bin")).unwrap() == old[0x5_0000..0x35_0000]);
+        assert!(fs::read(dir.join("mtd3.rootfs.bin")).unwrap() == old[0x35_0000..0xe5_0000]);
+    }
+    assert!(fs::read(dir.join("mtd4.config.bin")).unwrap() == old[0xe5_0000..]);
+    tool(
+        "sh",
+        &[
+            "-c",
+            &format!("cd '{path}' && sha256sum --strict -c SHA256SUMS && [ $(wc -l <SHA256SUMS) = 5 ]"),
+        ],
+    );
+    // Of another box, or damaged, or with no list: none of them is touched, and no update begins.
+    sim.fill(&bytes(16 * MIB, 20));
     let before = sim.flash();
-    let run = sim.run("restore", &["-y", "--part", "kernel", &dir]).exits(78);
-    assert!(run.err.contains("may be mtd3 \"a_b\" or mtd4 \"a/b\""), "{run:?}");
+    let copy = dir.join("mtd2.kernel.bin");
+    let good = fs::read(&copy).unwrap();
+    for content in [&good[1..], &bytes(good.len(), 16)] {
+        fs::write(&copy, content).unwrap();
+        let run = sim.apply(&["--part", "rootfs", "--backup", path, &image]).exits(71);
+        assert!(
+            run.out.contains("never overwritten") && run.out.contains("mtd2.kernel.bin"),
+            "{run:?}"
+        );
+        assert!(fs::read(&copy).unwrap() == *content);
+    }
+    fs::write(&copy, &good).unwrap();
+    fs::remove_file(dir.join("SHA256SUMS")).unwrap();
+    sim.run("backup", &[path]).exits(71);
+    assert!(fs::read(&copy).unwrap() == good);
     assert!(sim.flash() == before);
+}
+
+/// A backup that was broken off is none: the next run begins anew.
+#[test]
+fn a_backup_that_was_broken_off_is_made_again() {
+    let sim = SimBox::new("generic");
+    let old = bytes(16 * MIB, 17);
+    sim.fill(&old);
+    let dir = sim.dir.path().join("backup");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join(".flasher-unfinished"), "").unwrap();
+    fs::write(dir.join("mtd2.kernel.bin"), "half").unwrap();
+    sim.run("backup", &[dir.to_str().unwrap()]).exits(0);
+    assert!(fs::read(dir.join("mtd2.kernel.bin")).unwrap() == old[0x5_0000..0x35_0000]);
+    assert!(!dir.join(".flasher-unfinished").exists());
+}
+
+/// Copies as people make them: `for n in 0 1 2 3 4; do cat /dev/mtd$n >mtd$n; done`, with a list of their own or without.
+#[test]
+fn copies_by_hand_are_restored_and_what_is_not_used_is_named() {
+    let sim = SimBox::new("generic");
+    let good = bytes(16 * MIB, 18);
+    sim.fill(&good);
+    let dir = sim.dir.path().join("hand");
+    for names in [
+        ["mtd0", "mtd1", "mtd2", "mtd3", "mtd4"],
+        [
+            "mtdblock0.img",
+            "mtd1_env",
+            "mtd2-kernel.bin",
+            "mtd3_rootfs.img",
+            "mtd4.bin",
+        ],
+    ] {
+        for list in [false, true] {
+            let _ = fs::remove_dir_all(&dir);
+            fs::create_dir(&dir).unwrap();
+            let ends = [0, 0x4_0000, 0x5_0000, 0x35_0000, 0xe5_0000, 16 * MIB];
+            for (index, name) in names.iter().enumerate() {
+                fs::write(dir.join(name), &good[ends[index]..ends[index + 1]]).unwrap();
+            }
+            if list {
+                tool(
+                    "sh",
+                    &["-c", &format!("cd '{}' && sha256sum ./mtd* >SHA256SUMS", dir.display())],
+                );
+            }
+            fs::write(dir.join("mtd7"), "of another box").unwrap();
+            fs::write(dir.join("notes.txt"), "mine").unwrap();
+            let spoilt = bytes(16 * MIB, 19);
+            sim.fill(&spoilt);
+            let run = sim
+                .run("restore", &["-y", "--format", "json", dir.to_str().unwrap()])
+                .exits(0);
+            let said = unused(&run);
+            for word in ["\"mtd7\"", "\"notes.txt\"", "\"u-boot\" is not written"] {
+                assert!(said.iter().any(|text| text.contains(word)), "{word}: {said:?}");
+            }
+            assert!(sim.flash()[0x4_0000..] == good[0x4_0000..]);
+            assert!(sim.flash()[..0x4_0000] == spoilt[..0x4_0000], "the boot loader");
+        }
+    }
+    // One that is called as another, one that is too short, and two of one.
+    for (name, content) in [
+        ("mtd3_kernel", &good[0x35_0000..0xe5_0000]),
+        ("mtd3", &good[..100]),
+        ("mtdblock4", &good[0xe5_0000..]),
+    ] {
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("mtd4"), &good[0xe5_0000..]).unwrap();
+        fs::write(dir.join(name), content).unwrap();
+        let before = sim.flash();
+        sim.run("restore", &["-y", dir.to_str().unwrap()]).exits(65);
+        assert!(sim.flash() == before);
+    }
 }
 
 #[test]
