@@ -14,6 +14,7 @@ pub const CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_CKSUM);
 
 /// A checksum in the making.
+#[derive(Clone)]
 pub struct Cksum {
     digest: Digest<'static, u32, NoTable>,
     length: u64,

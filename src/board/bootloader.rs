@@ -21,6 +21,10 @@ const TS109: [(u32, bool, &str); 5] = [
     (1_248_388_818, true, "Nov 14 2008 - 17:05:22"),
 ];
 
+/// The file that brings the recovery mode, `u-boot.bin` of QNAP's SystemRecovery package (the same page): bytes, POSIX
+/// checksum, build. What stands behind it in its partition may be blank, or the end of the boot loader before it.
+const FILE: (u64, u32, &str) = (459_100, 3_310_502_457, "Nov 14 2008 - 17:05:22");
+
 /// The boot loader of this box.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Bootloader {
@@ -44,14 +48,23 @@ pub fn look(board: &Board) -> Result<Option<Bootloader>> {
     let Some(partition) = board.partitions.iter().find(|p| p.keep == Some(Protection::Bootloader)) else {
         return Ok(None);
     };
-    let (cksum, built) = read(board, partition)?;
-    Ok(Some(describe(&board.profile.id, cksum, built)))
+    let found = read(board, partition)?;
+    Ok(Some(describe(&board.profile.id, found)))
 }
 
-fn read(board: &Board, partition: &Partition) -> Result<(u32, Option<String>)> {
+/// What was read of it.
+struct Found {
+    /// Of the whole partition.
+    cksum: u32,
+    built: Option<String>,
+    /// Whether it begins with [`FILE`].
+    file: bool,
+}
+
+fn read(board: &Board, partition: &Partition) -> Result<Found> {
     let mut flash = board.open(partition)?;
     let mut sum = Cksum::default();
-    let mut built = None;
+    let (mut built, mut file) = (None, false);
     // The end of what was read before stays in front: the date may lie across the border.
     let mut window = vec![0; DATE + (16 << 10)];
     let mut at = 0;
@@ -60,14 +73,24 @@ fn read(board: &Board, partition: &Partition) -> Result<(u32, Option<String>)> {
         flash
             .read(at, &mut window[DATE..DATE + take])
             .map_err(Failure::system)?;
-        sum.update(&window[DATE..DATE + take]);
+        // The file's end need not be that of a chunk.
+        let left = FILE.0.saturating_sub(at).min(take as u64) as usize;
+        sum.update(&window[DATE..DATE + left]);
+        if (at..at + take as u64).contains(&FILE.0) {
+            file = sum.clone().finish() == FILE.1;
+        }
+        sum.update(&window[DATE + left..DATE + take]);
         if built.is_none() {
             built = build_date(&window[..DATE + take]);
         }
         window.copy_within(take..take + DATE, 0);
         at += take as u64;
     }
-    Ok((sum.finish(), built))
+    Ok(Found {
+        cksum: sum.finish(),
+        built,
+        file,
+    })
 }
 
 /// Bytes of `Nov 14 2008 - 17:05:22`.
@@ -93,14 +116,18 @@ fn build_date(bytes: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(found).replace("  ", " "))
 }
 
-fn describe(board: &str, cksum: u32, built: Option<String>) -> Bootloader {
+fn describe(board: &str, found: Found) -> Bootloader {
     let mut loader = Bootloader {
-        cksum,
-        built,
+        cksum: found.cksum,
+        built: found.built,
         recovery: "unknown",
         advice: None,
     };
     match board {
+        "qnap-ts109" if found.file => {
+            loader.built = Some(FILE.2.to_owned());
+            loader.recovery = "yes";
+        }
         "qnap-ts109" => ts109(&mut loader),
         board if board.starts_with("qnap-ts219") => ts219(&mut loader),
         _ => (),
@@ -176,7 +203,14 @@ mod tests {
     /// Without its NAS Config a box has lost its MAC address.
     #[test]
     fn a_recovery_that_destroys_the_nas_configuration_is_warned_of() {
-        let of = |built: Option<&str>| describe("qnap-ts219", 1, built.map(str::to_owned)).advice.is_some();
+        let of = |built: Option<&str>| {
+            let found = Found {
+                cksum: 1,
+                built: built.map(str::to_owned),
+                file: false,
+            };
+            describe("qnap-ts219", found).advice.is_some()
+        };
         assert!(of(Some("Jan 19 2009 - 10:00:00")));
         assert!(!of(Some("Feb 2 2009 - 10:00:00")));
         assert!(of(None));

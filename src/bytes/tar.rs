@@ -28,18 +28,42 @@ pub struct Member {
     pub mode: u32,
 }
 
+/// A link in the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its path, as that of a [`Member`].
+    pub name: String,
+    /// Where it leads, as the archive has it.
+    pub target: String,
+    /// Whether it is another name of a member, and its target so the name of one.
+    pub hard: bool,
+}
+
 /// Finds every regular file of the archive in this range. Directories are passed over.
 ///
 /// # Errors
-/// `InvalidData` for an archive that is damaged, cut off or hostile; else those of reading.
+/// `InvalidData` for an archive that is damaged, cut off or hostile, or has a link in it; else those of reading.
 pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
+    let (members, links) = walk_with_links(store, range)?;
+    match links.first() {
+        Some(link) => Err(bad(format_args!("the tar has a link in it: {}", Quoted(&link.name)))),
+        None => Ok(members),
+    }
+}
+
+/// The same of an archive that may have links.
+///
+/// # Errors
+/// `InvalidData` for an archive that is damaged, cut off or hostile; else those of reading.
+pub fn walk_with_links(store: &Store, range: Range<u64>) -> io::Result<(Vec<Member>, Vec<Link>)> {
     let mut members: Vec<Member> = Vec::new();
+    let mut links: Vec<Link> = Vec::new();
     for entry in Entries::new(store, range) {
         let entry = entry?;
         match entry.kind() {
             FILE => {
                 let name = safe(&entry.name)?;
-                if members.iter().any(|member| member.name == name) {
+                if twice(&members, &links, &name) {
                     return Err(bad(format_args!("the tar has {} twice", Quoted(&name))));
                 }
                 if members.len() == MEMBERS {
@@ -54,8 +78,19 @@ pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
             DIRECTORY if entry.data.is_empty() => {
                 safe(&entry.name)?;
             }
-            HARD_LINK | LINK => {
-                return Err(bad(format_args!("the tar has a link in it: {}", Quoted(&entry.name))));
+            kind @ (HARD_LINK | LINK) => {
+                let name = safe(&entry.name)?;
+                if twice(&members, &links, &name) {
+                    return Err(bad(format_args!("the tar has {} twice", Quoted(&name))));
+                }
+                if links.len() == MEMBERS {
+                    return Err(bad(format_args!("the tar has more than {MEMBERS} links")));
+                }
+                links.push(Link {
+                    name,
+                    target: entry.link(),
+                    hard: kind == HARD_LINK,
+                });
             }
             CHARACTER_DEVICE | BLOCK_DEVICE | FIFO => {
                 return Err(bad(format_args!("the tar has a device in it: {}", Quoted(&entry.name))));
@@ -68,7 +103,11 @@ pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
             }
         }
     }
-    Ok(members)
+    Ok((members, links))
+}
+
+fn twice(members: &[Member], links: &[Link], name: &str) -> bool {
+    members.iter().any(|member| member.name == name) || links.iter().any(|link| link.name == name)
 }
 
 /// A name that stays below where it is put.

@@ -68,7 +68,10 @@ pub fn must_be_packed(store: &Store, range: &Range<u64>, what: &str) -> Result<C
 }
 
 /// A file without a name.
-fn nameless() -> Result<File> {
+///
+/// # Errors
+/// A directory for temporary files that takes none.
+pub(super) fn nameless() -> Result<File> {
     let path = std::env::temp_dir().join(format!("flasher-{}.unpacked", std::process::id()));
     let file = File::options()
         .read(true)

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+mod links;
 pub mod pat;
 pub mod qpkg;
 pub mod recovery;
+mod zip;

@@ -12,7 +12,8 @@ use crate::base::units::{Grouped, Size};
 use crate::board::profile::Profile;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
-use crate::bytes::tar_entries::FILE;
+use crate::bytes::tar;
+use crate::bytes::tar_entries::{self, FILE};
 use crate::bytes::tar_write;
 use crate::bytes::tar_write::Head;
 use crate::cli::host::{Pat as Verb, PatCreate};
@@ -40,6 +41,8 @@ struct Report {
     unique: Option<String>,
     ok: bool,
     members: Vec<MemberReport>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
 }
 
 /// Does it.
@@ -49,11 +52,12 @@ struct Report {
 pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
     match verb {
         Verb::Create(options) => create(&options, reporter),
+        // It shows what is there, also of one that no box would take.
         Verb::List { file } => {
-            report(&open(&file)?, reporter)?;
+            report(&whatever(&file)?, reporter)?;
             Ok(Exit::Done)
         }
-        Verb::Check { file } => match report(&open(&file)?, reporter)? {
+        Verb::Check { file } => match report(&whatever(&file)?, reporter)? {
             true => Ok(Exit::Done),
             false => Err(not_right(&file)),
         },
@@ -76,8 +80,17 @@ fn not_right(file: &str) -> Failure {
     archive::bad(format_args!("{file} is not what its {CHECKSUMS} lists"))
 }
 
-/// Opens a `.pat`, plain or packed.
+/// Opens a `.pat` whose list is right.
 fn open(file: &str) -> Result<(Store, Pat)> {
+    let (store, pat) = whatever(file)?;
+    match pat.problems.first() {
+        Some(problem) => Err(archive::bad(format_args!("{file}: {problem}"))),
+        None => Ok((store, pat)),
+    }
+}
+
+/// Opens a `.pat`, plain or packed, whatever is in its list.
+fn whatever(file: &str) -> Result<(Store, Pat)> {
     let (mut store, _) = Source::open(file)?.in_place()?;
     let all = 0..store.len();
     if pat::is_encrypted(&store, &all).context(file)? {
@@ -91,7 +104,12 @@ fn open(file: &str) -> Result<(Store, Pat)> {
     if let Some(codec) = archive::packing(&store, &all).context(file)? {
         store = archive::open(&store, all, codec)?;
     }
-    let pat = Pat::open(&store, 0..store.len()).map_err(|error| archive::bad(format_args!("{file}: {error}")))?;
+    let bad = |error: io::Error| archive::bad(format_args!("{file}: {error}"));
+    let all = 0..store.len();
+    let pat = match tar_entries::is_tar(&store, &all).map_err(bad)? {
+        true => Pat::whatever_is_listed(&store, tar::walk(&store, all).map_err(bad)?).map_err(bad)?,
+        false => None,
+    };
     match pat {
         Some(pat) => Ok((store, pat)),
         None => Err(archive::bad(format_args!(
@@ -113,8 +131,9 @@ fn report((store, pat): &(Store, Pat), reporter: &mut Reporter) -> Result<bool> 
     }
     let report = Report {
         unique: pat.unique.clone(),
-        ok: members.iter().all(|member| member.ok),
+        ok: members.iter().all(|member| member.ok) && pat.problems.is_empty(),
         members,
+        problems: pat.problems.clone(),
     };
     if reporter.json() {
         reporter.object(&report);
@@ -133,6 +152,9 @@ fn report((store, pat): &(Store, Pat), reporter: &mut Reporter) -> Result<bool> 
             Size(member.size).to_string(),
             member.name
         ));
+    }
+    for problem in &report.problems {
+        reporter.line(&format!("BAD: {problem}"));
     }
     Ok(report.ok)
 }
@@ -216,26 +238,27 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
     }
 }
 
-/// The program that the box will run: a flasher for its processor, this one if it is.
+/// The program that the box will run: any for its processor, or a script; this one if none is named.
 fn updater(path: Option<&Path>, profile: &Profile) -> Result<Entry> {
     let path = match path {
         Some(path) => path.to_owned(),
         None => std::env::current_exe().context("this program")?,
     };
     let bytes = fs::read(&path).context(path.display())?;
+    let script = bytes.starts_with(b"#!");
     match profile.cpu {
-        Some(cpu) if Elf::of(&bytes).and_then(|elf| elf.cpu()) != Some(cpu) => Err(Failure::new(
+        Some(cpu) if !script && Elf::of(&bytes).and_then(|elf| elf.cpu()) != Some(cpu) => Err(Failure::new(
             Exit::ImageBad,
             Code::Cpu,
             format_args!(
-                "{} is no program for {} {} processors, which {} has",
+                "{} is neither a script nor a program for {} {} processors, which {} has",
                 path.display(),
                 cpu.order.as_str(),
                 cpu.arch.as_str(),
                 profile.id
             ),
         )
-        .hint("name flasher's binary for the box with --updater; cross/build makes it")),
+        .hint("name flasher's binary for the box with --updater, or another program or script; cross/build makes the binary")),
         _ => Ok(Entry {
             name: "updater".into(),
             mode: 0o755,

@@ -1,8 +1,9 @@
 //! Synology's `.pat`: a tar whose `checksum.syno` lists its members. Sources: flipflip's page "DiskStation .pat
 //! Files", and `synochecksum.c` by the same author (andy928/synochecksum).
 //!
-//! The list is no protection against malice, but against damage it is. Synology checks only what is listed; here a
-//! member that is not listed makes the file bad.
+//! The list is no protection against malice, but against damage it is. Synology's own check is made line by line of the list,
+//! so that a member that is not listed is passed over, and runs if it is a program. Here such a member makes the file bad, but
+//! for the two that Synology itself leaves out of the list: signatures and checksums of other parts, which nothing here uses.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,8 @@ use std::ops::Range;
 
 /// The member that lists the others.
 pub const CHECKSUMS: &str = "checksum.syno";
+/// Members that Synology's own files have beside the list.
+const BESIDE: [&str; 2] = ["Synology.sig", "grub_cksum.syno"];
 /// The first number of glibc's `rand()` without a seed, of which Synology's tool makes the offset.
 const FIRST_RAND: u64 = 1_804_289_383;
 /// What stands for an empty file.
@@ -210,6 +213,13 @@ pub struct Pat {
     pub lines: Vec<Line>,
     /// `unique=` of VERSION: the kind of box it is for.
     pub unique: Option<String>,
+    /// What is wrong with the list itself.
+    pub problems: Vec<String>,
+}
+
+/// Whether a file need not be listed.
+pub fn need_not_be_listed(name: &str) -> bool {
+    name == CHECKSUMS || BESIDE.contains(&name)
 }
 
 /// Whether this is one of the encrypted files since DSM 7, which nobody but Synology's boxes can open.
@@ -238,26 +248,44 @@ impl Pat {
     /// # Errors
     /// As [`Pat::open`].
     pub fn of_members(store: &Store, members: Vec<Member>) -> io::Result<Option<Pat>> {
+        let pat = Pat::whatever_is_listed(store, members)?;
+        match pat.as_ref().and_then(|pat| pat.problems.first()) {
+            Some(problem) => Err(bad(problem)),
+            None => Ok(pat),
+        }
+    }
+
+    /// The same of one whose list may be bad, which its `problems` say.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn whatever_is_listed(store: &Store, members: Vec<Member>) -> io::Result<Option<Pat>> {
         let Some(list) = members.iter().find(|member| member.name == CHECKSUMS) else {
             return Ok(None);
         };
-        let lines = parse_checksum_syno(&text(store, list)?).map_err(bad)?;
+        let mut problems = Vec::new();
+        let lines = parse_checksum_syno(&text(store, list)?).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Vec::new()
+        });
         let unique = match members.iter().find(|member| member.name == "VERSION") {
             Some(version) => setting(&text(store, version)?, "unique"),
             None => None,
         };
         for (index, line) in lines.iter().enumerate() {
             if lines[..index].iter().any(|other| other.name == line.name) {
-                return Err(bad(format_args!("{CHECKSUMS} lists {} twice", Quoted(&line.name))));
+                problems.push(format!("{CHECKSUMS} lists {} twice", Quoted(&line.name)));
             }
             if !members.iter().any(|member| member.name == line.name) {
-                return Err(bad(format_args!(
-                    "{} is listed in {CHECKSUMS} and not there",
-                    Quoted(&line.name)
-                )));
+                problems.push(format!("{} is listed in {CHECKSUMS} and not there", Quoted(&line.name)));
             }
         }
-        Ok(Some(Pat { members, lines, unique }))
+        Ok(Some(Pat {
+            members,
+            lines,
+            unique,
+            problems,
+        }))
     }
 
     /// What is wrong with a member: not listed, or not what is listed.
@@ -269,6 +297,9 @@ impl Pat {
             return Ok(None);
         }
         let Some(line) = self.lines.iter().find(|line| line.name == member.name) else {
+            if BESIDE.contains(&member.name.as_str()) {
+                return Ok(None);
+            }
             return Ok(Some(format!("{} is not listed in {CHECKSUMS}", Quoted(&member.name))));
         };
         let mut sum = Sum::new(member.data.end - member.data.start);

@@ -11,7 +11,7 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::base::units::hex;
-use crate::image::pat::{CHECKSUMS, Line, Sum, parse_checksum_syno, setting};
+use crate::image::pat::{CHECKSUMS, Line, Sum, need_not_be_listed, parse_checksum_syno, setting};
 use crate::image::{FileKind, Image, Part};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -74,7 +74,7 @@ impl UnpackedPat {
         let mut there = Vec::new();
         list(dir, "", DEPTH, &mut there)?;
         let listed = |name: &String| lines.iter().any(|line| line.name == *name);
-        if let Some(name) = there.iter().find(|name| *name != CHECKSUMS && !listed(name)) {
+        if let Some(name) = there.iter().find(|name| !need_not_be_listed(name) && !listed(name)) {
             return Err(bad(format_args!("{} is not listed in {CHECKSUMS}", Quoted(name))));
         }
         if let Some(line) = lines.iter().find(|line| !there.contains(&line.name)) {

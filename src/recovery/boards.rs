@@ -1,4 +1,6 @@
-//! The file names that boxes ask for: the table of "Recovery mode of QNAP TS-21x/TS-22x".
+//! The file names that boxes ask for: the table of "Recovery mode of QNAP TS-21x/TS-22x", and that of the TS-419P from
+//! "Recovery mode of the QNAP TS-41x/TS-42x" (<https://www.cyrius.com/debian/kirkwood/qnap/ts-41x/recovery/>). That of no
+//! TS-119, nor of another box with four disks, was found in public.
 
 #![forbid(unsafe_code)]
 
@@ -66,6 +68,7 @@ pub const DEVICES: &[Device] = &[
     row("TS-219P II", &["F_TS-219P2+"]),
     row("TS-220", &["F_TS-220"]),
     row("TS-221", &["F_TS-221"]),
+    row("TS-419P", &["F_TS-419P"]),
     row("Fujitsu Q700", &["F_Q700"]),
     row("Fujitsu Q703", &["F_Q703"]),
 ];

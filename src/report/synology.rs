@@ -19,6 +19,10 @@ const ANALYZING: char = 'A';
 const PROGRAMS: char = 'P';
 const CONFIGURATION: char = 'C';
 
+/// Bytes of a message: a script of the page reads the file as one line and shows it in a dialog.
+const MESSAGE: usize = 400;
+const MORE: &str = " …";
+
 /// The two files.
 pub struct Page {
     dir: PathBuf,
@@ -68,20 +72,28 @@ impl Sink for Page {
     }
 
     fn outcome(&mut self, outcome: &Outcome) {
-        if outcome.is_ok() && outcome.harm == Harm::Untouched {
-            "flasher: the flash is right already".clone_into(&mut self.message);
+        let written = outcome.harm != Harm::Untouched;
+        if outcome.is_ok() && !written {
+            "flasher: the flash is right already: nothing was written, and the box is not restarted"
+                .clone_into(&mut self.message);
         }
         // The page ends the text at the first quotation mark.
-        let message: String = self
+        let mut message: String = self
             .message
             .chars()
             .map(|c| if c == '"' { '\'' } else { c })
             .filter(|c| !c.is_control() && !matches!(c, '\\' | '`' | '$'))
             .collect();
+        if message.len() > MESSAGE {
+            let end = (0..=MESSAGE - MORE.len()).rfind(|at| message.is_char_boundary(*at));
+            message.truncate(end.unwrap_or_default());
+            message.push_str(MORE);
+        }
         let _ = put(&self.dir, "update.message", &format!("extramsg=\"{message}\"\n"));
-        // 100 makes the box reboot at once, and a negative number is the error that the page shows.
+        // 100 makes the box reboot at once, and a negative number is what ends the page with the message alone.
         let number = match outcome.is_ok() {
-            true => 100,
+            true if written => 100,
+            true => -1,
             false => -i64::from(u8::from(outcome.exit)),
         };
         self.say(CONFIGURATION, number);

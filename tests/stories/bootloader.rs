@@ -217,3 +217,25 @@ fn a_protected_boot_loader_is_refused_with_the_way_that_leads_there() {
         assert!(run.err.contains(word), "{word}: {run:?}");
     }
 }
+
+/// The file of QNAP's package is shorter than its partition: behind it there is what the box had there before.
+#[test]
+fn the_known_file_is_recognised_whatever_stands_behind_it() {
+    let mut file = bytes(459_100, 3);
+    forge(&mut file, 3310502457);
+    for rest in [
+        vec![0xff; LOADER - file.len()],
+        vec![0; LOADER - file.len()],
+        bytes(LOADER - file.len(), 4),
+    ] {
+        let sim = ts109(&[&file[..], &rest].concat());
+        let said = sim.run("devices", &["--format", "json"]).exits(0).json();
+        assert_eq!(said["bootloader"]["recovery"], "yes", "{said}");
+        assert_eq!(said["bootloader"]["built"], "Nov 14 2008 - 17:05:22");
+    }
+    let mut other = file;
+    other[1000] ^= 1;
+    other.resize(LOADER, 0xff);
+    let said = ts109(&other).run("devices", &["--format", "json"]).exits(0).json();
+    assert_ne!(said["bootloader"]["recovery"], "yes", "{said}");
+}

@@ -257,3 +257,88 @@ fn what_the_box_could_not_use_is_not_made() {
     let run = flasher(&["pat", "check", &at("bomb.pat")]).exits(65);
     assert!(run.err.contains("more than 2048 MiB"), "{run:?}");
 }
+
+#[test]
+fn a_list_that_is_wrong_is_shown_by_list_and_refused_by_check() {
+    let dir = made();
+    let at = |name: &str| text(&dir.path().join(name)).to_owned();
+    let members = ["zImage", "rd.gz"];
+    let list = |lines: &[&str]| {
+        fs::write(at("checksum.syno"), lines.join("\n") + "\n").unwrap();
+        tool(
+            "tar",
+            &[
+                "cf",
+                &at("bad.pat"),
+                "-C",
+                text(dir.path()),
+                "zImage",
+                "rd.gz",
+                "checksum.syno",
+            ],
+        );
+    };
+    for lines in [
+        &["#Synocksum 1 2 3"][..],
+        &["hello"],
+        &["0 0 missing 0 2767", "#Synocksum 0 0 2767"],
+        &["0 0 zImage 0 2767", "0 0 zImage 0 2767", "#Synocksum 0 0 5534"],
+    ] {
+        list(lines);
+        let said = flasher(&["--format", "json", "pat", "list", &at("bad.pat")])
+            .exits(0)
+            .json();
+        assert_eq!(said["ok"], false, "{said}");
+        assert!(!said["problems"].as_array().unwrap().is_empty(), "{said}");
+        let names: Vec<_> = said["members"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|member| &member["name"])
+            .collect();
+        assert!(
+            members.iter().all(|name| names.iter().any(|found| *found == name)),
+            "{said}"
+        );
+        flasher(&["pat", "check", &at("bad.pat")]).exits(65);
+        flasher(&["pat", "extract", &at("bad.pat"), &at("out")]).exits(65);
+    }
+}
+
+/// Synology leaves its signature out of the list, and its own check looks at listed members only.
+#[test]
+fn the_signature_that_synology_itself_does_not_list_is_no_fault() {
+    let dir = made();
+    let pat = dir.path().join("out.pat");
+    fs::write(dir.path().join("Synology.sig"), bytes(500, 1)).unwrap();
+    tool("tar", &["rf", text(&pat), "-C", text(dir.path()), "Synology.sig"]);
+    flasher(&["pat", "check", text(&pat)]).exits(0);
+}
+
+/// What the box runs is its owner's choice: any program for its processor, or a script.
+#[test]
+fn any_program_or_script_may_be_the_updater() {
+    let dir = made();
+    let at = |name: &str| text(&dir.path().join(name)).to_owned();
+    fs::write(at("script"), "#!/bin/sh\ncp /etc/shadow /tmp/\n").unwrap();
+    fs::write(at("text"), "hello\n").unwrap();
+    let make = |updater: &str| {
+        let updater = format!("--updater={}", at(updater));
+        flasher(&[
+            "pat",
+            "create",
+            "--board=synology-ds213j",
+            &updater,
+            &at("own.pat"),
+            &at("rd.gz"),
+        ])
+    };
+    make("script").exits(0);
+    flasher(&["pat", "check", &at("own.pat")]).exits(0);
+    flasher(&["pat", "extract", &at("own.pat"), &at("own")]).exits(0);
+    assert_eq!(
+        read(dir.path().join("own/updater").as_ref()),
+        read(at("script").as_ref())
+    );
+    assert!(make("text").exits(65).err.contains("neither a script nor a program"));
+}

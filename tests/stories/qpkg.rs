@@ -227,7 +227,11 @@ fn what_is_cut_off_or_no_package_is_refused_and_nothing_written() {
 fn a_hostile_archive_within_the_package() {
     let dir = TempDir::new().unwrap();
     let script = "cd \"$1\" && echo x >evil && ln -s /etc/passwd link && tar -P -cz $2";
-    for what in ["--transform=s,^,../, evil", "--transform=s,^,/tmp/, evil", "link"] {
+    for what in [
+        "--transform=s,^,../, evil",
+        "--transform=s,^,/tmp/, evil",
+        "--transform=s,^,../, link",
+    ] {
         let mut package = b"#!/bin/sh\nexit\n".to_vec();
         let _ = fs::remove_file(dir.path().join("link"));
         package.extend(tool("sh", &["-ec", script, "sh", text(dir.path()), what]).stdout);
@@ -236,5 +240,76 @@ fn a_hostile_archive_within_the_package() {
         let out = dir.path().join("out");
         flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(65);
         assert!(!out.exists(), "{what}");
+    }
+}
+
+/// As QDK makes them: libraries with their links, and whatever else a maker put there.
+#[test]
+fn links_that_stay_inside_are_made_and_others_are_named_and_left_out() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("package.qpkg");
+    let make = "cd \"$1\" && mkdir -p d/lib && echo library >d/lib/libx.so.1 && ln -s libx.so.1 d/lib/libx.so \
+                && ln -s lib/libx.so.1 d/x && ln d/lib/libx.so.1 d/lib/twin && ln -s /etc/passwd d/absolute \
+                && ln -s ../../up d/lib/up && ln -s lib/../../up d/through && tar c -C d . | gzip -n";
+    let data = tool("sh", &["-ec", make, "sh", text(dir.path())]).stdout;
+    let mut package = qdk(dir.path());
+    let from = package.len() - 100 - b"QDK\x01\0\0\0\x04sign\xff".len() - read(&dir.path().join("data")).len();
+    package.truncate(from);
+    package.extend(data);
+    package.extend(tail());
+    fs::write(&path, package).unwrap();
+    let out = dir.path().join("out");
+    let run = flasher(&["--format", "json", "qpkg", "extract", text(&path), text(&out)]).exits(0);
+    let said = run.json();
+    let names: Vec<_> = said["left_out"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| link["name"].as_str().unwrap())
+        .collect();
+    assert!(
+        names.len() == 3
+            && ["absolute", "lib/up", "through"]
+                .iter()
+                .all(|name| names.contains(name)),
+        "{said}"
+    );
+    let at = |name: &str| out.join("data").join(name);
+    for name in ["lib/libx.so", "x", "lib/twin"] {
+        assert_eq!(fs::read(at(name)).unwrap(), b"library\n", "{name}");
+    }
+    assert_eq!(fs::read_link(at("x")).unwrap(), Path::new("lib/libx.so.1"));
+    assert!(names.iter().all(|name| !at(name).is_symlink()));
+    fs::remove_dir_all(&out).unwrap();
+    let run = flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(0);
+    assert!(run.err.contains("left out: \"absolute\""), "{run:?}");
+}
+
+/// QNAP gives packages away inside a zip.
+#[test]
+fn a_package_inside_a_zip_is_taken_out_of_it() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("Test_1.0.qpkg");
+    fs::write(&path, qdk(dir.path())).unwrap();
+    fs::write(dir.path().join("readme.txt"), "hello").unwrap();
+    let make = "import sys,zipfile\nd,m=sys.argv[1:]\nz=zipfile.ZipFile(d+'/p.zip','w',int(m))\n\
+                for n in ('readme.txt','Test_1.0.qpkg'): z.write(d+'/'+n,n)\nz.comment=b'a comment'\n";
+    let zip = dir.path().join("p.zip");
+    for method in ["0", "8"] {
+        tool("python3", &["-c", make, text(dir.path()), method]);
+        let out = dir.path().join("out");
+        flasher(&["qpkg", "extract", text(&zip), text(&out)]).exits(0);
+        assert_eq!(fs::read(out.join("data/sub/file")).unwrap(), b"data\n", "{method}");
+        fs::remove_dir_all(&out).unwrap();
+        let whole = read(&zip);
+        for at in [whole.len() / 3, whole.len() / 2] {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x20;
+            fs::write(&zip, flipped).unwrap();
+            flasher(&["qpkg", "extract", text(&zip), text(&out)]).exits(65);
+            fs::write(&zip, &whole[..at]).unwrap();
+            flasher(&["qpkg", "extract", text(&zip), text(&out)]).exits(65);
+        }
+        assert!(!out.exists());
     }
 }

@@ -41,6 +41,13 @@ pub fn kernel(dir: &Path, length: usize) -> Vec<u8> {
     read(image.as_ref())
 }
 
+/// An initial ramdisk, as a packed archive.
+pub fn ramdisk(dir: &Path) -> Vec<u8> {
+    fs::write(dir.join("init"), bytes(300_000, 70)).unwrap();
+    let make = "cd \"$1\" && echo init | cpio -o -H newc --quiet | gzip -n";
+    tool("sh", &["-ec", make, "sh", text(dir)]).stdout
+}
+
 /// The content of each partition of a box that starts, and whose boot loader says what it asks for.
 pub fn partitions(kind: &Kind, dir: &Path, vendor_class: &str) -> Vec<Vec<u8>> {
     (0..6)
@@ -168,7 +175,8 @@ fn of_an_installer_it_is_what_dd_and_cat_make() {
         tool("sh", &["-c", &script]);
         // An initrd of the whole partition, as the pages have it, and one that is shorter.
         for length in [kind.sizes[2], kind.sizes[2] - 100_001] {
-            let initrd = bytes(length, 70);
+            let mut initrd = ramdisk(dir.path());
+            initrd.resize(length, 0);
             fs::write(path("initrd"), &initrd).unwrap();
             let args = [
                 "--kernel",
@@ -248,7 +256,7 @@ fn the_image_of_one_box_makes_another_the_same_except_what_is_its_own() {
                 sim(kind, &parts)
             }
             _ => {
-                let (kernel, initrd) = (kernel(dir.path(), 1_700_001), bytes(3_999_999, 71));
+                let (kernel, initrd) = (kernel(dir.path(), 1_700_001), ramdisk(dir.path()));
                 fs::write(path("kernel"), &kernel).unwrap();
                 fs::write(path("initrd"), &initrd).unwrap();
                 let installer = ["--kernel", &path("kernel"), "--initrd", &path("initrd")];
@@ -341,4 +349,73 @@ fn a_backup_that_is_not_what_its_sums_say_makes_no_image() {
     fs::write(path, copy).unwrap();
     let run = create(&["--from", text(&backup), text(&dir.path().join("image"))]).exits(65);
     assert!(run.err.contains("SHA256SUMS"), "{run:?}");
+}
+
+#[test]
+fn what_is_no_initial_ramdisk_makes_no_image() {
+    let dir = TempDir::new().unwrap();
+    let parts = partitions(&TS219, dir.path(), "F_TS-219");
+    let copies = plain_copies(dir.path(), &parts);
+    let path = |name: &str| text(&dir.path().join(name)).to_owned();
+    fs::write(path("kernel"), kernel(dir.path(), 1_000_000)).unwrap();
+    let good = ramdisk(dir.path());
+    let mut cut = good.clone();
+    cut.truncate(good.len() / 2);
+    for (name, content) in [
+        ("noise", bytes(5000, 1)),
+        ("kernel", read(path("kernel").as_ref())),
+        ("cut", cut),
+    ] {
+        fs::write(path("initrd"), content).unwrap();
+        let args = [
+            "--kernel",
+            &path("kernel"),
+            "--initrd",
+            &path("initrd"),
+            "--from",
+            text(&copies),
+            &path("image"),
+        ];
+        let run = create(&args).exits(65);
+        assert!(run.err.contains("is no initial ramdisk"), "{name}: {run:?}");
+        assert!(!Path::new(&path("image")).exists());
+        create(&[&args[..], &["--force=content"]].concat()).exits(0);
+        fs::remove_file(path("image")).unwrap();
+    }
+}
+
+/// A box takes only what begins with its own string; an image that was given another name by mistake would be refused by it.
+#[test]
+fn the_name_that_is_in_the_image_counts_more_than_that_of_its_file() {
+    let dir = TempDir::new().unwrap();
+    let parts = partitions(&TS219, dir.path(), "F_TS-219P2+");
+    let image = cat(&TS219, &parts);
+    let config = |name: &str, more: &[&str]| {
+        let path = dir.path().join(name);
+        fs::write(&path, &image).unwrap();
+        let options = ["--mac=00:08:9b:aa:bb:cc", "--ip=192.168.1.71", "--server=192.168.1.2"];
+        flasher(
+            &[
+                &["--format", "json", "recovery", "config"],
+                &options[..],
+                more,
+                &[text(&path)],
+            ]
+            .concat(),
+        )
+    };
+    for (name, served) in [
+        ("image", "F_TS-219P2+"),
+        ("F_TS-219P2+", "F_TS-219P2+"),
+        ("F_TS-219P2+_debian", "F_TS-219P2+_debian"),
+    ] {
+        assert_eq!(config(name, &[]).exits(0).json()["name"], served);
+    }
+    let run = config("F_TS-219_debian", &[]).exits(65);
+    let said = format!("{}{}", run.out, run.err);
+    assert!(said.contains("F_TS-219P2+") && said.contains("--name"), "{said}");
+    assert_eq!(
+        config("F_TS-219_debian", &["--name=F_TS-219_debian"]).exits(0).json()["name"],
+        "F_TS-219_debian"
+    );
 }

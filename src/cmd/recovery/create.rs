@@ -2,17 +2,22 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::check_id::CheckId;
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::files::{Readers, Unfinished};
+use crate::base::format::Format;
+use crate::base::machine::Role;
 use crate::base::units::{Grouped, Size, hex};
 use crate::board::profile::Profile;
 use crate::board::usable;
 use crate::board::{Board, Partition};
+use crate::bytes::packed::ARCHIVE;
 use crate::bytes::store::Store;
 use crate::cli::recovery::Create;
 use crate::cmd::recovery::copies::{Copies, Copy, at, length};
 use crate::image::backup::SUMS;
+use crate::image::{self, Reading};
 use crate::recovery::refusal::{accept, unreadable};
 use crate::recovery::{Layout, Mode, Slot, boards, check};
 use crate::report::Reporter;
@@ -74,6 +79,11 @@ pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
                 (Some((_, initrd)), 2) => padded(initrd, "initial ramdisk", slot),
                 (_, mtd) => copies.get(mtd)?.of(slot).map(Piece::Copy),
             })?;
+            if let Some((_, initrd)) = installer
+                && !options.force.contains(&CheckId::Content)
+            {
+                is_ramdisk(initrd)?;
+            }
             make(options, &layout, &pieces, None, reporter)
         }
     }
@@ -127,6 +137,31 @@ fn padded<'a>(path: &'a Path, what: &str, slot: &Slot) -> Result<Piece<'a>> {
         )),
         _ => Ok(Piece::Padded(path)),
     }
+}
+
+/// Whether the kernel would take the file for its initial ramdisk.
+fn is_ramdisk(path: &Path) -> Result<()> {
+    let store = File::open(path).and_then(Store::file).map_err(at(path))?;
+    let reading = Reading {
+        room: ARCHIVE,
+        ..Reading::default()
+    };
+    let (_, image) = image::open(store, String::new(), &reading).map_err(at(path))?;
+    let content = image.parts.first().and_then(|part| part.content.as_ref());
+    let role = content.is_some_and(|content| content.role == Role::Ramdisk && content.problem.is_none());
+    if role || [Format::Ramdisk, Format::Cpio].contains(&image.format) && image.problem.is_none() {
+        return Ok(());
+    }
+    let what = match &image.problem {
+        Some(problem) => problem.clone(),
+        None => format!("it is {}", image.format.described()),
+    };
+    Err(Failure::new(
+        Exit::ImageBad,
+        Code::RecoveryImage,
+        format_args!("{} is no initial ramdisk: {what}", path.display()),
+    )
+    .hint("name the installer's initrd; --force=content if you know better"))
 }
 
 fn make(

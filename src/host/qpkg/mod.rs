@@ -5,12 +5,14 @@
 mod archives;
 
 use crate::base::error::{Context, Exit, Result};
+use crate::base::quoted::Quoted;
 use crate::base::units::Size;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::bytes::tar;
-use crate::host::archive;
+use crate::host::links::LeftOut;
 use crate::host::qpkg::archives::{About, Qpkg};
+use crate::host::{archive, links, zip};
 use crate::image::known;
 use crate::report::Reporter;
 use serde::Serialize;
@@ -33,6 +35,9 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     package: Option<About>,
     files: Vec<Unpacked>,
+    /// Links that would lead elsewhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<LeftOut>,
 }
 
 /// Unpacks; archives within the package too, each into a directory of its name. Exit code 65 if a `.cksum` file says
@@ -41,22 +46,25 @@ struct Report {
 /// # Errors
 /// A file that is no QPKG, or archives that are damaged or hostile.
 pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> {
-    let (store, _) = Source::open(file)?.in_place()?;
+    let (mut store, _) = Source::open(file)?.in_place()?;
+    if zip::is_zip(&store).context(file)? {
+        store = zip::package(&store)?;
+    }
     let qpkg = Qpkg::open(&store)?;
     let mut archives = Vec::new();
     for archive in qpkg.archives {
         let plain = archive::open(&store, archive.range, archive.codec)?;
-        let members = tar::walk(&plain, 0..plain.len()).map_err(archive::bad)?;
+        let members = tar::walk_with_links(&plain, 0..plain.len()).map_err(archive::bad)?;
         archives.push((archive.below.to_owned(), plain, members));
     }
     // Archives within an archive: only one level, and checked before anything is written.
     let mut within = Vec::new();
-    for (below, plain, members) in &archives {
+    for (below, plain, (members, _)) in &archives {
         for member in members {
             if let Some(stem) = member.name.strip_suffix(".tgz") {
                 let codec = archive::must_be_packed(plain, &member.data, &member.name)?;
                 let inner = archive::open(plain, member.data.clone(), codec)?;
-                let members = tar::walk(&inner, 0..inner.len()).map_err(archive::bad)?;
+                let members = tar::walk_with_links(&inner, 0..inner.len()).map_err(archive::bad)?;
                 let below = Path::new(below).join(stem).display().to_string();
                 within.push((below, inner, members));
             }
@@ -64,10 +72,11 @@ pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> 
     }
     archives.extend(within);
     archive::fresh_dir(dir)?;
-    let mut files = Vec::new();
-    for (below, plain, members) in &archives {
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
+    for (below, plain, (members, links)) in &archives {
         let here = dir.join(below);
         archive::unpack(plain, members, &here)?;
+        left_out.extend(links::make(links, members, &here)?);
         for member in members {
             let path = here.join(&member.name);
             let name = Path::new(below).join(&member.name).display().to_string();
@@ -77,6 +86,7 @@ pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> 
     let report = Report {
         package: qpkg.about,
         files,
+        left_out,
     };
     match reporter.json() {
         true => reporter.object(&report),
@@ -124,5 +134,12 @@ fn text(report: &Report, reporter: &mut Reporter) {
             line.push_str(&format!(": {known}"));
         }
         reporter.line(&line);
+    }
+    for LeftOut { name, target } in &report.left_out {
+        reporter.warning(format_args!(
+            "left out: {}, a link that would lead out of the directory, to {}",
+            Quoted(name),
+            Quoted(target)
+        ));
     }
 }

@@ -31,7 +31,7 @@ pub fn run(network: &Network, server: Option<Server>, reporter: &mut Reporter) -
     let (_, layout, image) = read(&network.image, &network.force, reporter)?;
     let report = match layout.mode() {
         Mode::Fixed => fixed(),
-        Mode::Dhcp => dhcp(network, served_name(network, &layout, &image))?,
+        Mode::Dhcp => dhcp(network, served_name(network, &layout, &image)?)?,
     };
     if reporter.json() {
         reporter.object(&report);

@@ -7,7 +7,9 @@ pub mod net;
 pub mod serve;
 
 use crate::base::check_id::CheckId;
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::quoted::Quoted;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::cli::network::{Network, NetworkVerb, is_file_name};
@@ -53,20 +55,36 @@ pub(super) fn read(image: &str, force: &[CheckId], reporter: &mut Reporter) -> R
     Ok((store, layout, report))
 }
 
-/// The name under which a box is to ask for this image: what the user says, else the file's own if it begins as some
-/// box wants it, else what the boot loader configuration in the image says.
-pub(super) fn served_name(network: &Network, layout: &Layout, report: &Report) -> Option<String> {
+/// The name under which a box is to ask for this image: what the user says, else what the boot loader configuration in the
+/// image says, or the file's own name if it begins with that, else the file's own if it begins as some box wants it.
+///
+/// # Errors
+/// A file whose name is for another box than the image says: the box of the image would refuse it.
+pub(super) fn served_name(network: &Network, layout: &Layout, report: &Report) -> Result<Option<String>> {
     if layout.mode() == Mode::Fixed {
-        return Some(boards::FIXED.to_owned());
+        return Ok(Some(boards::FIXED.to_owned()));
     }
-    let own = Path::new(&network.image).file_name().and_then(|name| name.to_str());
-    let fits = |name: &&str| boards::beginning(name, Mode::Dhcp).is_some() && is_file_name(name);
-    network
-        .name
-        .clone()
-        .or_else(|| own.filter(fits).map(str::to_owned))
-        .or_else(|| match report.names.as_slice() {
-            [one] if is_file_name(one) => Some(one.clone()),
-            _ => None,
-        })
+    let file = Path::new(&network.image).file_name().and_then(|name| name.to_str());
+    let file = file.filter(|name| boards::beginning(name, Mode::Dhcp).is_some() && is_file_name(name));
+    let inside = match report.names.as_slice() {
+        [one] if is_file_name(one) => Some(one.as_str()),
+        _ => None,
+    };
+    Ok(match (&network.name, inside, file) {
+        (Some(said), ..) => Some(said.clone()),
+        (None, Some(inside), Some(file)) if file.starts_with(inside) => Some(file.to_owned()),
+        (None, Some(inside), Some(file)) => {
+            let what = format_args!(
+                "the file is called {}, but the boot loader configuration in it is that of a box that asks for a name \
+                 beginning with {}",
+                Quoted(file),
+                Quoted(inside)
+            );
+            return Err(Failure::new(Exit::ImageBad, Code::RecoveryImage, what).hint(format!(
+                "--name {inside} for the box that the image is of, --name {file} for the other one; or use its own image"
+            )));
+        }
+        (None, Some(inside), None) => Some(inside.to_owned()),
+        (None, None, file) => file.map(str::to_owned),
+    })
 }

@@ -44,7 +44,7 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
     let size = image.len() as u64;
     let place = Place::find(network, mode)?;
     let name = Name::new(
-        served_name(network, &layout, &report),
+        served_name(network, &layout, &report)?,
         mode == Mode::Fixed || network.name.is_some(),
     );
     let answered = Answered::default();
