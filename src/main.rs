@@ -14,6 +14,10 @@ fn main() -> ExitCode {
     match stages::wake() {
         Wakeup::NotPidOne => (),
         Wakeup::Marker => stages::init_marker(),
+        Wakeup::Validator(answer) => {
+            println!("{answer}");
+            return ExitCode::SUCCESS;
+        }
         Wakeup::TakenOver(pid_one) => update::pid_one::run(*pid_one),
         Wakeup::Prepared(root) => root.enter(),
         Wakeup::NothingToDo(why) => stages::boot_on(&why),

@@ -64,7 +64,10 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
     }];
     if !in_place {
         checks.push(match stages::takeover_route() {
-            Ok(()) => Check::pass(CheckId::Init, format!("{} can be taken over", stages::init::detect())),
+            Ok(way) => Check::pass(
+                CheckId::Init,
+                format!("{} can be taken over (way: {way})", stages::init::detect()),
+            ),
             Err(refusal) => Check::fail(CheckId::Init, refusal.to_string(), refusal.remedy()),
         });
     }

@@ -16,6 +16,10 @@ use std::time::Duration;
 fn main() -> ExitCode {
     match stages::wake() {
         Wakeup::Marker => stages::init_marker(),
+        Wakeup::Validator(answer) => {
+            println!("{answer}");
+            ExitCode::SUCCESS
+        }
         Wakeup::TakenOver(pid_one) => pid_one_works(*pid_one),
         Wakeup::Prepared(root) => root.enter(),
         Wakeup::NothingToDo(reason) => stages::boot_on(&reason),

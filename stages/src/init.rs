@@ -28,6 +28,8 @@ pub enum Init {
     },
     /// OpenWrt's procd.
     Procd,
+    /// upstart, of Synology's DSM 5 and 6 and of old Ubuntus.
+    Upstart,
     /// runit.
     Runit,
     /// s6-svscan.
@@ -47,6 +49,7 @@ impl fmt::Display for Init {
             Self::Sysvinit => f.write_str("sysvinit"),
             Self::Systemd { version } => named(f, "systemd", version),
             Self::Procd => f.write_str("procd"),
+            Self::Upstart => f.write_str("upstart"),
             Self::Runit => f.write_str("runit"),
             Self::S6 => f.write_str("s6"),
             Self::OpenrcInit => f.write_str("openrc-init"),
@@ -123,7 +126,9 @@ fn recognise(signs: &Signs<'_>) -> Init {
         let called = file_name(signs.command_line.split(' ').next().unwrap_or_default());
         let is_init = |name: &str| matches!(name, "init" | "linuxrc");
         let applet = signs.command_line.split(' ').nth(1).unwrap_or_default();
-        if is_init(called) || is_init(signs.comm) || called == "busybox" && is_init(applet) {
+        // A script called `init` has that name too, but its command line begins with the shell.
+        let nameless = called.is_empty() && is_init(signs.comm);
+        if is_init(called) || nameless || called == "busybox" && is_init(applet) {
             return Init::BusyBox {
                 version: signs.text.busybox.clone(),
                 inittab: signs.text.inittab || signs.text.busybox.is_none(),
@@ -133,6 +138,9 @@ fn recognise(signs: &Signs<'_>) -> Init {
             "busybox {}",
             if called.is_empty() { signs.comm } else { called }
         ));
+    }
+    if signs.text.upstart {
+        return Init::Upstart;
     }
     if signs.text.sysvinit && signs.text.initctl {
         return Init::Sysvinit;
@@ -174,6 +182,11 @@ mod tests {
             see("/bin/busybox", "sh", "sh /init", Some("1.24.2")),
             Init::Unknown("busybox sh".into())
         );
+        assert_eq!(
+            see("/bin/busybox", "init", "/bin/sh /init", Some("1.24.2")),
+            Init::Unknown("busybox sh".into())
+        );
+        assert_eq!(see("/bin/busybox", "init", "", Some("1.24.2")), init);
     }
 
     #[test]

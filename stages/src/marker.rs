@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use crate::process::{command_line, process};
-use crate::route::Way;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -27,27 +26,11 @@ fn is_marker(pid: u32) -> bool {
     command_line(pid).contains(MARKER_ARGUMENT)
 }
 
-/// After the way back: makes init forget what it was told.
-pub(crate) fn disarm(way: Way, marker: Option<u32>) -> Vec<String> {
-    match way {
-        Way::Inittab => forget_inittab(marker),
-        Way::Initctl => {
-            let mut left = forget_inittab(marker);
-            // It opens the FIFO of the old root again.
-            if let Err(e) = kill(Pid::from_raw(1), Signal::SIGUSR1) {
-                left.push(format!("send SIGUSR1 to init: {}", io::Error::from(e)));
-            }
-            left
-        }
-        Way::BuiltIn | Way::Reexec => Vec::new(),
-    }
-}
-
 /// Makes init forget our inittab and ends the marker, which would keep the RAM root busy.
 ///
 /// Init without FEATURE_KILL_REMOVED lets a process run whose line has vanished, and respawns it until it has
 /// re-read the file; so the marker is ended after the HUP had time to act, and a second HUP covers a lost one.
-fn forget_inittab(marker: Option<u32>) -> Vec<String> {
+pub(crate) fn forget_inittab(marker: Option<u32>) -> Vec<String> {
     let mut left = Vec::new();
     for _ in 0..2 {
         if let Err(e) = kill(Pid::from_raw(1), Signal::SIGHUP) {

@@ -37,6 +37,8 @@ impl PidOne {
     /// Stage two. The first time it ends in an exec of `/flasher`; the second time it returns.
     pub(crate) fn enter() -> Self {
         signals::ignore_as_pid_one();
+        // Upstart leaves 0.
+        let _ = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         settle();
         let mut notes = vec![StageEvent::TakenOver];
         if std::env::var_os(STAGE).is_none() {

@@ -4,12 +4,12 @@
 use crate::carry::can_be_carried;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::init;
-use crate::marker::{disarm, marker};
+use crate::marker::marker;
 use crate::mounts::{Mount, make_private, mounts, move_mount};
 use crate::paths::OLD_ROOT;
 use crate::populate::Populated;
 use crate::ramroot::RamRoot;
-use crate::route::{Way, way};
+use crate::ways::{self, Way};
 use nix::unistd::pivot_root;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ impl Pivoted {
         Self {
             root: Some(RamRoot::adopt(mountpoint)),
             moved,
-            told: way(&init::detect()).ok(),
+            told: ways::known(&init::detect()),
         }
     }
 
@@ -85,7 +85,7 @@ impl Pivoted {
         let mut left = switch_back(root.path(), &self.moved);
         if left.is_empty() {
             if let Some(way) = self.told {
-                left.extend(disarm(way, marker));
+                left.extend(ways::hand_over(way).forget(marker));
             }
             left.extend(root.remove());
         } else {

@@ -9,7 +9,7 @@ use crate::mounts::mounts;
 use crate::ramroot::RamRoot;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
@@ -185,6 +185,34 @@ fn old_inittab() -> Result<Option<Vec<u8>>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::new(ErrorKind::System, format!("read /etc/inittab: {e}"))),
     }
+}
+
+/// Lies at this path of the RAM root, too, for an init that executes it. What is there already stays; what is no path of its own
+/// kind is left out.
+pub(crate) fn also_at(root: &Path, path: &str) -> Result<()> {
+    let inside = path.trim_start_matches('/');
+    let plain = Path::new(inside)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    let to = root.join(inside);
+    if inside.is_empty() || !plain || to.exists() {
+        return Ok(());
+    }
+    if let Some(directory) = to.parent() {
+        fs::create_dir_all(directory).context(|| format!("make {}", directory.display()))?;
+    }
+    link(&root.join("flasher"), &to)
+}
+
+/// A new file that nobody but root can read.
+pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<()> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(content))
+        .context(|| format!("write {}", path.display()))
 }
 
 fn write(path: &Path, content: &[u8]) -> Result<()> {

@@ -18,6 +18,8 @@ pub(crate) struct Text {
     pub(crate) inittab: bool,
     /// sysvinit's FIFO.
     pub(crate) initctl: bool,
+    /// The name under which upstart is on D-Bus.
+    pub(crate) upstart: bool,
     /// What sysvinit prints: `INIT: version`, since 3.0 `SysV init version`.
     pub(crate) sysvinit: bool,
 }
@@ -74,6 +76,7 @@ struct Words {
     systemd: Finder<'static>,
     inittab: Finder<'static>,
     initctl: Finder<'static>,
+    upstart: Finder<'static>,
     sysvinit: [Finder<'static>; 2],
 }
 
@@ -84,6 +87,7 @@ impl Words {
             systemd: Finder::new("systemd "),
             inittab: Finder::new("/etc/inittab"),
             initctl: Finder::new("/initctl"),
+            upstart: Finder::new("com/ubuntu/upstart"),
             sysvinit: [Finder::new("INIT: version"), Finder::new("SysV init")],
         }
     }
@@ -103,6 +107,7 @@ impl Words {
         found.inittab = found.inittab || has(&self.inittab);
         if found.busybox.is_none() && file != "busybox" {
             found.initctl = found.initctl || has(&self.initctl);
+            found.upstart = found.upstart || has(&self.upstart);
             found.sysvinit = found.sysvinit || self.sysvinit.iter().any(has);
         }
     }

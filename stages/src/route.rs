@@ -4,47 +4,17 @@
 use crate::init::{self, Init};
 use crate::mounts::{Mount, mounts};
 use crate::process::confined;
+use crate::ways::{Way, way};
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// How init is made to start us as PID 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// busybox init re-reads its inittab on SIGHUP, and executes the restart line on SIGQUIT.
-    Inittab,
-    /// busybox init without FEATURE_USE_INITTAB: SIGQUIT executes the built-in restart action `init`, which it finds as
-    /// `/sbin/init` of the RAM root.
-    BuiltIn,
-    /// sysvinit executes the path it was started by, `/sbin/init`, when its FIFO says so (`telinit u`).
-    Initctl,
-    /// systemd executes the path of its own program, which is ours in the RAM root, on SIGTERM.
-    ///
-    /// Not `systemctl soft-reboot` (254 and later): that leaves the old root by a lazy unmount (`MNT_DETACH` in
-    /// `switch-root.c`), which can hide a file system that is in use, and needs 254.
-    Reexec,
-}
-
-/// The way for an init.
-///
-/// # Errors
-/// [`Refusal::Init`] for those that keep being PID 1 until the machine goes down.
-pub fn way(init: &Init) -> Result<Way, Refusal> {
-    match init {
-        Init::BusyBox { inittab: true, .. } => Ok(Way::Inittab),
-        Init::BusyBox { inittab: false, .. } => Ok(Way::BuiltIn),
-        Init::Sysvinit => Ok(Way::Initctl),
-        Init::Systemd { .. } => Ok(Way::Reexec),
-        other => Err(Refusal::Init(other.clone())),
-    }
-}
-
 /// Why a takeover is refused. `Display` is the reason, [`Refusal::remedy`] the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The init has no takeover route.
-    Init(Init),
+    /// The init cannot be made to start us, for this reason.
+    Init(Init, String),
     /// The root is the initramfs, from which `pivot_root` is EINVAL (pivot_root(2)).
     Initramfs,
     /// PID 1 of this pid namespace is not the machine's init.
@@ -60,10 +30,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Init(init) => write!(
-                f,
-                "the takeover needs busybox init, sysvinit or systemd as PID 1, and here it is {init}"
-            ),
+            Self::Init(init, why) => write!(f, "process 1, {init}, cannot be made to start flasher: it {why}"),
             Self::Initramfs => f.write_str("the root file system is the initramfs, which cannot be pivoted away"),
             Self::Container => f.write_str("this runs in a container, not on the machine itself"),
             Self::Chroot => f.write_str("this runs in a chroot: init has another root"),
@@ -80,7 +47,7 @@ impl Refusal {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Init(_) => {
+            Self::Init(..) => {
                 "stop what uses the partitions and apply in place, or flash from the boot loader's recovery"
             }
             Self::Initramfs => {
@@ -95,22 +62,22 @@ impl Refusal {
 
 /// What the decision rests on.
 struct Facts {
-    init: Init,
+    way: Result<Way, Refusal>,
     root: Option<Mount>,
     confined: bool,
     same_root_as_init: bool,
     tmpfs: bool,
 }
 
-/// Whether stage one can work here.
+/// The way in which stage one can work here.
 ///
 /// # Errors
 /// The first reason against it.
-pub fn takeover_route() -> Result<(), Refusal> {
+pub fn takeover_route() -> Result<Way, Refusal> {
     let table = mounts().map_err(|_| Refusal::NoProc)?;
     let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
     decide(&Facts {
-        init: init::detect(),
+        way: way(&init::detect()),
         // Where several lines say `/`, the last one is on top.
         root: table.into_iter().rev().find(|mount| mount.mountpoint == Path::new("/")),
         confined: confined(),
@@ -120,7 +87,7 @@ pub fn takeover_route() -> Result<(), Refusal> {
     })
 }
 
-fn decide(facts: &Facts) -> Result<(), Refusal> {
+fn decide(facts: &Facts) -> Result<Way, Refusal> {
     if facts.confined {
         return Err(Refusal::Container);
     }
@@ -134,8 +101,8 @@ fn decide(facts: &Facts) -> Result<(), Refusal> {
         Some(root) if root.fs == "rootfs" || root.id == root.parent => return Err(Refusal::Initramfs),
         Some(_) => {}
     }
-    way(&facts.init)?;
-    if facts.tmpfs { Ok(()) } else { Err(Refusal::NoTmpfs) }
+    let way = facts.way.clone()?;
+    if facts.tmpfs { Ok(way) } else { Err(Refusal::NoTmpfs) }
 }
 
 #[cfg(test)]
@@ -152,10 +119,7 @@ mod tests {
             source: "/dev/root".into(),
         };
         Facts {
-            init: Init::BusyBox {
-                version: None,
-                inittab: true,
-            },
+            way: Ok(Way::Inittab),
             root: Some(root),
             confined: false,
             same_root_as_init: true,
@@ -165,26 +129,7 @@ mod tests {
 
     #[test]
     fn a_nas_with_busybox_can_be_taken_over() {
-        assert_eq!(decide(&nas()), Ok(()));
-    }
-
-    #[test]
-    fn each_init_has_its_way_or_is_refused_by_name() {
-        let busybox = |inittab| Init::BusyBox { version: None, inittab };
-        assert_eq!(way(&busybox(true)), Ok(Way::Inittab));
-        assert_eq!(way(&busybox(false)), Ok(Way::BuiltIn));
-        assert_eq!(way(&Init::Sysvinit), Ok(Way::Initctl));
-        assert_eq!(way(&Init::Systemd { version: None }), Ok(Way::Reexec));
-        for other in [
-            Init::Procd,
-            Init::Runit,
-            Init::S6,
-            Init::OpenrcInit,
-            Init::Unknown("busybox sh".into()),
-        ] {
-            let refusal = way(&other).expect_err("refused");
-            assert!(refusal.to_string().ends_with(&other.to_string()), "{refusal}");
-        }
+        assert_eq!(decide(&nas()), Ok(Way::Inittab));
     }
 
     #[test]
@@ -192,11 +137,11 @@ mod tests {
         let mut facts = nas();
         facts.tmpfs = false;
         assert_eq!(decide(&facts), Err(Refusal::NoTmpfs));
-        facts.init = Init::Procd;
+        facts.way = Err(Refusal::Init(Init::Procd, "is traced by process 7 already".to_owned()));
         let refusal = decide(&facts).expect_err("refused");
         assert_eq!(
             refusal.to_string(),
-            "the takeover needs busybox init, sysvinit or systemd as PID 1, and here it is procd"
+            "process 1, procd, cannot be made to start flasher: it is traced by process 7 already"
         );
         facts.root.as_mut().expect("set").fs = "rootfs".into();
         assert_eq!(decide(&facts), Err(Refusal::Initramfs));

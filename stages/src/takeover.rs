@@ -16,10 +16,10 @@ use crate::pivot::Pivoted;
 use crate::populate::Populated;
 use crate::process::single_threaded;
 use crate::ramroot::RamRoot;
-use crate::route::{self, Way};
 use crate::session::Session;
 use crate::signals;
 use crate::sys::{self, Forked};
+use crate::ways::{self, Way};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
@@ -92,7 +92,7 @@ pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(
             "stage one must be started while no other thread runs",
         ));
     }
-    let way = route::way(&init::detect()).map_err(|refusal| Error::new(ErrorKind::NoRoute, refusal.to_string()))?;
+    let way = ways::way(&init::detect()).map_err(|refusal| Error::new(ErrorKind::NoRoute, refusal.to_string()))?;
     let (reader, writer) = pipe().context(|| "make a pipe".to_owned())?;
     match sys::fork().context(|| "fork stage one".to_owned())? {
         Forked::Child => {
@@ -188,9 +188,11 @@ fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
 
 fn stage_one(root: Populated, way: Way, limits: Limits, reporter: &mut Reporter) -> Result<Armed> {
     arm::name_workers(root.path()).context(|| "name stage one in the RAM root".to_owned())?;
+    let mut words = ways::hand_over(way);
+    words.prepare(root.path())?;
     let pivoted = root.pivot()?;
     reporter.event(StageEvent::Pivoted { moved: pivoted.moved() });
-    let armed = pivoted.arm(way, limits.arm, &mut |event| reporter.event(event))?;
+    let armed = pivoted.arm((way, words), limits.arm, &mut |event| reporter.event(event))?;
     reporter.event(StageEvent::HandingOver);
     Ok(armed)
 }

@@ -6,6 +6,7 @@ use crate::mounts::{mount_virtual, root_is_ram_root};
 use crate::pidone::PidOne;
 use crate::prepare::PreparedRoot;
 use crate::process::confined;
+use crate::ways::answer_validation;
 use std::path::Path;
 
 /// The answer of [`wake`].
@@ -15,6 +16,8 @@ pub enum Wakeup {
     NotPidOne,
     /// Started by init's marker line: call [`crate::init_marker`].
     Marker,
+    /// Started by procd, to check an image: print this and end.
+    Validator(String),
     /// PID 1 in the RAM root, stage two done: go on with [`PidOne::detach`].
     TakenOver(Box<PidOne>),
     /// PID 1 on the old root, and a prepared RAM root is there: call [`PreparedRoot::enter`].
@@ -32,6 +35,10 @@ pub fn wake() -> Wakeup {
     // A container's PID 1 is whatever was started in it: `docker run … flasher apply …` must not boot anything.
     let command = || confined() && !root_is_ram_root() && std::env::args_os().len() > 1;
     if std::process::id() != 1 || command() {
+        let name = std::env::args_os().next().unwrap_or_default();
+        if let Some(answer) = answer_validation(&name.to_string_lossy()) {
+            return Wakeup::Validator(answer);
+        }
         let marker = std::env::args_os().nth(1).is_some_and(|word| word == "init-marker");
         return if marker { Wakeup::Marker } else { Wakeup::NotPidOne };
     }

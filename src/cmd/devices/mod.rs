@@ -65,7 +65,7 @@ fn report(board: &Board) -> Result<Report> {
         (true, _) => ("in-place", "none (simulated)".to_owned()),
         (false, false) => ("in-place", stages::init::detect().to_string()),
         (false, true) => match stages::takeover_route() {
-            Ok(()) => ("staged", stages::init::detect().to_string()),
+            Ok(_) => ("staged", stages::init::detect().to_string()),
             Err(refusal) => ("none", refusal.to_string()),
         },
     };

@@ -1,0 +1,180 @@
+//! OpenWrt's procd: ubus tells it to execute `/sbin/upgraded` of the root that it sees, which is ours after the pivot.
+//!
+//! Since 2021-11 procd ends the services before that, ubusd among them, and an exec that fails then leaves a box without
+//! either. So what it will execute is executed once before: procd runs our validator from the new root, or starts our marker there,
+//! and either is the same file as `/sbin/upgraded`.
+#![forbid(unsafe_code)]
+
+use super::{HandOver, millis, silent};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::event::StageEvent;
+use crate::marker::marker;
+use crate::mounts::root_is_ram_root;
+use crate::populate::{also_at, write_secret};
+use crate::ubus::{Answer, Client, Value};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// For an answer of ubus. Procd runs the validator in it.
+const LIMIT: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(10);
+/// What procd executes: as PID 1 (17.01 and older by the second path), and to check an image.
+const EXECUTED: [&str; 3] = ["/sbin/upgraded", "/tmp/upgraded", VALIDATOR];
+const VALIDATOR: &str = "/usr/libexec/validate_firmware_image";
+/// What only who reads the RAM root can know: that procd's answer has it shows that it ran our validator there.
+const TOKEN: &str = "/token";
+/// The service that stands for the validator where there is none.
+const SERVICE: &str = "flasher-marker";
+
+/// `enum ubus_msg_status`.
+const INVALID_ARGUMENT: u32 = 2;
+
+#[derive(Debug, Default)]
+pub(super) struct Ubus {
+    /// Made before the pivot: after it ubusd finds no `/etc/passwd` and drops every new client.
+    procd: Option<Procd>,
+    token: String,
+}
+
+#[derive(Debug)]
+struct Procd {
+    client: Client,
+    system: u32,
+    /// Whether it validates images by a program (19.07 and later).
+    validates: bool,
+}
+
+/// Whether procd hands over by ubus. It is asked without arguments, which changes nothing: the signature that is listed proves
+/// nothing (17.01 lists methods that it does not serve).
+pub(super) fn serves() -> bool {
+    Procd::find().is_ok()
+}
+
+impl Procd {
+    fn find() -> io::Result<Self> {
+        let mut client = Client::connect(LIMIT)?;
+        let system = client.lookup("system")?.ok_or(io::ErrorKind::NotFound)?;
+        let mut served = |method: &str| -> io::Result<bool> {
+            let answer = client.call(system, method, &Value::table([]))?;
+            Ok(answer.status == INVALID_ARGUMENT)
+        };
+        if !served("sysupgrade")? {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let validates = served("validate_firmware_image")?;
+        Ok(Self {
+            client,
+            system,
+            validates,
+        })
+    }
+
+    fn service(&mut self, method: &str, arguments: &Value) -> io::Result<Answer> {
+        let object = self.client.lookup("service")?.ok_or(io::ErrorKind::NotFound)?;
+        self.client.call(object, method, arguments)
+    }
+
+    /// Has procd start our marker, and end it again.
+    fn starts_marker(&mut self, limit: Duration) -> Result<()> {
+        let start = Instant::now();
+        let command = ["/flasher", "init-marker"].map(Value::text).to_vec();
+        let instance = Value::table([("command", Value::List(command))]);
+        let service = Value::table([
+            ("name", Value::text(SERVICE)),
+            ("instances", Value::table([("m", instance)])),
+        ]);
+        let added = self.service("add", &service).context(|| "ask procd".to_owned())?;
+        let came = loop {
+            if marker().is_some() {
+                break true;
+            }
+            if added.status != 0 || start.elapsed() >= limit {
+                break false;
+            }
+            sleep(POLL);
+        };
+        let _ = self.service("delete", &Value::table([("name", Value::text(SERVICE))]));
+        if came {
+            Ok(())
+        } else {
+            Err(silent("start a program of the new root", limit))
+        }
+    }
+}
+
+impl HandOver for Ubus {
+    fn prepare(&mut self, root: &Path) -> Result<()> {
+        self.procd = Some(Procd::find().context(|| "ask procd over ubus".to_owned())?);
+        for path in EXECUTED {
+            also_at(root, path)?;
+        }
+        // For ubusd, which drops a new client whose user it cannot look up.
+        for (file, line) in [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")] {
+            fs::write(root.join(file), line).context(|| format!("write {file}"))?;
+        }
+        let mut random = [0; 16];
+        File::open("/dev/urandom")
+            .and_then(|mut source| source.read_exact(&mut random))
+            .context(|| "read /dev/urandom".to_owned())?;
+        self.token = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        write_secret(&root.join(TOKEN.trim_start_matches('/')), self.token.as_bytes())
+    }
+
+    fn prove(&mut self, limit: Duration, on_event: &mut dyn FnMut(StageEvent)) -> Result<()> {
+        let start = Instant::now();
+        let procd = self.procd.as_mut().ok_or_else(|| silent("answer", limit))?;
+        if procd.validates {
+            let arguments = Value::table([("path", Value::text("/x"))]);
+            let answer = procd
+                .client
+                .call(procd.system, "validate_firmware_image", &arguments)
+                .context(|| "have procd run our validator".to_owned())?;
+            let token = answer.data.as_ref().and_then(|data| data.get_text("flasher"));
+            if answer.status != 0 || token != Some(self.token.as_str()) {
+                let text = "procd did not run the validator of the new root".to_owned();
+                return Err(Error::new(ErrorKind::InitSilent, text));
+            }
+        } else {
+            procd.starts_marker(limit)?;
+        }
+        on_event(StageEvent::Armed {
+            after_ms: millis(start.elapsed()),
+        });
+        Ok(())
+    }
+
+    /// It answers only when it fails: it executes us, and that is the end of its connection.
+    fn fire(&mut self) -> io::Result<()> {
+        let procd = self.procd.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let arguments = Value::table([("path", Value::text("/flasher")), ("prefix", Value::text("/"))]);
+        match procd.client.call(procd.system, "sysupgrade", &arguments) {
+            Ok(answer) => Err(io::Error::other(format!("procd answers {}", answer.status))),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// A marker that was started must not be started again.
+    fn forget(&mut self, marker: Option<u32>) -> Vec<String> {
+        if marker.is_some()
+            && let Ok(mut procd) = Procd::find()
+        {
+            let _ = procd.service("delete", &Value::table([("name", Value::text(SERVICE))]));
+        }
+        Vec::new()
+    }
+}
+
+/// Where this program was started as procd's validator in the RAM root: answers, with what only a program in this root can know.
+/// `None` where it was not.
+pub(crate) fn answer_validation(name: &str) -> Option<String> {
+    if name != VALIDATOR || !root_is_ram_root() {
+        return None;
+    }
+    let token = fs::read_to_string(TOKEN).unwrap_or_default();
+    Some(format!(
+        "{{\"tests\":{{}},\"valid\":true,\"forceable\":true,\"allow_backup\":true,\"flasher\":\"{token}\"}}"
+    ))
+}
