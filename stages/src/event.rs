@@ -26,6 +26,11 @@ pub enum StageEvent {
         /// Milliseconds since the first SIGHUP.
         after_ms: u32,
     },
+    /// Init has started a program of the new root.
+    Started {
+        /// Milliseconds since it was asked to.
+        after_ms: u32,
+    },
     /// Something failed and the running system is being put back.
     Undoing {
         /// The error.
@@ -135,6 +140,14 @@ impl fmt::Display for StageEvent {
             }
             Self::Undoing { why } => write!(f, "stage one: {why}; putting everything back"),
             Self::Undone => f.write_str("stage one: everything is as it was"),
+            Self::Started { after_ms } => {
+                write!(
+                    f,
+                    "stage one: init started a program of the RAM root after {}.{} s",
+                    after_ms / 1000,
+                    after_ms % 1000 / 100
+                )
+            }
             Self::HandingOver => f.write_str("stage one: init hands over now and ends every process"),
             Self::TakenOver => f.write_str("stage two: flasher is PID 1"),
             Self::WatchdogTaken { device, timeout_s } => {

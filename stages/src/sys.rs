@@ -141,7 +141,11 @@ pub(crate) fn get_registers(pid: nix::unistd::Pid, bytes: &mut [u8]) -> io::Resu
     // SAFETY: the kernel writes the registers of this processor's kind, and `bytes` has room for all of them: its length comes
     // from the table of `cpu.rs`.
     let done = unsafe { libc::ptrace(GETREGS as _, pid.as_raw(), 0_usize, bytes.as_mut_ptr()) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// `PTRACE_SETREGS`, of bytes as [`get_registers`] gave them.
@@ -149,5 +153,9 @@ pub(crate) fn set_registers(pid: nix::unistd::Pid, bytes: &[u8]) -> io::Result<(
     const SETREGS: i32 = 13;
     // SAFETY: the kernel reads as many bytes as it wrote in `get_registers`, and `bytes` has as many.
     let done = unsafe { libc::ptrace(SETREGS as _, pid.as_raw(), 0_usize, bytes.as_ptr()) };
-    if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -138,6 +138,47 @@ fn looks(the_box: &LittleBox) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+#[test]
+fn openrc_init_executes_us_when_its_fifo_says_so() {
+    if !common::is_root() {
+        return;
+    }
+    let openrc = laid_over(
+        "bookworm",
+        &[
+            "openrc",
+            "libeinfo1",
+            "librc1",
+            "libaudit1",
+            "libcap-ng0",
+            "libselinux1",
+            "libpam0g",
+            "libpcre2-8-0",
+            "libc6",
+        ],
+    );
+    let mut the_box = LittleBox::of(&Kind {
+        inittab: None,
+        // In place of its scripts, a service.
+        setup: &format!(
+            "{openrc}; {SERVE}; rm -f sbin/openrc; printf '#!/bin/sh\n/bin/busybox mkdir -p /run/openrc; sh /serve >/dev/null 2>&1 &\n' >sbin/openrc; \
+             chmod 755 sbin/openrc; rm dev/console; touch dev/console"
+        ),
+        exec: "/sbin/openrc-init",
+        comm: "openrc-init",
+        serves: false,
+        ..Kind::default()
+    });
+    the_box.wait_until("its FIFO is there", |this| {
+        this.root().join("run/openrc/init.ctl").exists()
+    });
+    assert_eq!(looks(&the_box), "openrc-init: OpenrcCtl");
+    let output = the_box.apply(&QUICK);
+    assert!(output.status.success(), "{output:?}");
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}
+
 /// Inits that execute nothing by themselves: how each is set up, started and called.
 fn stubborn() -> [(String, &'static str, &'static str, &'static str); 3] {
     let runit = format!(
@@ -185,7 +226,6 @@ fn an_init_that_executes_nothing_is_made_to_by_ptrace() {
         return;
     }
     for (setup, exec, comm, name) in stubborn() {
-        println!("{name}");
         let mut the_box = stubborn_box(&setup, exec, comm);
         assert_eq!(looks(&the_box), format!("{name}: Ptrace"));
         let output = the_box.apply(&QUICK);

@@ -31,9 +31,7 @@ impl HandOver for Inittab {
     fn prepare(&mut self, root: &Path) -> Result<()> {
         // Where it cannot be read, populating the RAM root has said so.
         let inittab = fs::read("/etc/inittab").unwrap_or_default();
-        restart_paths(&inittab)
-            .iter()
-            .try_for_each(|path| also_at(root, path))
+        restart_paths(&inittab).iter().try_for_each(|path| also_at(root, path))
     }
 
     /// Sends SIGHUP to init until the marker of the new inittab runs as its child.
@@ -111,10 +109,17 @@ mod tests {
 
     #[test]
     fn what_the_old_restart_lines_execute_is_known() {
-        let paths = restart_paths(b"::sysinit:/bin/a\n# ::restart:/no\n::restart:/etc/init.d/reinit now\nx::restart:-/sbin/init\n");
+        let paths = restart_paths(
+            b"::sysinit:/bin/a\n# ::restart:/no\n::restart:/etc/init.d/reinit now\nx::restart:-/sbin/init\n",
+        );
         assert_eq!(
             paths,
-            ["/etc/init.d/reinit", "/etc/init.d/reinit now", "/sbin/init", "/sbin/init"]
+            [
+                "/etc/init.d/reinit",
+                "/etc/init.d/reinit now",
+                "/sbin/init",
+                "/sbin/init"
+            ]
         );
         assert!(restart_paths(b"::restart:init\n::restart\n\xff::restart:").is_empty());
     }

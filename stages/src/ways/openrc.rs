@@ -6,9 +6,10 @@ use super::{HandOver, started_by};
 use crate::error::{Context, Result};
 use crate::event::StageEvent;
 use crate::populate::also_at;
-use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK, O_PATH};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -17,15 +18,14 @@ const FIFO: &str = "/run/openrc/init.ctl";
 
 #[derive(Debug, Default)]
 pub(super) struct OpenrcCtl {
-    /// The one of the old root, which init keeps open.
+    /// The one of the old root, in whose open(2) init sleeps until somebody opens it to write; so it is not opened yet.
     fifo: Option<File>,
 }
 
 impl HandOver for OpenrcCtl {
-    /// That it can be opened for writing shows that init has it open (fifo(7)).
     fn prepare(&mut self, root: &Path) -> Result<()> {
-        let flags = O_NONBLOCK | O_NOFOLLOW;
-        let fifo = OpenOptions::new().write(true).custom_flags(flags).open(FIFO);
+        let flags = O_PATH | O_NOFOLLOW;
+        let fifo = OpenOptions::new().read(true).custom_flags(flags).open(FIFO);
         self.fifo = Some(fifo.context(|| format!("open {FIFO}"))?);
         also_at(root, &started_by())
     }
@@ -35,11 +35,14 @@ impl HandOver for OpenrcCtl {
         Ok(())
     }
 
-    /// Without a line end: it compares the whole.
+    /// Without a line end, and closed then: it compares all that comes. ENXIO where init does not wait.
     fn fire(&mut self) -> io::Result<()> {
-        self.fifo
-            .as_mut()
-            .ok_or(io::ErrorKind::NotConnected)?
+        let fifo = self.fifo.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let path = format!("/proc/self/fd/{}", fifo.as_raw_fd());
+        OpenOptions::new()
+            .write(true)
+            .custom_flags(O_NONBLOCK)
+            .open(path)?
             .write_all(b"reexec")
     }
 }

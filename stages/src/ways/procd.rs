@@ -112,7 +112,10 @@ impl HandOver for Ubus {
             also_at(root, path)?;
         }
         // For ubusd, which drops a new client whose user it cannot look up.
-        for (file, line) in [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")] {
+        for (file, line) in [
+            ("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"),
+            ("etc/group", "root:x:0:\n"),
+        ] {
             fs::write(root.join(file), line).context(|| format!("write {file}"))?;
         }
         let mut random = [0; 16];
@@ -140,7 +143,7 @@ impl HandOver for Ubus {
         } else {
             procd.starts_marker(limit)?;
         }
-        on_event(StageEvent::Armed {
+        on_event(StageEvent::Started {
             after_ms: millis(start.elapsed()),
         });
         Ok(())

@@ -465,20 +465,33 @@ fn old_init(without_inittab: bool) -> &'static Path {
     } else {
         (&BUILT, "old_init", "-DINITTAB")
     };
-    built.get_or_init(|| {
-        let program = target().join(format!("{name}.{}", std::process::id()));
-        let status = Command::new("cc")
-            .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror", define, "-o"])
-            .arg(&program)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inits/old_init.c"))
-            .status()
-            .expect("these stories need a C compiler: apt-get install gcc libc6-dev");
-        assert!(status.success(), "the stand-in cannot be compiled");
-        // Under one name for all: stories run beside each other, and a program that runs cannot be written to.
-        let last = target().join(name);
-        fs::rename(&program, &last).expect("renamed");
-        last
-    })
+    built.get_or_init(|| compile("old_init", name, &[define]))
+}
+
+/// A stand-in of `inits/`, compiled statically.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub fn stand_in(source: &str) -> PathBuf {
+    compile(source, source, &[])
+}
+
+fn compile(source: &str, name: &str, words: &[&str]) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let program = target().join(format!("{name}.{}.{count}", std::process::id()));
+    let source = format!("tests/inits/{source}.c");
+    let status = Command::new("cc")
+        .args(["-static", "-O1", "-Wall", "-Wextra", "-Werror"])
+        .args(words)
+        .arg("-o")
+        .arg(&program)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(source))
+        .status()
+        .expect("these stories need a C compiler: apt-get install gcc libc6-dev");
+    assert!(status.success(), "the stand-in cannot be compiled");
+    // Under one name for all: stories run beside each other, and a program that runs cannot be written to.
+    let last = target().join(name);
+    fs::rename(&program, &last).expect("renamed");
+    last
 }
 
 /// Programs of Debian packages, unpacked in one directory of the cache.
