@@ -5,9 +5,15 @@
 use crate::base::error::{Context, Result};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+pub use stages::files::{Directory, open, read, read_text, split};
+
+/// Bytes of the longest text that is read whole: a profile, a list, a configuration.
+pub const TEXT: u64 = 1 << 20;
 
 /// Who may read a new file, as far as the umask allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +102,70 @@ pub fn replace<T>(target: &Path, readers: Readers, fill: impl FnOnce(&mut File) 
     let value = fill(&mut unfinished.file)?;
     unfinished.finish().context(target.display())?;
     Ok(value)
+}
+
+/// Opens a plain file of whoever it may be, to be read: what it says decides nothing, or is held against a checksum.
+///
+/// # Errors
+/// Those of open(2); [`io::ErrorKind::InvalidInput`] for a directory, a device or a FIFO, which is not waited for.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file")),
+    }
+}
+
+/// Reads one, up to `limit` bytes.
+///
+/// # Errors
+/// As [`open_plain`]; [`io::ErrorKind::FileTooLarge`].
+pub fn read_plain(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_plain(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is longer than {limit} bytes"),
+        )),
+        false => Ok(bytes),
+    }
+}
+
+/// Puts this content at a name of a directory of root's: somebody else's file or link of that name is replaced, and never
+/// written to.
+///
+/// # Errors
+/// Those of the file system; what was there before is then still there.
+pub fn put(
+    directory: &Directory,
+    name: &OsStr,
+    readers: Readers,
+    fill: &mut dyn FnMut(&mut File) -> Result<()>,
+) -> Result<()> {
+    let mut unfinished = OsString::from(".");
+    unfinished.push(name);
+    unfinished.push(".flasher");
+    let shown = || directory.path().join(name).display().to_string();
+    // What a power cut left, or somebody else put there.
+    let _ = directory.remove(&unfinished);
+    let mut file = directory.create(&unfinished).context(shown())?;
+    let put = fill(&mut file).and_then(|()| {
+        if readers == Readers::Everyone {
+            file.set_permissions(fs::Permissions::from_mode(0o644))
+                .context(shown())?;
+        }
+        file.sync_all().context(shown())?;
+        directory.rename(&unfinished, name).context(shown())?;
+        directory.sync().context(shown())
+    });
+    if put.is_err() {
+        let _ = directory.remove(&unfinished);
+    }
+    put
 }
 
 fn file_name(path: &Path) -> io::Result<&OsStr> {

@@ -4,6 +4,7 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::files;
 use crate::base::quoted::Quoted;
 use crate::board::known;
 use crate::board::profile::{GENERIC, PartitionProfile, Profile};
@@ -32,36 +33,35 @@ struct Sign {
     names: Vec<usize>,
 }
 
-/// A text below the root; empty where there is none.
+/// A text below the root; empty where there is none. It comes from the kernel or from root: what the box is decides what is
+/// written to it.
 ///
 /// # Errors
-/// One that is there and cannot be read: what it says might decide.
+/// One that is there and cannot be read, or that others can write: what it says might decide.
 fn text(root: &Path, path: &str) -> Result<String> {
     let path = root.join(path);
-    match fs::read(&path) {
+    match files::read(&path, files::TEXT) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(String::new()),
-        Err(error) => Err(Failure::system(format_args!(
-            "what box this is cannot be read: {}: {error}",
-            path.display()
-        ))
-        .hint(SAY_WHICH)),
+        Err(error) => Err(Failure::system(format_args!("what box this is cannot be read: {error}")).hint(SAY_WHICH)),
     }
 }
+
+/// Bytes of the longest name of a board that is believed.
+const NAME: u64 = 4096;
 
 const SAY_WHICH: &str = "--board ID says which one it is, --board generic that it is none that flasher knows";
 
 /// `unique=` of `/etc.defaults/synoinfo.conf`, if only root can have written it.
 fn unique(root: &Path) -> Result<Option<String>> {
     let path = "etc.defaults/synoinfo.conf";
-    let mut foreign = false;
-    if let Ok(about) = fs::metadata(root.join(path)) {
-        foreign = about.uid() != 0 || about.mode() & 0o022 != 0;
+    if fs::metadata(root.join(path)).is_ok_and(|about| about.uid() != 0 || about.mode() & 0o022 != 0) {
+        return Ok(None);
     }
     let text = text(root, path)?;
     let value = text.lines().find_map(|line| line.trim().strip_prefix("unique="));
     let value = value.map(|value| value.trim_matches(['"', '\'', ' ']));
-    Ok(value.filter(|value| !foreign && !value.is_empty()).map(str::to_owned))
+    Ok(value.filter(|value| !value.is_empty()).map(str::to_owned))
 }
 
 /// What a box is taken for.
@@ -178,7 +178,8 @@ fn is_revision(version: &str, model: &str) -> bool {
 /// names nothing, and an image that is for a named box is refused then.
 pub fn names(root: &Path) -> Vec<String> {
     let mut names = Seen::read(root).unwrap_or_default().compatible;
-    let named = fs::read_to_string(root.join("tmp/sysinfo/board_name")).unwrap_or_default();
+    // Its directory lies in one where everybody may make files.
+    let named = files::read_text(&root.join("tmp/sysinfo/board_name"), NAME).unwrap_or_default();
     let named = named.trim();
     if !named.is_empty() && !names.iter().any(|name| name == named) {
         names.push(named.to_owned());

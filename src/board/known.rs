@@ -4,6 +4,7 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::files;
 use crate::base::json;
 use crate::base::quoted::Quoted;
 use crate::board::profile::{PartitionProfile, Profile, Slot};
@@ -53,8 +54,10 @@ impl Profile {
     /// # Errors
     /// [`Exit::Usage`] when it cannot be read or contradicts itself.
     pub fn read(path: &Path) -> Result<Profile> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::usage(format_args!("board file {}: {error}", path.display())))?;
+        let text = files::read_text(path, files::TEXT).map_err(|error| {
+            Failure::usage(format_args!("board file: {error}"))
+                .hint("it decides what is written: only root may be able to write it")
+        })?;
         Profile::parse(&text, &path.display().to_string())
     }
 

@@ -1,13 +1,18 @@
 //! One flasher at a time, and who it is.
+//!
+//! Whoever can open the file can hold the lock, and whoever can make it decides what root empties. So it lies where only root
+//! can put it, and only root can open it; somebody else's file of that name is taken away.
 
 #![forbid(unsafe_code)]
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::files::Directory;
 use nix::fcntl::{Flock, FlockArg};
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Held until dropped by this process and everything it forked: the process that takes the box over goes
@@ -16,8 +21,11 @@ pub struct Lock {
     _file: Flock<File>,
 }
 
-/// Where the lock of the real box may be; the first directory that can be written is the same for all.
-const PLACES: [&str; 4] = ["/run", "/var/run", "/tmp", "/dev/shm"];
+/// Where the lock of the real box may be; the first of them that is root's and can be written is the same for all.
+const PLACES: [&str; 5] = ["/run", "/var/run", "/tmp", "/dev/shm", "/dev"];
+const NAME: &str = "flasher.lock";
+/// How often somebody else's file of that name is taken away before that is given up.
+const TRIES: u32 = 100;
 
 impl Lock {
     /// Locks the box we run on.
@@ -27,9 +35,9 @@ impl Lock {
     pub fn of_this_box() -> Result<Lock> {
         let mut last = String::new();
         for place in PLACES {
-            match open(&Path::new(place).join("flasher.lock")) {
+            match Directory::open(Path::new(place)).and_then(|directory| for_root(&directory)) {
                 Ok(file) => return Lock::take(file),
-                Err(error) => last = format!("{place}: {error}"),
+                Err(error) => last = error.to_string(),
             }
         }
         Err(Failure::system(format_args!("no directory for a lock file: {last}")))
@@ -67,7 +75,34 @@ impl Lock {
     }
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
+/// The lock file of a directory, which nobody but root can open.
+fn for_root(directory: &Directory) -> io::Result<File> {
+    let name = OsStr::new(NAME);
+    let mut last = io::ErrorKind::AlreadyExists.into();
+    for _ in 0..TRIES {
+        let opened = directory.file_for_writing(name);
+        if let Ok(file) = opened {
+            if file.metadata()?.permissions().mode() & 0o077 == 0 && directory.is(name, &file) {
+                return Ok(file);
+            }
+            // Others can open it to hold it.
+            directory.remove(name)?;
+            continue;
+        }
+        match directory.create(name) {
+            Ok(file) => return Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
+        }
+        // Whatever it is, it is no lock file of root's. One that another flasher has just made is left alone.
+        if directory.file_for_writing(name).is_err() {
+            let _ = directory.remove(name);
+        }
+    }
+    Err(last)
+}
+
+fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
@@ -75,6 +110,6 @@ fn open(path: &Path) -> std::io::Result<File> {
         .truncate(false)
         .mode(0o600)
         // In a directory that anybody can write, a link could name any file.
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
 }

@@ -7,6 +7,7 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::files;
 use crate::base::quoted::Shown;
 use crate::board::{Backend, Board, Partition};
 use crate::env::line::{self, Line};
@@ -69,12 +70,13 @@ impl Place {
     /// [`Exit::Unsupported`] where nothing says it, [`Exit::Refused`] for lines that cannot be true of this box.
     pub fn find(board: &Board, file: Option<&Path>) -> Result<Place> {
         let read = |path: &Path| {
-            fs::read(path).map_err(|error| {
+            files::read(path, files::TEXT).map_err(|error| {
                 Failure::new(
                     Exit::Unsupported,
                     Code::Environment,
-                    format_args!("{}: {error}", path.display()),
+                    format_args!("where the boot loader's environment lies cannot be read: {error}"),
                 )
+                .hint("it decides what is written: only root may be able to write it")
             })
         };
         let text = match (file, &board.backend) {

@@ -10,13 +10,13 @@ use crate::base::clock;
 use crate::base::code::Code;
 use crate::base::error::{Context, Failure, Harm, Result};
 use crate::base::files;
-use crate::base::files::Readers;
+use crate::base::files::{Directory, Readers};
 use crate::base::json;
 use crate::base::outcome::{Fate, Outcome, Tally};
 use crate::board::{Backend, Board, Proof};
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io::Write;
+use std::ffi::OsStr;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 pub use disk::disks;
@@ -99,8 +99,12 @@ impl Record {
 /// Bytes of a record's text.
 const LONGEST: usize = 500;
 
-/// Until the next boot, for ends after which the box stays up. The first that can be written is used.
-const VOLATILE: [&str; 3] = ["/run/flasher.status", "/var/run/flasher.status", "/tmp/flasher.status"];
+/// Where a record is kept until the next boot, for ends after which the box stays up. The first directory is used that is root's
+/// and can be written. One that others made is not read: it would decide whether the old content is kept for a roll-back.
+const VOLATILE: [&str; 3] = ["/run", "/var/run", "/tmp"];
+const NAME: &str = "flasher.status";
+/// Bytes of the longest record that is read.
+const READ: u64 = 64 << 10;
 
 fn sim_path(dir: &Path) -> PathBuf {
     dir.join("status.json")
@@ -113,7 +117,9 @@ fn sim_path(dir: &Path) -> PathBuf {
 pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()> {
     let text = json::write(record).map_err(Failure::system)?;
     if let Backend::Sim(sim) = &board.backend {
-        return fs::write(sim_path(&sim.dir), text).context("status.json");
+        return files::replace(&sim_path(&sim.dir), Readers::Everyone, |file| {
+            file.write_all(text.as_bytes()).context("status.json")
+        });
     }
     let kept = [
         flash_log::save(board, &text, proof),
@@ -132,15 +138,29 @@ pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()>
 
 /// Where it cannot be put, an older record must not stand for it.
 fn volatile(text: &str) -> Result<bool> {
-    Ok(VOLATILE.iter().map(Path::new).any(|path| {
-        let put = files::replace(path, Readers::Everyone, |file| {
-            file.write_all(text.as_bytes()).context(path.display())
+    Ok(VOLATILE.iter().any(|place| {
+        let Ok(directory) = Directory::open(Path::new(place)) else {
+            return false;
+        };
+        let put = files::put(&directory, OsStr::new(NAME), Readers::Everyone, &mut |file| {
+            file.write_all(text.as_bytes()).context(place)
         });
         if put.is_err() {
-            let _ = fs::remove_file(path);
+            let _ = directory.remove(OsStr::new(NAME));
         }
         put.is_ok()
     }))
+}
+
+/// The record of this boot.
+fn load_volatile() -> Option<String> {
+    VOLATILE.iter().find_map(|place| {
+        let bytes = Directory::open(Path::new(place))
+            .ok()?
+            .read(OsStr::new(NAME), READ)
+            .ok()?;
+        String::from_utf8(bytes).ok()
+    })
 }
 
 /// The last outcome: of this boot if there is one, else what survived the last reboot.
@@ -149,13 +169,13 @@ fn volatile(text: &str) -> Result<bool> {
 /// A simulated box whose record is no record.
 pub fn load(board: &Board) -> Result<Record> {
     if let Backend::Sim(sim) = &board.backend {
-        return match fs::read_to_string(sim_path(&sim.dir)) {
-            Ok(text) => json::parse(text.as_bytes()).context("status.json"),
-            Err(_) => Ok(Record::none()),
+        return match files::read_plain(&sim_path(&sim.dir), READ) {
+            Ok(text) => json::parse(&text).context("status.json"),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Record::none()),
+            Err(error) => Err(Failure::system(format_args!("status.json: {error}"))),
         };
     }
-    let volatile = VOLATILE.iter().find_map(|path| fs::read_to_string(path).ok());
-    Ok([volatile, flash_log::load(board), pstore::load(), disk::load()]
+    Ok([load_volatile(), flash_log::load(board), pstore::load(), disk::load()]
         .into_iter()
         .flatten()
         .find_map(|text| json::parse(text.as_bytes()).ok())

@@ -4,9 +4,12 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Result};
+use crate::base::files;
 use std::fs;
 use std::io::Write;
 
+/// Bytes of what is read of one of its files, which are as long as the memory that the kernel was given.
+const LONGEST: u64 = 4 << 20;
 const MARK: &str = "flasher-record ";
 
 /// Appends the record; `false` where there is no such memory.
@@ -26,7 +29,7 @@ pub fn load() -> Option<String> {
         .ok()?
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("pmsg-ramoops"))
-        .filter_map(|entry| fs::read(entry.path()).ok())
+        .filter_map(|entry| files::read(&entry.path(), LONGEST).ok())
         .find_map(|bytes| {
             String::from_utf8_lossy(&bytes)
                 .lines()

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Failure, Result};
-use crate::base::files::{Readers, replace};
+use crate::base::files::{self, Directory, Readers, put};
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::base::units::hex;
@@ -13,7 +13,8 @@ use crate::image::backup::{SUMS, file_name, listing};
 use crate::plan::told::number;
 use crate::report::Reporter;
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -50,51 +51,71 @@ impl Copied {
 /// Flash that cannot be read, a directory that cannot be written, and one that has copies of another box, damaged ones, or such that
 /// no list vouches for.
 pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut Reporter) -> Result<Copied> {
-    fs::create_dir_all(dir).context(dir.display())?;
-    let mut sums = listed(dir)?;
+    let into = Directory::make(dir).and_then(not_shared).map_err(|error| {
+        Failure::system(error).hint("name a directory that only root can write; one that is not there is made")
+    })?;
+    let mut sums = listed(&into)?;
     let mut copied = Copied::default();
     let mut wanted = Vec::new();
     for partition in partitions {
         let name = file_name(number(partition.id), &partition.name);
         match sums.iter().find(|(_, listed)| *listed == name) {
             Some((sum, _)) => {
-                is_whole(&dir.join(&name), sum, partition.capacity())?;
+                is_whole(&into, &name, sum, partition.capacity())?;
                 copied.kept.push(partition.name.clone());
             }
             None => wanted.push((partition, name)),
         }
         copied.size += partition.capacity();
     }
-    let marker = dir.join(UNFINISHED);
-    if !marker.exists()
-        && let Some((_, name)) = wanted.iter().find(|(_, name)| dir.join(name).exists())
+    let marker = OsStr::new(UNFINISHED);
+    let unfinished = into.has(marker);
+    if !unfinished
+        && let Some((_, name)) = wanted
+            .iter()
+            .find(|(_, name)| into.has(lossless::path(name).as_os_str()))
     {
         return Err(another(format_args!(
             "{} is there already, and {SUMS} does not list it",
-            dir.join(name).display()
+            dir.join(lossless::path(name)).display()
         )));
     }
     if wanted.is_empty() {
         return Ok(copied);
     }
-    File::create(&marker).context(marker.display())?;
+    if !unfinished {
+        into.create(marker).map_err(Failure::system)?;
+    }
     let total: u64 = wanted.iter().map(|(partition, _)| partition.capacity()).sum();
     let mut done = 0;
     for (partition, name) in wanted {
-        let sum = replace(&dir.join(&name), Readers::Owner, |file| {
-            read_out(board, partition, file, &mut |bytes| {
+        let mut sum = String::new();
+        put(&into, lossless::path(&name).as_os_str(), Readers::Owner, &mut |file| {
+            sum = read_out(board, partition, file, &mut |bytes| {
                 done += bytes;
                 reporter.progress("copying", done, total);
-            })
+            })?;
+            Ok(())
         })?;
         sums.push((sum, name));
     }
     let text: String = sums.iter().map(|(sum, name)| format!("{sum}  {name}\n")).collect();
-    replace(&dir.join(SUMS), Readers::Owner, |file| {
+    put(&into, OsStr::new(SUMS), Readers::Owner, &mut |file| {
         file.write_all(&lossless::bytes(&text)).context(SUMS)
     })?;
-    fs::remove_file(&marker).context(marker.display())?;
+    into.remove(marker).map_err(Failure::system)?;
     Ok(copied)
+}
+
+/// Where everybody may make files, somebody else's could be among those of the backup when it is restored.
+fn not_shared(directory: Directory) -> io::Result<Directory> {
+    match directory.is_shared() {
+        false => Ok(directory),
+        true => Err(io::Error::other(format!(
+            "{}: others can make files in it",
+            directory.path().display()
+        ))),
+    }
 }
 
 fn another(what: impl std::fmt::Display) -> Failure {
@@ -102,20 +123,25 @@ fn another(what: impl std::fmt::Display) -> Failure {
 }
 
 /// Sums and names of the copies that are there.
-fn listed(dir: &Path) -> Result<Vec<(String, String)>> {
-    let path = dir.join(SUMS);
-    let text = match fs::read(&path) {
+fn listed(dir: &Directory) -> Result<Vec<(String, String)>> {
+    let path = dir.path().join(SUMS);
+    let text = match dir.read(OsStr::new(SUMS), files::TEXT) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Failure::system(format_args!("{}: {error}", path.display()))),
+        Err(error) => return Err(Failure::system(error)),
     };
     let all: Option<Vec<_>> = listing(&text).collect();
     all.ok_or_else(|| another(format_args!("{} is no list of checksums", path.display())))
 }
 
 /// Whether a copy is what its list says, and as long as one of this partition.
-fn is_whole(path: &Path, sum: &str, length: u64) -> Result<()> {
-    let store = File::open(path).and_then(Store::file).context(path.display())?;
+fn is_whole(dir: &Directory, name: &str, sum: &str, length: u64) -> Result<()> {
+    let name = lossless::path(name);
+    let path = dir.path().join(&name);
+    let store = dir
+        .file(name.as_os_str())
+        .and_then(Store::file)
+        .context(path.display())?;
     if store.len() != length {
         return Err(another(format_args!(
             "{} is a copy of another partition",

@@ -28,6 +28,7 @@ mod error;
 mod event;
 mod exports;
 mod feeding;
+pub mod files;
 pub mod guard;
 mod handoff;
 mod holder;

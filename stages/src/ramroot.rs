@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::files::{self, Directory};
 use crate::mounts::{find_ram_root, make_private, mount_virtual, mounts, root_is_ram_root, unmount};
 use crate::rescue;
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,33 +71,70 @@ impl RamRoot {
         ))
     }
 
+    /// Below a directory in which only root decides what is what: somebody else's link or directory of that name is passed by,
+    /// and none that is put there later can take its place.
     fn create_on(place: &Path, make: bool) -> Result<Self> {
-        let made = make && fs::DirBuilder::new().mode(0o700).create(place).is_ok();
-        let empty = fs::read_dir(place)
-            .context(|| place.display().to_string())?
-            .next()
-            .is_none();
-        if !empty {
+        let found = if make { Self::make(place) } else { Self::find(place) };
+        let (parent, name, directory) = found.context(|| "the RAM root".to_owned())?;
+        let mountpoint = parent.path().join(&name);
+        if !directory
+            .names()
+            .context(|| mountpoint.display().to_string())?
+            .is_empty()
+        {
             return Err(Error::new(
                 ErrorKind::NoPlace,
-                format!("{}: not empty", place.display()),
+                format!("{}: not empty", mountpoint.display()),
             ));
         }
         // Dropped on failure: the directory we made goes again.
         let mut root = Self {
-            mountpoint: place.to_owned(),
-            made,
+            mountpoint,
+            made: make,
             ours: false,
         };
-        let result = mount_virtual("tmpfs", place, "mode=0700,size=100%")
+        let place = root.mountpoint.clone();
+        // On the directory that was opened, whatever its name means by now.
+        let result = mount_virtual("tmpfs", &directory.by_descriptor(), "mode=0700,size=100%")
             .context(|| format!("mount tmpfs on {}", place.display()));
         if let Err(e) = result {
             root.remove_directory();
             return Err(e);
         }
         root.ours = true;
-        make_private(place, false).context(|| format!("make {} private", place.display()))?;
+        // Found by its name it has to be what was mounted: root's, and on another file system than the directory below it.
+        let mounted = parent.directory(&name).context(|| place.display().to_string())?;
+        if mounted.is_shared() || mounted.is_same_file_system(&directory) {
+            return Err(Error::new(
+                ErrorKind::NoPlace,
+                format!("{}: it is not what was mounted there", place.display()),
+            ));
+        }
+        make_private(&place, false).context(|| format!("make {} private", place.display()))?;
         Ok(root)
+    }
+
+    /// A directory of our own: by another name where the one that we want is somebody else's.
+    fn make(place: &Path) -> io::Result<(Directory, OsString, Directory)> {
+        let (parent, mut name) = files::split(place)?;
+        if parent.is_foreign(&name) {
+            name.push(format!("-{}", std::process::id()));
+        }
+        let directory = match parent.create_directory(&name) {
+            // Of a run that was killed.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => parent.directory(&name)?,
+            other => other?,
+        };
+        match directory.is_shared() {
+            true => Err(io::Error::other(format!("{}: others can write it", place.display()))),
+            false => Ok((parent, name, directory)),
+        }
+    }
+
+    fn find(place: &Path) -> io::Result<(Directory, OsString, Directory)> {
+        let (parent, name) = files::split(place)?;
+        let directory = parent.directory(&name)?;
+        Ok((parent, name, directory))
     }
 
     /// Where it is mounted. The caller stages its image below, for instance as `image`.
@@ -106,7 +145,7 @@ impl RamRoot {
 
     /// Takes up the mount that a process which was killed has left.
     pub(crate) fn adopt(mountpoint: &Path) -> Self {
-        let made = MADE.iter().any(|made| Path::new(made) == mountpoint);
+        let made = !FOUND.iter().any(|found| Path::new(found) == mountpoint);
         Self {
             mountpoint: mountpoint.to_owned(),
             made,
