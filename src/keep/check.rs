@@ -4,6 +4,7 @@
 
 use crate::base::check_id::CheckId;
 use crate::base::error::Result;
+use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::Shown;
 use crate::base::units::{Grouped, Size};
@@ -88,7 +89,7 @@ type List = (Vec<u8>, PathBuf);
 fn read(paths: Vec<PathBuf>) -> (Vec<List>, Option<(String, PathBuf)>) {
     let (mut texts, mut unread) = (Vec::new(), None);
     for path in paths {
-        match fs::read(&path) {
+        match files::read(&path, files::TEXT) {
             Ok(text) => texts.push((text, path)),
             Err(error) if error.kind() == ErrorKind::NotFound => (),
             Err(error) => {

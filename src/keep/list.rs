@@ -6,10 +6,12 @@ use crate::base::glob::glob;
 use crate::base::lossless;
 use crate::plan::KeptFile;
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 /// More files than any configuration has; bounds memory.
 const ITEMS: usize = 4096;
@@ -112,10 +114,10 @@ impl Found {
             depth: level.depth + 1,
             ..level
         };
-        for name in names(path)? {
-            let path = format!("{path}/{name}");
-            let about = fs::symlink_metadata(lossless::path(&path))?;
-            self.walk(&path, &about, below, rename)?;
+        let opened = open_directory(path, about)?;
+        for name in names(&opened.1)? {
+            let about = fs::symlink_metadata(Path::new(&opened.1).join(lossless::path(&name)))?;
+            self.walk(&format!("{path}/{name}"), &about, below, rename)?;
         }
         Ok(())
     }
@@ -145,6 +147,7 @@ impl Found {
         }
         let item = KeptFile {
             path: path.to_owned(),
+            identity: identity(about),
             name,
             kind,
             mode: about.mode() & 0o7777,
@@ -165,6 +168,27 @@ fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
         Ok(found) => Ok(Some(found)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// Device and inode number.
+fn identity(about: &Metadata) -> (u64, u64) {
+    (about.dev(), about.ino())
+}
+
+/// Opens the directory that was found, if the path still leads to it, and answers a path to what is open: whoever owns a directory
+/// above may put a link in its place.
+fn open_directory(path: &str, about: &Metadata) -> io::Result<(File, String)> {
+    let directory = File::options()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(lossless::path(path))?;
+    match identity(&directory.metadata()?) == identity(about) {
+        true => {
+            let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
+            Ok((directory, opened))
+        }
+        false => Err(io::Error::other("it was replaced while it was listed")),
     }
 }
 

@@ -15,7 +15,7 @@ mod tar;
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::files;
-use crate::base::files::Readers;
+use crate::base::files::{Directory, Readers};
 use crate::base::outcome::Fate;
 use crate::base::quoted::{Quoted, Shown};
 use crate::base::units::hex;
@@ -24,8 +24,10 @@ use crate::bytes::store::Store;
 use crate::plan::{KeptFiles, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use check::{Asked, kept_files};
@@ -94,8 +96,10 @@ pub fn tar_in(directory: &Path) -> PathBuf {
 /// Files that cannot be read, or that grew since they were measured; nothing was touched.
 pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result<Task> {
     let path = tar_in(directory);
+    // Of a run before, on a simulated box.
+    let _ = fs::remove_file(&path);
     let mut out = Hashed {
-        file: File::create(&path).context(path.display())?,
+        file: for_owner(&path).context(path.display())?,
         hash: Sha256::new(),
     };
     for file in &kept.files {
@@ -110,9 +114,10 @@ pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result
         Some(backup) => {
             let copy = tar_in(backup);
             // It may have keys and passwords in it.
-            files::replace(&copy, Readers::Owner, |to| {
+            let into = Directory::make(backup).map_err(Failure::system)?;
+            files::put(&into, OsStr::new(TAR), Readers::Owner, &mut |to| {
                 let mut tar = File::open(&path).context(path.display())?;
-                io::copy(&mut tar, to).context(copy.display())
+                io::copy(&mut tar, to).context(copy.display()).map(drop)
             })?;
             Some(copy.display().to_string())
         }
@@ -127,6 +132,16 @@ pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result
     };
     task.tar(directory)?;
     Ok(task)
+}
+
+/// A new file, for its owner alone: there may be keys and passwords in it.
+fn for_owner(path: &Path) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
 }
 
 struct Hashed {
@@ -204,7 +219,12 @@ impl Task {
     fn leave(&self, tar: &Path, mount: &dyn Fn() -> Result<stages::Attached>) -> String {
         let left = mount().is_ok_and(|attached| {
             let to = attached.path().join(LEFT);
-            let copied = fs::copy(tar, &to).and_then(|_| File::open(&to)?.sync_all());
+            let copied = File::open(tar).and_then(|mut from| {
+                let _ = fs::remove_file(&to);
+                let mut left = for_owner(&to)?;
+                io::copy(&mut from, &mut left)?;
+                left.sync_all()
+            });
             if copied.is_err() {
                 // Half a tar helps nobody, and fills what the new firmware needs.
                 let _ = fs::remove_file(&to);

@@ -11,7 +11,7 @@ use crate::plan::KeptFile;
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -45,7 +45,7 @@ pub fn put(tar: &Store, root: &Path) -> io::Result<()> {
         }
         match item.kind {
             b'5' => {
-                fs::create_dir(&path)?;
+                fs::DirBuilder::new().mode(0o700).create(&path)?;
                 chown(&path, Some(item.uid), Some(item.gid))?;
                 fs::set_permissions(&path, Permissions::from_mode(item.mode))
             }
@@ -65,7 +65,13 @@ fn put_file(item: &KeptFile, tar: &Store, data: Range<u64>, path: &Path) -> io::
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(UNFINISHED);
     let _ = fs::remove_file(&unfinished);
-    let mut file = File::create_new(&unfinished)?;
+    // Nobody else reads a secret meanwhile.
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&unfinished)?;
     chunks(tar, data, &mut |chunk| file.write_all(chunk))?;
     // The owner first: changing it takes the set-uid bit away.
     chown(&unfinished, Some(item.uid), Some(item.gid))?;
@@ -84,7 +90,10 @@ pub fn compare(tar: &Store, root: &Path) -> io::Result<()> {
             b'5' => about.is_dir(),
             b'2' => fs::read_link(&path)? == lossless::path(&item.link),
             _ => {
-                let mut file = File::open(&path)?;
+                let mut file = File::options()
+                    .read(true)
+                    .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+                    .open(&path)?;
                 let mut found = vec![0; CHUNK];
                 let mut same = about.is_file() && about.len() == item.size;
                 if same {

@@ -12,6 +12,7 @@ use crate::plan::KeptFile;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 pub use crate::bytes::tar_write::{END, end};
 
@@ -35,10 +36,24 @@ pub fn head(item: &KeptFile) -> Head<'_> {
 /// A file that has another size now, or cannot be read.
 pub fn append(item: &KeptFile, out: &mut dyn Write) -> io::Result<()> {
     let mut content: Box<dyn Read> = match item.kind {
-        FILE => Box::new(File::open(lossless::path(&item.path))?),
+        FILE => Box::new(open(item)?),
         _ => Box::new(io::empty()),
     };
     tar_write::append(&head(item), &mut content, out)
+}
+
+/// Opens the file that was listed, and no other that has its path by now: a link to a secret of root's would come back with the
+/// owner and mode of what was listed.
+fn open(item: &KeptFile) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(lossless::path(&item.path))?;
+    let about = file.metadata()?;
+    match about.is_file() && (about.dev(), about.ino()) == item.identity && about.uid() == item.uid {
+        true => Ok(file),
+        false => Err(io::Error::other("it was replaced since it was listed")),
+    }
 }
 
 /// Calls `each` with every item, its path being empty, and with where its bytes are.
@@ -51,6 +66,7 @@ pub fn walk(tar: &Store, each: &mut dyn FnMut(&KeptFile, Range<u64>) -> io::Resu
         let invalid = io::ErrorKind::InvalidData;
         let item = KeptFile {
             path: String::new(),
+            identity: (0, 0),
             name: entry.name.trim_end_matches('/').to_owned(),
             kind: entry.kind(),
             mode: entry.mode().ok_or(invalid)?,

@@ -30,6 +30,9 @@ pub struct KeptFile {
     /// Where it is now; its bytes are those of [`lossless::bytes`].
     #[serde(serialize_with = "lossy")]
     pub path: String,
+    /// Device and inode number: what has that path when it is read must still be that file.
+    #[serde(skip)]
+    pub identity: (u64, u64),
     /// Bytes of a file; 0 for all others.
     pub size: u64,
     /// What it is called in its new place, without a slash in front.
