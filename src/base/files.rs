@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-pub use stages::files::{Directory, open, read, read_text, split};
+pub use stages::files::{Directory, read, read_text};
 
 /// Bytes of the longest text that is read whole: a profile, a list, a configuration.
 pub const TEXT: u64 = 1 << 20;

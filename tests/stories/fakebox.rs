@@ -78,14 +78,18 @@ impl Mtd {
 pub struct FakeBox {
     dir: TempDir,
     mounts: Vec<String>,
+    /// What somebody did to the box before.
+    before: String,
 }
 
 impl FakeBox {
     /// A box with these devices and a kernel of that release.
     pub fn new(release: &str, devices: &[Mtd]) -> FakeBox {
         let fake = FakeBox {
-            dir: TempDir::new().unwrap(),
+            // Not below /tmp, which may be another one on the box.
+            dir: TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
             mounts: Vec::new(),
+            before: String::new(),
         };
         fake.put("sys/class/mtd/.keep", "");
         fake.put("proc/.keep", "");
@@ -204,6 +208,12 @@ impl FakeBox {
         self
     }
 
+    /// A script that is run before the program, in its namespace, with the program and its words as `"$@"`.
+    pub fn before(mut self, script: &str) -> FakeBox {
+        self.before.push_str(script);
+        self
+    }
+
     /// Where the first source is mounted.
     pub fn mount_point(&self) -> String {
         self.path("mount0").display().to_string()
@@ -223,7 +233,9 @@ impl FakeBox {
                 "mkdir -p mount{index}\nmount -t tmpfs '{source}' mount{index}\n"
             ));
         }
-        script.push_str("cd /\nexec \"$@\"\n");
+        script.push_str("cd /\n");
+        script.push_str(&self.before);
+        script.push_str("\nexec \"$@\"\n");
         let dir = self.dir.path().to_str().unwrap();
         let mut command = Command::new("unshare");
         command.args(["-m", "--propagation", "private", "bash", "-c", &script, "sh", dir]);

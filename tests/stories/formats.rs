@@ -154,7 +154,7 @@ pub fn trailer(image: &mut Vec<u8>, kind: u8, payload: &[u8]) {
     image.extend((payload.len() as u32 + 16).to_be_bytes());
 }
 
-fn metadata(image: &mut Vec<u8>, devices: &str, compat: &str) {
+pub fn metadata(image: &mut Vec<u8>, devices: &str, compat: &str) {
     let json = format!(
         "{{\"metadata_version\":\"1.1\",\"compat_version\":\"{compat}\",\"supported_devices\":[{devices}],\
          \"version\":{{\"dist\":\"OpenWrt\",\"version\":\"23.05\",\"board\":\"x\"}}}}"

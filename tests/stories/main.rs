@@ -15,6 +15,7 @@ mod simbox;
 
 // An update: what is written, what is refused, and what programs are told.
 mod apply;
+mod attacks;
 mod backup;
 mod boards;
 mod contract;
