@@ -32,6 +32,8 @@ pub(super) struct Scratch {
     leave_blank: bool,
     /// Whether the flash was found to take whole pages only.
     whole_pages: bool,
+    /// Whether the last erase or program operation that failed was refused by the kernel before anything was done.
+    pub refused: bool,
 }
 
 /// What a block needs.
@@ -43,6 +45,11 @@ pub(super) enum Verdict {
     Program,
     /// To be erased and programmed.
     Erase,
+}
+
+/// Whether somebody else has the device, so that the kernel did nothing at all: at the very start of what was asked for.
+pub(super) fn is_refusal(error: &mtd_rs::Error, at: u64) -> bool {
+    error.raw_os_error() == Some(libc::EBUSY) && error.offset().is_none_or(|offset| offset == at)
 }
 
 /// Flash that may be locked at power-up (`MTD_POWERUP_LOCK`) is unlocked where the plan writes.
@@ -74,6 +81,7 @@ impl Scratch {
             mean: None,
             leave_blank: false,
             whole_pages: false,
+            refused: false,
         }
     }
 
@@ -277,6 +285,7 @@ impl Scratch {
     pub fn erase(&mut self, flash: &mut dyn Flash, block: u64, run: &mut Run<'_>) -> Result<(), String> {
         let mut tries = 0;
         while let Err(error) = flash.erase(block) {
+            self.refused = is_refusal(&error, block);
             if tries == RETRIES {
                 return Err(error.to_string());
             }
@@ -320,7 +329,11 @@ impl Scratch {
             None => program_pages(flash, block.start, &self.wanted[..size], self.leave_blank),
             Some(part) => self.program_header(flash, block.start, part),
         }
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| {
+            self.refused = is_refusal(&error, block.start);
+            error.to_string()
+        })?;
+        self.refused = false;
         self.read_back(flash, block)
     }
 

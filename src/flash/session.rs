@@ -129,11 +129,17 @@ impl<'a> Session<'a> {
         }
         self.history.keep(index, flash, &step.block, old);
         self.scratch.keep_tail(flash, step)?;
-        self.run.touched = true;
-        if verdict == Verdict::Program && self.scratch.program_once(flash, step.block.clone()).is_ok() {
-            return Ok(());
+        let before = std::mem::replace(&mut self.run.touched, true);
+        let mut refused = true;
+        if verdict == Verdict::Program {
+            if self.scratch.program_once(flash, step.block.clone()).is_ok() {
+                return Ok(());
+            }
+            refused = self.scratch.refused;
         }
-        self.scratch.erase(flash, step.block.start, &mut self.run)?;
+        self.scratch
+            .erase(flash, step.block.start, &mut self.run)
+            .inspect_err(|_| self.run.touched = before || !(refused && self.scratch.refused))?;
         self.scratch.program(flash, step.block.clone(), &mut self.run)
     }
 
@@ -159,9 +165,11 @@ impl<'a> Session<'a> {
             let old = self.history.read(index, flash, &step.block);
             if self.scratch.needs(flash, &step, self.image, old.as_deref())? != Verdict::UpToDate {
                 self.history.keep(index, flash, &step.block, old);
-                self.run.touched = true;
+                let before = std::mem::replace(&mut self.run.touched, true);
                 if !self.scratch.is_blank(flash, &step)? {
-                    self.scratch.erase(flash, step.block.start, &mut self.run)?;
+                    self.scratch
+                        .erase(flash, step.block.start, &mut self.run)
+                        .inspect_err(|_| self.run.touched = before || !self.scratch.refused)?;
                 }
                 held_back.push(HeldBack { target: index, step });
             }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::block::is_refusal;
 use super::session::Session;
 use super::verify::verify_all;
 use super::{Phase, Target};
@@ -37,10 +38,12 @@ pub(super) fn replace(target: &mut Target, session: &mut Session<'_>) -> Result<
     }
     // Nothing can put it back block by block.
     session.history.give_up();
-    session.run.touched = true;
-    flash
-        .replace(target.write.length())
-        .map_err(|error| error.to_string())?;
+    let before = std::mem::replace(&mut session.run.touched, true);
+    flash.replace(target.write.length()).map_err(|error| {
+        // UBI does not begin an update of a volume that somebody else has open.
+        session.run.touched = before || !is_refusal(&error, 0);
+        error.to_string()
+    })?;
     for step in &steps {
         session.scratch.append(flash, step, session.image)?;
         session.run.tally.erased += 1;

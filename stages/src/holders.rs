@@ -14,7 +14,7 @@ use crate::scan::{foreign_mounts, is_gone, numbers, scan_processes};
 use crate::shown::shown;
 use crate::stack::{self, Block};
 use crate::wanted::Wanted;
-use mtd_rs::{MTD_BLOCK_MAJOR, Map, PartitionId, SystemPaths};
+use mtd_rs::{Map, PartitionId, SystemPaths};
 use nix::libc;
 use std::fs;
 use std::io;
@@ -59,6 +59,11 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
         blocks: &blocks,
         names: wanted.block_names(),
     };
+    let shown_as = |block: &&Block| block.mtd.is_some_and(|mtd| wanted.indexes().contains(&mtd));
+    let aliases = blocks.iter().filter(shown_as).map(|block| block.name.clone());
+    flash.names.extend(aliases);
+    flash.names.sort();
+    flash.names.dedup();
     let above = stack::above(&blocks, &flash.names, &|file, names| flash.has_file(file, names));
     flash.names.extend(above.iter().cloned());
 
@@ -104,7 +109,7 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
     }));
     found.extend(unread);
     if found.is_empty() {
-        found.extend(wanted.indexes().iter().filter_map(|index| claimed(&paths.dev, *index)));
+        found.extend(flash.names.iter().filter_map(|name| claimed(&paths.dev, name, &flash)));
         found.extend(collected(proc, &wanted));
         found.extend(wanted.named.iter().filter_map(|volume| in_use(&paths.dev, *volume)));
     }
@@ -193,10 +198,10 @@ fn collected(proc: &Path, wanted: &Wanted) -> Option<HolderKind> {
 
 /// Opens the block device exclusively, which fails with EBUSY while anything has claimed it, in whatever namespace
 /// (`bd_prepare_to_claim`, block/bdev.c). Nothing is read or written.
-fn claimed(dev: &Path, index: u32) -> Option<HolderKind> {
-    let device = dev.join(format!("mtdblock{index}"));
+fn claimed(dev: &Path, name: &str, flash: &OnFlash<'_>) -> Option<HolderKind> {
+    let device = dev.join(name);
     let about = fs::metadata(&device).ok()?;
-    if !about.file_type().is_block_device() || numbers(about.rdev()) != (MTD_BLOCK_MAJOR, index) {
+    if !about.file_type().is_block_device() || !flash.has_block(numbers(about.rdev()), &flash.names) {
         return None;
     }
     let open = fs::OpenOptions::new()

@@ -20,6 +20,9 @@ pub(crate) struct Block {
     pub(crate) on: Vec<String>,
     /// The file or device that a loop device or zram has behind it.
     pub(crate) backing: Option<PathBuf>,
+    /// The number of the MTD that it shows: `mtdblock3`, `mtdswap3`, and FTL, NFTL, SSFDC and their like, whose names have no
+    /// number (`add_mtd_blktrans_dev`, drivers/mtd/mtd_blkdevs.c).
+    pub(crate) mtd: Option<u32>,
     /// What device-mapper calls it, in `/dev/mapper`.
     mapped: Option<String>,
     partition: bool,
@@ -107,8 +110,17 @@ impl Reader {
         let mapped = self.text(&path.join("dm/name"));
         let device = self.device(path);
         let slaves = self.names(&path.join("slaves"));
+        let parent = self.parent(path);
+        let mtd = parent
+            .as_deref()
+            .and_then(|parent| parent.strip_prefix("mtd")?.parse().ok());
         let block = self.block(name);
-        (block.backing, block.mapped, block.device) = (backing, mapped, device);
+        (block.backing, block.mapped, block.device, block.mtd) = (backing, mapped, device, mtd);
+        // A disk that a driver made of another one, as fitblk does, and that names no slaves.
+        let on = parent.filter(|parent| path.with_file_name(parent).exists() && parent != name);
+        if let Some(on) = on {
+            self.lies_on(name, &on);
+        }
         for slave in slaves {
             self.lies_on(name, &slave);
         }
@@ -122,6 +134,19 @@ impl Reader {
                 (block.device, block.partition) = (device, true);
                 self.lies_on(part, name);
                 self.held(&below, part);
+            }
+        }
+    }
+
+    /// The name of the device that a disk hangs on.
+    fn parent(&mut self, path: &Path) -> Option<String> {
+        let link = path.join("device");
+        match fs::read_link(&link) {
+            Ok(to) => Some(to.file_name()?.to_string_lossy().into_owned()),
+            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::NotADirectory => None,
+            Err(error) => {
+                self.unread.push(HolderKind::unread(shown(&link), error));
+                None
             }
         }
     }

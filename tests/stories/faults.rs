@@ -299,3 +299,36 @@ fn a_page_behind_the_image_that_ecc_cannot_correct_becomes_blank_and_its_neighbo
     expected[lost as usize..(lost + PAGE) as usize].fill(0xff);
     assert!(chip.contents(0..8 * BLOCK) == expected);
 }
+
+/// Somebody else has the device: what the kernel refuses before anything is done leaves the flash untouched, and is not called
+/// partly written. Later it is.
+#[test]
+fn flash_that_is_busy_before_the_first_change_is_untouched() {
+    let times = u32::MAX;
+    for (boot, blank, busy, harm) in [
+        (false, false, 0, Harm::Untouched),
+        (true, false, 0, Harm::Untouched),
+        (false, true, 0, Harm::Untouched),
+        (false, false, BLOCK, Harm::Partly),
+    ] {
+        let chip = nor(SIZE);
+        if !blank {
+            chip.load(0, &bytes(SIZE as usize, 3));
+        }
+        let before = chip.contents(0..SIZE);
+        chip.inject(Fault::Busy { block: busy, times });
+        let image = Store::Memory(bytes(SIZE as usize, 4));
+        // Without the old content there is nothing to put back, which would be told as untouched too.
+        let policy = Policy {
+            keep_old: 0,
+            ..Policy::default()
+        };
+        let stopped = run_with(policy, &chip, &write_of(SIZE, SIZE, boot), &image, &mut |_| ()).unwrap_err();
+        assert_eq!(
+            stopped.failure.harm, harm,
+            "{boot} {blank} {busy}: {:?}",
+            stopped.failure
+        );
+        assert_eq!(chip.contents(0..SIZE) == before, harm == Harm::Untouched);
+    }
+}

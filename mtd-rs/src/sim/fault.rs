@@ -15,6 +15,13 @@ pub enum Fault {
         /// How often.
         times: u32,
     },
+    /// Erasing the erase block that begins at `block`, or programming its first byte, is refused with `EBUSY`, and changes nothing.
+    Busy {
+        /// Start of the erase block.
+        block: u64,
+        /// How often.
+        times: u32,
+    },
     /// Programming the byte at `offset` fails with `EIO`. What lies before it in the same call has been
     /// programmed, the byte itself (on NAND: its page) in part, the rest not.
     ProgramFails {
@@ -86,6 +93,14 @@ impl Faults {
     pub(super) fn erase_fails(&mut self, start: u64) -> bool {
         self.take(|fault| match fault {
             Fault::EraseFails { block, times } if *block == start => Some(times),
+            _ => None,
+        })
+        .is_some()
+    }
+
+    pub(super) fn is_busy(&mut self, at: u64) -> bool {
+        self.take(|fault| match fault {
+            Fault::Busy { block, times } if *block == at => Some(times),
             _ => None,
         })
         .is_some()

@@ -151,6 +151,9 @@ impl Chip {
             self.check_unit(&range)?;
             self.check_bits(at, data)?;
         }
+        if self.faults.is_busy(at) {
+            return Err(Fail::io(at, std::io::Error::from_raw_os_error(libc::EBUSY)));
+        }
         // Everything is as it must be: from here on the chip is at work.
         self.counters.programs += 1;
         self.counters.bytes_programmed += data.len() as u64;
@@ -262,6 +265,9 @@ impl Chip {
         self.check_locks(&block)?;
         if self.bad.get(index) {
             return Err(Fail::kind(start, ErrorKind::BadBlock));
+        }
+        if self.faults.is_busy(start) {
+            return Err(Fail::io(start, std::io::Error::from_raw_os_error(libc::EBUSY)));
         }
         self.counters.erases += 1;
         self.wear[index] += 1;

@@ -445,3 +445,62 @@ fn what_cannot_be_read_counts_as_held() {
     fake.file("proc/9/stat", "9 (sh) Z 1 1 1 0 -1 4194560 0");
     assert_eq!(fake.scan(2), [""; 0]);
 }
+
+/// What shows an MTD as a disk under another name: swap on it, and file systems of a translation layer.
+#[test]
+fn translation_layers_and_mtdswap_are_the_flash() {
+    let fake = FakeBox::new(
+        "translated",
+        "14 1 0:2 / / rw - tmpfs tmpfs rw\n15 14 44:0 / /ftl ro - ext2 /dev/ftla ro\n",
+    );
+    for (name, number, mtd) in [("mtdswap3", "252:3", 3), ("ftla", "44:0", 2), ("mtdblock3", "31:3", 3)] {
+        fake.file(&format!("sys/block/{name}/dev"), &format!("{number}\n"));
+        let link = fake.dir.join(format!("sys/block/{name}/device"));
+        symlink(format!("../../devices/platform/flash/mtd/mtd{mtd}"), link).expect("linked");
+    }
+    fake.file(
+        "proc/swaps",
+        "Filename Type Size Used Priority\n/dev/mtdswap3 partition 3000 0 -2\n",
+    );
+    assert_eq!(fake.scan(3), ["swap on /dev/mtdswap3"]);
+    assert_eq!(fake.scan(2), ["/dev/ftla mounted on /ftl (ext2)"]);
+}
+
+/// A disk that hangs on the block device of a volume lies on it, also if it names no slaves.
+#[test]
+fn a_disk_made_of_a_volume_lies_on_it() {
+    let fake = FakeBox::new(
+        "fitblk",
+        "14 1 0:2 / / rw - tmpfs tmpfs rw\n15 14 259:0 / /rom ro - squashfs /dev/fit0 ro\n",
+    );
+    fake.ubi(0, Some(2), &[("fit", "252:1")]);
+    fake.file("sys/block/ubiblock0_0/dev", "254:0\n");
+    fake.file("sys/block/fit0/dev", "259:0\n");
+    let link = fake.dir.join("sys/block/fit0/device");
+    symlink("../../devices/virtual/block/ubiblock0_0", link).expect("linked");
+    let held = fake.held(&qnap(), PartitionId::Volume { ubi: 0, id: 0 });
+    assert_eq!(
+        held,
+        [
+            "/dev/fit0 mounted on /rom (squashfs)",
+            "block device fit0 on ubiblock0_0"
+        ]
+    );
+}
+
+/// A backing device of zram, and a dm device on mtdblock: each by what sysfs says of it.
+#[test]
+fn what_lies_on_the_block_device_holds_it() {
+    let fake = FakeBox::new("zram", "14 1 0:2 / / rw - tmpfs tmpfs rw\n");
+    fake.file("sys/block/mtdblock3/dev", "31:3\n");
+    fake.file("sys/block/zram0/dev", "253:0\n");
+    fake.file("sys/block/zram0/backing_dev", "/dev/mtdblock3\n");
+    fake.file("sys/block/dm-1/dev", "252:1\n");
+    fake.file("sys/block/dm-1/slaves/mtdblock3/dev", "31:3\n");
+    let mut held = fake.scan(3);
+    held.sort();
+    assert_eq!(
+        held,
+        ["block device dm-1 on mtdblock3", "block device zram0 on /dev/mtdblock3"]
+    );
+}
