@@ -83,6 +83,8 @@ impl Partition {
     pub fn nodes(&self) -> Vec<stages::DeviceNode> {
         match (self.id, &self.volume) {
             (PartitionId::Mtd(index), _) => stages::DeviceNode::mtd(index).into(),
+            // One that is only foreseen has none yet.
+            (_, Some(info)) if info.device == (0, 0) => Vec::new(),
             (id, Some(info)) => vec![stages::DeviceNode {
                 name: id.to_string(),
                 block: false,

@@ -27,6 +27,7 @@ mod size;
 mod trust;
 mod unused;
 mod verdict;
+mod volumes;
 mod watchdog;
 mod writable;
 
@@ -42,6 +43,7 @@ pub use ecc::just_now;
 pub use holders::{RouteWish, route};
 pub use ram::{MORE_ROOM, OVERHEAD, check as ram};
 pub use verdict::{known, refusal, verdict};
+pub use volumes::check as volumes;
 
 /// What the checks of an image rest on.
 pub struct Facts<'a> {

@@ -13,6 +13,7 @@ mod slot_switch;
 mod survey;
 mod time;
 pub(crate) mod told;
+mod volumes;
 mod write;
 
 use mtd_rs::PartitionId;
@@ -24,6 +25,7 @@ pub use kept_files::{KeptFile, KeptFiles};
 pub use slot_switch::SlotSwitch;
 pub use survey::{Step, Survey};
 pub use time::{Pace, seconds};
+pub use volumes::{DATA, SizedVolume, VolumeChanges};
 pub use write::{BlockStep, Destination, Method, Order, Rest, Write};
 
 /// How the flash will be reached.
@@ -76,6 +78,9 @@ pub struct Plan {
     /// Every write, in the order of writing.
     #[serde(rename = "writes")]
     pub steps: Vec<Step>,
+    /// What happens to the volumes of a UBI around that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<VolumeChanges>,
     /// Memory.
     pub ram: Ram,
     /// The user's files that are kept.
@@ -106,7 +111,7 @@ impl Plan {
 
     /// Whether the flash is known to be as the image wants it.
     pub fn nothing_to_do(&self) -> bool {
-        self.slot.is_none() && self.steps.iter().all(Step::is_up_to_date)
+        self.slot.is_none() && self.volumes.is_none() && self.steps.iter().all(Step::is_up_to_date)
     }
 }
 

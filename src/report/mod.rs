@@ -284,6 +284,9 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             write.erase_blocks
         ));
     }
+    if let Some(volumes) = &plan.volumes {
+        lines.extend(volumes.lines());
+    }
     if let Some(keep) = &plan.keep {
         lines.extend(keep.lines());
     }

@@ -9,7 +9,7 @@ use crate::board::profile::Profile;
 use crate::bytes::packed::Packing;
 use crate::flash::OnFault;
 use crate::keep::Task;
-use crate::plan::Write;
+use crate::plan::{VolumeChanges, Write};
 use crate::update::members::Member;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,8 @@ pub struct Job {
     pub members: Vec<Member>,
     /// `--board`, when the box was not recognised by itself: an id, or a file of the RAM root.
     pub board: Option<String>,
+    /// What becomes of the volumes of a UBI around the writes.
+    pub volumes: Option<VolumeChanges>,
     /// `--no-rollback` and `--mark-bad`.
     pub on_fault: OnFault,
     /// The user's files, saved beside the image.

@@ -6,10 +6,12 @@ use super::execute::{Execution, held, targets};
 use super::policy::policy;
 use super::prepare::Prepared;
 use super::stage::StagedImage;
-use crate::base::error::Result;
+use super::volumes;
+use crate::base::error::{Failure, Harm, Result};
 use crate::base::outcome::{Outcome, Stopped};
 use crate::board::{Board, Proof};
 use crate::cli::Apply;
+use crate::flash::OnFault;
 use crate::keep::{self, Task};
 use crate::plan::Plan;
 use crate::report::Reporter;
@@ -46,14 +48,41 @@ pub(super) fn on_this_box(
     if let Err(error) = stages::memory::protect() {
         reporter.warning(format_args!("memory could not be locked: {error}"));
     }
-    let targets = targets(board, prepared.plan.touched(), files.as_ref());
-    let proof = stages::prove_unheld_in_place(&board.map, &targets).map_err(|holders| held(&holders))?;
+    let Some(changes) = &prepared.plan.volumes else {
+        let proof = proof(board, prepared, files.as_ref())?;
+        let place = Place {
+            board,
+            directory,
+            proof,
+        };
+        return execute(&place, prepared, staged, (options, files), reporter);
+    };
+    // Whoever uses anything of it is found before the first volume is changed.
+    let first = volumes::with(changes, targets(board, prepared.plan.touched(), files.as_ref()), board);
+    let before = stages::prove_unheld_in_place(&board.map, &first).map_err(|holders| held(&holders))?;
+    volumes::change(changes, &before)?;
+    let partly = |failure: Failure| failure.harm(Harm::Partly);
+    let board = &Board::discover(&options.at).map_err(partly)?;
     let place = Place {
         board,
         directory,
-        proof: Proof::Unheld(proof),
+        proof: proof(board, prepared, files.as_ref()).map_err(partly)?,
     };
-    execute(&place, prepared, staged, (options, files), reporter)
+    let outcome = execute(&place, prepared, staged, (options, files), reporter).map_err(|stopped| Stopped {
+        failure: partly(stopped.failure),
+        ..stopped
+    })?;
+    if let Err(failure) = volumes::data_again(changes) {
+        reporter.warning(failure);
+    }
+    Ok(outcome)
+}
+
+/// That nothing uses what the plan writes.
+fn proof(board: &Board, prepared: &Prepared, files: Option<&Task>) -> Result<Proof> {
+    let targets = targets(board, prepared.plan.touched(), files);
+    let proof = stages::prove_unheld_in_place(&board.map, &targets).map_err(|holders| held(&holders))?;
+    Ok(Proof::Unheld(proof))
 }
 
 /// Writes, against a proof that is there.
@@ -66,6 +95,14 @@ pub(super) fn write(
 ) -> std::result::Result<Outcome, Stopped> {
     let files = save(&prepared.plan, options, place.directory)?;
     execute(place, prepared, staged, (options, files), reporter)
+}
+
+/// What was in a volume of another size cannot be put back.
+pub(super) fn on_fault(asked: OnFault, volumes: bool) -> OnFault {
+    OnFault {
+        rollback: asked.rollback && !volumes,
+        ..asked
+    }
 }
 
 fn execute(
@@ -81,7 +118,12 @@ fn execute(
         steps: &plan.steps,
         sha256: &plan.image.sha256,
         store: &staged.store,
-        policy: policy(place.board, &plan.image.sha256, options.on_fault, reporter),
+        policy: policy(
+            place.board,
+            &plan.image.sha256,
+            on_fault(options.on_fault, plan.volumes.is_some()),
+            reporter,
+        ),
         proof: &place.proof,
         change: prepared.change.as_ref(),
         slot: plan.slot.as_ref(),

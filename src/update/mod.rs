@@ -22,6 +22,7 @@ mod rescue;
 pub mod stage;
 mod survey;
 mod takeover;
+mod volumes;
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
@@ -30,7 +31,7 @@ use crate::board::lock::Lock;
 use crate::board::{Backend, Board, Proof, usable};
 use crate::checks;
 use crate::cli::Apply;
-use crate::plan::{Plan, Route};
+use crate::plan::{Plan, Route, VolumeChanges};
 use crate::report::Reporter;
 use prepare::{Prepared, Purpose, Wanted, prepare};
 use stage::{ImageSource, StagedImage, Staging};
@@ -81,17 +82,32 @@ pub fn plan_only(
     purpose: Purpose,
     reporter: &mut Reporter,
 ) -> Result<(Board, Plan)> {
-    let board = begin(options)?;
-    let staging = staging(options, &board, from);
-    let staged = staging.where_it_lies(reporter)?;
+    let mut board = begin(options)?;
+    let staged = staging(options, &board, from).where_it_lies(reporter)?;
+    let volumes = match purpose {
+        // What is there is compared as it is.
+        Purpose::Compare => None,
+        Purpose::Show | Purpose::Apply => foreseen(&mut board, &staged, options),
+    };
     let wanted = Wanted {
         board: &board,
         staged: &staged,
         options,
         purpose,
+        volumes,
     };
     let prepared = prepare(&wanted, reporter)?;
     Ok((board, prepared.plan))
+}
+
+/// What becomes of the volumes of a UBI; the board is as it will be then.
+fn foreseen(board: &mut Board, staged: &StagedImage, options: &Apply) -> Option<VolumeChanges> {
+    if board.is_sim() || !options.parts.is_empty() {
+        return None;
+    }
+    let changes = volumes::wanted(board, &staged.image)?;
+    volumes::foresee(board, &changes);
+    Some(changes)
 }
 
 /// What every run needs before it looks at an image.
@@ -125,7 +141,7 @@ fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::
         Backend::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
             let staged = staging(options, &board, from).in_memory(reporter)?;
-            let Some(prepared) = decide(&board, &staged, options, reporter)? else {
+            let Some(prepared) = decide((&board, None), &staged, options, reporter)? else {
                 return Ok(Outcome::untouched(Code::NothingToDo).into());
             };
             let place = in_place::Place {
@@ -135,21 +151,22 @@ fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::
             };
             Ok(in_place::write(&place, &prepared, &staged, options, reporter)?.into())
         }
-        Backend::Linux => on_this_box(&board, options, from, reporter),
+        Backend::Linux => on_this_box(board, options, from, reporter),
     }
 }
 
 fn on_this_box(
-    board: &Board,
+    mut board: Board,
     options: &Apply,
     from: ImageSource,
     reporter: &mut Reporter,
 ) -> std::result::Result<Ended, Stopped> {
     let lock = Lock::of_this_box()?;
-    let staging = staging(options, board, from);
     let root = RamRoot::create().map_err(Failure::system)?;
-    let staged = staging.in_ram_root(root.path(), reporter)?;
-    let Some(prepared) = decide(board, &staged, options, reporter)? else {
+    let staged = staging(options, &board, from).in_ram_root(root.path(), reporter)?;
+    let volumes = foreseen(&mut board, &staged, options);
+    let board = &board;
+    let Some(prepared) = decide((board, volumes), &staged, options, reporter)? else {
         return Ok(Outcome::untouched(Code::NothingToDo).into());
     };
     match prepared.plan.route {
@@ -168,12 +185,18 @@ fn on_this_box(
 }
 
 /// Plan, verdict, consent, backup. `None` when there is nothing to do.
-fn decide(board: &Board, staged: &StagedImage, options: &Apply, reporter: &mut Reporter) -> Result<Option<Prepared>> {
+fn decide(
+    (board, volumes): (&Board, Option<VolumeChanges>),
+    staged: &StagedImage,
+    options: &Apply,
+    reporter: &mut Reporter,
+) -> Result<Option<Prepared>> {
     let wanted = Wanted {
         board,
         staged,
         options,
         purpose: Purpose::Apply,
+        volumes,
     };
     let prepared = prepare(&wanted, reporter)?;
     let plan = &prepared.plan;

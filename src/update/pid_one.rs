@@ -22,7 +22,7 @@ use crate::update::execute::{Execution, held, targets};
 use crate::update::handoff::{Job, image_path};
 use crate::update::members;
 use crate::update::policy::policy;
-use crate::update::rescue;
+use crate::update::{rescue, volumes};
 use stages::{Detached, PidOne};
 use std::path::Path;
 use std::sync::Arc;
@@ -72,10 +72,11 @@ fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Re
 
 /// What must be true before the first erase.
 fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Board, Store, Proof)> {
-    let board = Board::discover(&Where {
+    let at = Where {
         sim: None,
         board: job.board.clone(),
-    })?;
+    };
+    let mut board = Board::discover(&at)?;
     // The bytes that were checked are the bytes that are written: the checksum shows that nobody changed them
     // meanwhile.
     let mut files = Vec::new();
@@ -104,12 +105,32 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
             Some(packing) => Arc::new(Store::Packed(Packed::again(store, *packing))),
         });
     let store = members::reopen(Joined::files(opened.collect()).into_store(), &job.members);
+    if let Some(changes) = &job.volumes {
+        // Whoever uses anything of it is found before the first volume is changed.
+        let first = volumes::with(changes, targets(&board, &job.writes, job.files.as_ref()), &board);
+        detached.detach_ubi(&board.map, &first, &mut |event| reporter.stage(event));
+        let before = detached
+            .prove_unheld(&board.map, &first)
+            .map_err(|holders| held(&holders))?;
+        reporter.stage("nothing holds the volumes any more: they get their new sizes");
+        stages::set_flash_touched(true);
+        volumes::change(changes, &before)?;
+        board = Board::discover(&at).map_err(|failure| changed(job, failure))?;
+    }
     let targets = targets(&board, &job.writes, job.files.as_ref());
     detached.detach_ubi(&board.map, &targets, &mut |event| reporter.stage(event));
     let proof = detached
         .prove_unheld(&board.map, &targets)
-        .map_err(|holders| held(&holders))?;
+        .map_err(|holders| changed(job, held(&holders)))?;
     Ok((board, store, Proof::Unheld(proof)))
+}
+
+/// Once the volumes were changed the old system does not start any more, whatever fails then.
+fn changed(job: &Job, failure: Failure) -> Failure {
+    match job.volumes {
+        Some(_) => failure.harm(Harm::Partly),
+        None => failure,
+    }
 }
 
 /// A file of the image, and its checksum where it is the only one.
@@ -145,15 +166,18 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         stages::set_flash_touched(true);
         match execution.run(reporter) {
             Ok(outcome) => {
+                if let Some(Err(failure)) = job.volumes.as_ref().map(volumes::data_again) {
+                    reporter.warning(failure);
+                }
                 stages::set_flash_touched(false);
                 summary(&outcome, store, reporter);
                 return Ok(());
             }
-            Err(stopped) if stopped.failure.harm == Harm::Untouched => {
+            Err(stopped) if stopped.failure.harm == Harm::Untouched && job.volumes.is_none() => {
                 stages::set_flash_touched(false);
                 return Err(stopped.failure);
             }
-            Err(stopped) if attempt == ATTEMPTS => return Err(stopped.failure),
+            Err(stopped) if attempt == ATTEMPTS => return Err(changed(job, stopped.failure)),
             Err(stopped) => reporter.warning(format_args!("{}; once more", stopped.failure)),
         }
         attempt += 1;

@@ -18,6 +18,7 @@ use crate::env::Change;
 use crate::image::Image;
 use crate::keep::{self, Asked};
 use crate::layout::{self, Request};
+use crate::plan::VolumeChanges;
 use crate::plan::{
     self, Check, ImageSummary, KeptFiles, Pace, Plan, Ram, Route, SlotSwitch, Status, Step, Taken, Write,
 };
@@ -48,6 +49,8 @@ pub struct Wanted<'a> {
     pub options: &'a Apply,
     /// What for.
     pub purpose: Purpose,
+    /// What becomes of the volumes of a UBI, for which the board is foreseen.
+    pub volumes: Option<VolumeChanges>,
 }
 
 /// A plan, and what executing it takes beside the image.
@@ -79,6 +82,7 @@ struct Draft {
     ram: Ram,
     keep: Option<KeptFiles>,
     slot: Option<Planned>,
+    volumes: Option<VolumeChanges>,
 }
 
 /// Makes the plan of an image.
@@ -124,6 +128,7 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
             ram: Ram::default(),
             keep: None,
             slot: None,
+            volumes: None,
         };
         return finish(wanted, draft, reporter);
     }
@@ -135,7 +140,21 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         .iter()
         .chain(slot.iter().flat_map(|slot| &slot.change.writes))
         .collect();
-    let (route, more) = checks::route(board, &plan::destinations(touched.iter().copied()), wish)?;
+    let mut users = plan::destinations(touched.iter().copied());
+    // One that is not there yet has no users.
+    let made = |id: &PartitionId| {
+        board
+            .get(*id)
+            .is_some_and(|p| p.volume.as_ref().is_some_and(|v| v.device == (0, 0)))
+    };
+    users.retain(|id| !made(id));
+    if let Some(volumes) = &wanted.volumes {
+        users.extend(volumes.touched());
+        users.sort_unstable();
+        users.dedup();
+        checks.extend(checks::volumes(volumes));
+    }
+    let (route, more) = checks::route(board, &users, wish)?;
     checks.extend(more);
     let mut ram = ram(wanted);
     checks.push(checks::ram(ram));
@@ -158,6 +177,7 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         ram,
         keep,
         slot,
+        volumes: wanted.volumes.clone(),
     };
     match running {
         Some(active) if runs_already(wanted, active, &draft, reporter)? => nothing(wanted, draft),
@@ -173,7 +193,13 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
     let steps: Vec<Step> = match valid {
         true => {
             let begun = Instant::now();
-            let steps = survey(board, draft.writes, &staged.store, reporter)?;
+            let resized = |write: &Write| {
+                draft
+                    .volumes
+                    .as_ref()
+                    .is_some_and(|volumes| volumes.resizes(write.to.id))
+            };
+            let steps = survey(board, draft.writes, &staged.store, (&resized, reporter))?;
             checks.extend(steps.iter().filter_map(checks::just_now));
             pace = (!board.is_sim()).then(|| Pace::measured(&steps, begun.elapsed()));
             steps
@@ -181,7 +207,8 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
         false => draft.writes.into_iter().map(Step::unread).collect(),
     };
     let mut ram = draft.ram;
-    if wanted.options.on_fault.rollback {
+    // What was in a volume of another size cannot be put back.
+    if wanted.options.on_fault.rollback && draft.volumes.is_none() {
         // As much again stays free when the old content is kept.
         let changing: u64 = steps.iter().map(Step::changing).sum();
         let room = ram.available.saturating_sub(ram.needed + OVERHEAD);
@@ -189,7 +216,10 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
     }
     let (slot, change) = draft.slot.map(|slot| (slot.switch, slot.change)).unzip();
     let mut image = draft.image;
-    let up_to_date = slot.is_none() && steps.iter().all(Step::is_up_to_date);
+    // A root that is right already keeps what was changed over it.
+    let same = steps.iter().all(Step::is_up_to_date);
+    let volumes = draft.volumes.filter(|volumes| volumes.resizes_any() || !same);
+    let up_to_date = slot.is_none() && volumes.is_none() && same;
     let hash = match wanted.purpose {
         Purpose::Show => true,
         // What is on the flash already was found by comparing all of it.
@@ -212,6 +242,7 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
             ram,
             keep: draft.keep,
             slot,
+            volumes,
         },
         change,
     })
@@ -249,6 +280,7 @@ pub fn of_environment(board: &Board, change: Change, force: &[CheckId]) -> Resul
             steps,
             slot: None,
             keep: None,
+            volumes: None,
         },
         change: Some(change),
     })
@@ -273,7 +305,7 @@ fn runs_already(wanted: &Wanted<'_>, active: usize, draft: &Draft, reporter: &mu
     if !slots::are_in(wanted.board, active, &writes) {
         return Ok(false);
     }
-    let steps = survey(wanted.board, writes, &staged.store, reporter)?;
+    let steps = survey(wanted.board, writes, &staged.store, (&|_| false, reporter))?;
     Ok(steps.iter().all(Step::is_up_to_date))
 }
 
@@ -295,6 +327,7 @@ fn nothing(wanted: &Wanted<'_>, draft: Draft) -> Result<Prepared> {
             keep: draft.keep,
             seconds: 0,
             slot: None::<SlotSwitch>,
+            volumes: None,
         },
         change: None,
     })

@@ -13,7 +13,22 @@ use crate::report::Reporter;
 ///
 /// # Errors
 /// Flash that cannot be read.
-pub(super) fn survey(board: &Board, writes: Vec<Write>, store: &Store, reporter: &mut Reporter) -> Result<Vec<Step>> {
+pub(super) fn survey(
+    board: &Board,
+    writes: Vec<Write>,
+    store: &Store,
+    (later, reporter): (&dyn Fn(&Write) -> bool, &mut Reporter),
+) -> Result<Vec<Step>> {
+    // What will have another shape by then cannot be compared now.
+    if writes.iter().any(later) {
+        let (unread, others): (Vec<_>, Vec<_>) = writes.iter().cloned().partition(later);
+        let mut read = survey(board, others, store, (&|_| false, reporter))?.into_iter();
+        let mut step = |write: Write| match unread.contains(&write) {
+            true => Some(Step::unread(write)),
+            false => read.next(),
+        };
+        return Ok(writes.into_iter().filter_map(&mut step).collect());
+    }
     let total = writes.iter().map(Write::bytes).sum();
     let open = |write: &Write| {
         let partition = board

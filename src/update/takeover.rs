@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::record;
 use crate::report::Reporter;
 use crate::update::handoff::Job;
-use crate::update::in_place::save;
+use crate::update::in_place::{on_fault, save};
 use crate::update::stage::StagedImage;
 use crate::update::{busybox, handoff};
 use stages::RamRoot;
@@ -49,7 +49,8 @@ pub(super) fn take_over(
         packings: staged.files.iter().map(|file| file.packing).collect(),
         members: staged.members.clone(),
         board: named,
-        on_fault: options.on_fault,
+        on_fault: on_fault(options.on_fault, plan.volumes.is_some()),
+        volumes: plan.volumes,
         files,
         reached: reporter.reached.clone(),
         again,

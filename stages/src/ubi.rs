@@ -63,7 +63,7 @@ fn control() -> Option<(u32, u32)> {
 }
 
 /// Tries again while somebody is still at it.
-fn patiently(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn patiently(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     for _ in 1..TRIES {
         match attempt() {
             Err(error) if error.raw_os_error() == Some(nix::libc::EBUSY) => sleep(PAUSE),
@@ -74,7 +74,7 @@ fn patiently(mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
 }
 
 /// Opens a character device, whose node is made where `/dev` does not have it.
-fn open(name: &str, numbers: Option<(u32, u32)>, write: bool) -> io::Result<File> {
+pub(crate) fn open(name: &str, numbers: Option<(u32, u32)>, write: bool) -> io::Result<File> {
     let path = Path::new("/dev").join(name);
     let open = || File::options().read(true).write(write).open(&path);
     match (open(), numbers) {

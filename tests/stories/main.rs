@@ -21,6 +21,7 @@ mod boards;
 mod contract;
 mod identity;
 mod protection;
+mod reads;
 mod refusals;
 mod several_files;
 mod sources;

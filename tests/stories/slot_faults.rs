@@ -101,6 +101,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         staged: &staged,
         options: &options,
         purpose: Purpose::Apply,
+        volumes: None,
     };
     let prepared = prepare(&wanted, &mut Reporter::new(&quiet)).unwrap();
     let plan = &prepared.plan;

@@ -39,6 +39,24 @@ pub struct UbiAttachReq {
     padding: [i8; 9],
 }
 
+/// Bytes of a volume's name at most (`UBI_MAX_VOLUME_NAME`).
+pub const UBI_MAX_VOLUME_NAME: usize = 127;
+/// The `vol_type` of a dynamic volume (`UBI_DYNAMIC_VOLUME`).
+const UBI_DYNAMIC_VOLUME: i8 = 3;
+
+/// `struct ubi_mkvol_req`: packed, 152 bytes.
+#[repr(C, packed)]
+struct UbiMkvolReq {
+    vol_id: i32,
+    alignment: i32,
+    bytes: i64,
+    vol_type: i8,
+    flags: u8,
+    name_len: i16,
+    padding: [i8; 4],
+    name: [u8; UBI_MAX_VOLUME_NAME + 1],
+}
+
 /// `struct ubi_rsvol_req`: packed, 12 bytes.
 #[repr(C, packed)]
 struct UbiRsvolReq {
@@ -77,6 +95,8 @@ pub mod request {
     use super::*;
     use nix::{request_code_none, request_code_read, request_code_write};
 
+    pub const UBI_IOCMKVOL: u32 = request_code_write!(b'o', 0, size_of::<UbiMkvolReq>()) as u32;
+    pub const UBI_IOCRMVOL: u32 = request_code_write!(b'o', 1, size_of::<i32>()) as u32;
     pub const UBI_IOCRSVOL: u32 = request_code_write!(b'o', 2, size_of::<UbiRsvolReq>()) as u32;
     pub const UBI_IOCATT: u32 = request_code_write!(b'o', 64, size_of::<UbiAttachReq>()) as u32;
     pub const UBI_IOCDET: u32 = request_code_write!(b'o', 65, size_of::<i32>()) as u32;
@@ -95,6 +115,8 @@ pub mod request {
 mod raw {
     use super::*;
 
+    nix::ioctl_readwrite_bad!(mkvol, request::UBI_IOCMKVOL, UbiMkvolReq);
+    nix::ioctl_write_ptr_bad!(rmvol, request::UBI_IOCRMVOL, i32);
     nix::ioctl_write_ptr_bad!(rsvol, request::UBI_IOCRSVOL, UbiRsvolReq);
     nix::ioctl_readwrite_bad!(att, request::UBI_IOCATT, UbiAttachReq);
     nix::ioctl_write_ptr_bad!(det, request::UBI_IOCDET, i32);
@@ -140,6 +162,49 @@ pub fn ubi_iocdet(fd: impl AsFd, ubi_num: u32) -> io::Result<()> {
     let number = s32(ubi_num)?;
     // SAFETY: the kernel only reads one `__s32`, which lives through the call.
     retry(|| unsafe { raw::det(fd.as_fd().as_raw_fd(), &number) }).map(drop)
+}
+
+/// On `/dev/ubiN`: makes a dynamic volume with this number and name, of as many logical erase blocks as `bytes` take.
+///
+/// # Errors
+/// `EINVAL` for a name that is empty or too long, `EEXIST` for a number or a name that is there, `ENOSPC` when the device has
+/// too few free erase blocks.
+///
+/// # References
+/// [`UBI_IOCMKVOL` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocmkvol(fd: impl AsFd, volume: u32, name: &str, bytes: u64) -> io::Result<()> {
+    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+    let mut request = UbiMkvolReq {
+        vol_id: s32(volume)?,
+        alignment: 1,
+        bytes: i64::try_from(bytes).map_err(|_| invalid())?,
+        vol_type: UBI_DYNAMIC_VOLUME,
+        flags: 0,
+        name_len: i16::try_from(name.len()).map_err(|_| invalid())?,
+        padding: [0; 4],
+        name: [0; UBI_MAX_VOLUME_NAME + 1],
+    };
+    // The last byte stays zero: the name ends within its field.
+    match name.is_empty() || name.len() > UBI_MAX_VOLUME_NAME || name.contains('\0') {
+        true => return Err(invalid()),
+        false => request.name[..name.len()].copy_from_slice(name.as_bytes()),
+    }
+    // SAFETY: the kernel reads one `ubi_mkvol_req` and writes the number of the volume back into its first field
+    // (`ubi_cdev_ioctl`); it lives through the call.
+    retry(|| unsafe { raw::mkvol(fd.as_fd().as_raw_fd(), &mut request) }).map(drop)
+}
+
+/// On `/dev/ubiN`: takes a volume away with all that is in it.
+///
+/// # Errors
+/// `EBUSY` while the volume is in use, `ENODEV` when there is none with this number.
+///
+/// # References
+/// [`UBI_IOCRMVOL` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)
+pub fn ubi_iocrmvol(fd: impl AsFd, volume: u32) -> io::Result<()> {
+    let number = s32(volume)?;
+    // SAFETY: the kernel only reads one `__s32`, which lives through the call.
+    retry(|| unsafe { raw::rmvol(fd.as_fd().as_raw_fd(), &number) }).map(drop)
 }
 
 /// On `/dev/ubiN`: gives a volume another size, in bytes.

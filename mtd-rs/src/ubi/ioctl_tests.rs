@@ -11,6 +11,8 @@ use std::process::Command;
 fn table() -> Vec<(&'static str, u32, Direction, u8, u32, usize)> {
     use Direction::*;
     vec![
+        ("UBI_IOCMKVOL", request::UBI_IOCMKVOL, Write, b'o', 0, 152),
+        ("UBI_IOCRMVOL", request::UBI_IOCRMVOL, Write, b'o', 1, 4),
         ("UBI_IOCRSVOL", request::UBI_IOCRSVOL, Write, b'o', 2, 12),
         ("UBI_IOCATT", request::UBI_IOCATT, Write, b'o', 64, 24),
         ("UBI_IOCDET", request::UBI_IOCDET, Write, b'o', 65, 4),
@@ -60,6 +62,17 @@ fn assertions() -> String {
         "offsetof(struct ubi_attach_req, max_beb_per1024)",
         std::mem::offset_of!(UbiAttachReq, max_beb_per1024),
     );
+    claim("sizeof(struct ubi_mkvol_req)", size_of::<UbiMkvolReq>());
+    claim(
+        "offsetof(struct ubi_mkvol_req, name_len)",
+        std::mem::offset_of!(UbiMkvolReq, name_len),
+    );
+    claim(
+        "offsetof(struct ubi_mkvol_req, name)",
+        std::mem::offset_of!(UbiMkvolReq, name),
+    );
+    claim("UBI_DYNAMIC_VOLUME", UBI_DYNAMIC_VOLUME as usize);
+    claim("UBI_MAX_VOLUME_NAME", UBI_MAX_VOLUME_NAME);
     claim("sizeof(struct ubi_rsvol_req)", size_of::<UbiRsvolReq>());
     claim(
         "offsetof(struct ubi_rsvol_req, vol_id)",
@@ -131,12 +144,18 @@ fn a_file_that_is_no_volume_is_told_by_an_error() {
         ubi_ioceber(null.as_fd(), 0).unwrap_err(),
         ubi_iocebismap(null.as_fd(), 0).unwrap_err(),
         ubi_iocvolrmblk(null.as_fd()).unwrap_err(),
+        ubi_iocmkvol(null.as_fd(), 0, "name", 1).unwrap_err(),
+        ubi_iocrmvol(null.as_fd(), 0).unwrap_err(),
     ];
     for error in errors {
         assert!(
             matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::ENOSYS)),
             "{error}"
         );
+    }
+    for name in ["", "\0", &"x".repeat(128)] {
+        let error = ubi_iocmkvol(null.as_fd(), 0, name, 1).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{name}");
     }
     let error = ubi_iocebch(null.as_fd(), u32::MAX, 1).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "no __s32 can hold it");

@@ -47,6 +47,7 @@ mod restart_line;
 mod signals;
 mod small_box;
 mod softdog;
+mod sysupgrade_volumes;
 mod tampered;
 mod two_slots;
 mod two_watchdogs;

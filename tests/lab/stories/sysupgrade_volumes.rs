@@ -1,0 +1,135 @@
+//! OpenWrt's tar on a box whose root is a volume of a UBI beside `rootfs_data`: the kernel goes to its MTD, the root to its
+//! volume, which gets the size that it needs, and `rootfs_data` is made anew of all that is left.
+
+use super::*;
+use crate::lab::nand;
+use tools::{command, run, scratch, text};
+
+on!(tell: armel = Armel);
+
+/// Bytes that do not pack.
+fn noise(length: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed | 1;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..length).map(next).collect()
+}
+
+fn squashfs(length: usize, seed: u32) -> Vec<u8> {
+    let dir = scratch();
+    let (root, image) = (dir.path().join("root"), dir.path().join("image"));
+    tools::write(&root.join("file"), &noise(length, seed));
+    run(command("mksquashfs").args([
+        text(&root),
+        text(&image),
+        "-noappend",
+        "-all-root",
+        "-quiet",
+        "-comp",
+        "gzip",
+    ]));
+    tools::read(&image)
+}
+
+/// `sysupgrade-lab_box/CONTROL`, `kernel`, `root`.
+fn archive(kernel: &[u8], root: &[u8]) -> Vec<u8> {
+    let dir = scratch();
+    let top = dir.path().join("sysupgrade-lab_box");
+    for (name, content) in [
+        ("CONTROL", b"BOARD=lab_box\n".as_slice()),
+        ("kernel", kernel),
+        ("root", root),
+    ] {
+        tools::write(&top.join(name), content);
+    }
+    let tar = dir.path().join("tar");
+    run(command("tar").args([
+        "-C",
+        text(dir.path()),
+        "--sort=name",
+        "-cf",
+        text(&tar),
+        "sysupgrade-lab_box",
+    ]));
+    tools::read(&tar)
+}
+
+fn tell(kind: Kind) {
+    let kernel = Parts::plain(kind, 'B').kernel.clone();
+    let [old, longer, shorter] =
+        [(500_000, 1), (1_500_000, 2), (300_000, 3)].map(|(length, seed)| squashfs(length, seed));
+    let lengths = [("longer", longer.len()), ("shorter", shorter.len())];
+    let settings = nand::ubifs(&[("settings", b"of the old system")]);
+    let image = nand::ubinize(&[
+        ("rootfs", "dynamic", &old, 8),
+        ("rootfs_data", "dynamic", &settings, 60),
+        ("factory", "static", b"calibration", 2),
+    ]);
+    let files = [
+        ("flasher", tools::read(&tools::flasher(kind))),
+        ("image.ubi", image),
+        ("longer.tar", archive(&kernel, &longer)),
+        ("shorter.tar", archive(&kernel, &shorter)),
+        ("longer", longer),
+        ("shorter", shorter),
+        ("kernel", kernel),
+    ]
+    .map(|(name, content)| (name.to_owned(), content));
+    let mut all = nand::disk_files(kind);
+    all.extend(files);
+    let all: Vec<_> = all.iter().map(|(name, content)| (&**name, &**content)).collect();
+    // The same partitions, of which none is called as the volume is.
+    let table = kind.command_line();
+    let table = table
+        .split(' ')
+        .find(|word| word.starts_with("mtdparts="))
+        .expect("a table");
+    let table = table.replace("(rootfs)", "(system)");
+    let mut machine = Machine::new("sysupgrade-volumes", Parts::plain(kind, 'A'))
+        .append(&table)
+        .data_disk(&all);
+    machine.boot('A');
+    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
+    nand::load(&mut machine, "");
+    nand::attach(&mut machine, "image.ubi");
+
+    let apply = "/tmp/flasher apply -y --no-reboot --in-place --force=metadata";
+    // Who has the old settings open is asked to let go, and nothing has changed.
+    machine.must("mkdir -p /tmp/m && mount -t ubifs ubi0:rootfs_data /tmp/m && grep -q old /tmp/m/settings");
+    let (status, said) = machine.run(&format!("{apply} /mnt/data/longer.tar 2>&1"));
+    assert_eq!(status, 78, "{said}");
+    assert!(said.contains("ubi0:rootfs_data mounted on /tmp/m"), "{said}");
+    machine.must("umount /tmp/m");
+
+    let mut had = 8;
+    for (name, length) in lengths {
+        let gets = length.div_ceil(nand::LEB);
+        let other = format!("gets {gets} erase blocks, had {had}");
+        had = gets;
+        let plan = machine.must(&format!("/tmp/flasher plan --force=metadata /mnt/data/{name}.tar 2>&1"));
+        assert!(plan.contains(&format!("ubi0:rootfs {other}")), "{plan}");
+        assert!(plan.contains("ubi0:rootfs_data is made anew"), "{plan}");
+        machine.must(&format!("{apply} /mnt/data/{name}.tar"));
+        machine.must(&format!(
+            "head -c $(stat -c %s /mnt/data/{name}) /dev/ubi0_0 | cmp - /mnt/data/{name}"
+        ));
+        let mtd = machine.must("grep '\"kernel\"' /proc/mtd | sed 's/mtd\\([0-9]*\\):.*/\\1/'");
+        machine.must(&format!(
+            "head -c $(stat -c %s /mnt/data/kernel) /dev/mtd{} | cmp - /mnt/data/kernel",
+            mtd.trim()
+        ));
+        machine.must("head -c 11 /dev/ubi0_2 | grep -q calibration");
+        // All that is left is the new overlay's, which is blank, so that UBIFS formats it.
+        assert_eq!(machine.must("cat /sys/class/ubi/ubi0/avail_eraseblocks").trim(), "0");
+        machine.must("mount -t ubifs ubi0:rootfs_data /tmp/m && test -z \"$(ls /tmp/m)\"");
+        machine.must("echo new >/tmp/m/settings && sync && umount /tmp/m");
+        // The same once more leaves the new settings alone.
+        let again = machine.must(&format!("{apply} /mnt/data/{name}.tar"));
+        assert!(again.contains("nothing to do"), "{again}");
+        machine.must("mount -t ubifs ubi0:rootfs_data /tmp/m && grep -q new /tmp/m/settings && umount /tmp/m");
+    }
+    let log = machine.must("dmesg | grep -i 'ubi.*error' || true");
+    assert_eq!(log.trim(), "", "neither UBI nor UBIFS complains");
+}
