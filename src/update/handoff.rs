@@ -12,12 +12,35 @@ use crate::keep::Task;
 use crate::plan::{VolumeChanges, Write};
 use crate::update::members::Member;
 use serde::{Deserialize, Serialize};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Where the image is in the RAM root; of several files the others have a number behind it.
 const IMAGE: &str = "image";
 /// Where the profile is in the RAM root, if it is one of the user's.
 const BOARD: &str = "board.json";
+
+/// What changes when anybody writes to a file of the RAM root: the kernel sets the last of them, and nobody else can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Of a plain file, not through a link; `None` of anything else.
+    pub fn of(path: &Path) -> Option<Stamp> {
+        let about = std::fs::symlink_metadata(path).ok().filter(|about| about.is_file())?;
+        Some(Stamp {
+            inode: about.ino(),
+            length: about.len(),
+            modified: (about.mtime(), about.mtime_nsec()),
+            changed: (about.ctime(), about.ctime_nsec()),
+        })
+    }
+}
 
 /// The job of PID 1.
 #[derive(Serialize, Deserialize)]
@@ -28,6 +51,9 @@ pub struct Job {
     pub sha256: String,
     /// How it is packed, if it is; one for each of several files.
     pub packings: Vec<Option<Packing>>,
+    /// What each of them was like before it was hashed; none where time goes by until PID 1 reads it, or it lies on a disk: it is
+    /// hashed again then.
+    pub stamps: Vec<Option<Stamp>>,
     /// Members of an archive that are unpacked.
     pub members: Vec<Member>,
     /// `--board`, when the box was not recognised by itself: an id, or a file of the RAM root.
@@ -85,5 +111,32 @@ pub fn image_path(root: &Path, index: usize) -> PathBuf {
     match index {
         0 => root.join(IMAGE),
         index => root.join(format!("{IMAGE}.{index}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs::{self, File};
+    use std::io::Write;
+
+    #[test]
+    fn a_stamp_tells_every_change_of_a_file_and_is_of_plain_files_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("image"), dir.path().join("link"));
+        fs::write(&path, "image").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let stamp = Stamp::of(&path).unwrap();
+        assert_eq!(Stamp::of(&path), Some(stamp));
+        assert_eq!((Stamp::of(&link), Stamp::of(dir.path())), (None, None));
+        // The clock of a file goes in steps.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let mut file = File::options().write(true).open(&path).unwrap();
+        file.write_all(b"I").unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        assert_ne!(Stamp::of(&path), Some(stamp));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(Stamp::of(&path), None);
     }
 }

@@ -21,7 +21,7 @@ use crate::image::{self, Image, Reading, signature};
 use crate::plan::ImageFile;
 use crate::report::Reporter;
 use crate::update::budget::Budget;
-use crate::update::handoff;
+use crate::update::handoff::{self, Stamp};
 use crate::update::members::{self, Member};
 use mtd_rs::PartitionId;
 use std::fs::File;
@@ -69,6 +69,8 @@ pub struct StagedFile {
     pub(super) packing: Option<Packing>,
     /// Whether nobody says how long it ought to be, not even its own bytes.
     pub(super) endless: bool,
+    /// What the file of the RAM root was like before it was looked at.
+    pub(super) stamp: Option<Stamp>,
 }
 
 pub(super) fn unreadable(error: io::Error) -> Failure {
@@ -221,6 +223,7 @@ impl Staging<'_> {
                 signature: None,
                 packing: None,
                 endless: false,
+                stamp: None,
             }],
             disks: Vec::new(),
             image,
@@ -274,7 +277,15 @@ impl Staging<'_> {
             if let (Store::Memory(_) | Store::File(..), Some(left)) = (&delivered.store, &mut available) {
                 *left = left.saturating_sub(delivered.store.len());
             }
+            let stamp = match place {
+                // With a key its signature may have to be cut off first.
+                Place::RamRoot(root) if self.options.trust.key.is_none() => {
+                    Stamp::of(&handoff::image_path(root, index))
+                }
+                _ => None,
+            };
             let (file, image, store) = self.open(operand, delivered)?;
+            let file = StagedFile { stamp, ..file };
             let partition = (operands.len() > 1).then(|| partitions[0].to_owned());
             staged
                 .told
@@ -422,6 +433,7 @@ impl Staging<'_> {
             signature,
             packing: image.packing,
             endless,
+            stamp: None,
         };
         Ok((file, image, store))
     }

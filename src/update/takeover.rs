@@ -47,6 +47,11 @@ pub(super) fn take_over(
         writes: plan.steps.into_iter().map(|step| step.write).collect(),
         sha256: plan.image.sha256,
         packings: staged.files.iter().map(|file| file.packing).collect(),
+        stamps: staged
+            .files
+            .iter()
+            .map(|file| file.stamp.filter(|_| !options.prepare))
+            .collect(),
         members: staged.members.clone(),
         board: named,
         on_fault: on_fault(options.on_fault, plan.volumes.is_some()),
