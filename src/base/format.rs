@@ -317,8 +317,23 @@ impl Format {
             Pdf => "a PDF document",
             Picture => "a picture",
             Signature => "a signature or a key",
-            // Their words are what people call them.
-            other => other.as_str(),
+            Uimage => "a uImage",
+            Squashfs => "a squashfs",
+            Cramfs => "a cramfs",
+            Jffs2 => "a JFFS2",
+            Fit => "a FIT image",
+            Trx => "a TRX image",
+            Ubi => "a UBI image",
+            Ubifs => "a UBIFS",
+            Erofs => "an EROFS",
+            Romfs => "a romfs",
+            F2fs => "an F2FS",
+            OpenwrtSysupgrade => "a sysupgrade image of OpenWrt's",
+            QnapRecovery => "a recovery image of QNAP's boot loaders",
+            Backup => "a backup",
+            Files => "several files",
+            ChipDump => "the copy of a chip",
+            UBootEnv => "an environment of U-Boot's",
         }
     }
 }

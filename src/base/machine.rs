@@ -29,6 +29,34 @@ pub enum Arch {
     X86,
 }
 
+/// The processor that a program or a kernel says it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Processor {
+    /// One that boxes here have.
+    Known(Arch),
+    /// Another, by the name that U-Boot has for it, or its number.
+    Other(String),
+    /// It has to say one and says none.
+    Unnamed,
+}
+
+impl Processor {
+    /// The word for it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Processor::Known(arch) => arch.as_str(),
+            Processor::Other(name) => name,
+            Processor::Unnamed => "unnamed",
+        }
+    }
+}
+
+impl Serialize for Processor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// A byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,6 +122,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// The one with this word; `None` where there is none.
+    pub fn from_word(word: &str) -> Option<Role> {
+        let all = [Role::Kernel, Role::Ramdisk, Role::Filesystem, Role::Other];
+        all.into_iter().find(|role| role.as_str() == word)
+    }
+
     /// The name of a part whose format gives it none.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@
 use super::by_name;
 use super::identify::{self, Recognised};
 use super::profile::Profile;
-use super::{Backend, Board, Health, Partition};
+use super::{Backend, Board, Hardware, Health, Partition};
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::quoted::Quoted;
@@ -66,6 +66,7 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         suspects,
         partitions,
         map,
+        hardware: Hardware::read(Path::new("/")),
         backend: Backend::Linux,
     })
 }
@@ -112,6 +113,7 @@ fn partition(info: &MtdInfo, profile: &Profile) -> Result<Partition> {
         writable: info.writable,
         // Of two with that name, one has another size; what it holds is not known.
         keep: named.and_then(|named| named.keep),
+        holds: known.map(|known| known.holds.clone()).unwrap_or_default(),
         recovery: known.is_some_and(|known| known.recovery),
         fixed_offset: known.is_some_and(|known| known.fixed_offset),
         fixed_length: known.is_some_and(|known| known.fixed_length),
@@ -143,6 +145,8 @@ fn volumes(map: &Map, partitions: &[Partition]) -> Vec<Partition> {
                 geometry,
                 bad: Vec::new(),
                 keep: below.and_then(|below| below.keep),
+                // What the profile says is said of the MTD: a volume is within it.
+                holds: Vec::new(),
                 recovery: below.is_some_and(|below| below.recovery),
                 // UBI is what makes fixed offsets stand in spite of bad blocks.
                 fixed_offset: false,

@@ -6,6 +6,7 @@
 
 pub(crate) mod bootloader;
 mod by_name;
+mod hardware;
 mod identify;
 pub mod indicators;
 pub(crate) mod known;
@@ -15,6 +16,7 @@ mod names;
 mod partition;
 pub mod profile;
 mod protection;
+pub mod purpose;
 pub mod selector;
 pub(crate) mod sim;
 pub(crate) mod usable;
@@ -27,6 +29,7 @@ use profile::Profile;
 use selector::Where;
 use sim::SimBox;
 
+pub use hardware::Hardware;
 pub use partition::{Health, Partition};
 pub use protection::Protected;
 
@@ -62,6 +65,8 @@ pub struct Board {
     pub names: Vec<String>,
     /// The `compat_version` of OpenWrt's configuration here.
     pub compat: String,
+    /// What its running system says of the hardware.
+    pub hardware: Hardware,
     /// Which one.
     pub backend: Backend,
 }

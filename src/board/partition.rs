@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::profile::Protection;
+use super::purpose::Purpose;
 use crate::base::label::label;
 use mtd_rs::ubi::{VolumeInfo, VolumeKind};
 use mtd_rs::{Geometry, PartitionId};
@@ -25,6 +26,8 @@ pub struct Partition {
     pub writable: bool,
     /// Why the profile wants it kept.
     pub keep: Option<Protection>,
+    /// What the profile says it holds; empty where that is not known.
+    pub holds: Vec<Purpose>,
     /// Whether it is the way back when everything else fails.
     pub recovery: bool,
     /// Whether the boot loader reads it at fixed offsets, bad blocks or not.
@@ -123,6 +126,7 @@ mod tests {
             bad: Vec::new(),
             writable: true,
             keep: None,
+            holds: Vec::new(),
             recovery: false,
             fixed_offset: false,
             fixed_length: false,

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::purpose::Purpose;
 use crate::base::check_id::CheckId;
 use crate::base::format::Format;
 use crate::base::machine::{Cpu, Role};
@@ -48,6 +49,12 @@ pub struct Profile {
     /// What `unique=` says in the `VERSION` of a Synology `.pat` for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub synology: Vec<String>,
+    /// The numbers of its hardware in TP-Link's headers: eight hexadecimal digits each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tplink: Vec<String>,
+    /// The system on a chip of a simulated box of this kind, as device trees name it: `marvell,88f6282`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soc: Option<String>,
     /// The partition whose last erase block keeps the record of the last update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
@@ -202,6 +209,9 @@ pub struct PartitionProfile {
     /// else (`unpack_to_rootfs` in `init/initramfs.c`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed_length: bool,
+    /// What it holds; other content is refused. Empty where that is not known, or may be anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Purpose>,
     /// Whether offset and size differ from box to box (split at run time), so that they are no sign.
     #[serde(default)]
     pub moves: bool,

@@ -10,7 +10,7 @@ use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::json;
 use crate::base::label::label;
 use crate::board::profile::{ChipKind, PartitionProfile, Profile};
-use crate::board::{Backend, Board, Health, Partition};
+use crate::board::{Backend, Board, Hardware, Health, Partition};
 use mtd_rs::map::OnChip;
 use mtd_rs::{Flash, Geometry, Map, MtdInfo, PartitionId, Place, SimChip};
 use std::fs;
@@ -115,6 +115,10 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
     Ok(Board {
         names: profile.openwrt.clone(),
         compat: profile.compat.clone().unwrap_or_else(|| "1.0".into()),
+        hardware: Hardware {
+            compatible: Vec::new(),
+            soc: profile.soc.clone(),
+        },
         profile,
         remark: None,
         suspects: Vec::new(),
@@ -149,6 +153,7 @@ fn partition(known: &PartitionProfile, profile: &Profile, chip: &SimChip) -> Res
         bad,
         writable: !known.read_only,
         keep: known.keep,
+        holds: known.holds.clone(),
         recovery: known.recovery,
         fixed_offset: known.fixed_offset,
         fixed_length: known.fixed_length,

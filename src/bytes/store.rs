@@ -161,11 +161,29 @@ impl Store {
     /// # Errors
     /// Those of reading.
     pub fn read_head(&self, range: &Range<u64>, buffer: &mut [u8]) -> io::Result<bool> {
-        if range.end - range.start < buffer.len() as u64 {
+        if range.end.saturating_sub(range.start) < buffer.len() as u64 {
             return Ok(false);
         }
         self.read_exact_at(range.start, buffer)?;
         Ok(true)
+    }
+
+    /// Where in this range the first byte is that is not this one; its end, where all of them are.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn past(&self, range: Range<u64>, byte: u8) -> io::Result<u64> {
+        let mut buffer = [0; 4 << 10];
+        let mut at = range.start;
+        while at < range.end {
+            let take = buffer.len().min((range.end - at) as usize);
+            self.read_exact_at(at, &mut buffer[..take])?;
+            match buffer[..take].iter().position(|other| *other != byte) {
+                Some(inside) => return Ok(at + inside as u64),
+                None => at += take as u64,
+            }
+        }
+        Ok(at)
     }
 
     /// Hands every byte of the range to `each`, a chunk at a time.
@@ -196,11 +214,16 @@ impl<S: Deref<Target = Store>> Stream<S> {
     pub fn new(store: S, range: Range<u64>) -> Stream<S> {
         Stream { store, left: range }
     }
+
+    /// Where the next byte is in the store.
+    pub fn position(&self) -> u64 {
+        self.left.start
+    }
 }
 
 impl<S: Deref<Target = Store>> Read for Stream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let take = buffer.len().min((self.left.end - self.left.start) as usize);
+        let take = buffer.len().min(self.left.end.saturating_sub(self.left.start) as usize);
         self.store.read_exact_at(self.left.start, &mut buffer[..take])?;
         self.left.start += take as u64;
         Ok(take)

@@ -3,64 +3,53 @@
 #![forbid(unsafe_code)]
 
 use super::Facts;
+use super::belongs::Target;
 use crate::base::check_id::CheckId;
 use crate::base::error::Exit;
-use crate::base::format::{Format, Nature};
+use crate::base::format::Format;
 use crate::base::units::Grouped;
 use crate::board::{Board, Partition};
 use crate::image::content::Content;
-use crate::layout::Placed;
-use crate::plan::{Check, Rest};
+use crate::image::ubi::Layout;
+use crate::plan::{Check, Rest, Status};
 
-/// Whether it is whole.
+/// Whether it is whole, whether it belongs there, and what it replaces.
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
     facts.each(|placed, partition| {
-        placed
-            .content
-            .as_ref()
-            .map(|content| whole(facts, partition, placed, content))
+        let target = Target::new(facts, placed, partition);
+        let content = placed.content.as_ref();
+        let mut checks: Vec<_> = content
+            .and_then(|content| whole(&target, content))
             .into_iter()
-            .collect()
+            .collect();
+        if checks.iter().all(|check| check.status != Status::Fail) {
+            checks.push(target.belongs(content));
+        }
+        checks.extend(target.replaced(content));
+        checks
     })
 }
 
-fn whole(facts: &Facts<'_>, partition: &Partition, placed: &Placed, content: &Content) -> Check {
-    let label = partition.label();
-    // What was copied from the flash belongs there, whatever it is; and what is to go there as it is.
-    let copy = matches!(facts.image.format, Format::Backup | Format::ChipDump) || placed.file.as_is.is_some();
-    match &content.problem {
-        None if content.format.nature() != Nature::Flash && !copy => does_not_belong(&label, content.format),
-        None => Check::pass(
+/// What is wrong with it.
+fn whole(target: &Target<'_>, content: &Content) -> Option<Check> {
+    let what = content.problem.as_ref().or(content.doubt.as_ref())?;
+    let label = target.partition.label();
+    // Flash holds more than what was once written to it.
+    if content.problem.is_none() && target.is_copy {
+        return Some(Check::warn(
             CheckId::Content,
-            format!("{label} gets a {} {}", content.format, content.title)
-                .trim_end()
-                .to_owned(),
-        ),
-        Some(problem) => Check::fail(
+            format!("of the copy for {label}: {what}"),
+        ));
+    }
+    Some(
+        Check::fail(
             CheckId::Content,
-            format!("what {label} would get is damaged: {problem}"),
+            format!("what {label} would get is damaged: {what}"),
             "get the image again; --force=content if you know better",
         )
         .forceable()
         .exit(Exit::ImageBad),
-    }
-}
-
-/// What is known not to lie on flash as it is.
-fn does_not_belong(label: &str, format: Format) -> Check {
-    let remedy = match format.nature() {
-        Nature::Factory => "get the image that this box's system installs, such as OpenWrt's sysupgrade",
-        Nature::Archive => "take the image out of it first",
-        Nature::Packed => "unpack it first",
-        Nature::Disk => "get the image for the flash of this box",
-        Nature::File | Nature::Flash => "get the image itself",
-    };
-    Check::fail(
-        CheckId::Content,
-        format!("{label} would get {}, which does not belong there", format.described()),
-        format!("{remedy}; --force=content if you know better"),
     )
-    .forceable()
 }
 
 /// Whether it is made for this flash, and what becomes of the rest of the partition.
@@ -75,6 +64,12 @@ pub(super) fn fits_the_flash(facts: &Facts<'_>) -> Vec<Check> {
             return checks;
         };
         checks.extend(erase_blocks(partition, content));
+        checks.extend(
+            content
+                .behind
+                .as_ref()
+                .and_then(|behind| erase_blocks(partition, behind)),
+        );
         checks.extend(place_of_ubifs(facts.board, partition, content));
         if placed.write.method.rest() == Rest::Blank && shorter {
             checks.push(blank_rest(partition, content));
@@ -83,29 +78,58 @@ pub(super) fn fits_the_flash(facts: &Facts<'_>) -> Vec<Check> {
     })
 }
 
+/// Whether it is made for the erase blocks and pages of the flash.
 fn erase_blocks(partition: &Partition, content: &Content) -> Option<Check> {
+    let geometry = &partition.geometry;
+    let here = geometry.erase_size;
     // Of a UBIFS only a volume can have the right ones.
     let blocks = content
         .erase_size
         .filter(|_| content.format != Format::Ubifs || partition.volume.is_some());
-    let made_for = blocks.filter(|size| *size != partition.geometry.erase_size)?;
-    Some(
-        Check::fail(
-            CheckId::Content,
-            format!(
-                "the {} is made for erase blocks of {} bytes, {} has {}",
-                content.format,
-                Grouped(made_for.into()),
-                partition.label(),
-                Grouped(partition.geometry.erase_size.into())
-            ),
-            match content.format {
-                Format::Ubifs => "make it with mkfs.ubifs -e for this volume; --force=content if you know better",
-                _ => "make it with ubinize -p for this flash; --force=content if you know better",
-            },
-        )
-        .forceable(),
-    )
+    let format = content.format.described();
+    let label = partition.label();
+    let what = match (blocks, content.least_erase_size) {
+        (Some(made_for), _) if made_for != here => Some(format!(
+            "{format} is made for erase blocks of {} bytes, {label} has {}",
+            Grouped(made_for.into()),
+            Grouped(here.into())
+        )),
+        (_, Some(least)) if least > here => Some(format!(
+            "{format} has a node across two erase blocks of {label}, which have {} bytes: it is made for larger ones",
+            Grouped(here.into())
+        )),
+        _ => None,
+    };
+    let what = what.or_else(|| {
+        let layout = content.ubi.filter(|layout| !fits_pages(layout, geometry.write_size))?;
+        Some(format!(
+            "{format} has its headers at 0x{:x} and its data at 0x{:x}, and the pages of {label} have {} bytes: it is \
+             made for others",
+            layout.volume_header,
+            layout.data,
+            Grouped(geometry.write_size.into())
+        ))
+    })?;
+    let remedy = match content.format {
+        Format::Ubifs => "make it with mkfs.ubifs -e for this volume",
+        Format::Jffs2 => "make it with mkfs.jffs2 -e for this flash",
+        _ => "make it with ubinize -p and -m for this flash",
+    };
+    let remedy = format!("{remedy}; --force=content if you know better");
+    Some(Check::fail(CheckId::Content, what, remedy).forceable())
+}
+
+/// Whether UBI looks for headers and data where they are (`ubi_io_init` in `drivers/mtd/ubi/build.c`): the volume header in the
+/// next page, or the next part of a page that can be programmed by itself, of which there are up to four; the data in the page
+/// behind that.
+fn fits_pages(layout: &Layout, page: u32) -> bool {
+    const HEADER: u32 = 64;
+    let page = page.max(1);
+    let parts = [page, (page / 2).max(1), (page / 4).max(1)];
+    parts
+        .iter()
+        .any(|part| layout.volume_header == HEADER.next_multiple_of(*part))
+        && layout.data == (layout.volume_header + HEADER).next_multiple_of(page)
 }
 
 /// As the profile has it (`fixed_length`).

@@ -6,7 +6,7 @@ use super::Facts;
 use crate::base::check_id::CheckId;
 use crate::base::format::Format;
 use crate::base::quoted::Quoted;
-use crate::board::Board;
+use crate::board::{Board, Partition};
 use crate::image::fwtool::{Metadata, version};
 use crate::plan::Check;
 
@@ -28,7 +28,41 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         }
         (_, None, None) => (),
     }
+    checks.extend(facts.each(|placed, partition| {
+        let hardware = placed.content.as_ref().and_then(|content| content.hardware.as_deref());
+        hardware
+            .map(|number| hardware_number(board, partition, number))
+            .into_iter()
+            .collect()
+    }));
     checks
+}
+
+/// The number of the hardware in TP-Link's header.
+fn hardware_number(board: &Board, partition: &Partition, number: &str) -> Check {
+    let label = partition.label();
+    match board
+        .profile
+        .tplink
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(number))
+    {
+        true => Check::pass(CheckId::Metadata, format!("what {label} gets is for hardware {number}")),
+        false => Check::fail(
+            CheckId::Metadata,
+            match board.profile.tplink.as_slice() {
+                [] => format!(
+                    "what {label} would get is for hardware {number} of TP-Link's, and this box has no such number"
+                ),
+                numbers => format!(
+                    "what {label} would get is for hardware {number} of TP-Link's, this box is {}",
+                    numbers.join(", ")
+                ),
+            },
+            "get the image for this box; --force=metadata if you know better",
+        )
+        .forceable(),
+    }
 }
 
 fn device(board: &Board, fits: bool, made_for: &str) -> Check {

@@ -7,9 +7,11 @@
 
 mod aligned;
 mod bad_blocks;
+mod belongs;
 mod boot_loader;
 mod content;
 mod cpu;
+mod device_tree;
 mod ecc;
 pub mod holders;
 mod image;
@@ -17,6 +19,7 @@ mod joints;
 mod metadata;
 mod overlap;
 mod partition;
+mod present;
 mod protected;
 #[cfg(test)]
 mod protected_random;
@@ -123,6 +126,7 @@ const CHECKS: &[Ask] = &[
     content::fits_the_flash,
     joints::check,
     cpu::check,
+    device_tree::check,
     |facts| facts.each(|placed, partition| bad_blocks::check(partition, placed, facts)),
     |facts| {
         overlap::check(facts.board, &facts.writes().collect::<Vec<_>>())

@@ -106,6 +106,7 @@ fn board(truth: &[Truth], hidden: &[bool]) -> Board {
         bad: Vec::new(),
         writable: true,
         keep: truth.keep,
+        holds: Vec::new(),
         recovery: false,
         fixed_offset: false,
         fixed_length: false,
@@ -119,6 +120,7 @@ fn board(truth: &[Truth], hidden: &[bool]) -> Board {
         partitions: truth.iter().enumerate().map(partition).collect(),
         map,
         names: Vec::new(),
+        hardware: Default::default(),
         compat: "1.0".into(),
         backend: Backend::Linux,
     }

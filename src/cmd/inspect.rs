@@ -123,13 +123,17 @@ fn text(name: &str, report: &Report<'_>, reporter: &mut Reporter) {
             part.name
         );
         if let Some(content) = &part.content {
-            line.push_str(&format!(": {} {}", content.format.as_str(), content.title));
-            if let Some(arch) = content.arch {
+            let described = content.format.described();
+            line.push_str(&format!(": {described}"));
+            if content.title != described {
+                line.push_str(&format!(" {}", content.title));
+            }
+            if let Some(arch) = &content.arch {
                 line.push_str(&format!(" for {}", arch.as_str()));
             }
-            match &content.problem {
+            match content.problem.as_ref().or(content.doubt.as_ref()) {
                 Some(problem) => line.push_str(&format!(": DAMAGED: {problem}")),
-                None if *ok => line.push_str(", checked"),
+                None if *ok && content.checked => line.push_str(", checked"),
                 None => (),
             }
         }

@@ -7,9 +7,9 @@
 
 use crate::base::format::{Format, Nature};
 use crate::base::machine::Role;
-use crate::base::machine::{Arch, Cpu, Order};
+use crate::base::machine::{Cpu, Order, Processor};
 use crate::bytes::store::Store;
-use crate::image::{cramfs, fit, foreign, jffs2, squashfs, trx, ubi, ubifs, uimage};
+use crate::image::{cramfs, fit, foreign, jffs2, ramdisk, seama, squashfs, tplink, trx, ubi, ubifs, uimage};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
@@ -25,21 +25,41 @@ pub struct Content {
     pub length: u64,
     /// The processor it is for, where it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub arch: Option<Arch>,
+    pub arch: Option<Processor>,
     /// The byte order of the processor it is for, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
     /// The erase block size that it was made for, in bytes, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erase_size: Option<u32>,
+    /// The smallest erase blocks that it can lie in, in bytes, where it depends on that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_erase_size: Option<u32>,
     /// The page size that it was made for, in bytes, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size: Option<u32>,
     /// What its erase blocks have in common, of UBI.
     #[serde(skip)]
     pub ubi: Option<ubi::Layout>,
+    /// What the device tree that comes with it says it is for; empty where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub compatible: Vec<String>,
+    /// The system on a chip that this device tree is for, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soc: Option<String>,
+    /// The number of the hardware that its header names, in hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
+    /// Whether all was held against it that it can be held against, and that is something.
+    pub checked: bool,
+    /// The file system that stands behind a kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub behind: Option<Box<Content>>,
     /// A name or version that it carries.
     pub title: String,
+    /// What is wrong with it as a file of its own, and may be of the copy of a partition, which holds more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
     /// What is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -55,19 +75,30 @@ impl Content {
             arch: None,
             order: None,
             erase_size: None,
+            least_erase_size: None,
             page_size: None,
             ubi: None,
+            compatible: Vec::new(),
+            soc: None,
+            behind: None,
+            hardware: None,
+            checked: true,
             title: String::new(),
+            doubt: None,
             problem: None,
         }
     }
 
     /// Why this cannot run on a box with that processor, if so.
     pub fn foreign_to(&self, cpu: Cpu) -> Option<String> {
-        let arch = self.arch.filter(|arch| *arch != cpu.arch);
+        let arch = self.arch.as_ref().filter(|arch| **arch != Processor::Known(cpu.arch));
         let order = self.order.filter(|order| *order != cpu.order);
         let name = self.format.as_str();
         match (arch, order) {
+            (Some(Processor::Unnamed), _) => Some(format!(
+                "the {name} does not say for which processor it is, this box has {}",
+                cpu.arch.as_str()
+            )),
             (Some(arch), _) => Some(format!(
                 "the {name} is for {} processors, this box has {}",
                 arch.as_str(),
@@ -87,7 +118,7 @@ impl Content {
 type Recognise = fn(&Store, &Range<u64>) -> io::Result<Option<Content>>;
 
 /// In this order: what has a checksum or a structure of its own, then what only begins as something.
-const FORMATS: [Recognise; 9] = [
+const FORMATS: [Recognise; 12] = [
     uimage::recognise,
     squashfs::recognise,
     cramfs::recognise,
@@ -96,7 +127,20 @@ const FORMATS: [Recognise; 9] = [
     trx::recognise,
     ubi::recognise,
     ubifs::recognise,
+    tplink::recognise,
+    seama::recognise,
+    ramdisk::recognise,
     foreign::recognise,
+];
+
+/// Those for file systems, which may stand behind a kernel.
+const FILE_SYSTEMS: [Recognise; 6] = [
+    squashfs::recognise,
+    cramfs::recognise,
+    jffs2::recognise,
+    ubi::recognise,
+    ubifs::recognise,
+    ramdisk::recognise,
 ];
 
 /// Says what the bytes in this range of the image are, `None` for nothing known.
@@ -104,16 +148,29 @@ const FORMATS: [Recognise; 9] = [
 /// # Errors
 /// Those of reading the store.
 pub fn look(store: &Store, range: Range<u64>) -> io::Result<Option<Content>> {
-    for recognise in FORMATS {
-        if let Some(mut content) = recognise(store, &range)? {
-            let room = range.end - range.start;
-            // A footer says of the whole file that it is for a vendor's own installer.
-            if content.format.nature() == Nature::Flash
-                && content.length < room
-                && let Some(format) = foreign::of_tail(store, &range)?
-            {
-                return Ok(Some(foreign::content(format)));
-            }
+    let Some(mut content) = first(&FORMATS, store, &range)? else {
+        return Ok(None);
+    };
+    let room = range.end - range.start;
+    // A footer says of the whole file that it is for a vendor's own installer.
+    if content.format.nature() == Nature::Flash
+        && content.length < room
+        && let Some(format) = foreign::of_tail(store, &range)?
+    {
+        return Ok(Some(foreign::content(format)));
+    }
+    let is_kernel = content.role == Role::Kernel && matches!(content.format, Format::Uimage | Format::Fit);
+    if is_kernel && content.problem.is_none() && content.length < room {
+        behind(store, &range, &mut content)?;
+    }
+    Ok(Some(content))
+}
+
+/// The first that recognises it, held to its own length.
+fn first(formats: &[Recognise], store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
+    let room = range.end - range.start;
+    for recognise in formats {
+        if let Some(mut content) = recognise(store, range)? {
             if content.length > room && content.problem.is_none() {
                 content.problem = Some(format!(
                     "the {} says it has {} bytes, but only {room} are there",
@@ -125,4 +182,34 @@ pub fn look(store: &Store, range: Range<u64>) -> io::Result<Option<Content>> {
         }
     }
     Ok(None)
+}
+
+/// What stands behind a kernel: images for one partition of kernel and root have the file system there, behind padding up to
+/// some multiple (`mtd_find_rootfs_from` in OpenWrt's `mtdsplit.c` looks for it at erase blocks).
+fn behind(store: &Store, range: &Range<u64>, content: &mut Content) -> io::Result<()> {
+    let mut at = range.start + content.length;
+    loop {
+        let from = at;
+        for byte in [0xff, 0] {
+            at = store.past(at..range.end, byte)?;
+        }
+        if at == from {
+            break;
+        }
+    }
+    if at == range.end {
+        return Ok(());
+    }
+    let offset = at - range.start;
+    match first(&FILE_SYSTEMS, store, &(at..range.end))? {
+        Some(found) => {
+            content.title = format!("{}; at 0x{offset:x} {}", content.title, found.format.described());
+            let place = |what: String| format!("behind the kernel, at 0x{offset:x}: {what}");
+            content.problem = found.problem.clone().map(place);
+            content.doubt = found.doubt.clone().map(place);
+            content.behind = Some(Box::new(found));
+        }
+        None => content.title = format!("{}; at 0x{offset:x} something that is not known", content.title),
+    }
+    Ok(())
 }

@@ -54,6 +54,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         length: if versioned { length } else { head.len() as u64 },
         order: Some(order),
         title: String::from_utf8_lossy(&head[48..64]).trim_end_matches('\0').to_owned(),
+        checked: versioned,
         problem,
         ..Content::new(Format::Cramfs, Role::Filesystem)
     }))

@@ -1,30 +1,25 @@
-//! FIT, U-Boot's newer image: a device tree whose `/images` hold data and hashes of it
-//! (`doc/usage/fit/source_file_format.rst` of U-Boot; the devicetree specification, chapter 5).
+//! FIT, U-Boot's newer image: a device tree whose `/images` hold data and hashes of it, and whose `/configurations` say which of
+//! them belong together (`doc/usage/fit/source_file_format.rst` of U-Boot).
 //!
-//! CRC-32 and SHA-256 are checked; other hashes are left to the boot loader.
+//! Every hash is checked. The default configuration decides which kernel counts.
 
 #![forbid(unsafe_code)]
 
 use crate::base::bad_data::bad;
-use crate::base::checksum::CRC32;
 use crate::base::format::Format;
-use crate::base::machine::{Arch, Role};
+use crate::base::machine::{Processor, Role};
+use crate::base::quoted::Quoted;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
-use sha2::{Digest, Sha256};
+use crate::image::device_tree::{self, Event, HEADER, MAGIC, Tree, strings};
+use crate::image::digest::{self, Digest};
+use crate::image::processor;
 use std::io;
 use std::ops::Range;
 
-const MAGIC: u32 = 0xd00d_feed;
-const HEADER: usize = 40;
-/// The names of all properties; bounds memory.
-const STRINGS: u64 = 64 << 10;
-/// Values that are looked at are shorter; data is not.
-const VALUE: u32 = 256;
-/// Depth of nodes, and number of images; bounds memory.
-const DEPTH: usize = 16;
-const IMAGES: usize = 64;
+/// Number of images, and of configurations; bounds memory.
+const NODES: usize = 256;
 
 #[derive(Default)]
 struct Hash {
@@ -34,14 +29,39 @@ struct Hash {
 
 #[derive(Default)]
 struct Entry {
+    name: String,
     kind: String,
-    arch: String,
+    arch: Option<String>,
+    compression: String,
     data: Option<Range<u64>>,
     /// Of data behind the tree.
     outside: Option<u64>,
     position: Option<u64>,
-    size: u64,
+    size: Option<u64>,
     hashes: Vec<Hash>,
+}
+
+impl Entry {
+    fn is_kernel(&self) -> bool {
+        // The second is one that runs where it lies (`IH_TYPE_KERNEL_NOLOAD`).
+        ["kernel", "kernel_noload"].contains(&self.kind.as_str())
+    }
+}
+
+#[derive(Default)]
+struct Configuration {
+    name: String,
+    kernel: Option<String>,
+    device_trees: Vec<String>,
+    compatible: Vec<String>,
+}
+
+/// What a FIT has.
+#[derive(Default)]
+struct Fit {
+    images: Vec<Entry>,
+    configurations: Vec<Configuration>,
+    default: Option<String>,
 }
 
 /// Recognises a FIT and checks the hashes of its images.
@@ -50,220 +70,241 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     if !store.read_head(range, &mut header)? || Fields(&header).be32(0) != Some(MAGIC) {
         return Ok(None);
     }
-    let total = u64::from(Fields(&header).be32(4).unwrap_or_default());
     let mut content = Content {
-        length: total,
-        title: String::new(),
+        length: u64::from(Fields(&header).be32(4).unwrap_or_default()),
         ..Content::new(Format::Fit, Role::Kernel)
     };
-    if total > range.end - range.start {
-        return Ok(Some(content));
-    }
-    match images(store, range, &header, total).and_then(|images| verify(store, range, total, images, &mut content)) {
-        Ok(()) => (),
+    match inside(store, range, &mut content) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => content.problem = Some(error.to_string()),
-        Err(error) => return Err(error),
+        other => other?,
     }
     Ok(Some(content))
 }
 
+fn inside(store: &Store, range: &Range<u64>, content: &mut Content) -> io::Result<()> {
+    let Some(tree) = Tree::open(store, range)? else {
+        return Ok(());
+    };
+    let fit = read(&tree)?;
+    if fit.images.is_empty() {
+        content.format = Format::DeviceTree;
+        content.role = Role::Other;
+        content.title = Format::DeviceTree.described().to_owned();
+        return Ok(());
+    }
+    verify(store, range, &tree, &fit, content)?;
+    match content.length > range.end - range.start {
+        true => Ok(()),
+        false => decide(store, range, &fit, content),
+    }
+}
+
 /// Walks the tree.
-fn images(store: &Store, range: &Range<u64>, header: &[u8], total: u64) -> io::Result<Vec<Entry>> {
-    let broken = || bad("the fit's tree makes no sense");
-    let field = |at| u64::from(Fields(header).be32(at).unwrap_or_default());
-    let (structure, strings) = (field(8), field(12));
-    let (strings_size, structure_size) = (field(32), field(36));
-    let inside = |at: u64, size: u64| at >= HEADER as u64 && at.checked_add(size).is_some_and(|end| end <= total);
-    if !inside(structure, structure_size) || !inside(strings, strings_size) || strings_size > STRINGS {
-        return Err(broken());
-    }
-    let mut names = vec![0; strings_size as usize];
-    store.read_exact_at(range.start + strings, &mut names)?;
-    let mut images: Vec<Entry> = Vec::new();
-    let mut path: Vec<String> = Vec::new();
-    let (mut at, end) = (range.start + structure, range.start + structure + structure_size);
-    let mut quad = [0; 4];
-    loop {
-        if end - at < 4 {
-            return Err(broken());
-        }
-        store.read_exact_at(at, &mut quad)?;
-        at += 4;
-        match u32::from_be_bytes(quad) {
-            1 => {
-                let name = name_at(store, &mut at, end)?;
-                if path.len() == DEPTH {
-                    return Err(broken());
-                }
-                path.push(name);
-                match path.as_slice() {
-                    [_, all, _] if all == "images" => {
-                        if images.len() == IMAGES {
-                            return Err(broken());
-                        }
-                        images.push(Entry::default());
-                    }
-                    [_, all, _, hash] if all == "images" && hash.starts_with("hash") => {
-                        images.last_mut().ok_or_else(broken)?.hashes.push(Hash::default());
-                    }
-                    _ => (),
-                }
+fn read(tree: &Tree<'_>) -> io::Result<Fit> {
+    let mut fit = Fit::default();
+    tree.walk(|path, event| {
+        let names: Vec<_> = path.iter().skip(1).map(String::as_str).collect();
+        match (names.as_slice(), event) {
+            (["images", name], Event::Node) => {
+                let name = (*name).to_owned();
+                fit.images.push(Entry {
+                    name,
+                    ..Entry::default()
+                });
             }
-            2 => {
-                path.pop().ok_or_else(broken)?;
+            (["images", _, hash], Event::Node) if hash.starts_with("hash") => {
+                last(&mut fit.images)?.hashes.push(Hash::default());
             }
-            3 => {
-                let mut head = [0; 8];
-                if end - at < 8 {
-                    return Err(broken());
-                }
-                store.read_exact_at(at, &mut head)?;
-                at += 8;
-                let length = Fields(&head).be32(0).unwrap_or_default();
-                let name = Fields(&head)
-                    .be32(4)
-                    .and_then(|at| string(&names, at))
-                    .ok_or_else(broken)?;
-                if u64::from(length) > end - at {
-                    return Err(broken());
-                }
-                let value = at..at + u64::from(length);
-                at = (at + u64::from(length).next_multiple_of(4)).min(end);
-                let image = match path.get(1).map(String::as_str) {
-                    Some("images") if path.len() >= 3 => images.last_mut().ok_or_else(broken)?,
-                    _ => continue,
-                };
-                let node = match (path.len(), path.last()) {
-                    (3, _) => Node::Image,
-                    (4, Some(name)) if name.starts_with("hash") => Node::Hash,
-                    _ => continue,
-                };
-                property(store, image, node, &name, value)?;
+            (["configurations", name], Event::Node) => {
+                let name = (*name).to_owned();
+                fit.configurations.push(Configuration {
+                    name,
+                    ..Configuration::default()
+                });
             }
-            4 => (),
-            9 => return Ok(images),
-            _ => return Err(broken()),
-        }
-    }
-}
-
-/// A node whose properties are wanted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Node {
-    /// An image.
-    Image,
-    /// One of its hashes.
-    Hash,
-}
-
-fn property(store: &Store, image: &mut Entry, node: Node, name: &str, value: Range<u64>) -> io::Result<()> {
-    if node == Node::Image && name == "data" {
-        image.data = Some(value);
-        return Ok(());
-    }
-    if value.end - value.start > VALUE.into() {
-        return Ok(());
-    }
-    let mut bytes = vec![0; (value.end - value.start) as usize];
-    store.read_exact_at(value.start, &mut bytes)?;
-    let text = || String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
-    let number = || Fields(&bytes).be32(0).map(u64::from);
-    match (node, name) {
-        (Node::Image, "type") => image.kind = text(),
-        (Node::Image, "arch") => image.arch = text(),
-        (Node::Image, "data-offset") => image.outside = number(),
-        (Node::Image, "data-position") => image.position = number(),
-        (Node::Image, "data-size") => image.size = number().unwrap_or_default(),
-        (Node::Hash, _) => {
-            if let Some(hash) = image.hashes.last_mut() {
+            (["configurations"], Event::Property("default", value)) => {
+                fit.default = strings(&tree.value(&value)?).pop();
+            }
+            (["images", _], Event::Property(name, value)) => property(tree, last(&mut fit.images)?, name, value)?,
+            (["images", _, hash], Event::Property(name, value)) if hash.starts_with("hash") => {
+                let hash = last(&mut last(&mut fit.images)?.hashes)?;
+                let bytes = tree.value(&value)?;
                 match name {
-                    "algo" => hash.algorithm = text(),
+                    "algo" => hash.algorithm = strings(&bytes).pop().unwrap_or_default(),
                     "value" => hash.value = bytes,
                     _ => (),
                 }
             }
+            (["configurations", _], Event::Property(name, value)) => {
+                let configuration = last(&mut fit.configurations)?;
+                let words = || tree.value(&value).map(|bytes| strings(&bytes));
+                match name {
+                    "kernel" => configuration.kernel = words()?.pop(),
+                    "fdt" => configuration.device_trees = words()?,
+                    "compatible" => configuration.compatible = words()?,
+                    _ => (),
+                }
+            }
+            _ => (),
         }
+        match fit.images.len().max(fit.configurations.len()) > NODES {
+            true => Err(bad(format_args!("the fit has more than {NODES} images"))),
+            false => Ok(()),
+        }
+    })?;
+    Ok(fit)
+}
+
+fn last<T>(all: &mut [T]) -> io::Result<&mut T> {
+    all.last_mut().ok_or_else(|| bad("the fit's tree makes no sense"))
+}
+
+fn property(tree: &Tree<'_>, image: &mut Entry, name: &str, value: Range<u64>) -> io::Result<()> {
+    if name == "data" {
+        image.data = Some(value);
+        return Ok(());
+    }
+    let bytes = tree.value(&value)?;
+    let text = || strings(&bytes).pop().unwrap_or_default();
+    let number = || Fields(&bytes).be32(0).map(u64::from);
+    match name {
+        "type" => image.kind = text(),
+        "arch" => image.arch = Some(text()),
+        "compression" => image.compression = text(),
+        "data-offset" => image.outside = number(),
+        "data-position" => image.position = number(),
+        "data-size" => image.size = number(),
         _ => (),
     }
     Ok(())
 }
 
-fn name_at(store: &Store, at: &mut u64, end: u64) -> io::Result<String> {
-    let mut bytes = [0; 64];
-    let take = bytes.len().min((end - *at) as usize);
-    store.read_exact_at(*at, &mut bytes[..take])?;
-    let length = bytes[..take]
-        .iter()
-        .position(|byte| *byte == 0)
-        .ok_or_else(|| bad("the fit has a node without a name"))?;
-    *at = (*at + (length as u64 + 1).next_multiple_of(4)).min(end);
-    Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
-}
-
-fn string(names: &[u8], at: u32) -> Option<String> {
-    let rest = names.get(at as usize..)?;
-    let length = rest.iter().position(|byte| *byte == 0)?;
-    Some(String::from_utf8_lossy(&rest[..length]).into_owned())
-}
-
-/// Checks the hashes and says what the whole is.
-fn verify(store: &Store, range: &Range<u64>, total: u64, images: Vec<Entry>, content: &mut Content) -> io::Result<()> {
-    if images.is_empty() {
-        content.format = Format::DeviceTree;
-        content.role = Role::Other;
-        content.title = "without images of a FIT".to_owned();
-        return Ok(());
+/// Where an image's data is.
+fn place(range: &Range<u64>, total: u64, image: &Entry) -> io::Result<Range<u64>> {
+    // Data outside begins behind the tree, at a multiple of four.
+    let start = image
+        .position
+        .or(image.outside.map(|offset| total.next_multiple_of(4) + offset));
+    match (&image.data, start, image.size) {
+        (Some(data), _, _) => Ok(data.clone()),
+        (None, Some(start), Some(size)) => Ok(range.start + start..range.start + start + size),
+        _ => Err(bad(format_args!("the fit's {} has no data", Quoted(&image.name)))),
     }
-    let mut titles = Vec::new();
-    for image in &images {
-        // Data outside begins behind the tree, at a multiple of four.
-        let start = image
-            .position
-            .or(image.outside.map(|offset| total.next_multiple_of(4) + offset));
-        let data = match (&image.data, start) {
-            (Some(data), _) => data.clone(),
-            (None, Some(start)) => range.start + start..range.start + start + image.size,
-            (None, None) => return Err(bad("the fit has an image without data")),
-        };
+}
+
+/// Finds out how long it is, and checks every hash.
+fn verify(store: &Store, range: &Range<u64>, tree: &Tree<'_>, fit: &Fit, content: &mut Content) -> io::Result<()> {
+    let mut without = Vec::new();
+    for image in &fit.images {
+        let data = place(range, tree.total, image)?;
         content.length = content.length.max(data.end - range.start);
         if data.end > range.end {
             return Ok(());
         }
+        let mut digests = Vec::new();
         for hash in &image.hashes {
-            let matches = match hash.algorithm.as_str() {
-                "crc32" => {
-                    let mut digest = CRC32.digest();
-                    store.scan(data.clone(), |chunk| digest.update(chunk))?;
-                    hash.value == digest.finalize().to_be_bytes()
-                }
-                "sha256" => {
-                    let mut digest = Sha256::new();
-                    store.scan(data.clone(), |chunk| digest.update(chunk))?;
-                    hash.value == digest.finalize().as_slice()
-                }
-                _ => continue,
-            };
-            if !matches {
-                return Err(bad(format_args!(
-                    "the fit's {} fails its {}",
-                    image.kind, hash.algorithm
-                )));
-            }
+            let known = Digest::named(&hash.algorithm);
+            digests.push(known.ok_or_else(|| {
+                bad(format_args!(
+                    "the fit's {} has a hash of a kind that is not known: {}",
+                    Quoted(&image.name),
+                    Quoted(&hash.algorithm)
+                ))
+            })?);
         }
-        if image.kind == "kernel" {
-            content.arch = match image.arch.as_str() {
-                "arm" => Some(Arch::Arm),
-                "arm64" => Some(Arch::Aarch64),
-                "mips" => Some(Arch::Mips),
-                "x86" | "x86_64" => Some(Arch::X86),
-                _ => None,
-            };
+        let found = digest::all(store, data, digests)?;
+        let failed = image
+            .hashes
+            .iter()
+            .zip(found)
+            .find(|(hash, found)| hash.value != *found);
+        if let Some((hash, _)) = failed {
+            return Err(bad(format_args!(
+                "the fit's {} fails its {}",
+                Quoted(&image.name),
+                hash.algorithm
+            )));
         }
-        titles.push(image.kind.clone());
+        if image.hashes.is_empty() {
+            without.push(image.kind.as_str());
+        }
     }
-    if !titles.iter().any(|title| title == "kernel") {
+    let kinds: Vec<_> = fit.images.iter().map(|image| image.kind.as_str()).collect();
+    content.title = format!("with {}", kinds.join(", "));
+    content.checked = without.is_empty();
+    if !content.checked {
+        content.title = format!("{}; without a hash: {}", content.title, without.join(", "));
+    }
+    Ok(())
+}
+
+/// Which kernel counts, and for what it is.
+fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -> io::Result<()> {
+    let configuration = match &fit.default {
+        Some(default) => {
+            let named = fit.configurations.iter().find(|one| one.name == *default);
+            let missing = || {
+                bad(format_args!(
+                    "the fit has no configuration {}, its default",
+                    Quoted(default)
+                ))
+            };
+            Some(named.ok_or_else(missing)?)
+        }
+        // Without a default the boot loader is told, and only one can be meant if there is only one.
+        None => Some(&fit.configurations)
+            .filter(|all| all.len() == 1)
+            .and_then(|all| all.first()),
+    };
+    let image = |name: &String| {
+        let named = fit.images.iter().find(|image| image.name == *name);
+        named.ok_or_else(|| {
+            bad(format_args!(
+                "the fit's configuration wants {}, which it has not",
+                Quoted(name)
+            ))
+        })
+    };
+    let kernels: Vec<&Entry> = match configuration {
+        Some(configuration) => configuration.kernel.iter().map(image).collect::<io::Result<_>>()?,
+        None => fit.images.iter().filter(|image| image.is_kernel()).collect(),
+    };
+    if !kernels.iter().any(|kernel| kernel.is_kernel()) {
         content.role = Role::Other;
     }
-    content.title = format!("with {}", titles.join(", "));
+    let mut processors: Vec<Processor> = kernels
+        .iter()
+        .map(|kernel| processor::named(kernel.arch.as_deref()))
+        .collect();
+    processors.dedup();
+    content.arch = match processors.len() {
+        0 | 1 => processors.pop(),
+        _ => {
+            let names: Vec<_> = processors.iter().map(Processor::as_str).collect();
+            Some(Processor::Other(names.join(" or ")))
+        }
+    };
+    let Some(configuration) = configuration else {
+        return Ok(());
+    };
+    let tree = match configuration.device_trees.first() {
+        Some(name) if image(name)?.compression == "none" || image(name)?.compression.is_empty() => {
+            let total = u64::from(content_total(store, range)?);
+            device_tree::made_for(store, &place(range, total, image(name)?)?)?
+        }
+        _ => None,
+    };
+    let tree = tree.unwrap_or_default();
+    content.soc = tree.soc;
+    content.compatible = match configuration.compatible.is_empty() {
+        true => tree.compatible,
+        false => configuration.compatible.clone(),
+    };
     Ok(())
+}
+
+fn content_total(store: &Store, range: &Range<u64>) -> io::Result<u32> {
+    let mut header = [0; 8];
+    store.read_exact_at(range.start, &mut header)?;
+    Ok(Fields(&header).be32(4).unwrap_or_default())
 }

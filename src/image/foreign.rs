@@ -8,10 +8,11 @@
 #![forbid(unsafe_code)]
 
 use crate::base::format::Format;
-use crate::base::machine::Role;
+use crate::base::machine::{Arch, Processor, Role};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
+use crate::image::zimage;
 use std::io;
 use std::ops::Range;
 
@@ -132,7 +133,20 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         Some(format) => Some(format),
         None => of_tail(store, range)?,
     };
-    Ok(format.map(content))
+    let mut found = format.map(content);
+    if let Some(content) = found.as_mut().filter(|content| content.format == Format::Zimage) {
+        content.arch = Some(Processor::Known(Arch::Arm));
+        let tree = zimage::tree_of(store, range)?.unwrap_or_default();
+        (content.compatible, content.soc) = (tree.compatible, tree.soc);
+    }
+    if let Some(content) = &mut found {
+        match content.format {
+            Format::Arm64Image => content.arch = Some(Processor::Known(Arch::Aarch64)),
+            Format::BzImage => content.arch = Some(Processor::Known(Arch::X86)),
+            _ => (),
+        }
+    }
+    Ok(found)
 }
 
 /// What is known of a format that says nothing but what it is.
@@ -144,6 +158,7 @@ pub(super) fn content(format: Format) -> Content {
     };
     let mut content = Content::new(format, role);
     content.title = format.described().to_owned();
+    content.checked = false;
     content
 }
 

@@ -1,5 +1,8 @@
-//! JFFS2: a log of nodes, each with magic, type, length and a CRC of those three
+//! JFFS2: a log of nodes, each with magic, type, length and a CRC of those three, and CRCs over the rest of it
 //! (`include/uapi/linux/jffs2.h`). There is no superblock, so the log is walked.
+//!
+//! On flash that was in use there are also nodes that are obsolete, and remains of others; in an image that was just made
+//! there are none.
 
 #![forbid(unsafe_code)]
 
@@ -20,72 +23,240 @@ const JFFS2_CRC: crc::Algorithm<u32> = crc::Algorithm {
 };
 const CRC: Crc<u32> = Crc::<u32>::new(&JFFS2_CRC);
 const HEADER: usize = 12;
+/// Bytes of the longest fixed part of a node, that of an inode (`struct jffs2_raw_inode`).
+const FIXED: usize = 68;
+/// `JFFS2_NODE_ACCURATE`: cleared in a node that is obsolete, and set in what its CRC is over.
+const ACCURATE: u16 = 0x2000;
+/// Types: `JFFS2_NODETYPE_DIRENT`, `INODE`, `CLEANMARKER`, `SUMMARY`.
+const DIRENT: u16 = 0xe001;
+const INODE: u16 = 0xe002;
+const CLEANMARKER: u16 = 0x2003;
+const SUMMARY: u16 = 0x2006;
 
+#[derive(Clone, Copy)]
 struct Node {
     order: Order,
+    kind: u16,
     length: u64,
+    obsolete: bool,
+}
+
+fn word(bytes: &[u8], at: usize, order: Order) -> Option<u32> {
+    let quad = bytes.get(at..at + 4)?.try_into().ok()?;
+    Some(match order {
+        Order::Little => u32::from_le_bytes(quad),
+        Order::Big => u32::from_be_bytes(quad),
+    })
 }
 
 /// Reads a node header; `None` where there is none, or where its CRC is wrong.
 fn node(bytes: &[u8]) -> Option<Node> {
-    let bytes: &[u8; HEADER] = bytes.get(..HEADER)?.try_into().ok()?;
+    let mut bytes: [u8; HEADER] = bytes.get(..HEADER)?.try_into().ok()?;
     let order = match bytes[..2] {
         [0x85, 0x19] => Order::Little,
         [0x19, 0x85] => Order::Big,
         _ => return None,
     };
-    let word = |at: usize| -> u32 {
-        let quad = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-        match order {
-            Order::Little => u32::from_le_bytes(quad),
-            Order::Big => u32::from_be_bytes(quad),
-        }
+    let pair = [bytes[2], bytes[3]];
+    let written = match order {
+        Order::Little => u16::from_le_bytes(pair),
+        Order::Big => u16::from_be_bytes(pair),
     };
-    (CRC.checksum(&bytes[..8]) == word(8)).then(|| Node {
+    let kind = written | ACCURATE;
+    let pair = match order {
+        Order::Little => kind.to_le_bytes(),
+        Order::Big => kind.to_be_bytes(),
+    };
+    bytes[2..4].copy_from_slice(&pair);
+    (Some(CRC.checksum(&bytes[..8])) == word(&bytes, 8, order)).then(|| Node {
         order,
-        length: u64::from(word(4)),
+        kind,
+        length: u64::from(word(&bytes, 4, order).unwrap_or_default()),
+        obsolete: written != kind,
     })
 }
 
-/// Recognises a JFFS2 image and walks its log: a node that ends behind the image was cut off.
+/// Recognises a JFFS2 image and walks its log.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
-    let mut window = [0; 4096];
-    let room = range.end - range.start;
     let mut head = [0; HEADER];
     let Some(first) = store.read_head(range, &mut head)?.then(|| node(&head)).flatten() else {
         return Ok(None);
     };
-    let mut length = 0;
-    let mut at = 0u64;
-    let mut window_at = u64::MAX;
-    let mut problem = None;
-    while at + (HEADER as u64) <= room {
-        let inside = at.wrapping_sub(window_at);
-        if window_at == u64::MAX || inside + HEADER as u64 > window.len() as u64 {
-            window_at = at;
-            let take = window.len().min((room - at) as usize);
-            store.read_exact_at(range.start + at, &mut window[..take])?;
-            window[take..].fill(0xff);
-        }
-        let here = (at - window_at) as usize;
-        match node(&window[here..]) {
-            Some(node) if node.length >= HEADER as u64 => {
-                if node.order != first.order {
-                    problem = Some(format!("the jffs2 changes its byte order at 0x{at:x}"));
-                    break;
-                }
-                // Nodes begin at multiples of four.
-                at += node.length.next_multiple_of(4);
-                length = length.max(at - node.length.next_multiple_of(4) + node.length);
-            }
-            // Blank space up to the next erase block, or padding.
-            _ => at += 4,
-        }
+    let mut walk = Walk {
+        store,
+        range: range.clone(),
+        order: first.order,
+        at: 0,
+        content: Content {
+            order: Some(first.order),
+            ..Content::new(Format::Jffs2, Role::Filesystem)
+        },
+        markers: Markers::default(),
+    };
+    walk.all()?;
+    let mut content = walk.content;
+    content.erase_size = walk.markers.spacing(content.length);
+    if let Some(size) = content.erase_size {
+        content.title = format!("for erase blocks of {size} bytes");
     }
-    Ok(Some(Content {
-        length,
-        order: Some(first.order),
-        problem,
-        ..Content::new(Format::Jffs2, Role::Filesystem)
-    }))
+    Ok(Some(content))
+}
+
+struct Walk<'s> {
+    store: &'s Store,
+    range: Range<u64>,
+    order: Order,
+    /// Where it is, from the beginning of the image.
+    at: u64,
+    content: Content,
+    markers: Markers,
+}
+
+impl Walk<'_> {
+    fn all(&mut self) -> io::Result<()> {
+        let room = self.range.end - self.range.start;
+        let mut fixed = [0; FIXED];
+        while self.at + HEADER as u64 <= room {
+            let here = self.range.start + self.at;
+            let take = FIXED.min((room - self.at) as usize);
+            self.store.read_exact_at(here, &mut fixed[..take])?;
+            match node(&fixed[..take]) {
+                Some(node) if node.length >= HEADER as u64 => {
+                    if node.order != self.order {
+                        self.content.problem = Some(format!("the jffs2 changes its byte order at 0x{:x}", self.at));
+                        return Ok(());
+                    }
+                    let end = self.at + node.length;
+                    self.content.length = end;
+                    if end > room {
+                        return Ok(());
+                    }
+                    self.within(&node)?;
+                    if !node.obsolete {
+                        self.sums(&node, &fixed[..take])?;
+                    }
+                    // Nodes begin at multiples of four.
+                    self.at = end.next_multiple_of(4);
+                }
+                _ => self.gap(fixed[0])?,
+            }
+        }
+        Ok(())
+    }
+
+    /// No node lies across two erase blocks: the smallest block that holds all of it says what they must be at least.
+    fn within(&mut self, node: &Node) -> io::Result<()> {
+        let differing = self.at ^ (self.at + node.length - 1);
+        let least = 1u64 << (64 - differing.leading_zeros());
+        let most = u64::from(self.content.least_erase_size.unwrap_or_default()).max(least);
+        self.content.least_erase_size = u32::try_from(most).ok();
+        if node.kind == CLEANMARKER {
+            self.markers.add(self.at);
+        }
+        Ok(())
+    }
+
+    /// Holds the rest of a node against its CRCs.
+    fn sums(&mut self, node: &Node, fixed: &[u8]) -> io::Result<()> {
+        let word = |at| word(fixed, at, self.order);
+        // The fixed part, where its CRC stands, where that of the rest stands, and how long the rest is.
+        let (size, own, rest) = match node.kind {
+            INODE => (68, 64, word(48).zip(word(60))),
+            DIRENT => (40, 32, fixed.get(28).map(|length| u32::from(*length)).zip(word(36))),
+            SUMMARY => (32, 28, Some((node.length as u32).saturating_sub(32)).zip(word(24))),
+            _ => return Ok(()),
+        };
+        // The CRC of an inode or a name is over all in front of the two CRCs.
+        let covered = if node.kind == SUMMARY { 24 } else { size - 8 };
+        let own = fixed.get(..covered).map(|bytes| CRC.checksum(bytes)) == word(own);
+        let rest = match rest {
+            Some((length, crc)) if size as u64 + u64::from(length) <= node.length => {
+                let start = self.range.start + self.at + size as u64;
+                let mut digest = CRC.digest();
+                self.store
+                    .scan(start..start + u64::from(length), |chunk| digest.update(chunk))?;
+                digest.finalize() == crc
+            }
+            _ => false,
+        };
+        if !(own && rest) {
+            self.doubt(format!("a node of the jffs2 fails its CRC at 0x{:x}", self.at));
+        }
+        Ok(())
+    }
+
+    /// Goes on behind what is no node: blank space up to the next erase block, or something that should not be there.
+    fn gap(&mut self, first: u8) -> io::Result<()> {
+        let here = self.range.start + self.at..self.range.end;
+        if first == 0xff || first == 0 {
+            let end = self.store.past(here.clone(), first)? - self.range.start;
+            // A node begins at a multiple of four.
+            let end = if end == here.end - self.range.start {
+                end
+            } else {
+                end / 4 * 4
+            };
+            if end > self.at {
+                self.at = end;
+                return Ok(());
+            }
+        }
+        self.doubt(format!(
+            "there is something in the jffs2 at 0x{:x} that is no node of it",
+            self.at
+        ));
+        self.at = self.next_node(here)? - self.range.start;
+        Ok(())
+    }
+
+    /// Where something that may be a node begins next.
+    fn next_node(&self, here: Range<u64>) -> io::Result<u64> {
+        let magic: [u8; 2] = match self.order {
+            Order::Little => [0x85, 0x19],
+            Order::Big => [0x19, 0x85],
+        };
+        let mut window = [0; 4096];
+        let mut at = here.start + 4;
+        while at < here.end {
+            let take = window.len().min((here.end - at) as usize);
+            self.store.read_exact_at(at, &mut window[..take])?;
+            let found = window[..take].chunks(4).position(|quad| quad.starts_with(&magic));
+            match found {
+                Some(index) => return Ok(at + index as u64 * 4),
+                None => at += take as u64,
+            }
+        }
+        Ok(here.end)
+    }
+
+    fn doubt(&mut self, what: String) {
+        self.content.doubt.get_or_insert(what);
+    }
+}
+
+/// Where the nodes are with which erase blocks begin.
+#[derive(Default)]
+struct Markers {
+    count: u64,
+    second: Option<u64>,
+    regular: bool,
+}
+
+impl Markers {
+    fn add(&mut self, at: u64) {
+        match (self.count, self.second) {
+            (0, _) => self.regular = at == 0,
+            (1, _) => self.second = Some(at),
+            (count, Some(second)) => self.regular &= at == count * second,
+            _ => (),
+        }
+        self.count += 1;
+    }
+
+    /// The size of the erase blocks, if each of them begins with a marker.
+    fn spacing(&self, length: u64) -> Option<u32> {
+        let size = self.second.filter(|size| self.regular && size.is_power_of_two())?;
+        let all = self.count == length.div_ceil(size);
+        all.then(|| u32::try_from(size).ok()).flatten()
+    }
 }

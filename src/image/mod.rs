@@ -8,6 +8,8 @@ mod archive;
 pub(crate) mod backup;
 pub mod content;
 mod cramfs;
+pub(crate) mod device_tree;
+pub(crate) mod digest;
 pub(crate) mod ends;
 pub(crate) mod files;
 mod fit;
@@ -17,16 +19,23 @@ mod jffs2;
 pub(crate) mod known;
 pub mod pat;
 pub(crate) mod pieces;
+mod processor;
 mod qnap_recovery;
 pub(crate) mod qpkg;
+mod ramdisk;
+mod seama;
 pub(crate) mod signature;
 mod squashfs;
+mod squashfs_tables;
 mod sums;
+mod tplink;
 mod trx;
 pub(crate) mod ubi;
+mod ubi_volumes;
 mod ubifs;
 mod uimage;
 pub(crate) mod unpacked_pat;
+mod zimage;
 
 use crate::base::format::Format;
 use crate::base::units::Grouped;
@@ -213,77 +222,30 @@ fn unpack(store: &mut Store, image: &mut Image, reading: &Reading) -> io::Result
     let Some(codec) = Codec::recognise(&head[..take]) else {
         return Ok(());
     };
+    // The kernel unpacks it itself: it belongs on the flash as it is.
+    if reading.unpacking != Unpacking::Always && ramdisk::is_packed(store, &(0..image.payload))? {
+        return Ok(());
+    }
     image.format = codec.format();
     let whole = Arc::new(std::mem::replace(store, Store::Memory(Vec::new())));
-    let opened = Packed::open(Arc::clone(&whole), codec, image.payload, reading.room);
-    let (packed, mut problem) = match opened {
-        Ok(packed) => (Some(packed), None),
-        Err(error) => (None, Some(error)),
-    };
-    let inside = match packed {
-        Some(packed) => {
-            let packing = packed.packing;
-            let inside = Store::Packed(packed);
-            match reading.unpacking != Unpacking::Always && is_ramdisk(&inside)? {
-                // The kernel unpacks it itself: it belongs on the flash as it is.
-                true => None,
-                false => Some((inside, packing)),
-            }
-        }
-        None => None,
-    };
-    match inside {
-        Some((inside, packing)) => {
-            *store = inside;
-            image.packing = Some(packing);
+    match Packed::open(Arc::clone(&whole), codec, image.payload, reading.room) {
+        Ok(packed) => {
+            image.packing = Some(packed.packing);
+            *store = Store::Packed(packed);
             let stripped = fwtool::strip(store)?;
             image.payload = stripped.end;
             image.metadata = stripped.metadata.or(image.metadata.take());
+            Ok(())
         }
-        None => {
-            let padded = problem.is_some() && is_padded_ramdisk(&whole, codec, image.payload)?;
-            problem = problem.filter(|_| !padded);
+        Err(problem) => {
             // Nobody else has it: the decoder went with its store.
             *store = Arc::into_inner(whole).ok_or_else(|| io::Error::other("the image is still being unpacked"))?;
-            image.format = Format::Ramdisk;
+            image.remedy = Some(
+                "get it again if it is damaged; if its bytes are meant as they are, --as-is writes them so".to_owned(),
+            );
+            Err(problem)
         }
     }
-    problem.map_or(Ok(()), |problem| {
-        image.format = codec.format();
-        image.remedy = Some(
-            "get it again if it is damaged; if its bytes are meant as they are, --as-is writes them so".to_owned(),
-        );
-        Err(problem)
-    })
-}
-
-/// The copy of a partition that holds a ramdisk is filled up behind it, so that as a whole it cannot be unpacked.
-fn is_padded_ramdisk(store: &Arc<Store>, codec: Codec, packed: u64) -> io::Result<bool> {
-    let mut tail = [0; 16];
-    let Some(at) = packed.checked_sub(tail.len() as u64) else {
-        return Ok(false);
-    };
-    store.read_exact_at(at, &mut tail)?;
-    if tail != [0; 16] && tail != [0xff; 16] {
-        return Ok(false);
-    }
-    let packing = Packing {
-        codec,
-        packed,
-        length: 64 << 10,
-        memory: 0,
-    };
-    Ok(is_ramdisk(&Store::Packed(Packed::again(Arc::clone(store), packing))).unwrap_or(false))
-}
-
-/// A cpio archive or an ext2 file system, as kernels take them for their first root.
-fn is_ramdisk(store: &Store) -> io::Result<bool> {
-    let mut head = [0; 6];
-    let mut magic = [0; 2];
-    let whole = 0..store.len();
-    let cpio = store.read_head(&whole, &mut head)? && head.starts_with(b"0707");
-    let ext2 = store.read_head(&(0x438.min(store.len())..store.len()), &mut magic)? && magic == [0x53, 0xef];
-    Ok(cpio || ext2)
 }
 
 fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
@@ -298,7 +260,6 @@ fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
             None => qnap_recovery::recognise(store)?,
         },
     };
-    let ramdisk = image.format == Format::Ramdisk;
     let (format, ranges) = match layout {
         Some(layout) => (Some(layout.format), layout.parts),
         None => (None, vec![("", whole)]),
@@ -307,26 +268,25 @@ fn inspect(store: &Store, image: &mut Image) -> io::Result<()> {
         let content = content::look(store, range.clone())?;
         let name = match (name, &content) {
             ("", Some(content)) => content.role.as_str(),
-            ("", None) if ramdisk => "ramdisk",
             ("", None) => "raw",
             (name, _) => name,
         };
+        let kind = content.as_ref().map(|content| content.format);
         image.parts.push(Part {
             name: name.to_owned(),
             member: None,
             offset: range.start,
             size: range.end - range.start,
-            content,
             file: FileKind {
-                ramdisk,
+                ramdisk: matches!(kind, Some(Format::Ramdisk | Format::Cpio)),
                 as_is: image.as_is,
             },
+            content,
         });
     }
     let format = format.unwrap_or_else(|| match image.parts.first().and_then(|part| part.content.as_ref()) {
         _ if image.metadata.is_some() => Format::OpenwrtSysupgrade,
         Some(content) => content.format,
-        None if ramdisk => Format::Ramdisk,
         None => Format::Raw,
     });
     image.format = format;

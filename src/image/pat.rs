@@ -44,7 +44,7 @@ pub struct Line {
     pub y: u64,
 }
 
-/// Where the four bytes are that are summed; `variant` is the other rule that is found in the wild for files whose
+/// Where the four bytes are that are checked; `variant` is the other rule that is found in the wild for files whose
 /// sample would reach past the end.
 fn sample(size: u64, variant: bool) -> u64 {
     let Some(offset) = FIRST_RAND.checked_rem(size) else {

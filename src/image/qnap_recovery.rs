@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::format::Format;
-use crate::base::machine::{Arch, Role};
+use crate::base::machine::{Arch, Processor, Role};
 use crate::bytes::store::Store;
 use crate::image::{Layout, content};
 use std::io;
@@ -46,5 +46,8 @@ pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
 
 fn is_arm_kernel(store: &Store, range: Range<u64>) -> io::Result<bool> {
     let content = content::look(store, range)?;
-    Ok(content.is_some_and(|content| content.role == Role::Kernel && content.arch == Some(Arch::Arm)))
+    Ok(
+        content
+            .is_some_and(|content| content.role == Role::Kernel && content.arch == Some(Processor::Known(Arch::Arm))),
+    )
 }

@@ -1,4 +1,6 @@
-//! SquashFS: the superblock says how long the file system is (`fs/squashfs/squashfs_fs.h`).
+//! SquashFS: the superblock says how long the file system is and where its tables are (`fs/squashfs/squashfs_fs.h`). There is
+//! no checksum over the content; that all tables and the data of every file lie inside shows an image that was cut or put
+//! together wrongly.
 
 #![forbid(unsafe_code)]
 
@@ -7,13 +9,17 @@ use crate::base::machine::{Order, Role};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
+use crate::image::squashfs_tables::{Superblock, check};
 use std::io;
 use std::ops::Range;
+
+/// Bytes of the superblock of version 4.
+const HEADER: usize = 96;
 
 /// Recognises SquashFS 4, which is little-endian everywhere, and 1 to 3, which have the byte order of
 /// the box and are what the kernels of older boxes mount.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
-    let mut head = [0; 96];
+    let mut head = [0; HEADER];
     if !store.read_head(range, &mut head)? {
         return Ok(None);
     }
@@ -48,8 +54,18 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         .unwrap_or_default()
         .into(),
     };
+    let room = range.end - range.start;
     let problem = match (major, big) {
-        (1..=3, _) | (4, false) if length >= head.len() as u64 => None,
+        (4, false) if length >= HEADER as u64 => match length <= room {
+            true => check(store, range.start, &Superblock::of(&head))?,
+            false => None,
+        },
+        // The tables of inodes and directories, of those before version 4.
+        (3, _) if length >= HEADER as u64 => {
+            let inside = u64_at(87) < length;
+            (!inside).then(|| "the squashfs has its tables outside of itself".to_owned())
+        }
+        (1..=2, _) if length >= HEADER as u64 => None,
         _ => Some(format!(
             "the squashfs superblock makes no sense (version {major}.{minor})"
         )),

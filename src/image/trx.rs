@@ -14,6 +14,28 @@ use std::ops::Range;
 /// Where the CRC begins to count.
 const CHECKED: u64 = 12;
 
+/// Which bytes of the fourth part a boot loader of the second version changes, to count how often it tried the image; the CRC
+/// takes them for blank (`trx.c` of openwrt/firmware-utils).
+const TRIES: Range<u64> = 22..30;
+
+/// The CRC of all that follows it; `part` is where the fourth part is.
+fn sum(store: &Store, whole: Range<u64>, part: Option<u64>) -> io::Result<u32> {
+    let blank = part
+        .map(|part| part + TRIES.start..part + TRIES.end)
+        .unwrap_or_default();
+    let mut digest = CRC.digest();
+    let mut at = whole.start + CHECKED;
+    for end in [blank.start, blank.end, whole.end] {
+        let end = end.clamp(at, whole.end);
+        match end == blank.end {
+            true => digest.update(&[0xff; TRIES.end as usize][..(end - at) as usize]),
+            false => store.scan(at..end, |chunk| digest.update(chunk))?,
+        }
+        at = end;
+    }
+    Ok(digest.finalize())
+}
+
 /// Recognises a TRX and checks its CRC.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
     let mut head = [0; 32];
@@ -24,7 +46,8 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     let length = u64::from(field(4));
     let version = field(12) >> 16;
     let offsets = if version == 2 { 16..32 } else { 16..28 };
-    let parts: Vec<_> = offsets.step_by(4).map(field).filter(|offset| *offset != 0).collect();
+    let all: Vec<_> = offsets.step_by(4).map(field).collect();
+    let parts: Vec<_> = all.iter().copied().filter(|offset| *offset != 0).collect();
     let mut content = Content {
         length,
         title: format!("version {version}, {} parts", parts.len()),
@@ -37,11 +60,12 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     {
         content.problem = Some("the trx header makes no sense".into());
     } else if length <= range.end - range.start {
-        let mut digest = CRC.digest();
-        store.scan(range.start + CHECKED..range.start + length, |chunk| {
-            digest.update(chunk)
-        })?;
-        if digest.finalize() != field(8) {
+        let whole = range.start..range.start + length;
+        let flags = all
+            .get(3)
+            .filter(|part| **part != 0)
+            .map(|part| range.start + u64::from(*part));
+        if sum(store, whole, flags)? != field(8) {
             content.problem = Some("the trx fails its CRC".into());
         }
     }

@@ -9,6 +9,7 @@ use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::fwtool::CRC;
+use crate::image::ubi_volumes::Volumes;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::ops::Range;
@@ -19,11 +20,6 @@ pub const HEADER: usize = 64;
 const MOST_ERASES: u64 = 0x7fff_ffff;
 /// Erase blocks of real flash: the power of two of their bytes.
 const BLOCKS: Range<u32> = 12..24;
-/// The volume that holds the volume table (`UBI_LAYOUT_VOLUME_ID`).
-const LAYOUT_VOLUME: u32 = 0x7fff_efff;
-/// Bytes of a record of that table (`UBI_VTBL_RECORD_SIZE`), and how many there are at the most (`UBI_MAX_VOLUMES`).
-const RECORD: usize = 172;
-const RECORDS: u64 = 128;
 /// Erase blocks beside those of volumes: two of the volume table, and one each for wear levelling and for atomic changes
 /// (`UBI_LAYOUT_VOLUME_EBS`, `WL_RESERVED_PEBS`, `EBA_RESERVED_PEBS` in `drivers/mtd/ubi/ubi.h`).
 const OVERHEAD: u64 = 4;
@@ -70,7 +66,7 @@ pub fn erase_counter(block: &[u8]) -> Option<u64> {
 }
 
 /// Recognises an image that `ubinize` made, or a copy of an UBI that was in use; finds its erase block size, and checks
-/// every header.
+/// every header, the volume tables, and the data of static volumes.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
     let mut first = [0; HEADER];
     if !store.read_head(range, &mut first)? || &first[..4] != b"UBI#" {
@@ -108,7 +104,12 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     if !room.is_multiple_of(size) {
         content.problem = Some(format!("the ubi image is cut off in an erase block of {size} bytes"));
     }
-    let volume_header = u64::from(layout.volume_header);
+    let data = u64::from(layout.data);
+    if data >= size || u64::from(layout.volume_header) + HEADER as u64 > data {
+        content.problem = Some("the ubi headers name places outside of their erase blocks".into());
+        return Ok(Some(content));
+    }
+    let mut volumes = Volumes::new(size - data, room / size);
     for block in 0..room / size {
         let at = range.start + block * size;
         let whole = store.read_head(&(at..range.end), &mut header)?;
@@ -120,38 +121,26 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         let seq = Fields(&header).be32(24).filter(|seq| *seq != 0);
         let same = header[16..24] == first[16..24] && seq.is_none_or(|seq| seq == layout.image_seq);
         let whole = whole && is_whole(&header, b"UBI#") && same;
-        let volume = at + volume_header;
-        let volume_whole = volume_header < size
-            && store.read_head(&(volume..range.end), &mut header)?
-            && (is_whole(&header, b"UBI!") || header.iter().all(|byte| *byte == 0xff));
-        if !whole || !volume_whole {
+        let volume = at + u64::from(layout.volume_header);
+        let blank = !store.read_head(&(volume..range.end), &mut header)? || header.iter().all(|byte| *byte == 0xff);
+        if !whole || !blank && !is_whole(&header, b"UBI!") {
             content.problem = Some(format!(
                 "an ubi header fails its CRC, or is of another ubi, in the block at 0x{:x}",
                 block * size
             ));
             break;
         }
-        if layout.needed == OVERHEAD && Fields(&header).be32(8) == Some(LAYOUT_VOLUME) {
-            layout.needed += reserved(store, at + u64::from(layout.data)..at + size)?;
+        if !blank && at + size <= range.end {
+            volumes.block(store, &header, at + data..at + size)?;
         }
     }
+    layout.needed += volumes.reserved();
+    if content.problem.is_none() {
+        (content.problem, content.doubt) = volumes.verdict();
+    }
+    content.title.push_str(&volumes.names());
     content.ubi = Some(layout);
     Ok(Some(content))
-}
-
-/// Erase blocks that the volumes of a volume table need (`struct ubi_vtbl_record`).
-fn reserved(store: &Store, table: Range<u64>) -> io::Result<u64> {
-    let mut record = [0; RECORD];
-    let mut sum = 0;
-    for number in 0..RECORDS {
-        let at = table.start + number * RECORD as u64;
-        if at > table.end || !store.read_head(&(at..table.end), &mut record)? {
-            break;
-        }
-        let whole = Fields(&record).be32(168) == Some(CRC.checksum(&record[..168]));
-        sum += u64::from(Fields(&record).be32(0).filter(|_| whole).unwrap_or_default());
-    }
-    Ok(sum)
 }
 
 fn is_blank(store: &Store, range: Range<u64>) -> io::Result<bool> {

@@ -4,10 +4,11 @@
 
 use crate::base::checksum::CRC32;
 use crate::base::format::Format;
-use crate::base::machine::{Arch, Role};
+use crate::base::machine::{Processor, Role};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
+use crate::image::{processor, zimage};
 use std::io;
 use std::ops::Range;
 
@@ -28,22 +29,18 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         .chars()
         .filter(|c| !c.is_control())
         .collect();
-    // include/image.h of U-Boot: types 2 kernel, 3 ramdisk, 4 multi (a kernel with its ramdisk).
+    // include/image.h of U-Boot: types 2 kernel, 3 ramdisk, 4 multi (a kernel with its ramdisk), 14 a kernel that runs where
+    // it lies.
     let role = match header[30] {
-        2 | 4 => Role::Kernel,
+        2 | 4 | 14 => Role::Kernel,
         3 => Role::Ramdisk,
         _ => Role::Other,
     };
-    // The header does not say for which byte order of MIPS its data is.
+    let arch = processor::numbered(header[29]);
+    // The header does not say for which byte order of MIPS its data is. A script or a file system need not name a processor.
     let mut content = Content {
         length: HEADER + data,
-        arch: match header[29] {
-            2 => Some(Arch::Arm),
-            3 | 24 => Some(Arch::X86),
-            5 => Some(Arch::Mips),
-            22 => Some(Arch::Aarch64),
-            _ => None,
-        },
+        arch: Some(arch).filter(|arch| role != Role::Other || *arch != Processor::Unnamed),
         title,
         ..Content::new(Format::Uimage, role)
     };
@@ -59,6 +56,42 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         if digest.finalize() != field(24) {
             content.problem = Some("the uImage data fails its CRC".into());
         }
+        if content.problem.is_none() && role == Role::Kernel {
+            let parts = parts(store, at..at + data, header[30])?;
+            let tree = parts
+                .iter()
+                .find_map(|part| zimage::tree_of(store, part).transpose())
+                .transpose()?;
+            let tree = tree.unwrap_or_default();
+            (content.compatible, content.soc) = (tree.compatible, tree.soc);
+        }
     }
     Ok(Some(content))
+}
+
+/// The data of the image, or of each of several in it: their lengths stand in front of them, up to one of 0, and each ends at a
+/// multiple of four (`image_multi_count` in U-Boot's `boot/image.c`).
+fn parts(store: &Store, data: Range<u64>, kind: u8) -> io::Result<Vec<Range<u64>>> {
+    const MULTI: u8 = 4;
+    const PARTS: usize = 16;
+    if kind != MULTI {
+        return Ok(vec![data]);
+    }
+    let mut lengths = Vec::new();
+    let mut at = data.start;
+    let mut word = [0; 4];
+    while lengths.len() < PARTS && store.read_head(&(at..data.end), &mut word)? {
+        at += 4;
+        match u32::from_be_bytes(word) {
+            0 => break,
+            length => lengths.push(u64::from(length)),
+        }
+    }
+    let mut parts = Vec::new();
+    for length in lengths {
+        let end = at.saturating_add(length).min(data.end);
+        parts.push(at.min(end)..end);
+        at = at.saturating_add(length.next_multiple_of(4)).min(data.end);
+    }
+    Ok(parts)
 }

@@ -31,8 +31,9 @@ pub(super) fn decided(mut write: Write, partition: &Partition, what: &What<'_>) 
         };
         return write.by(method, &partition.geometry);
     };
-    // The boot loader checks these two before it starts them.
-    write.order.boot = matches!(content.role, Role::Kernel | Role::Ramdisk);
+    // The boot loader checks these two before it starts them. What only a kernel unpacks it does not look at.
+    write.order.boot = matches!(content.role, Role::Kernel | Role::Ramdisk)
+        && !matches!(content.format, Format::Ramdisk | Format::Cpio);
     let method = match content.ubi.filter(|_| is_whole_ubi(&write, partition, content)) {
         Some(layout) => Method::Ubi(layout),
         None => Method::Blocks {

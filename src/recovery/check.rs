@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::Result;
-use crate::base::machine::{Arch, Role};
+use crate::base::machine::{Arch, Processor, Role};
 use crate::base::units::Grouped;
 use crate::bytes::store::Store;
 use crate::image::content;
@@ -144,7 +144,7 @@ fn wrong_size(layouts: &[Layout], size: u64) -> String {
 
 fn wrong_kernel(layout: &Layout, found: Option<&Content>, store: &Store, label: &str) -> io::Result<Option<String>> {
     Ok(match found {
-        Some(content) if content.role != Role::Kernel || content.arch.is_some_and(|arch| arch != Arch::Arm) => {
+        Some(content) if content.role != Role::Kernel || content.arch != Some(Processor::Known(Arch::Arm)) => {
             Some(format!("{label} does not begin with a kernel for ARM"))
         }
         Some(content) => content.problem.as_ref().map(|problem| format!("{label}: {problem}")),

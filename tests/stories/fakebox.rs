@@ -253,11 +253,12 @@ impl FakeBox {
         Devices { text, json }
     }
 
-    /// The plan of raw bytes for these partitions. It never gets as far as the flash, because the checksum is another one.
+    /// The plan of raw bytes for these partitions, whatever they hold. It never gets as far as the flash, because the checksum
+    /// is another one.
     pub fn plan(&self, parts: &str, more: &[&str]) -> Plan {
         let image = self.path("image");
         fs::write(&image, bytes(1000, 1)).unwrap();
-        self.plan_of(&image, parts, more)
+        self.plan_of(&image, parts, &[more, &["--force=content"]].concat())
     }
 
     /// The plan of that image.

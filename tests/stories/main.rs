@@ -29,13 +29,17 @@ mod streams;
 mod trust;
 
 // What an image is, and files that are not what they seem to be.
+mod belongs;
 mod containers;
 mod every_bit;
 mod foreign;
 mod formats;
 mod hostile;
 mod images;
+mod processors;
+mod vendor_headers;
 mod verbatim;
+mod whole;
 
 // The engine: work, order, faults, and flash of every kind.
 mod campaign;

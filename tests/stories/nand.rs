@@ -14,13 +14,20 @@ fn thincan(bad: &[usize], change: impl FnOnce(&mut Value)) -> SimBox {
     sim
 }
 
-/// A superblock of SquashFS 4, and something behind it.
+/// A squashfs with noise in it, filled up with zeros.
 fn squashfs(length: usize) -> Vec<u8> {
-    let mut image = bytes(length, 1);
-    image[..96].fill(0);
-    image[..4].copy_from_slice(b"hsqs");
-    image[28] = 4;
-    image[40..48].copy_from_slice(&(length as u64).to_le_bytes());
+    let dir = tempfile::tempdir().unwrap();
+    let (root, out) = (dir.path().join("root"), dir.path().join("squashfs"));
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("noise"), bytes(length - 4096, 1)).unwrap();
+    let flags = ["-noappend", "-quiet", "-no-xattrs"];
+    tool(
+        "mksquashfs",
+        &[&[root.to_str().unwrap(), out.to_str().unwrap()][..], &flags].concat(),
+    );
+    let mut image = read(&out);
+    assert!(image.len() <= length);
+    image.resize(length, 0);
     image
 }
 

@@ -1,7 +1,7 @@
 //! A partition that carries the way back is written when all else is right, and not before.
 
 use crate::engine::{target, write_of};
-use crate::simbox::{SimBox, bytes};
+use crate::simbox::{SimBox, anything, bytes};
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;
 use flasher::bytes::store::Store;
@@ -99,6 +99,7 @@ fn a_bit_of_the_rest_that_flips_after_it_was_read_back_keeps_it_as_it_is() {
 #[test]
 fn the_profile_says_which_it_is_and_the_plan_has_it_last() {
     let sim = SimBox::changed("qnap-ts219", |profile| {
+        anything(profile);
         let partitions = profile["partitions"].as_array_mut().unwrap();
         let kernel = partitions.iter_mut().find(|p| p["name"] == "Kernel").unwrap();
         kernel["recovery"] = true.into();
@@ -115,6 +116,7 @@ fn the_profile_says_which_it_is_and_the_plan_has_it_last() {
 #[test]
 fn so_is_a_boot_loader_that_is_replaced() {
     let sim = SimBox::changed("qnap-ts219", |profile| {
+        anything(profile);
         profile["partitions"][0]["read_only"] = false.into();
     });
     let path = sim.file("image", &bytes(2 << 20, 3));

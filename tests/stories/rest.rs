@@ -37,7 +37,7 @@ fn behind_a_jffs2_its_partition_is_blank_and_nothing_else_is_touched() {
         ("qnap-ts109", "RootFS1", 0x20_0000..0x60_0000, 0x2_0000),
         ("thincan", "boot", 0..0x40_0000, 0x4000),
     ] {
-        let sim = SimBox::new(board);
+        let sim = SimBox::of_anything(board);
         let image = jffs2(&sim, block, &bytes(200_000, 3));
         assert!(!image.len().is_multiple_of(block), "its last block has a rest");
         let path = sim.file("image", &image);
@@ -90,7 +90,7 @@ fn behind_a_jffs2_its_partition_is_blank_and_nothing_else_is_touched() {
 
 #[test]
 fn behind_anything_else_the_old_content_stays() {
-    let sim = SimBox::new("qnap-ts109");
+    let sim = SimBox::of_anything("qnap-ts109");
     let image = bytes(300_000, 5);
     let (mut before, after) = over_old_content(&sim, "RootFS1", &image);
     before[0x20_0000..][..image.len()].copy_from_slice(&image);

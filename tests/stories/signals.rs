@@ -1,6 +1,6 @@
 //! What a person in front of the box sees and hears, on a pseudo-terminal and a made-up sysfs.
 
-use crate::simbox::{SimBox, bytes};
+use crate::simbox::{SimBox, anything, bytes};
 use flasher::board::indicators::Indicators;
 use flasher::board::profile::IndicatorCodes as Section;
 use nix::sys::termios::{BaudRate, ControlFlags, cfgetospeed, tcgetattr};
@@ -60,6 +60,7 @@ fn the_microcontroller_is_told_what_happens() {
     for (board, speed, codes) in boards {
         let mut port = Port::new();
         let sim = SimBox::changed(board, |profile| {
+            anything(profile);
             profile["signals"] = section(board);
             assert_eq!(profile["signals"]["port"], "/dev/ttyS1");
             profile["signals"]["port"] = port.path.as_str().into();
@@ -151,6 +152,7 @@ fn signals_that_fail_stop_nothing() {
     fs::create_dir(directory.path().join("brightness")).unwrap();
     for port in ["/nonexistent/ttyS1", "/dev/null", "/"] {
         let sim = SimBox::changed("qnap-ts219", |profile| {
+            anything(profile);
             profile["signals"] = section("qnap-ts219");
             profile["signals"]["port"] = port.into();
             profile["signals"]["leds"] = serde_json::json!([directory.path(), "../../../etc"]);

@@ -87,6 +87,11 @@ impl SimBox {
         sim
     }
 
+    /// A box of this kind whose partitions may hold anything, for stories that are not about what is in them.
+    pub fn of_anything(board: &str) -> SimBox {
+        SimBox::changed(board, anything)
+    }
+
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("box")
     }
@@ -121,6 +126,13 @@ impl SimBox {
     /// Puts content into the chip, as `dd` would.
     pub fn fill(&self, content: &[u8]) {
         fs::write(self.path().join("flash.bin"), content).unwrap();
+    }
+}
+
+/// The profile of a box whose partitions may hold anything.
+pub fn anything(profile: &mut Value) {
+    for partition in profile["partitions"].as_array_mut().unwrap() {
+        partition.as_object_mut().unwrap().remove("holds");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::containers::pack;
 use crate::engine::{nor, run, target, write_of};
-use crate::simbox::{SimBox, bytes};
+use crate::simbox::{SimBox, anything, bytes};
 use flasher::bytes::packed::{Codec, Packed};
 use flasher::bytes::store::Store;
 use flasher::flash::{self, Policy, Target};
@@ -70,7 +70,10 @@ fn the_time_in_the_plan_is_about_the_time_that_it_takes() {
 fn room_for_the_old_content_is_told_apart_from_what_is_needed() {
     let image = bytes(3 << 20, 3);
     for (ram, rollback) in [(64 << 20, 3 << 20), (9 << 20, 0)] {
-        let sim = SimBox::changed("tplink-wdr3600", |profile| profile["ram"] = ram.into());
+        let sim = SimBox::changed("tplink-wdr3600", |profile| {
+            anything(profile);
+            profile["ram"] = ram.into();
+        });
         let path = sim.file("image", &image);
         let args = ["--part", "firmware", &path];
         let plan = sim

@@ -40,11 +40,13 @@ impl Table {
     }
 }
 
-pub(super) struct Bzip2 {
-    input: BufReader<Cursor>,
+pub(super) struct Bzip2<'s> {
+    input: BufReader<Cursor<'s>>,
+    /// Whether its stream has ended.
+    ended: bool,
     bits: u64,
     have: u32,
-    /// The largest block of this stream, in bytes; 0 between streams.
+    /// The largest block of this stream, in bytes; 0 before its head.
     limit: usize,
     stream_crc: u32,
     block_crc: u32,
@@ -59,10 +61,12 @@ pub(super) struct Bzip2 {
     again: u32,
 }
 
-impl Bzip2 {
-    pub fn new(cursor: Cursor) -> Bzip2 {
+impl<'s> Bzip2<'s> {
+    /// The first stream; what follows it is left alone.
+    pub fn new(cursor: Cursor<'s>) -> Bzip2<'s> {
         Bzip2 {
             input: BufReader::new(cursor),
+            ended: false,
             bits: 0,
             have: 0,
             limit: 0,
@@ -76,6 +80,11 @@ impl Bzip2 {
             last: None,
             again: 0,
         }
+    }
+
+    /// Where it reads from.
+    pub fn input(&self) -> &BufReader<Cursor<'s>> {
+        &self.input
     }
 
     /// The next bits, at most 32, the first of them highest.
@@ -110,35 +119,33 @@ impl Bzip2 {
         Err(nonsense())
     }
 
-    /// Goes on to the next block; false at the very end.
+    /// Goes on to the next block; false at the end of the stream.
     fn next_block(&mut self) -> io::Result<bool> {
-        loop {
-            if self.limit == 0 {
-                // Streams begin with whole bytes.
-                self.have = 0;
-                if self.input.fill_buf()?.is_empty() {
-                    return Ok(false);
-                }
-                let head = self.take(32)?.to_be_bytes();
-                match head {
-                    [b'B', b'Z', b'h', level @ b'1'..=b'9'] => self.limit = usize::from(level - b'0') * 100_000,
-                    _ => return Err(bad("something follows behind its end")),
-                }
-                self.stream_crc = 0;
-            }
-            let magic = u64::from(self.take(24)?) << 24 | u64::from(self.take(24)?);
-            let crc = self.take(32)?;
-            match magic {
-                BLOCK => {
-                    self.block_crc = crc;
-                    self.stream_crc = self.stream_crc.rotate_left(1) ^ crc;
-                    self.decode()?;
-                    return Ok(true);
-                }
-                END if crc == self.stream_crc => self.limit = 0,
-                END => return Err(bad("it fails its CRC")),
+        if self.ended {
+            return Ok(false);
+        }
+        if self.limit == 0 {
+            let head = self.take(32)?.to_be_bytes();
+            match head {
+                [b'B', b'Z', b'h', level @ b'1'..=b'9'] => self.limit = usize::from(level - b'0') * 100_000,
                 _ => return Err(nonsense()),
             }
+        }
+        let magic = u64::from(self.take(24)?) << 24 | u64::from(self.take(24)?);
+        let crc = self.take(32)?;
+        match magic {
+            BLOCK => {
+                self.block_crc = crc;
+                self.stream_crc = self.stream_crc.rotate_left(1) ^ crc;
+                self.decode()?;
+                Ok(true)
+            }
+            END if crc == self.stream_crc => {
+                self.ended = true;
+                Ok(false)
+            }
+            END => Err(bad("it fails its CRC")),
+            _ => Err(nonsense()),
         }
     }
 
@@ -291,7 +298,7 @@ fn nonsense() -> io::Error {
     bad("its data makes no sense")
 }
 
-impl Read for Bzip2 {
+impl Read for Bzip2<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut got = 0;
         while got < buffer.len() {

@@ -5,14 +5,12 @@
 use crate::base::bad_data::bad;
 use crate::base::format::Format;
 use crate::base::units::{Fields, Grouped};
-use crate::bytes::packed::bzip2::Bzip2;
-use crate::bytes::packed::gzip::Gzip;
-use crate::bytes::packed::{Cursor, Decoder, WINDOW, read_ahead};
+use crate::bytes::packed::members::{is_skippable, past_padding};
+use crate::bytes::packed::{Handle, WINDOW, read_ahead};
 use crate::bytes::store::Store;
-use lzma_rust2::{LzmaReader, XzReader};
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use serde::{Deserialize, Serialize};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
+use std::ops::Range;
 
 /// With what an image is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +30,8 @@ pub enum Codec {
 
 /// What decoders keep beside their window, in bytes: tables, input, a block of zstd.
 const TABLES: u64 = 512 << 10;
+/// What the crates for xz and lzma are given. They count in KiB and add their own overhead.
+pub(super) const LIMIT: u32 = ((WINDOW + TABLES) >> 10) as u32;
 
 impl Codec {
     /// The word for it.
@@ -51,6 +51,7 @@ impl Codec {
             [0x1f, 0x8b, 8, ..] => Some(Codec::Gzip),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Codec::Xz),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Codec::Zstd),
+            _ if is_skippable(head) => Some(Codec::Zstd),
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Codec::Bzip2),
             _ => is_lzma(head).then_some(Codec::Lzma),
         }
@@ -60,20 +61,9 @@ impl Codec {
     ///
     /// # Errors
     /// `InvalidData` for a header that makes no sense or asks for more than [`WINDOW`].
-    pub(super) fn memory(self, store: &Store, packed: u64) -> io::Result<u64> {
-        let mut head = [0; 64];
-        let take = head.len().min(packed as usize);
-        store.read_exact_at(0, &mut head[..take])?;
-        let window = match self {
-            Codec::Gzip => Some(32 << 10),
-            // A block, four bytes a byte.
-            Codec::Bzip2 => Some(u64::from(head[3].saturating_sub(b'0')) * 400_000),
-            Codec::Lzma => Fields(&head).le32(1).map(u64::from),
-            Codec::Xz => xz_window(&head),
-            Codec::Zstd => zstd_window(&head),
-        };
+    pub(super) fn memory(self, store: &Store, range: &Range<u64>) -> io::Result<u64> {
         let name = self.as_str();
-        match window {
+        match self.window(store, range)? {
             None => Err(bad(format_args!("the {name} is damaged: its header makes no sense"))),
             Some(window) if window > WINDOW => Err(bad(format_args!(
                 "unpacking the {name} takes a window of {} bytes of RAM, and {} are the most that is given: pack it \
@@ -85,6 +75,22 @@ impl Codec {
         }
     }
 
+    /// Bytes of the window that the first member in this range wants; `None` for a header that makes no sense.
+    pub(super) fn window(self, store: &Store, range: &Range<u64>) -> io::Result<Option<u64>> {
+        let at = past_padding(&Handle::Lent(store), range.clone(), self)?;
+        let mut head = [0; 64];
+        let take = head.len().min((range.end - at) as usize);
+        store.read_exact_at(at, &mut head[..take])?;
+        Ok(match self {
+            Codec::Gzip => Some(32 << 10),
+            // A block, four bytes a byte.
+            Codec::Bzip2 => Some(u64::from(head[3].saturating_sub(b'0')) * 400_000),
+            Codec::Lzma => Fields(&head).le32(1).map(u64::from),
+            Codec::Xz => xz_window(&head),
+            Codec::Zstd => zstd_window(&head),
+        })
+    }
+
     /// What bytes are that are packed with it and cannot be unpacked.
     pub fn format(self) -> Format {
         match self {
@@ -94,22 +100,6 @@ impl Codec {
             Codec::Lzma => Format::Lzma,
             Codec::Zstd => Format::Zstd,
         }
-    }
-
-    /// A decoder at the beginning.
-    pub(super) fn decoder(self, cursor: Cursor) -> io::Result<Decoder> {
-        // The crates count in KiB and add their own overhead.
-        const LIMIT: u32 = ((WINDOW + TABLES) >> 10) as u32;
-        Ok(match self {
-            Codec::Gzip => Box::new(Gzip::new(cursor)),
-            Codec::Xz => Box::new(XzReader::new_mem_limit(BufReader::new(cursor), true, LIMIT)),
-            Codec::Bzip2 => Box::new(Bzip2::new(cursor)),
-            Codec::Lzma => Box::new(Whole {
-                decoder: LzmaReader::new_mem_limit(BufReader::new(cursor), LIMIT, None)?,
-                input: |decoder| decoder.inner_mut(),
-            }),
-            Codec::Zstd => Box::new(Zstd::new(cursor)?),
-        })
     }
 }
 
@@ -130,6 +120,19 @@ fn is_lzma(head: &[u8]) -> bool {
 /// The window of the first block's LZMA2 filter (xz file format, 3.1 and 5.3.1). Later blocks are held to the limit by
 /// the decoder.
 fn xz_window(head: &[u8]) -> Option<u64> {
+    // An empty file has no block.
+    if *head.get(12)? == 0 {
+        return Some(0);
+    }
+    match *head.get(xz_window_at(head)?)? {
+        40 => Some(u64::from(u32::MAX)),
+        bits @ 0..40 => Some((2 | u64::from(bits & 1)) << (bits / 2 + 11)),
+        _ => None,
+    }
+}
+
+/// Where in the head of an xz file the window of its first block stands.
+pub(super) fn xz_window_at(head: &[u8]) -> Option<usize> {
     let flags = *head.get(13)?;
     let mut at = 14;
     let skip = |at: &mut usize| -> Option<()> {
@@ -139,10 +142,6 @@ fn xz_window(head: &[u8]) -> Option<u64> {
         *at += 1;
         Some(())
     };
-    // An empty file has no block.
-    if *head.get(12)? == 0 {
-        return Some(0);
-    }
     for present in [0x40, 0x80] {
         if flags & present != 0 {
             skip(&mut at)?;
@@ -151,12 +150,7 @@ fn xz_window(head: &[u8]) -> Option<u64> {
     for _ in 0..=flags & 3 {
         let (id, size) = (*head.get(at)?, usize::from(*head.get(at + 1)?));
         if id == 0x21 {
-            let bits = *head.get(at + 2)?;
-            return match bits {
-                40 => Some(u64::from(u32::MAX)),
-                0..40 => Some((2 | u64::from(bits & 1)) << (bits / 2 + 11)),
-                _ => None,
-            };
+            return Some(at + 2);
         }
         at += 2 + size;
     }
@@ -178,68 +172,6 @@ fn zstd_window(head: &[u8]) -> Option<u64> {
         1 => Some(u64::from(Fields(head).le16(at)?) + 256),
         2 => Some(Fields(head).le32(at)?.into()),
         _ => Fields(head).le64(at),
-    }
-}
-
-/// A decoder behind whose end nothing may follow.
-struct Whole<D> {
-    decoder: D,
-    input: fn(&mut D) -> &mut BufReader<Cursor>,
-}
-
-impl<D: Read> Read for Whole<D> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let got = self.decoder.read(buffer)?;
-        match got == 0 && !buffer.is_empty() && !(self.input)(&mut self.decoder).fill_buf()?.is_empty() {
-            true => Err(bad("something follows behind its end")),
-            false => Ok(got),
-        }
-    }
-}
-
-/// Frames one behind the other, each with its checksum held against its content.
-struct Zstd {
-    frame: Option<StreamingDecoder<BufReader<Cursor>, FrameDecoder>>,
-}
-
-impl Zstd {
-    fn new(cursor: Cursor) -> io::Result<Zstd> {
-        Ok(Zstd {
-            frame: Some(Zstd::frame(BufReader::new(cursor), FrameDecoder::new())?),
-        })
-    }
-
-    fn frame(
-        input: BufReader<Cursor>,
-        mut decoder: FrameDecoder,
-    ) -> io::Result<StreamingDecoder<BufReader<Cursor>, FrameDecoder>> {
-        decoder.set_max_window_size(WINDOW);
-        StreamingDecoder::new_with_decoder(input, decoder).map_err(|_| bad("a frame's header makes no sense"))
-    }
-}
-
-impl Read for Zstd {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let Some(frame) = &mut self.frame else {
-                return Ok(0);
-            };
-            let got = frame.read(buffer).map_err(|_| bad("a block makes no sense"))?;
-            if got > 0 || buffer.is_empty() {
-                return Ok(got);
-            }
-            let listed = frame.decoder.get_checksum_from_data();
-            if listed.is_some() && listed != frame.decoder.get_calculated_checksum() {
-                return Err(bad("a frame fails its checksum"));
-            }
-            let Some(frame) = self.frame.take() else {
-                return Ok(0);
-            };
-            let (mut input, decoder) = frame.into_parts();
-            if !input.fill_buf()?.is_empty() {
-                self.frame = Some(Zstd::frame(input, decoder)?);
-            }
-        }
     }
 }
 

@@ -55,6 +55,11 @@ impl<R: Read> Gzip<R> {
         }
     }
 
+    /// Where it reads from.
+    pub(super) fn input(&self) -> &BufReader<R> {
+        &self.input
+    }
+
     fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
         self.input.read_exact(&mut bytes).map_err(|_| bad("it is cut off"))?;

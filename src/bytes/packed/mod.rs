@@ -7,20 +7,26 @@
 
 #![forbid(unsafe_code)]
 
+mod block;
 mod bzip2;
 mod codec;
 mod gzip;
+mod members;
+mod peek;
 mod read_ahead;
 
 use crate::base::bad_data::bad;
 use crate::base::units::Grouped;
 use crate::bytes::store::{Store, Stream};
 use crate::bytes::tar;
+use members::Members;
 use read_ahead::Ahead;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
+use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use block::unpack_block;
 pub use codec::Codec;
 pub use gzip::Gzip;
 
@@ -46,6 +52,34 @@ pub struct Packing {
     pub memory: u64,
 }
 
+/// Decodes the first member in this range, to learn that it is whole; answers where it ends. `None` where unpacking takes more
+/// memory than is given.
+///
+/// # Errors
+/// `InvalidData` for what is damaged, else those of reading.
+pub fn first_end(store: &Store, range: &Range<u64>, codec: Codec) -> io::Result<Option<u64>> {
+    if codec.window(store, range)?.is_none_or(|window| window > WINDOW) {
+        return Ok(None);
+    }
+    let mut member = Members::first(Handle::Lent(store), range.clone(), codec);
+    let damaged = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => bad(format_args!("the {} is cut off", codec.as_str())),
+        _ => bad(format_args!("the {} is damaged: {error}", codec.as_str())),
+    };
+    let mut buffer = [0; 4096];
+    while member.read(&mut buffer).map_err(damaged)? > 0 {}
+    Ok(Some(member.end()))
+}
+
+/// The first bytes of what the first member in this range holds, as far as they can be decoded. That takes little memory,
+/// whatever window the rest needs. Answers how many there are.
+///
+/// # Errors
+/// Those of reading the store.
+pub fn peek(store: &Store, range: &Range<u64>, codec: Codec, buffer: &mut [u8]) -> io::Result<usize> {
+    peek::peek(Handle::Lent(store), range, codec, buffer)
+}
+
 /// A decoded view of a store.
 pub struct Packed {
     inner: Arc<Store>,
@@ -54,8 +88,26 @@ pub struct Packed {
     state: Mutex<State>,
 }
 
+/// The store with the packed bytes: shared with whoever reads for long, or only lent.
+#[derive(Clone)]
+enum Handle<'s> {
+    Shared(Arc<Store>),
+    Lent(&'s Store),
+}
+
+impl Deref for Handle<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        match self {
+            Handle::Shared(store) => store,
+            Handle::Lent(store) => store,
+        }
+    }
+}
+
 /// The packed bytes in order.
-type Cursor = Stream<Arc<Store>>;
+type Cursor<'s> = Stream<Handle<'s>>;
 
 /// What comes out, in order.
 type Decoder = Box<dyn Read + Send>;
@@ -133,7 +185,7 @@ impl Packed {
     /// # Errors
     /// `InvalidData` for what is damaged, needs a larger window than [`WINDOW`] or comes out longer than `room`.
     pub fn open(inner: Arc<Store>, codec: Codec, packed: u64, room: u64) -> io::Result<Packed> {
-        let memory = codec.memory(&inner, packed)?;
+        let memory = codec.memory(&inner, &(0..packed))?;
         let packing = Packing {
             codec,
             packed,
@@ -212,8 +264,9 @@ impl Packed {
     }
 
     fn decoder(&self) -> io::Result<Decoder> {
-        let cursor = Stream::new(Arc::clone(&self.inner), 0..self.packing.packed);
-        self.packing.codec.decoder(cursor)
+        let store = Handle::Shared(Arc::clone(&self.inner));
+        let range = 0..self.packing.packed;
+        Ok(Box::new(Members::new(store, range, self.packing.codec)))
     }
 
     /// Fills the buffer from this offset of what is inside.

@@ -1,0 +1,176 @@
+//! Packed members one behind the other: streams of xz, frames of zstd, members of gzip. Zero bytes between and behind them are
+//! padding, and zstd's skippable frames are passed over wherever they stand (RFC 8878, 3.1.2).
+
+#![forbid(unsafe_code)]
+
+use crate::base::bad_data::bad;
+use crate::base::units::Fields;
+use crate::bytes::packed::bzip2::Bzip2;
+use crate::bytes::packed::codec::{Codec, LIMIT};
+use crate::bytes::packed::gzip::Gzip;
+use crate::bytes::packed::{Cursor, Handle, WINDOW};
+use lzma_rust2::{LzmaReader, XzReader};
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
+
+/// The decoder of one member. All of them are in the binary once.
+enum Member<'s> {
+    Gzip(Gzip<Cursor<'s>>),
+    Xz(Box<XzReader<BufReader<Cursor<'s>>>>),
+    Zstd(Box<StreamingDecoder<BufReader<Cursor<'s>>, FrameDecoder>>),
+    Bzip2(Box<Bzip2<'s>>),
+    Lzma(Box<LzmaReader<Cursor<'s>>>),
+}
+
+impl<'s> Member<'s> {
+    fn begin(codec: Codec, cursor: Cursor<'s>) -> io::Result<Member<'s>> {
+        Ok(match codec {
+            Codec::Gzip => Member::Gzip(Gzip::first(cursor)),
+            Codec::Xz => Member::Xz(Box::new(XzReader::new_mem_limit(BufReader::new(cursor), false, LIMIT))),
+            Codec::Bzip2 => Member::Bzip2(Box::new(Bzip2::new(cursor))),
+            Codec::Lzma => Member::Lzma(Box::new(LzmaReader::new_mem_limit(cursor, LIMIT, None)?)),
+            Codec::Zstd => {
+                let mut decoder = FrameDecoder::new();
+                decoder.set_max_window_size(WINDOW);
+                let frame = StreamingDecoder::new_with_decoder(BufReader::new(cursor), decoder);
+                Member::Zstd(Box::new(frame.map_err(|_| bad("a frame's header makes no sense"))?))
+            }
+        })
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Member::Gzip(member) => member.read(buffer),
+            Member::Xz(member) => member.read(buffer),
+            Member::Bzip2(member) => member.read(buffer),
+            Member::Lzma(member) => member.read(buffer),
+            Member::Zstd(member) => member.read(buffer).map_err(|_| bad("a block makes no sense")),
+        }
+    }
+
+    /// Where in the store it ended; for one of which everything was read.
+    fn end(self) -> io::Result<u64> {
+        let buffered = |input: &BufReader<Cursor<'s>>| input.get_ref().position() - input.buffer().len() as u64;
+        Ok(match self {
+            Member::Gzip(member) => buffered(member.input()),
+            Member::Xz(member) => buffered(member.inner()),
+            Member::Bzip2(member) => buffered(member.input()),
+            Member::Lzma(member) => {
+                let (cursor, unused) = member.into_parts();
+                cursor.position() - unused.len() as u64
+            }
+            Member::Zstd(member) => {
+                let listed = member.decoder.get_checksum_from_data();
+                if listed.is_some() && listed != member.decoder.get_calculated_checksum() {
+                    return Err(bad("a frame fails its checksum"));
+                }
+                buffered(member.get_ref())
+            }
+        })
+    }
+}
+
+/// What the members hold, in order.
+pub struct Members<'s> {
+    store: Handle<'s>,
+    codec: Codec,
+    left: Range<u64>,
+    member: Option<Member<'s>>,
+    /// Whether there was a member before.
+    begun: bool,
+    /// Whether the first one is all that is wanted.
+    first: bool,
+}
+
+impl<'s> Members<'s> {
+    /// All of them in this range, behind which nothing may follow.
+    pub(super) fn new(store: Handle<'s>, range: Range<u64>, codec: Codec) -> Members<'s> {
+        Members {
+            store,
+            codec,
+            left: range,
+            member: None,
+            begun: false,
+            first: false,
+        }
+    }
+
+    /// The first one; what follows it is left alone.
+    pub(super) fn first(store: Handle<'s>, range: Range<u64>, codec: Codec) -> Members<'s> {
+        Members {
+            first: true,
+            ..Members::new(store, range, codec)
+        }
+    }
+
+    /// Where what was read ended in the store.
+    pub(super) fn end(&self) -> u64 {
+        self.left.start
+    }
+
+    /// Begins the next member; false at the end.
+    fn next(&mut self) -> io::Result<bool> {
+        if self.begun && self.first {
+            return Ok(false);
+        }
+        self.left.start = past_padding(&self.store, self.left.clone(), self.codec)?;
+        if self.left.is_empty() {
+            return Ok(false);
+        }
+        let mut head = [0; 16];
+        let take = head.len().min((self.left.end - self.left.start) as usize);
+        self.store.read_exact_at(self.left.start, &mut head[..take])?;
+        // The older lzma has no magic number, so nothing tells a second one from something else.
+        if self.begun && (self.codec == Codec::Lzma || Codec::recognise(&head[..take]) != Some(self.codec)) {
+            return Err(bad("something follows behind its end"));
+        }
+        self.begun = true;
+        let cursor = Cursor::new(self.store.clone(), self.left.clone());
+        self.member = Some(Member::begin(self.codec, cursor)?);
+        Ok(true)
+    }
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            if self.member.is_none() && !self.next()? {
+                return Ok(0);
+            }
+            if let Some(member) = &mut self.member {
+                let got = member.read(buffer)?;
+                if got > 0 {
+                    return Ok(got);
+                }
+            }
+            if let Some(member) = self.member.take() {
+                self.left.start = member.end()?;
+            }
+        }
+    }
+}
+
+/// Where the next member begins: behind zero bytes, and behind what zstd skips.
+pub(super) fn past_padding(store: &Handle<'_>, mut left: Range<u64>, codec: Codec) -> io::Result<u64> {
+    loop {
+        left.start = store.past(left.clone(), 0)?;
+        let mut head = [0; 8];
+        if codec != Codec::Zstd || !store.read_head(&left, &mut head)? || !is_skippable(&head) {
+            return Ok(left.start);
+        }
+        let length = 8 + u64::from(Fields(&head).le32(4).unwrap_or_default());
+        if length > left.end - left.start {
+            return Err(bad("it is cut off"));
+        }
+        left.start += length;
+    }
+}
+
+/// A frame of zstd's that holds something else than data.
+pub(super) fn is_skippable(head: &[u8]) -> bool {
+    matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}

@@ -1,0 +1,163 @@
+//! Whether what a partition would get belongs there: by what the profile says it holds; where it says nothing, by what lies on
+//! flash at all; and by what the partition holds now.
+
+#![forbid(unsafe_code)]
+
+use super::Facts;
+use super::metadata;
+use super::present::{Present, present};
+use crate::base::check_id::CheckId;
+use crate::base::format::{Format, Nature};
+use crate::base::machine::Role;
+use crate::base::units::Grouped;
+use crate::board::Partition;
+use crate::image::AsIs;
+use crate::image::content::Content;
+use crate::layout::Placed;
+use crate::plan::{Check, Status};
+
+/// A partition, what is known of it, and of what is bound for it.
+pub(super) struct Target<'a> {
+    facts: &'a Facts<'a>,
+    placed: &'a Placed,
+    /// The partition.
+    pub partition: &'a Partition,
+    /// Whether its content was read from flash, so that it may be anything that lay there.
+    pub is_copy: bool,
+    present: Option<Present>,
+}
+
+impl<'a> Target<'a> {
+    /// Reads the first bytes of the partition.
+    pub fn new(facts: &'a Facts<'a>, placed: &'a Placed, partition: &'a Partition) -> Target<'a> {
+        let format = facts.image.format;
+        let copy = placed.file.as_is == Some(AsIs::Copy);
+        Target {
+            facts,
+            placed,
+            partition,
+            is_copy: copy || matches!(format, Format::Backup | Format::ChipDump | Format::QnapRecovery),
+            present: present(facts.board, partition),
+        }
+    }
+
+    /// Whether it belongs there.
+    pub fn belongs(&self, content: Option<&Content>) -> Check {
+        let label = self.partition.label();
+        let bytes = Grouped(self.placed.write.length());
+        let (format, role) = content.map_or((Format::Raw, Role::Other), |content| (content.format, content.role));
+        let gets = match content {
+            Some(content) if content.title == format.described() => format!("{label} gets {}", format.described()),
+            Some(content) => format!("{label} gets {} {}", format.described(), content.title)
+                .trim_end()
+                .to_owned(),
+            None => format!("{label} gets {bytes} bytes of nothing that is known"),
+        };
+        if self.takes(format, role) {
+            return match content {
+                Some(_) => Check::pass(CheckId::Content, gets),
+                None => Check::warn(CheckId::Content, gets),
+            };
+        }
+        // Evidence that it is something else counts more than what the box's own archive says of it.
+        let vouched = content.is_none() && is_for_this_box(self.facts);
+        if vouched || self.was_read_from_flash(format) {
+            return Check::warn(CheckId::Content, format!("{gets}{}", self.holds()));
+        }
+        let what = match content {
+            Some(_) => format!("{label} would get {}, which does not belong there", format.described()),
+            None => format!("{label} would get {bytes} bytes of nothing that is known"),
+        };
+        Check::fail(
+            CheckId::Content,
+            format!("{what}{}", self.holds()),
+            format!("{}; --force=content if you know better", remedy(format)),
+        )
+        .forceable()
+    }
+
+    /// What the profile says of it, as the end of a sentence.
+    fn holds(&self) -> String {
+        let words: Vec<_> = self.partition.holds.iter().map(ToString::to_string).collect();
+        match words.is_empty() {
+            true => String::new(),
+            false => format!(" (it holds {})", words.join(" or ")),
+        }
+    }
+
+    /// Whether the partition is for such content.
+    fn takes(&self, format: Format, role: Role) -> bool {
+        let partition = self.partition;
+        if !partition.holds.is_empty() {
+            return partition.holds.iter().any(|purpose| purpose.takes(format, role));
+        }
+        let profile = &self.facts.board.profile;
+        let accepted = profile
+            .accepts
+            .iter()
+            .any(|accepts| accepts.format == format && accepts.parts.contains(&partition.name));
+        let is_there = self.present.as_ref().is_some_and(|present| present.format == format);
+        let asked = self.placed.file.as_is == Some(AsIs::Asked);
+        format.nature() == Nature::Flash || accepted || is_there || asked
+    }
+
+    /// Whether such content may have been read from this partition, and so goes back.
+    fn was_read_from_flash(&self, format: Format) -> bool {
+        let whole = matches!(self.facts.image.format, Format::Backup | Format::ChipDump);
+        whole || self.is_copy && format == Format::Raw
+    }
+
+    /// What the partition holds now, where that is of another kind.
+    pub fn replaced(&self, content: Option<&Content>) -> Option<Check> {
+        let present = self.present.as_ref()?;
+        let format = content.map_or(Format::Raw, |content| content.format);
+        if present.format == format {
+            return None;
+        }
+        let label = self.partition.label();
+        let (now, then) = (present.format.described(), format.described());
+        if present.format != Format::Ubi || self.partition.volume.is_some() {
+            return Some(Check::warn(
+                CheckId::Content,
+                format!("{label} holds {now} now, which is replaced by {then}"),
+            ));
+        }
+        let (volumes, remedy) = match present.volumes.as_slice() {
+            [] => (
+                String::new(),
+                "ubinize makes an image of it that can be written here".to_owned(),
+            ),
+            volumes => (
+                format!(" with {}", volumes.join(", ")),
+                format!("--part with one of its volumes: {}", volumes.join(" ")),
+            ),
+        };
+        Some(
+            Check::fail(
+                CheckId::Content,
+                format!("{label} holds a UBI now{volumes}, and would get {then}: all of its volumes would be lost"),
+                format!("{remedy}; --force=content if you know better"),
+            )
+            .forceable(),
+        )
+    }
+}
+
+/// Whether the image says that it is for this box, in a way that was checked.
+fn is_for_this_box(facts: &Facts<'_>) -> bool {
+    let said = metadata::check(facts);
+    !said.is_empty() && said.iter().all(|check| check.status != Status::Fail)
+}
+
+fn remedy(format: Format) -> &'static str {
+    match format.nature() {
+        Nature::Factory => {
+            "get the image that the system on this box installs, such as a sysupgrade image of OpenWrt's"
+        }
+        Nature::Archive => "take the image out of it",
+        Nature::Packed => "unpack it",
+        Nature::Disk => "get the image for the flash of this box",
+        Nature::File => "get the image itself",
+        Nature::Flash => "get the image for this box, or name another partition with --part",
+    }
+}

@@ -1,0 +1,217 @@
+//! An initial ramdisk as a kernel takes it (`init/initramfs.c`, `Documentation/driver-api/early-userspace/buffer-format.rst`):
+//! cpio archives and packed ones in any order, with zero bytes between and behind them; or one packed ext2 file system
+//! (`init/do_mounts_rd.c`). The kernel unpacks it itself, so it stays packed, whatever window that takes.
+//!
+//! Each packed member is unpacked once to see that it is whole. What is inside is not looked at beyond its beginning.
+
+#![forbid(unsafe_code)]
+
+use crate::base::format::Format;
+use crate::base::machine::Role;
+use crate::base::units::Grouped;
+use crate::bytes::packed::{Codec, first_end, peek};
+use crate::bytes::store::Store;
+use crate::image::content::Content;
+use crate::image::foreign;
+use std::io;
+use std::ops::Range;
+
+/// Bytes of the head of a member of a cpio in the new format (cpio(5)).
+const HEADER: usize = 110;
+/// The name of the last member of a cpio.
+const LAST: &[u8] = b"TRAILER!!!";
+/// Where ext2 has its magic number, and one byte more than that.
+const EXT2: usize = 0x43a;
+
+/// Whether a packed ramdisk begins here.
+///
+/// # Errors
+/// Those of reading.
+pub(super) fn is_packed(store: &Store, range: &Range<u64>) -> io::Result<bool> {
+    // A name of lzop's has up to 255 bytes.
+    let mut head = [0; 384];
+    let take = head.len().min((range.end - range.start) as usize);
+    store.read_exact_at(range.start, &mut head[..take])?;
+    let head = &head[..take];
+    let mut inside = [0; EXT2];
+    let length = match Codec::recognise(head) {
+        Some(codec) => peek(store, range, codec, &mut inside)?,
+        // Their first bytes are stored as they are, for there is nothing that they could repeat.
+        None => {
+            let literal = literals(head);
+            inside[..literal.len()].copy_from_slice(literal);
+            literal.len()
+        }
+    };
+    let inside = &inside[..length];
+    let ext2 = inside.get(EXT2 - 2..) == Some(&[0x53, 0xef]);
+    Ok(ext2 || inside.starts_with(b"07070"))
+}
+
+/// The first bytes inside lz4 or lzop, of which none was seen before.
+fn literals(head: &[u8]) -> &[u8] {
+    let at = match foreign::of_head(head) {
+        // The old kind, which kernels use: the magic, the length of a block.
+        Some(Format::Lz4) if head[0] == 2 => behind_token(head, 8),
+        // The new kind: flags, perhaps the length of all and a number of a dictionary, a checksum, the length of a block.
+        Some(Format::Lz4) => {
+            let flags = head.get(4).copied().unwrap_or_default();
+            let optional = usize::from(flags >> 3 & 1) * 8 + usize::from(flags & 1) * 4;
+            behind_token(head, 11 + optional)
+        }
+        // lzop: how long its header is depends on the name in it; behind a block's lengths and sums comes the first
+        // instruction, and literals.
+        Some(Format::Lzo) => {
+            let name = head.get(33).copied().unwrap_or_default();
+            let found = head.windows(5).position(|window| window == b"07070");
+            found.filter(|at| *at >= 34 + usize::from(name))
+        }
+        _ => None,
+    };
+    let rest = at.and_then(|at| head.get(at..)).unwrap_or_default();
+    &rest[..rest.len().min(6)]
+}
+
+/// Where the literals of a block of lz4 begin: behind its token, and behind the bytes that go on counting them.
+fn behind_token(head: &[u8], mut at: usize) -> Option<usize> {
+    let mut counting = *head.get(at)? >= 0xf0;
+    at += 1;
+    while counting {
+        counting = *head.get(at)? == 0xff;
+        at += 1;
+    }
+    Some(at)
+}
+
+/// Recognises a ramdisk that is packed, or whose first archive is not; and walks over all that it has.
+pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
+    let plain = cpio_head(store, range)?.is_some_and(|name| name != b"sw-description");
+    if !plain && !is_packed(store, range)? {
+        return Ok(None);
+    }
+    let format = if plain { Format::Cpio } else { Format::Ramdisk };
+    let mut content = Content::new(format, Role::Ramdisk);
+    let mut kinds: Vec<&str> = Vec::new();
+    let mut left = range.clone();
+    loop {
+        left.start = store.past(left.clone(), 0)?;
+        if left.is_empty() {
+            break;
+        }
+        // A copy of a partition ends with blank flash.
+        if store.past(left.clone(), 0xff)? == left.end {
+            break;
+        }
+        match member(store, &left) {
+            Ok(Some(Member { kind, end: Some(end) })) => {
+                kinds.push(kind);
+                left.start = end;
+            }
+            Ok(Some(Member { kind, end: None })) => {
+                kinds.push(kind);
+                content.title = "whether all of it is there is not known".to_owned();
+                content.checked = false;
+                left.start = left.end;
+            }
+            Ok(None) => {
+                content.doubt = Some(format!(
+                    "behind the ramdisk, at 0x{:x}, {} bytes of something else follow",
+                    left.start - range.start,
+                    Grouped(left.end - left.start)
+                ));
+                break;
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                content.problem = Some(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    kinds.dedup();
+    let unknown = std::mem::take(&mut content.title);
+    content.title = [kinds.join(", "), unknown]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ");
+    Ok(Some(content))
+}
+
+/// A piece of a ramdisk.
+struct Member {
+    kind: &'static str,
+    /// Where it ends; `None` where that would take more memory than there is, or a decoder that is not here.
+    end: Option<u64>,
+}
+
+fn member(store: &Store, left: &Range<u64>) -> io::Result<Option<Member>> {
+    if cpio_head(store, left)?.is_some() {
+        return Ok(Some(Member {
+            kind: "cpio",
+            end: Some(cpio_end(store, left)?),
+        }));
+    }
+    let mut head = [0; 64];
+    let take = head.len().min((left.end - left.start) as usize);
+    store.read_exact_at(left.start, &mut head[..take])?;
+    Ok(match Codec::recognise(&head[..take]) {
+        Some(codec) => Some(Member {
+            kind: codec.as_str(),
+            end: first_end(store, left, codec)?,
+        }),
+        None => match foreign::of_head(&head[..take]) {
+            Some(format @ (Format::Lz4 | Format::Lzo)) => Some(Member {
+                kind: format.as_str(),
+                end: None,
+            }),
+            _ => None,
+        },
+    })
+}
+
+/// The name of the member whose head is here, if this is a cpio in the format that kernels take.
+fn cpio_head(store: &Store, left: &Range<u64>) -> io::Result<Option<Vec<u8>>> {
+    let mut head = [0; HEADER];
+    if !store.read_head(left, &mut head)? || !(head.starts_with(b"070701") || head.starts_with(b"070702")) {
+        return Ok(None);
+    }
+    let length = number(&head, 94).unwrap_or_default();
+    let at = left.start + HEADER as u64;
+    if length == 0 || length > 4096 || length > left.end - at {
+        return Ok(None);
+    }
+    let mut name = vec![0; length as usize];
+    store.read_exact_at(at, &mut name)?;
+    name.pop();
+    Ok(Some(name))
+}
+
+/// A number of eight hexadecimal digits.
+fn number(head: &[u8], at: usize) -> Option<u64> {
+    let digits = std::str::from_utf8(head.get(at..at + 8)?).ok()?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Where a cpio ends, which begins here.
+fn cpio_end(store: &Store, left: &Range<u64>) -> io::Result<u64> {
+    let cut = || crate::base::bad_data::bad("the cpio archive is cut off");
+    let mut at = left.start;
+    loop {
+        let rest = at..left.end;
+        let name = cpio_head(store, &rest)?.ok_or_else(cut)?;
+        let mut head = [0; HEADER];
+        store.read_exact_at(at, &mut head)?;
+        let size = number(&head, 54).ok_or_else(cut)?;
+        // Names and contents end at multiples of four.
+        let data = (at - left.start + HEADER as u64 + name.len() as u64 + 1).next_multiple_of(4);
+        let end = left.start + data + size;
+        if end > left.end {
+            return Err(cut());
+        }
+        if name == LAST {
+            return Ok(end);
+        }
+        at = (left.start + (data + size).next_multiple_of(4)).min(left.end);
+    }
+}

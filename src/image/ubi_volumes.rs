@@ -1,0 +1,218 @@
+//! What a UBI image says of its volumes: the two volume tables, and the header of each logical erase block
+//! (`struct ubi_vid_hdr` and `struct ubi_vtbl_record` in `drivers/mtd/ubi/ubi-media.h`; all numbers are big-endian).
+//!
+//! Of a static volume the number of blocks and the CRC of each are known. Of a dynamic one only what its first block says of
+//! what is in it: that a squashfs has more blocks than are there.
+
+#![forbid(unsafe_code)]
+
+use crate::base::units::Fields;
+use crate::bytes::store::Store;
+use crate::image::content;
+use crate::image::fwtool::CRC;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::ops::Range;
+
+/// The volume that holds the volume table (`UBI_LAYOUT_VOLUME_ID`).
+const LAYOUT_VOLUME: u32 = 0x7fff_efff;
+/// Bytes of a record of that table (`UBI_VTBL_RECORD_SIZE`), and how many there are at the most (`UBI_MAX_VOLUMES`).
+const RECORD: usize = 172;
+const RECORDS: u64 = 128;
+/// `UBI_VID_STATIC`.
+const STATIC: u8 = 2;
+/// Bytes of a volume that are looked at for what is in it.
+const HEAD: u64 = 4096;
+
+/// A record of the volume table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    volume: u32,
+    reserved: u64,
+    is_static: bool,
+    name: String,
+}
+
+/// What is known of the blocks of a volume.
+#[derive(Default)]
+struct Blocks {
+    /// How many there must be, where that is known.
+    wanted: Option<u64>,
+    is_static: bool,
+    /// The numbers of those that are there and whole.
+    there: BTreeSet<u32>,
+    /// The highest number.
+    highest: u32,
+}
+
+/// What was found while the erase blocks were gone through.
+pub(super) struct Volumes {
+    /// Bytes of data in an erase block.
+    usable: u64,
+    /// Erase blocks of the image; no volume has more.
+    most: u64,
+    tables: [Option<Vec<Record>>; 2],
+    blocks: BTreeMap<u32, Blocks>,
+}
+
+impl Volumes {
+    pub fn new(usable: u64, most: u64) -> Volumes {
+        Volumes {
+            usable,
+            most,
+            tables: [None, None],
+            blocks: BTreeMap::new(),
+        }
+    }
+
+    /// Takes an erase block in, by its volume header and where its data is.
+    pub fn block(&mut self, store: &Store, header: &[u8], data: Range<u64>) -> io::Result<()> {
+        let field = |at| Fields(header).be32(at).unwrap_or_default();
+        let (volume, number) = (field(8), field(12));
+        if volume == LAYOUT_VOLUME {
+            if let Some(table) = self.tables.get_mut(number as usize) {
+                *table = read_table(store, data)?;
+            }
+            return Ok(());
+        }
+        let (size, wanted, crc) = (u64::from(field(20)), u64::from(field(24)), field(32));
+        let is_static = header[5] == STATIC;
+        let mut good = u64::from(number) < self.most;
+        let mut holds = None;
+        if is_static {
+            let mut digest = CRC.digest();
+            good &= size <= data.end - data.start;
+            if good {
+                store.scan(data.start..data.start + size, |chunk| digest.update(chunk))?;
+            }
+            good &= digest.finalize() == crc;
+        } else if number == 0 {
+            holds = self.needed(store, &data)?;
+        }
+        let blocks = self.blocks.entry(volume).or_default();
+        blocks.is_static = is_static;
+        blocks.highest = blocks.highest.max(number);
+        if is_static {
+            blocks.wanted = Some(wanted);
+        } else if holds.is_some() {
+            blocks.wanted = holds;
+        }
+        if good {
+            blocks.there.insert(number);
+        }
+        Ok(())
+    }
+
+    /// Blocks that what begins in a volume needs, where it says so.
+    fn needed(&self, store: &Store, data: &Range<u64>) -> io::Result<Option<u64>> {
+        let mut head = vec![0; HEAD.min(data.end - data.start) as usize];
+        store.read_exact_at(data.start, &mut head)?;
+        let length = head.len() as u64;
+        // What is in there is looked at for its length alone.
+        let found = content::look(&Store::Memory(head), 0..length)?;
+        Ok(found.map(|found| found.length.div_ceil(self.usable)))
+    }
+
+    /// The table that counts.
+    fn table(&self) -> &[Record] {
+        self.tables.iter().flatten().next().map_or(&[], Vec::as_slice)
+    }
+
+    /// Erase blocks that the volumes need.
+    pub fn reserved(&self) -> u64 {
+        self.table().iter().map(|record| record.reserved).sum()
+    }
+
+    /// `, with rootfs, data`.
+    pub fn names(&self) -> String {
+        let names: Vec<_> = self.table().iter().map(|record| record.name.as_str()).collect();
+        match names.is_empty() {
+            true => String::new(),
+            false => format!(", with {}", names.join(", ")),
+        }
+    }
+
+    /// What is wrong, and what is wrong with an image and may be of the copy of a UBI in use.
+    pub fn verdict(&self) -> (Option<String>, Option<String>) {
+        if self.table().is_empty() {
+            return (
+                Some("the ubi image has no volume table that is whole, or no volume".into()),
+                None,
+            );
+        }
+        let missing = |blocks: &Blocks| {
+            let is_there = |number: u64| u32::try_from(number).is_ok_and(|number| blocks.there.contains(&number));
+            (0..blocks.wanted.unwrap_or_default()).find(|number| !is_there(*number))
+        };
+        let mut doubt = None;
+        for (volume, blocks) in &self.blocks {
+            let Some(record) = self.table().iter().find(|record| record.volume == *volume) else {
+                doubt = Some(format!(
+                    "the ubi image has blocks of a volume {volume}, which is not in its table"
+                ));
+                continue;
+            };
+            if u64::from(blocks.highest) >= record.reserved {
+                return (
+                    Some(format!(
+                        "the volume {} of the ubi image has more blocks than its table says",
+                        record.name
+                    )),
+                    None,
+                );
+            }
+            let Some(number) = missing(blocks) else {
+                continue;
+            };
+            let what = format!(
+                "block {number} of volume {} of the ubi image is missing, or fails its CRC",
+                record.name
+            );
+            match blocks.is_static {
+                true => return (Some(what), None),
+                false => doubt = Some(what),
+            }
+        }
+        // UBI takes a static volume without blocks for an empty one (`init_volumes` in `drivers/mtd/ubi/vtbl.c`).
+        let empty = |record: &&Record| record.is_static && !self.blocks.contains_key(&record.volume);
+        if let Some(record) = self.table().iter().find(empty) {
+            doubt = Some(format!("the volume {} of the ubi image has no data", record.name));
+        }
+        if doubt.is_none() && self.tables[0] != self.tables[1] {
+            doubt = Some("the two volume tables of the ubi image are not the same, or one of them is missing".into());
+        }
+        (None, doubt)
+    }
+}
+
+/// The volumes of a table; `None` where a record fails its CRC.
+fn read_table(store: &Store, table: Range<u64>) -> io::Result<Option<Vec<Record>>> {
+    let mut records = Vec::new();
+    let mut record = [0; RECORD];
+    for number in 0..RECORDS {
+        let at = table.start + number * RECORD as u64;
+        if at + RECORD as u64 > table.end {
+            break;
+        }
+        store.read_exact_at(at, &mut record)?;
+        let fields = Fields(&record);
+        if fields.be32(168) != Some(CRC.checksum(&record[..168])) {
+            return Ok(None);
+        }
+        let reserved = u64::from(fields.be32(0).unwrap_or_default());
+        let length = usize::from(record[14]) << 8 | usize::from(record[15]);
+        if reserved > 0 {
+            let name = record.get(16..16 + length.min(128)).unwrap_or_default();
+            records.push(Record {
+                volume: number as u32,
+                reserved,
+                is_static: record[12] == STATIC,
+                name: String::from_utf8_lossy(name)
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .collect(),
+            });
+        }
+    }
+    Ok(Some(records))
+}
