@@ -61,7 +61,9 @@ impl<'a> Target<'a> {
         }
         // Evidence that it is something else counts more than what the box's own archive says of it.
         let vouched = content.is_none() && is_for_this_box(self.facts);
-        if vouched || self.was_read_from_flash(format) {
+        // Who says `--as-is` means these bytes.
+        let asked = self.placed.file.as_is == Some(AsIs::Asked);
+        if vouched || asked || self.was_read_from_flash(format) {
             return Check::warn(CheckId::Content, format!("{gets}{}", self.holds()));
         }
         let what = match content {
@@ -97,14 +99,13 @@ impl<'a> Target<'a> {
             .iter()
             .any(|accepts| accepts.format == format && accepts.parts.contains(&partition.name));
         let is_there = self.present.as_ref().is_some_and(|present| present.format == format);
-        let asked = self.placed.file.as_is == Some(AsIs::Asked);
-        format.nature() == Nature::Flash || accepted || is_there || asked
+        format.nature() == Nature::Flash || accepted || is_there
     }
 
     /// Whether such content may have been read from this partition, and so goes back.
     fn was_read_from_flash(&self, format: Format) -> bool {
         let whole = matches!(self.facts.image.format, Format::Backup | Format::ChipDump);
-        whole || self.is_copy && format == Format::Raw
+        whole || self.placed.file.as_is == Some(AsIs::Copy) || self.is_copy && format == Format::Raw
     }
 
     /// What the partition holds now, where that is of another kind.

@@ -10,6 +10,7 @@
 use crate::base::format::Format;
 use crate::base::machine::{Arch, Processor, Role};
 use crate::base::units::Fields;
+use crate::bytes::packed::Codec;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::zimage;
@@ -131,7 +132,10 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     store.read_exact_at(range.start, &mut head)?;
     let format = match of_head(&head) {
         Some(format) => Some(format),
-        None => of_tail(store, range)?,
+        None => match of_tail(store, range)? {
+            Some(format) => Some(format),
+            None => Codec::recognise(&head).map(Codec::format),
+        },
     };
     let mut found = format.map(content);
     if let Some(content) = found.as_mut().filter(|content| content.format == Format::Zimage) {

@@ -109,8 +109,8 @@ fn a_squashfs_of_every_packing_is_taken_and_one_with_a_spoiled_table_is_not() {
         for length in [96, inodes, inodes + 40, directories, fragments, ids, image.len() - 4096] {
             fails(&sim, "data", &image[..length], &format!("{packing}: cut at {length}"));
         }
-        // What cannot be unpacked here is not looked into.
-        if ["gzip", "xz", "zstd"].contains(&packing) {
+        // These have checksums of their own.
+        if ["gzip", "xz"].contains(&packing) {
             for at in [inodes + 20, (inodes + directories) / 2] {
                 let mut bad = image.clone();
                 bad[at] ^= 0x10;

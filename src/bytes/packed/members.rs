@@ -105,7 +105,7 @@ impl<'s> Members<'s> {
     }
 
     /// Where what was read ended in the store.
-    pub(super) fn end(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.left.start
     }
 

@@ -68,7 +68,7 @@ pub fn first_end(store: &Store, range: &Range<u64>, codec: Codec) -> io::Result<
     };
     let mut buffer = [0; 4096];
     while member.read(&mut buffer).map_err(damaged)? > 0 {}
-    Ok(Some(member.end()))
+    Ok(Some(member.position()))
 }
 
 /// The first bytes of what the first member in this range holds, as far as they can be decoded. That takes little memory,
