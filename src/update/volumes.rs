@@ -166,6 +166,7 @@ fn new(changes: &VolumeChanges, volume: &SizedVolume, min_io_size: u32) -> Parti
         bad: Vec::new(),
         writable: true,
         keep: None,
+        holds: Vec::new(),
         recovery: false,
         fixed_offset: false,
         fixed_length: false,
