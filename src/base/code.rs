@@ -129,6 +129,8 @@ words! {
         /// Refused by the check of that name.
         Unused = "unused",
         /// Refused by the check of that name.
+        Watchdog = "watchdog",
+        /// Refused by the check of that name.
         Writable = "writable",
     }
 }

@@ -22,5 +22,6 @@ pub(crate) mod machine;
 pub(crate) mod md5;
 pub mod outcome;
 pub(crate) mod quoted;
+pub(crate) mod sizes;
 pub mod units;
 pub(crate) mod words;

@@ -109,6 +109,21 @@ impl Seen {
         })
     }
 
+    /// The strings of the device tree's root `compatible`.
+    pub fn compatible(&self) -> &[String] {
+        &self.compatible
+    }
+
+    /// The `Hardware` or `machine` line of `/proc/cpuinfo`.
+    pub fn machine(&self) -> Option<&str> {
+        self.machine.as_deref()
+    }
+
+    /// DMI's names of product and board.
+    pub fn dmi(&self) -> &[String] {
+        &self.dmi
+    }
+
     /// Every sign that names a profile; those of Synology's firmware also where they name none, for they name one box.
     fn signs(&self, all: &[Profile]) -> Vec<Sign> {
         let named = |fits: &dyn Fn(&Profile) -> bool| -> Vec<usize> {
@@ -303,7 +318,8 @@ fn contradiction(one: &str, other: &str) -> Failure {
     Failure::new(Exit::Unsupported, Code::Board, what).hint(SAY_WHICH)
 }
 
-fn sure(profile: Profile) -> Recognised {
+/// A box of which it is known what it is.
+pub fn sure(profile: Profile) -> Recognised {
     Recognised {
         profile,
         remark: None,

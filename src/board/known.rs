@@ -8,6 +8,8 @@ use crate::base::files;
 use crate::base::json;
 use crate::base::quoted::Quoted;
 use crate::board::profile::{PartitionProfile, Profile, Slot};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 const BUILT_IN: &[(&str, &str)] = &[
@@ -19,6 +21,9 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("thincan", include_str!("profiles/thincan.json")),
     ("generic", include_str!("profiles/generic.json")),
 ];
+
+/// Where the profile of a box is found by itself.
+pub const OWN: &str = "/etc/flasher/board.json";
 
 /// The ids of the profiles that are compiled in.
 pub fn ids() -> impl Iterator<Item = &'static str> {
@@ -46,7 +51,19 @@ impl Profile {
                 known.join(" ")
             )));
         }
-        Profile::read(Path::new(id_or_file))
+        Profile::read(Path::new(id_or_file))?.aligned(id_or_file)
+    }
+
+    /// The profile that somebody made for this box and put at [`OWN`], if there is one.
+    ///
+    /// # Errors
+    /// One that others than root could have written, that cannot be read, or that contradicts itself.
+    pub fn own() -> Result<Option<Profile>> {
+        match fs::symlink_metadata(OWN) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            // What cannot be looked at cannot be read either, which is told.
+            _ => Profile::read(Path::new(OWN))?.aligned(OWN).map(Some),
+        }
     }
 
     /// Reads a profile of the user's.
@@ -61,36 +78,64 @@ impl Profile {
         Profile::parse(&text, &path.display().to_string())
     }
 
+    /// The same, if its partitions begin and end with erase blocks. A box that is simulated may have others, as real ones do.
+    fn aligned(self, origin: &str) -> Result<Profile> {
+        let block = self.chip.erase_size;
+        let odd = self
+            .partitions
+            .iter()
+            .filter(|partition| !partition.moves)
+            .find_map(|partition| {
+                let edges = [partition.offset, partition.size];
+                let odd = edges.into_iter().find(|at| !at.is_multiple_of(block.into()))?;
+                Some((&partition.name, odd))
+            });
+        let Some((name, odd)) = odd else {
+            return Ok(self);
+        };
+        let text = files::read_text(Path::new(origin), files::TEXT).unwrap_or_default();
+        let (line, column) = position(&text, name);
+        Err(Failure::usage(format_args!(
+            "board file {origin}: partition {} does not begin and end with erase blocks: {odd:#x} is no multiple of {block:#x} \
+             at line {line} column {column}",
+            Quoted(name)
+        )))
+    }
+
     fn parse(text: &str, origin: &str) -> Result<Profile> {
         let profile: Profile = json::parse(text.as_bytes())
             .map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")))?;
-        profile
-            .contradiction()
-            .map_or(Ok(()), |what| {
-                Err(Failure::usage(format_args!("board file {origin}: {what}")))
-            })
-            .map(|()| profile)
+        match profile.contradiction() {
+            None => Ok(profile),
+            Some((what, about)) => {
+                let (line, column) = position(text, &about);
+                let what = format_args!("board file {origin}: {what} at line {line} column {column}");
+                Err(Failure::usage(what))
+            }
+        }
     }
 
-    /// What cannot be true of any box.
-    fn contradiction(&self) -> Option<String> {
+    /// What cannot be true of any box, and the word of the profile that it is about.
+    fn contradiction(&self) -> Option<(String, String)> {
         let chip = &self.chip;
+        let of_chip = |what: &str| Some((what.to_owned(), "chip".to_owned()));
         if chip.erase_size == 0 || chip.write_size == 0 || chip.size == 0 {
-            return Some("a chip without size, erase blocks or pages".into());
+            return of_chip("a chip without size, erase blocks or pages");
         }
         if !chip.size.is_multiple_of(chip.erase_size.into()) || !chip.erase_size.is_multiple_of(chip.write_size) {
-            return Some("a chip whose erase blocks do not fill it, or pages their block".into());
+            return of_chip("a chip whose erase blocks do not fill it, or pages their block");
         }
         for (index, partition) in self.partitions.iter().enumerate() {
+            let about = |what: String| Some((what, partition.name.clone()));
             if partition.size == 0 || partition.range().end > chip.size {
-                return Some(format!(
+                return about(format!(
                     "partition {} does not lie on the chip",
                     Quoted(&partition.name)
                 ));
             }
             let twin = |other: &&PartitionProfile| other.mtd == partition.mtd || other.name == partition.name;
             if let Some(other) = self.partitions[..index].iter().find(twin) {
-                return Some(format!(
+                return about(format!(
                     "partitions {} and {} share a name or number",
                     Quoted(&other.name),
                     Quoted(&partition.name)
@@ -119,10 +164,18 @@ impl Profile {
             _ => false,
         };
         if !pair {
-            return Some("slots that are no pair".into());
+            return Some(("slots that are no pair".into(), "slots".into()));
         }
-        unknown.map(|name| format!("there is no partition {}", Quoted(name)))
+        unknown.map(|name| (format!("there is no partition {}", Quoted(name)), name.to_owned()))
     }
+}
+
+/// Line and column of the first place where a text has this word as one of JSON's, counted from 1; its end where it has not.
+fn position(text: &str, word: &str) -> (usize, usize) {
+    let word = json::write(&word).unwrap_or_default();
+    let before = &text[..text.find(&word).unwrap_or(text.len())];
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 #[cfg(test)]

@@ -26,14 +26,10 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         remark,
         suspects,
         placed,
-    } = match board {
-        None => identify::recognise(&identify::Seen::read(Path::new("/"))?, &map)?,
-        Some(board) => Recognised {
-            profile: said(board, &map)?,
-            remark: None,
-            suspects: Vec::new(),
-            placed: false,
-        },
+    } = match (board, board.map_or_else(Profile::own, |_| Ok(None))?) {
+        (None, None) => identify::recognise(&identify::Seen::read(Path::new("/"))?, &map)?,
+        (None, Some(own)) => identify::sure(fitting(own, &map)?),
+        (Some(board), _) => identify::sure(fitting(Profile::find(board)?, &map)?),
     };
     // Kernels before 4.1 do not say where a partition lies; the profile does, if all that it names is as it says.
     match suspects.first().filter(|_| placed) {
@@ -71,9 +67,8 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
     })
 }
 
-/// The profile that the user names, if the box can be one.
-fn said(board: &str, map: &Map) -> Result<Profile> {
-    let profile = Profile::find(board)?;
+/// The profile that the user names or made, if the box can be one.
+fn fitting(profile: Profile, map: &Map) -> Result<Profile> {
     let missing = identify::missing(&profile, map);
     match missing.filter(|_| !profile.is_generic()) {
         None => Ok(profile),

@@ -30,6 +30,7 @@ use selector::Where;
 use sim::SimBox;
 
 pub use hardware::Hardware;
+pub use identify::Seen;
 pub use partition::{Health, Partition};
 pub use protection::Protected;
 
@@ -80,6 +81,17 @@ impl Board {
         match &at.sim {
             Some(dir) => sim::discover(dir, at.board.as_deref()),
             None => linux::discover(at.board.as_deref()),
+        }
+    }
+
+    /// What it shows of itself; nothing where it is simulated.
+    ///
+    /// # Errors
+    /// A sign that is there and cannot be read.
+    pub fn signs(&self) -> Result<Seen> {
+        match self.backend {
+            Backend::Linux => Seen::read(std::path::Path::new("/")),
+            Backend::Sim(_) => Ok(Seen::default()),
         }
     }
 

@@ -10,6 +10,7 @@ use super::purpose::Purpose;
 use crate::base::check_id::CheckId;
 use crate::base::format::Format;
 use crate::base::machine::{Cpu, Role};
+use crate::base::sizes;
 use mtd_rs::FlashKind;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -34,6 +35,7 @@ pub struct Profile {
     /// The flash chip that a simulated box of this kind has.
     pub chip: Chip,
     /// Main memory in bytes of a simulated box of this kind.
+    #[serde(deserialize_with = "sizes::size")]
     pub ram: u64,
     /// The partitions, in the order of their mtd numbers.
     pub partitions: Vec<PartitionProfile>,
@@ -135,14 +137,16 @@ pub struct Chip {
     /// `nor` or `nand`.
     pub kind: ChipKind,
     /// The whole chip.
+    #[serde(deserialize_with = "sizes::size")]
     pub size: u64,
     /// One erase block.
+    #[serde(deserialize_with = "sizes::small")]
     pub erase_size: u32,
     /// One page; 1 on NOR.
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "sizes::small")]
     pub write_size: u32,
     /// Out-of-band bytes of a page; 0 on NOR.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sizes::small")]
     pub oob_size: u32,
 }
 
@@ -189,8 +193,10 @@ pub struct PartitionProfile {
     /// Its name in `/proc/mtd`.
     pub name: String,
     /// Where it begins on the chip, in bytes.
+    #[serde(deserialize_with = "sizes::size")]
     pub offset: u64,
     /// Its size in bytes.
+    #[serde(deserialize_with = "sizes::size")]
     pub size: u64,
     /// Whether the kernel lets nobody write it.
     #[serde(default)]
@@ -262,7 +268,7 @@ pub struct Accepts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// Only images of this size, in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "sizes::maybe")]
     pub size: Option<u64>,
     /// The partitions that it covers, in the order of its bytes. Of an archive `PARTITION=MEMBER`: which member goes where,
     /// by its name or a glob that fits exactly one.

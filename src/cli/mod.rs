@@ -40,6 +40,8 @@ struct Raw {
     #[cfg(feature = "host")]
     network: network::Raw,
     positional: Vec<String>,
+    /// `devices --profile`.
+    profile: bool,
     #[cfg(feature = "host")]
     updater: Option<std::path::PathBuf>,
 }
@@ -203,6 +205,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
                 }
             }
         }
+        "profile" => raw.profile = true,
         "dry-run" => apply.dry_run = true,
         "yes" => apply.yes = true,
         "part" => {
@@ -329,6 +332,7 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         #[cfg(feature = "host")]
         network,
         positional,
+        profile,
         ..
     } = raw;
     if verb == "env" {
@@ -372,7 +376,7 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             image: operand(),
             typed,
         },
-        "devices" => Verb::Devices(apply.at),
+        "devices" => Verb::Devices { at: apply.at, profile },
         "status" => Verb::Status(apply.at),
         "backup" => Verb::Backup(Backup {
             dir: operand().into(),

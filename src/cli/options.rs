@@ -112,7 +112,12 @@ pub enum Verb {
     /// Compare flash with an image.
     Verify(Apply),
     /// Describe the box.
-    Devices(Where),
+    Devices {
+        /// Which one.
+        at: Where,
+        /// As a profile, to be completed.
+        profile: bool,
+    },
     /// Copy every partition.
     Backup(Backup),
     /// Show or change the boot loader's environment.

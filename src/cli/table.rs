@@ -359,6 +359,12 @@ const FLAGS: &[Flag] = &[
         verbs: BOXES,
         help: "work on the simulated box in DIR",
     },
+    flag(
+        "profile",
+        None,
+        &["devices"],
+        "print a profile of this box, to be completed and used with --board or as /etc/flasher/board.json",
+    ),
     Flag {
         long: "quiet",
         alias: None,

@@ -53,7 +53,7 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Env(options) => env::show(&options, reporter),
         Verb::Inspect { image, typed } => inspect::run(&image, &typed, reporter),
         Verb::Verify(options) => verify::run(&options, reporter),
-        Verb::Devices(at) => devices::run(&at, reporter),
+        Verb::Devices { at, profile } => devices::run(&at, profile, reporter),
         Verb::Backup(options) => backup::run(&options, reporter),
         Verb::Status(at) => status::run(&at, reporter),
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),

@@ -90,19 +90,23 @@ impl Job {
     }
 }
 
-/// What PID 1 shall know the box by: a built-in id as it is, a profile of the user's by a copy of it in the RAM root.
+/// What PID 1 shall know the box by: a built-in id as it is, a profile of the user's by a copy of it in the RAM root. `None` where
+/// it is to look again, because the box is none that is known; some signs are gone then, with the old root.
 ///
 /// # Errors
 /// A RAM root that cannot be written.
 pub fn board(root: &Path, profile: &Profile, named: Option<&str>) -> Result<Option<String>> {
+    let built_in = Profile::find(&profile.id).is_ok_and(|known| known == *profile);
     match named {
-        Some(named) if !known::ids().any(|id| id == named) => {
+        None if profile.is_generic() && built_in => Ok(None),
+        None if built_in => Ok(Some(profile.id.clone())),
+        Some(named) if known::ids().any(|id| id == named) => Ok(Some(named.to_owned())),
+        _ => {
             let copy = root.join(BOARD);
             let text = json::write(profile).context("board file")?;
             std::fs::write(&copy, text).context(copy.display())?;
             Ok(Some(format!("/{BOARD}")))
         }
-        named => Ok(named.map(str::to_owned)),
     }
 }
 

@@ -28,6 +28,12 @@ pub fn available() -> Option<u64> {
     parse_available(&fs::read_to_string("/proc/meminfo").ok()?)
 }
 
+/// All memory of the machine in bytes, as far as the kernel has it; `None` without `/proc`.
+#[must_use]
+pub fn total() -> Option<u64> {
+    kib_field(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
 fn parse_available(meminfo: &str) -> Option<u64> {
     if let Some(bytes) = kib_field(meminfo, "MemAvailable:") {
         return Some(bytes);

@@ -154,6 +154,11 @@ impl FakeBox {
         self
     }
 
+    /// Where such a file lies.
+    pub fn etc_path(&self, name: &str) -> PathBuf {
+        self.path("etc").join(name)
+    }
+
     /// The same for a name that is no UTF-8.
     pub fn etc_bytes(self, name: &[u8], content: &[u8]) -> FakeBox {
         fs::write(self.path("etc").join(OsStr::from_bytes(name)), content).unwrap();

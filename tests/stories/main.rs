@@ -20,6 +20,7 @@ mod backup;
 mod boards;
 mod contract;
 mod identity;
+mod profiles;
 mod protection;
 mod reads;
 mod refusals;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod draft;
 mod partition;
 mod tree;
 
@@ -42,9 +43,20 @@ struct Report {
 ///
 /// # Errors
 /// A system without MTD, or one that does not answer.
-pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
+pub fn run(at: &Where, profile: bool, reporter: &mut Reporter) -> Result<Exit> {
     let board = Board::discover(at)?;
     usable::usable(&board)?;
+    if profile {
+        let draft = draft::draft(&board)?;
+        draft.lines.iter().for_each(|line| reporter.line(line));
+        if !draft.left_out.is_empty() {
+            reporter.warning(format_args!(
+                "a profile has one chip: without {}",
+                draft.left_out.join(", ")
+            ));
+        }
+        return Ok(Exit::Done);
+    }
     let report = report(&board)?;
     match reporter.json() {
         true => reporter.object(&report),
