@@ -23,6 +23,8 @@ words! {
         Content = "content",
         /// It is for the processor of this box.
         Cpu = "cpu",
+        /// It is no older firmware than the one that runs, or was installed last.
+        Downgrade = "downgrade",
         /// ECC corrects what is read.
         Ecc = "ecc",
         /// The boot loader's environment is whole and known.

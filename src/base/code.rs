@@ -91,6 +91,8 @@ words! {
         /// Refused by the check of that name.
         Cpu = "cpu",
         /// Refused by the check of that name.
+        Downgrade = "downgrade",
+        /// Refused by the check of that name.
         Ecc = "ecc",
         /// Refused by the check of that name.
         Environment = "environment",

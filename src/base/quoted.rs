@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::lossless;
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 /// A name between quotation marks: `"Kernel"`. What would move the cursor of a terminal, turn the direction of the
@@ -42,6 +43,42 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// A text for a terminal, in which names were quoted already: whatever else could move the cursor is escaped, and lines end as they
+/// do. It stands before everything that is printed, for the name that somebody forgot.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c.escape_default().to_string())
+}
+
+/// The same of a text that is JSON.
+pub fn printable_json(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| {
+        let mut units = [0; 2];
+        c.encode_utf16(&mut units)
+            .iter()
+            .map(|unit| format!("\\u{unit:04x}"))
+            .collect()
+    })
+}
+
+/// The same without line ends: for a name in the midst of a line.
+pub fn one_line(text: &str) -> String {
+    printable(text).replace('\n', "\\n")
+}
+
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
+    let odd = |c: char| c != '\n' && (!is_plain(c) || lossless::byte(c).is_some());
+    match text.contains(odd) {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(text.chars().fold(String::with_capacity(text.len()), |mut whole, c| {
+            match odd(c) {
+                true => whole.push_str(&escape(c)),
+                false => whole.push(c),
+            }
+            whole
+        })),
+    }
+}
+
 /// Neither a control character nor one without a width that changes how its neighbours are read.
 fn is_plain(c: char) -> bool {
     !c.is_control()
@@ -65,6 +102,11 @@ mod tests {
             assert_eq!(Quoted(name).to_string(), shown);
             assert_eq!(format!("{name:?}"), shown, "as Debug has it");
         }
+        assert_eq!(printable("a\x1b[2J\nb\u{9b}31m"), "a\\u{1b}[2J\nb\\u{9b}31m");
+        assert_eq!(
+            printable_json("{\"a\":\"\u{202e}\u{9b}\"}"),
+            "{\"a\":\"\\u202e\\u009b\"}"
+        );
         let latin1 = lossless::text(b"M\xfcller");
         assert_eq!(Quoted(&latin1).to_string(), r#""M\xfcller""#);
         assert_eq!(Shown(&latin1).to_string(), r#""M\xfcller""#);

@@ -54,6 +54,10 @@ fn redirected() -> Option<u64> {
 
 /// Bytes read at a time: small, because it is locked memory on a box that has little.
 const CHUNK: usize = 64 << 10;
+/// Bytes of the longest image: more than any flash has. A length that is said is held against it before anything is made of it.
+const LONGEST: u64 = 4 << 30;
+/// Bytes that are set aside for an image because it says how long it is; it may lie.
+pub const SET_ASIDE: u64 = 16 << 20;
 
 impl Source {
     /// Opens a path, `-` for standard input, or an `http://` URL.
@@ -62,7 +66,7 @@ impl Source {
     /// [`Exit::ImageUnreadable`].
     pub fn open(image: &str) -> Result<Source> {
         if image == "-" {
-            return Ok(Source {
+            return (Source {
                 name: "standard input".into(),
                 reader: Reader::Stream(match stages::rescue::is_on() {
                     true => Box::new(Hurried(io::stdin(), Instant::now() + PATIENCE)),
@@ -70,7 +74,8 @@ impl Source {
                 }),
                 length: redirected(),
                 hash: Some(Sha256::new()),
-            });
+            })
+            .limited();
         }
         if image.contains("://") {
             return open_url(image);
@@ -89,12 +94,29 @@ impl Source {
             return Err(unreadable(&"it is a directory"));
         }
         let length = metadata.is_file().then_some(metadata.len());
-        Ok(Source {
+        let source = Source {
             name: image.into(),
             reader: Reader::File(file, metadata),
             length,
             hash: Some(Sha256::new()),
-        })
+        };
+        source.limited()
+    }
+
+    /// Itself, unless it says that it is longer than any flash: a sparse file, or a server that lies.
+    fn limited(self) -> Result<Source> {
+        match self.length {
+            Some(length) if length > LONGEST => Err(Failure::new(
+                Exit::ImageUnreadable,
+                Code::ImageUnreadable,
+                format_args!(
+                    "image {} says that it has {length} bytes, which is more than any flash",
+                    self.name
+                ),
+            )
+            .hint("get the image again")),
+            _ => Ok(self),
+        }
     }
 
     /// Leaves the checksum to [`Store::sha256`]: it is empty until then. A processor of these boxes hashes more slowly than
@@ -115,10 +137,11 @@ impl Source {
     pub fn of_size(self, size: u64) -> Result<Source> {
         match self.length {
             Some(length) if length != size => Err(other_size(&self.name, length, size)),
-            _ => Ok(Source {
+            _ => Source {
                 length: Some(size),
                 ..self
-            }),
+            }
+            .limited(),
         }
     }
 
@@ -211,7 +234,7 @@ impl Source {
     /// # Errors
     /// As [`Source::copy`].
     pub fn into_memory(self) -> Result<(Store, String)> {
-        let mut bytes = Vec::with_capacity(self.length.unwrap_or_default() as usize);
+        let mut bytes = Vec::with_capacity(self.length.unwrap_or_default().min(SET_ASIDE) as usize);
         let (_, sha256) = self.copy(&mut bytes, &mut |_| ())?;
         Ok((Store::Memory(bytes), sha256))
     }
@@ -322,12 +345,13 @@ fn open_url(url: &str) -> Result<Source> {
     };
     if url.starts_with("http://") {
         let (body, length) = crate::bytes::http::get(url).map_err(|what| unreadable(&what))?;
-        return Ok(Source {
+        let source = Source {
             name: url.into(),
             reader: Reader::Stream(body),
             length,
             hash: Some(Sha256::new()),
-        });
+        };
+        return source.limited();
     }
     Err(unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher inspect -")))
 }

@@ -5,7 +5,7 @@
 use super::Facts;
 use crate::base::check_id::CheckId;
 use crate::base::format::Format;
-use crate::base::quoted::Quoted;
+use crate::base::quoted::{Quoted, one_line};
 use crate::board::{Board, Partition};
 use crate::image::fwtool::{Metadata, version};
 use crate::plan::Check;
@@ -18,13 +18,13 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         (Format::SynologyPat, _, made_for) => checks.push(synology(board, made_for.as_deref())),
         (_, Some(metadata), _) => {
             let fits = metadata.is_for(&board.names);
-            checks.push(device(board, fits, &metadata.supported_devices.join(", ")));
+            checks.push(device(board, fits, &one_line(&metadata.supported_devices.join(", "))));
             checks.extend(compat(board, metadata));
         }
         // The name of the directory has no commas.
         (_, None, Some(made_for)) => {
             let fits = board.names.iter().any(|name| name.replace(',', "_") == *made_for);
-            checks.push(device(board, fits, made_for));
+            checks.push(device(board, fits, &one_line(made_for)));
         }
         (_, None, None) => (),
     }
@@ -84,13 +84,13 @@ fn synology(board: &Board, made_for: Option<&str>) -> Check {
     let names = &board.profile.synology;
     match made_for {
         Some(unique) if names.iter().any(|name| name == unique) => {
-            Check::pass(CheckId::Metadata, format!("the .pat is for {unique}"))
+            Check::pass(CheckId::Metadata, format!("the .pat is for {}", one_line(unique)))
         }
         made_for => Check::fail(
             CheckId::Metadata,
             format!(
                 "the .pat is for {}, {} takes {}",
-                made_for.unwrap_or("nobody knows which box"),
+                one_line(made_for.unwrap_or("nobody knows which box")),
                 board.profile.id,
                 match names.as_slice() {
                     [] => "none".to_owned(),
@@ -105,7 +105,7 @@ fn synology(board: &Board, made_for: Option<&str>) -> Check {
 
 /// A change of the major number is one of the flash's layout; of the minor one, of the settings' form.
 fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
-    let message = metadata.compat_message.as_deref().unwrap_or_default();
+    let message = one_line(metadata.compat_message.as_deref().unwrap_or_default());
     let Some(here) = version(&board.compat) else {
         return Some(
             Check::fail(
@@ -125,7 +125,8 @@ fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
                 CheckId::Metadata,
                 format!(
                     "the image needs compatibility {}, this box has {}: its flash is laid out otherwise. {message}",
-                    metadata.compat_version, board.compat
+                    one_line(&metadata.compat_version),
+                    board.compat
                 )
                 .trim_end()
                 .to_owned(),
@@ -137,7 +138,8 @@ fn compat(board: &Board, metadata: &Metadata) -> Option<Check> {
             CheckId::Metadata,
             format!(
                 "the image has compatibility {}, this box {}: its configuration cannot be kept. {message}",
-                metadata.compat_version, board.compat
+                one_line(&metadata.compat_version),
+                board.compat
             )
             .trim_end()
             .to_owned(),

@@ -12,6 +12,7 @@ mod boot_loader;
 mod content;
 mod cpu;
 mod device_tree;
+mod downgrade;
 mod ecc;
 pub mod holders;
 mod image;
@@ -38,10 +39,11 @@ use crate::base::check_id::CheckId;
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
 use crate::image::Image;
+use crate::image::signature::Signed;
 use crate::layout::{LaidOut, Placed};
 use crate::plan::{Check, Write};
-use std::path::Path;
 
+pub use downgrade::{Installed, check as downgrade};
 pub use ecc::just_now;
 pub use holders::{RouteWish, route};
 pub use ram::{MORE_ROOM, OVERHEAD, check as ram};
@@ -58,20 +60,30 @@ pub struct Facts<'a> {
     pub store: &'a Store,
     /// The files that it was delivered as.
     pub delivered: Vec<Delivered<'a>>,
-    /// `--key`.
-    pub key: Option<&'a Path>,
     /// Whether every partition is copied first (`--backup`).
     pub backup: bool,
     /// Which bytes go where, or why there is no place for them.
     pub laid_out: &'a Result<LaidOut, Check>,
 }
 
+/// What became of the signature of what was delivered. It was looked at before everything else.
+#[derive(Clone, Debug)]
+pub enum Signature {
+    /// The box has no key, so that nothing demands one. One of OpenWrt's in the image was looked at all the same: it is right, or
+    /// why it is not.
+    NotDemanded(Option<Result<Signed, String>>),
+    /// It is right.
+    Right(Signed),
+    /// There is none, or it is not right: nothing was looked at but this.
+    Wrong(String),
+}
+
 /// A file as it was delivered.
 pub struct Delivered<'a> {
     /// What the user calls it.
     pub name: &'a str,
-    /// The signature that stood behind it.
-    pub signature: Option<&'a str>,
+    /// What became of its signature.
+    pub signature: &'a Signature,
     /// Its SHA-256, where that was asked for.
     pub sha256: &'a str,
     /// The SHA-256 that it is to have.

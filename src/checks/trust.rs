@@ -2,13 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Delivered, Facts};
+use super::{Delivered, Facts, Signature};
 use crate::base::check_id::CheckId;
 use crate::base::error::Exit;
 use crate::base::units::Grouped;
-use crate::image::signature::Key;
+use crate::image::signature::{KEYS, OPENWRT};
 use crate::plan::Check;
-use std::path::Path;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
     let several = facts.delivered.len() > 1;
@@ -19,7 +18,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
             false => "the image",
         };
         checks.extend(checksum(file, what));
-        checks.extend(facts.key.map(|path| signature(file, path)));
+        checks.extend(signature(file, what));
         checks.extend(length(file, what));
     }
     checks
@@ -38,14 +37,35 @@ fn checksum(file: &Delivered<'_>, what: &str) -> Option<Check> {
     })
 }
 
-fn signature(file: &Delivered<'_>, path: &Path) -> Check {
-    let verdict = Key::read(path).and_then(|key| key.verify(file.name, file.signature, file.store));
-    match verdict {
-        Ok(signature) => Check::pass(CheckId::Signature, format!("{signature} is right")),
-        Err(failure) => {
-            let told = failure.told();
-            Check::fail(CheckId::Signature, told.what, told.hint.unwrap_or_default()).exit(told.exit)
-        }
+fn signature(file: &Delivered<'_>, what: &str) -> Vec<Check> {
+    let integrity = || {
+        Check::warn(
+            CheckId::Signature,
+            format!("there is no key in {KEYS}: that {what} is whole is checked, not who made it"),
+        )
+    };
+    match file.signature {
+        Signature::Right(signed) => vec![Check::pass(CheckId::Signature, &signed.what)],
+        Signature::Wrong(why) => vec![
+            Check::fail(
+                CheckId::Signature,
+                why,
+                "get image and signature again from whoever made them; nothing overrides this check",
+            )
+            .exit(Exit::ImageBad),
+        ],
+        Signature::NotDemanded(None) => vec![integrity()],
+        Signature::NotDemanded(Some(Ok(signed))) => vec![
+            integrity(),
+            Check::pass(CheckId::Signature, format!("{} ({OPENWRT})", signed.what)),
+        ],
+        Signature::NotDemanded(Some(Err(why))) => vec![
+            integrity(),
+            Check::warn(
+                CheckId::Signature,
+                format!("the signature in its trailer proves nothing here: {why} ({OPENWRT})"),
+            ),
+        ],
     }
 }
 

@@ -17,7 +17,7 @@ mod tests;
 use crate::base::code::Code;
 use crate::base::error::{Failure, Result};
 use crate::base::lossless;
-use crate::base::quoted::Quoted;
+use crate::base::quoted::{Quoted, one_line};
 use crate::base::units::parse_size;
 use crate::checks;
 use crate::checks::request::Checksum;
@@ -141,7 +141,7 @@ fn find(arg: &Arg<'_>) -> Result<&'static Flag> {
 
 fn lexopt_name(arg: &Arg<'_>) -> String {
     match arg {
-        Arg::Long(name) => format!("there is no option --{name}"),
+        Arg::Long(name) => format!("there is no option --{}", one_line(name)),
         Arg::Short(name) => format!("there is no option -{name}"),
         Arg::Value(value) => format!("unexpected {}", Quoted(&value.to_string_lossy())),
     }
@@ -224,6 +224,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "in-place" => apply.in_place = true,
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
+        "rescue-network" => apply.rescue_network = true,
         "no-rollback" => apply.on_fault.rollback = false,
         "keep" => apply.keep.paths.push(value),
         "keep-to" => apply.keep.to = Some(value),

@@ -41,6 +41,8 @@ pub struct Apply {
     pub prepare: bool,
     /// A busybox to keep for a console shell if the flash cannot be made good.
     pub rescue_shell: bool,
+    /// Take another signed image over the network then.
+    pub rescue_network: bool,
     /// How faults are met.
     pub on_fault: OnFault,
     /// Files that outlive the update.

@@ -288,6 +288,14 @@ const FLAGS: &[Flag] = &[
         help: "keep busybox in RAM for a console shell, should the flash not be made good",
     },
     Flag {
+        long: "rescue-network",
+        alias: None,
+        shorts: "",
+        value: None,
+        verbs: APPLY,
+        help: "should the flash not be made good, take another signed image at TCP port 3552",
+    },
+    Flag {
         long: "no-rollback",
         alias: None,
         shorts: "",
@@ -324,8 +332,8 @@ const FLAGS: &[Flag] = &[
         alias: None,
         shorts: "",
         value: Some("FILE"),
-        verbs: &["apply", "plan", "verify"],
-        help: "require a signature by this public key (minisign, signify or usign; IMAGE.minisig or IMAGE.sig; of - behind it)",
+        verbs: &["apply", "plan", "restore", "verify"],
+        help: "this public key counts too (minisign, signify or usign); signatures are IMAGE.minisig, IMAGE.sig, in OpenWrt's trailer, of - behind it",
     },
     Flag {
         long: "sha256",

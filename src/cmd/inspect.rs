@@ -5,6 +5,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::format::Format;
+use crate::base::quoted::one_line;
 use crate::base::units::Size;
 use crate::board::profile::Profile;
 use crate::bytes::packed::ARCHIVE;
@@ -109,18 +110,21 @@ fn text(name: &str, report: &Report<'_>, reporter: &mut Reporter) {
         reporter.line(&format!("DAMAGED: {problem}"));
     }
     if let Some(made_for) = report.made_for {
-        reporter.line(&format!("made for {made_for}"));
+        reporter.line(&format!("made for {}", one_line(made_for)));
     }
     if let Some(metadata) = report.metadata {
-        let devices = metadata.supported_devices.join(", ");
-        reporter.line(&format!("for {devices}, compatible with {}", metadata.compat_version));
+        let devices = one_line(&metadata.supported_devices.join(", "));
+        reporter.line(&format!(
+            "for {devices}, compatible with {}",
+            one_line(&metadata.compat_version)
+        ));
     }
     for PartReport { part, ok } in &report.parts {
         let mut line = format!(
             "  0x{:07x} {:>10}  {}",
             part.offset,
             Size(part.size).to_string(),
-            part.name
+            one_line(&part.name)
         );
         if let Some(content) = &part.content {
             let described = content.format.described();

@@ -8,6 +8,7 @@
 use crate::base::format::{Format, Nature};
 use crate::base::machine::Role;
 use crate::base::machine::{Cpu, Order, Processor};
+use crate::base::quoted::one_line;
 use crate::bytes::store::Store;
 use crate::image::{cramfs, fit, foreign, jffs2, ramdisk, seama, squashfs, tplink, trx, ubi, ubifs, uimage};
 use serde::Serialize;
@@ -171,6 +172,8 @@ fn first(formats: &[Recognise], store: &Store, range: &Range<u64>) -> io::Result
     let room = range.end - range.start;
     for recognise in formats {
         if let Some(mut content) = recognise(store, range)? {
+            // Titles are names that the image gives itself.
+            content.title = one_line(&content.title);
             if content.length > room && content.problem.is_none() {
                 content.problem = Some(format!(
                     "the {} says it has {} bytes, but only {room} are there",

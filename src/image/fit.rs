@@ -20,6 +20,10 @@ use std::ops::Range;
 
 /// Number of images, and of configurations; bounds memory.
 const NODES: usize = 256;
+/// Hashes of an image.
+const HASHES: usize = 4;
+/// How often all of it may be read for them: the images do not overlap.
+const PASSES: u64 = 4;
 
 #[derive(Default)]
 struct Hash {
@@ -113,7 +117,11 @@ fn read(tree: &Tree<'_>) -> io::Result<Fit> {
                 });
             }
             (["images", _, hash], Event::Node) if hash.starts_with("hash") => {
-                last(&mut fit.images)?.hashes.push(Hash::default());
+                let hashes = &mut last(&mut fit.images)?.hashes;
+                if hashes.len() == HASHES {
+                    return Err(bad("an image of the fit has more hashes than any has"));
+                }
+                hashes.push(Hash::default());
             }
             (["configurations", name], Event::Node) => {
                 let name = (*name).to_owned();
@@ -195,6 +203,7 @@ fn place(range: &Range<u64>, total: u64, image: &Entry) -> io::Result<Range<u64>
 /// Finds out how long it is, and checks every hash.
 fn verify(store: &Store, range: &Range<u64>, tree: &Tree<'_>, fit: &Fit, content: &mut Content) -> io::Result<()> {
     let mut without = Vec::new();
+    let mut work = (range.end - range.start).saturating_mul(PASSES);
     for image in &fit.images {
         let data = place(range, tree.total, image)?;
         content.length = content.length.max(data.end - range.start);
@@ -212,6 +221,9 @@ fn verify(store: &Store, range: &Range<u64>, tree: &Tree<'_>, fit: &Fit, content
                 ))
             })?);
         }
+        work = work
+            .checked_sub(data.end.saturating_sub(data.start))
+            .ok_or_else(|| bad("the images of the fit overlap"))?;
         let found = digest::all(store, data, digests)?;
         let failed = image
             .hashes

@@ -17,7 +17,7 @@ const TRAILER_CRC: crc::Algorithm<u32> = crc::Algorithm {
     check: 0x340b_c6d9,
     ..CRC_32_ISO_HDLC
 };
-pub(super) const CRC: Crc<u32> = Crc::<u32>::new(&TRAILER_CRC);
+pub(crate) const CRC: Crc<u32> = Crc::<u32>::new(&TRAILER_CRC);
 const MAGIC: u32 = 0x4657_7830;
 /// Bytes of a trailer.
 const TRAILER: u64 = 16;
@@ -26,6 +26,8 @@ const INFO_HEADER: u64 = 8;
 /// The limits of fwtool itself, in bytes.
 const METADATA: u64 = 30 << 10;
 const SIGNATURE: u64 = 1 << 10;
+/// More trailers than any image has: one of metadata, one of a signature.
+const TRAILERS: usize = 8;
 
 /// What OpenWrt writes about an image, as far as it decides whether the image fits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,32 @@ pub struct Metadata {
     /// What the user should know about that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compat_message: Option<String>,
+    /// Of what release it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+/// The release of an image: OpenWrt says more about it than its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Version {
+    /// The number alone.
+    Number(String),
+    /// The number among other things.
+    Of {
+        /// The number.
+        #[serde(default)]
+        version: String,
+    },
+}
+
+impl Version {
+    /// The number.
+    pub fn number(&self) -> &str {
+        match self {
+            Version::Number(number) | Version::Of { version: number } => number,
+        }
+    }
 }
 
 fn first() -> String {
@@ -66,6 +94,8 @@ pub fn strip(store: &Store) -> io::Result<Stripped> {
         metadata: None,
     };
     let mut trailer = [0; TRAILER as usize];
+    // Where each begins, and its CRC: all are computed in one pass.
+    let mut sums = Vec::new();
     while let Some(at) = stripped.end.checked_sub(TRAILER) {
         store.read_exact_at(at, &mut trailer)?;
         let fields = Fields(&trailer);
@@ -86,11 +116,12 @@ pub fn strip(store: &Store) -> io::Result<Stripped> {
         let (Some(payload), Some(start)) = (payload, stripped.end.checked_sub(size)) else {
             return Err(bad("the trailer behind the image lies about its size"));
         };
-        let mut digest = CRC.digest();
-        store.scan(0..at, |chunk| digest.update(chunk))?;
-        if fields.be32(4) != Some(digest.finalize()) {
-            return Err(bad("the trailer behind the image fails its CRC"));
+        if sums.len() == TRAILERS {
+            return Err(bad(format_args!(
+                "there are more than {TRAILERS} trailers behind the image"
+            )));
         }
+        sums.push((at, fields.be32(4)));
         if trailer[8] == 1 && stripped.metadata.is_none() {
             let mut text = vec![0; payload as usize];
             store.read_exact_at(start, &mut text)?;
@@ -102,10 +133,42 @@ pub fn strip(store: &Store) -> io::Result<Stripped> {
         }
         stripped.end = start;
     }
+    let mut digest = CRC.digest();
+    let mut done = 0;
+    for (at, sum) in sums.into_iter().rev() {
+        store.scan(done..at, |chunk| digest.update(chunk))?;
+        done = at;
+        if sum != Some(digest.clone().finalize()) {
+            return Err(bad("the trailer behind the image fails its CRC"));
+        }
+    }
     match stripped.end {
         0 => Err(bad("there is nothing but metadata")),
         _ => Ok(stripped),
     }
+}
+
+/// The bytes of the signature in the last trailer, and how many bytes stand in front of it, which it covers.
+///
+/// # Errors
+/// Those of reading.
+pub fn signature(store: &Store) -> io::Result<Option<(Vec<u8>, u64)>> {
+    let mut trailer = [0; TRAILER as usize];
+    let Some(at) = store.len().checked_sub(TRAILER) else {
+        return Ok(None);
+    };
+    store.read_exact_at(at, &mut trailer)?;
+    let fields = Fields(&trailer);
+    let size = u64::from(fields.be32(12).unwrap_or_default());
+    let payload = size.checked_sub(TRAILER).filter(|payload| *payload <= SIGNATURE);
+    let (Some(MAGIC), 0, Some(payload), Some(start)) =
+        (fields.be32(0), trailer[8], payload, store.len().checked_sub(size))
+    else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; payload as usize];
+    store.read_exact_at(start, &mut bytes)?;
+    Ok(Some((bytes, start)))
 }
 
 impl Metadata {

@@ -24,7 +24,7 @@ mod qnap_recovery;
 pub(crate) mod qpkg;
 mod ramdisk;
 mod seama;
-pub(crate) mod signature;
+pub mod signature;
 mod squashfs;
 mod squashfs_tables;
 mod sums;
@@ -199,6 +199,9 @@ pub fn open(store: Store, sha256: String, reading: &Reading) -> io::Result<(Stor
             Grouped(packing.length)
         )
     });
+    if let Store::Packed(packed) = &store {
+        packed.looked_at();
+    }
     Ok((store, image))
 }
 
@@ -311,6 +314,25 @@ impl Image {
             as_is: None,
             undecided: None,
             by_hand: false,
+        }
+    }
+
+    /// One that was not looked into, because it is not signed as it has to be.
+    pub(crate) fn unseen(store: &Store, sha256: String) -> Image {
+        let size = store.len();
+        Image {
+            size,
+            sha256,
+            payload: size,
+            parts: vec![Part {
+                name: "raw".to_owned(),
+                member: None,
+                offset: 0,
+                size,
+                content: None,
+                file: FileKind::default(),
+            }],
+            ..Image::nothing(Format::Raw)
         }
     }
 

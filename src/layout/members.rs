@@ -6,7 +6,7 @@ use super::{Choice, accepted, unknown};
 use crate::base::check_id::CheckId;
 use crate::base::format::Format;
 use crate::base::glob::glob;
-use crate::base::quoted::Quoted;
+use crate::base::quoted::{Quoted, one_line};
 use crate::board::profile::{Accepts, Profile};
 use crate::image::{Image, Part};
 use crate::plan::Check;
@@ -138,6 +138,6 @@ pub(super) fn how(image: &Image, partitions: &[&str]) -> String {
     format!(
         "choose its members, for example --part {}; this box has {}",
         example.join(","),
-        partitions.join(", ")
+        one_line(&partitions.join(", "))
     )
 }

@@ -15,7 +15,7 @@ use crate::base::check_id::CheckId;
 use crate::base::error::Exit;
 use crate::base::format::Format;
 use crate::base::machine::Role;
-use crate::base::quoted::Quoted;
+use crate::base::quoted::{Quoted, one_line};
 use crate::base::units::{Grouped, Size};
 use crate::board::profile::Protection;
 use crate::board::{Board, Partition};
@@ -361,7 +361,7 @@ fn no_place(board: &Board, image: &Image) -> Check {
         format => Check::fail(
             CheckId::Partition,
             format!("nothing says where a {format} image goes on {id}"),
-            format!("say where with --part; this box has {}", names.join(", ")),
+            format!("say where with --part; this box has {}", one_line(&names.join(", "))),
         ),
     }
 }

@@ -33,6 +33,9 @@ pub struct Record {
     pub code: Code,
     /// The image.
     pub image_sha256: Option<String>,
+    /// The version of the last image that was written as a whole, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// When, in UTC, as far as the box knew.
     pub finished: Option<String>,
     /// Which slot boots, where there are two; not kept, but looked up by `status`.
@@ -65,6 +68,7 @@ impl Record {
             harm: Harm::Untouched,
             code: Code::None,
             image_sha256: None,
+            version: None,
             finished: None,
             slot: None,
             text: "no update is on record".into(),
@@ -75,7 +79,11 @@ impl Record {
     }
 
     /// An end that was just reached with this image, after these stages.
-    pub fn now(outcome: &Outcome, sha256: &str, stages: &str) -> Record {
+    pub fn now(outcome: &Outcome, (sha256, versions): (&str, &Versions), stages: &str) -> Record {
+        let version = match outcome.is_ok() {
+            true => versions.offered.as_ref().or(versions.before.as_ref()),
+            false => versions.before.as_ref(),
+        };
         let mut text = outcome.text.clone();
         // The places of a record are small.
         while text.len() > LONGEST {
@@ -86,12 +94,36 @@ impl Record {
             harm: outcome.harm,
             code: outcome.code,
             image_sha256: Some(sha256.into()),
+            // Places of records are small, and so are versions.
+            version: version.filter(|version| version.len() <= VERSION).cloned(),
             finished: Some(clock::utc_now()),
             slot: None,
             text,
             tally: outcome.tally,
             stages: stages.to_owned(),
             kept: outcome.kept.clone(),
+        }
+    }
+}
+
+/// Bytes of the longest version that is kept.
+const VERSION: usize = 64;
+
+/// The versions that a record is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// That of the image.
+    pub offered: Option<String>,
+    /// That of the last image which was written as a whole.
+    pub before: Option<String>,
+}
+
+impl Versions {
+    /// Where no other image is written.
+    pub fn before(board: &Board) -> Versions {
+        Versions {
+            offered: None,
+            before: load(board).ok().and_then(|record| record.version),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
 use crate::base::json;
 use crate::base::outcome::{Fate, Outcome, Tally};
+use crate::base::quoted::{printable, printable_json};
 use crate::base::units::{Seconds, Size};
 use crate::plan::{Check, Plan, Status};
 use progress::Meter;
@@ -80,6 +81,8 @@ pub struct Reporter {
     meter: Meter,
     /// Whether events go out as they happen; other verbs answer with one object.
     pub events: bool,
+    /// Whether nothing is said, because whoever listens has not shown yet that he may hear it.
+    pub muted: bool,
     /// What was reached so far, for the record.
     pub reached: String,
     sink: Option<Box<dyn Sink>>,
@@ -93,6 +96,7 @@ impl Reporter {
             verbosity: global.verbosity,
             meter: Meter::new(global.format == Format::Text && io::stdout().is_terminal()),
             events: false,
+            muted: false,
             reached: String::new(),
             sink: None,
         }
@@ -150,10 +154,11 @@ impl Reporter {
         if let Some(sink) = &mut self.sink {
             sink.progress(phase, done, total);
         }
-        let wanted = match self.format {
-            Format::Text => self.verbosity >= Verbosity::Normal,
-            Format::Json => self.events,
-        };
+        let wanted = !self.muted
+            && match self.format {
+                Format::Text => self.verbosity >= Verbosity::Normal,
+                Format::Json => self.events,
+            };
         if !wanted {
             return;
         }
@@ -189,15 +194,22 @@ impl Reporter {
     /// A whole object as the answer of a verb.
     pub fn object(&mut self, object: &impl Serialize) {
         match json::write(object) {
-            Ok(text) => self.line(&text),
+            Ok(_) if self.muted => (),
+            Ok(text) => {
+                self.meter.end(&mut io::stdout());
+                say(&mut io::stdout(), &format!("{}\n", printable_json(&text)));
+            }
             Err(error) => self.warning(format_args!("no JSON of this: {error}")),
         }
     }
 
     /// A line as it is.
     pub fn line(&mut self, text: &str) {
+        if self.muted {
+            return;
+        }
         self.meter.end(&mut io::stdout());
-        say(&mut io::stdout(), &format!("{text}\n"));
+        say(&mut io::stdout(), &format!("{}\n", printable(text)));
     }
 
     fn event(&mut self, event: &Event<'_>) {
@@ -205,8 +217,11 @@ impl Reporter {
     }
 
     fn complain(&mut self, text: &str) {
+        if self.muted {
+            return;
+        }
         self.meter.end(&mut io::stdout());
-        say(&mut io::stderr(), &format!("flasher: {text}\n"));
+        say(&mut io::stderr(), &format!("flasher: {}\n", printable(text)));
     }
 
     /// What failed, the state of the flash, and what to do next.
@@ -225,7 +240,7 @@ impl Reporter {
         self.complain(&failure.what);
         say(&mut io::stderr(), &format!("  flash: {}\n", failure.state()));
         if let Some(hint) = &failure.hint {
-            say(&mut io::stderr(), &format!("  next:  {hint}\n"));
+            say(&mut io::stderr(), &format!("  next:  {}\n", printable(hint)));
         }
     }
 

@@ -60,7 +60,7 @@ fn attempt(options: &Env, reporter: &mut Reporter) -> std::result::Result<Outcom
     };
     let (board, environment) = read(options)?;
     let change = environment.change(&board, &options.set)?;
-    let Prepared { plan, change } = of_environment(&board, change, &options.force)?;
+    let Prepared { plan, change, versions } = of_environment(&board, change, &options.force)?;
     match options.dry_run && reporter.json() {
         true => reporter.object(&plan),
         false => reporter.plan(&plan),
@@ -85,6 +85,7 @@ fn attempt(options: &Env, reporter: &mut Reporter) -> std::result::Result<Outcom
         board: &board,
         steps: &[],
         sha256: &plan.image.sha256,
+        versions: &versions,
         store: &Store::Memory(Vec::new()),
         policy: Policy::default(),
         proof: &proof,

@@ -14,7 +14,7 @@ use crate::env::{Change, Environment};
 use crate::flash::{self, Phase, Policy, Progress, Target, Verified};
 use crate::keep::Task;
 use crate::plan::{self, Destination, Method, SlotSwitch, Step, Write};
-use crate::record::{self, Record};
+use crate::record::{self, Record, Versions};
 use crate::report::Reporter;
 use crate::slots;
 use mtd_rs::PartitionId;
@@ -45,6 +45,8 @@ pub struct Execution<'a> {
     pub steps: &'a [Step],
     /// The checksum of the image, for the record.
     pub sha256: &'a str,
+    /// Its version, and that of the image before, for the record.
+    pub versions: &'a Versions,
     /// The image.
     pub store: &'a Store,
     /// How faults are met.
@@ -101,7 +103,7 @@ impl Execution<'_> {
     }
 
     fn record(&self, outcome: &Outcome, reporter: &mut Reporter) {
-        let record = Record::now(outcome, self.sha256, &reporter.reached);
+        let record = Record::now(outcome, (self.sha256, self.versions), &reporter.reached);
         let changed = self.change.iter().flat_map(|change| &change.writes);
         let files = self.files.and_then(Task::write);
         let writes = self.steps.iter().map(|step| &step.write).chain(changed).chain(files);

@@ -10,6 +10,7 @@ use crate::bytes::packed::Packing;
 use crate::flash::OnFault;
 use crate::keep::Task;
 use crate::plan::{VolumeChanges, Write};
+use crate::record::Versions;
 use crate::update::members::Member;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
@@ -49,6 +50,9 @@ pub struct Job {
     pub writes: Vec<Write>,
     /// The image's checksum.
     pub sha256: String,
+    /// The versions for the record.
+    #[serde(default)]
+    pub versions: Versions,
     /// How it is packed, if it is; one for each of several files.
     pub packings: Vec<Option<Packing>>,
     /// What each of them was like before it was hashed; none where time goes by until PID 1 reads it, or it lies on a disk: it is

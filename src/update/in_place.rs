@@ -117,6 +117,7 @@ fn execute(
         board: place.board,
         steps: &plan.steps,
         sha256: &plan.image.sha256,
+        versions: &prepared.versions,
         store: &staged.store,
         policy: policy(
             place.board,

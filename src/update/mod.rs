@@ -12,6 +12,8 @@ mod busybox;
 pub(crate) mod end;
 mod environment;
 pub mod execute;
+#[cfg(test)]
+mod fuzz;
 mod handoff;
 mod in_place;
 mod members;
@@ -22,15 +24,19 @@ mod rescue;
 pub mod stage;
 mod survey;
 mod takeover;
+mod trust;
+mod version;
 mod volumes;
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::outcome::{Outcome, Stopped};
+use crate::base::quoted::Shown;
 use crate::board::lock::Lock;
 use crate::board::{Backend, Board, Proof, usable};
 use crate::checks;
 use crate::cli::Apply;
+use crate::image::signature::Keyring;
 use crate::plan::{Plan, Route, VolumeChanges};
 use crate::report::Reporter;
 use prepare::{Prepared, Purpose, Wanted, prepare};
@@ -60,7 +66,15 @@ impl From<Outcome> for Ended {
 pub fn apply(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> Result<Exit> {
     reporter.events = true;
     reporter.reach("begun");
-    match attempt(options, from, reporter) {
+    // In the rescue anybody may connect. Only who can sign an image hears anything but that.
+    reporter.muted = stages::rescue::is_on() && options.image == "-";
+    let attempt = attempt(options, from, reporter);
+    let stranger = std::mem::take(&mut reporter.muted);
+    match attempt {
+        Err(_) if stranger => {
+            let refused = Failure::new(Exit::ImageBad, Code::Signature, "refused");
+            end::report(Err(refused.into()), reporter)
+        }
         Ok(Ended { outcome, reboot }) => {
             let exit = end::report(Ok(outcome), reporter);
             if let Some(_lock) = reboot {
@@ -83,7 +97,13 @@ pub fn plan_only(
     reporter: &mut Reporter,
 ) -> Result<(Board, Plan)> {
     let mut board = begin(options)?;
-    let staged = staging(options, &board, from).where_it_lies(reporter)?;
+    // To compare, nothing needs to be signed.
+    let keys = match purpose == Purpose::Compare && options.trust.key.is_none() {
+        true => Keyring::default(),
+        false => trust::keys(&board, options)?,
+    };
+    trust::check_rescue(&keys, options)?;
+    let staged = staging(options, &board, from, &keys).where_it_lies(reporter)?;
     let volumes = match purpose {
         // What is there is compared as it is.
         Purpose::Compare => None,
@@ -118,7 +138,7 @@ fn begin(options: &Apply) -> Result<Board> {
     Ok(board)
 }
 
-fn staging<'a>(options: &'a Apply, board: &'a Board, from: ImageSource) -> Staging<'a> {
+fn staging<'a>(options: &'a Apply, board: &'a Board, from: ImageSource, keys: &'a Keyring) -> Staging<'a> {
     Staging {
         options,
         board,
@@ -127,6 +147,7 @@ fn staging<'a>(options: &'a Apply, board: &'a Board, from: ImageSource) -> Stagi
             true => Some(board.profile.ram),
             false => stages::memory::available(),
         },
+        keys,
     }
 }
 
@@ -137,10 +158,12 @@ fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::
         return Err(failure.hint("add --yes").into());
     }
     let board = begin(options)?;
+    let keys = trust::keys(&board, options)?;
+    trust::check_rescue(&keys, options)?;
     match &board.backend {
         Backend::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
-            let staged = staging(options, &board, from).in_memory(reporter)?;
+            let staged = staging(options, &board, from, &keys).in_memory(reporter)?;
             let Some(prepared) = decide((&board, None), &staged, options, reporter)? else {
                 return Ok(Outcome::untouched(Code::NothingToDo).into());
             };
@@ -151,19 +174,20 @@ fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::
             };
             Ok(in_place::write(&place, &prepared, &staged, options, reporter)?.into())
         }
-        Backend::Linux => on_this_box(board, options, from, reporter),
+        Backend::Linux => on_this_box((board, &keys), options, from, reporter),
     }
 }
 
 fn on_this_box(
-    mut board: Board,
+    (mut board, keys): (Board, &Keyring),
     options: &Apply,
     from: ImageSource,
     reporter: &mut Reporter,
 ) -> std::result::Result<Ended, Stopped> {
     let lock = Lock::of_this_box()?;
     let root = RamRoot::create().map_err(Failure::system)?;
-    let staged = staging(options, &board, from).in_ram_root(root.path(), reporter)?;
+    let staged = staging(options, &board, from, keys).in_ram_root(root.path(), reporter)?;
+    reporter.muted = false;
     let volumes = foreseen(&mut board, &staged, options);
     let board = &board;
     let Some(prepared) = decide((board, volumes), &staged, options, reporter)? else {
@@ -180,7 +204,7 @@ fn on_this_box(
             }
             Ok(Ended { outcome, reboot })
         }
-        Route::Staged => Ok(takeover::take_over(board, (prepared.plan, &staged), options, root, reporter)?.into()),
+        Route::Staged => Ok(takeover::take_over((board, keys), (prepared, &staged), options, root, reporter)?.into()),
     }
 }
 
@@ -221,7 +245,7 @@ fn decide(
 }
 
 fn ask(plan: &Plan) -> Result<()> {
-    let names: Vec<_> = plan.writes().map(|write| write.to.name.as_str()).collect();
+    let names: Vec<_> = plan.writes().map(|write| Shown(&write.to.name).to_string()).collect();
     let mut out = io::stdout();
     let _ = write!(out, "Write {}? [y/N] ", names.join(", "));
     let _ = out.flush();

@@ -163,6 +163,7 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         board,
         steps: &steps,
         sha256: &job.sha256,
+        versions: &job.versions,
         store,
         policy: policy(board, &job.sha256, job.on_fault, reporter),
         proof,
@@ -212,7 +213,7 @@ fn summary(outcome: &Outcome, store: &Store, reporter: &mut Reporter) {
 fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
     reporter.failure(&failure);
     let outcome = Outcome::failed(&failure, Tally::default());
-    let record = Record::now(&outcome, &job.sha256, &reporter.reached);
+    let record = Record::now(&outcome, (&job.sha256, &job.versions), &reporter.reached);
     let place = Where {
         sim: None,
         board: job.board.clone(),

@@ -6,6 +6,7 @@
 
 use super::stage::{StagedImage, unreadable};
 use super::survey::survey;
+use super::version;
 use crate::base::check_id::CheckId;
 use crate::base::error::{Failure, Result};
 use crate::base::format::Format;
@@ -22,6 +23,7 @@ use crate::plan::VolumeChanges;
 use crate::plan::{
     self, Check, ImageSummary, KeptFiles, Pace, Plan, Ram, Route, SlotSwitch, Status, Step, Taken, Write,
 };
+use crate::record::Versions;
 use crate::report::Reporter;
 use crate::slots::{self, Planned};
 use mtd_rs::{Geometry, PartitionId};
@@ -59,6 +61,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// The change of the environment that it has.
     pub change: Option<Change>,
+    /// The version of the image, and that of the last one.
+    pub versions: Versions,
 }
 
 /// What comparing rests on. The other checks are about writing.
@@ -83,6 +87,7 @@ struct Draft {
     keep: Option<KeptFiles>,
     slot: Option<Planned>,
     volumes: Option<VolumeChanges>,
+    versions: Versions,
 }
 
 /// Makes the plan of an image.
@@ -112,7 +117,6 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         image,
         store: &staged.store,
         delivered: staged.delivered(),
-        key: options.trust.key.as_deref(),
         backup: options.backup.is_some(),
         laid_out: &laid_out,
     });
@@ -129,10 +133,21 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
             keep: None,
             slot: None,
             volumes: None,
+            versions: Versions::default(),
         };
         return finish(wanted, draft, reporter);
     }
     let listed: Vec<&Write> = writes.iter().collect();
+    let versions = Versions {
+        offered: staged.versions().into_iter().flatten().next().map(str::to_owned),
+        before: Versions::before(board).before,
+    };
+    let installed = version::installed(board, &versions);
+    let mut offered = staged.versions();
+    offered.dedup();
+    for offered in offered {
+        checks.extend(checks::downgrade(offered, &installed, staged.is_demanded()));
+    }
     let (more, slot) = slots::check(board, seen.as_ref(), &listed, &options.force);
     checks.extend(more);
     let wish = route_wish(options, slot.is_some())?;
@@ -178,6 +193,7 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         keep,
         slot,
         volumes: wanted.volumes.clone(),
+        versions,
     };
     match running {
         Some(active) if runs_already(wanted, active, &draft, reporter)? => nothing(wanted, draft),
@@ -245,6 +261,7 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
             volumes,
         },
         change,
+        versions: draft.versions,
     })
 }
 
@@ -283,6 +300,7 @@ pub fn of_environment(board: &Board, change: Change, force: &[CheckId]) -> Resul
             volumes: None,
         },
         change: Some(change),
+        versions: Versions::before(board),
     })
 }
 
@@ -330,6 +348,7 @@ fn nothing(wanted: &Wanted<'_>, draft: Draft) -> Result<Prepared> {
             volumes: None,
         },
         change: None,
+        versions: draft.versions,
     })
 }
 

@@ -11,11 +11,11 @@ use crate::board::{Board, Partition};
 use crate::bytes::packed::Packing;
 use crate::bytes::source::{self, Source};
 use crate::bytes::store::Store;
-use crate::checks::{Delivered, MORE_ROOM, OVERHEAD};
+use crate::checks::{Delivered, MORE_ROOM, OVERHEAD, Signature};
 use crate::cli::Apply;
 use crate::image::backup::{Backup, Numbered};
 use crate::image::pieces::Pieces;
-use crate::image::signature::Key;
+use crate::image::signature::Keyring;
 use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, Reading, signature};
 use crate::plan::ImageFile;
@@ -23,6 +23,7 @@ use crate::report::Reporter;
 use crate::update::budget::Budget;
 use crate::update::handoff::{self, Stamp};
 use crate::update::members::{self, Member};
+use crate::update::trust;
 use mtd_rs::PartitionId;
 use std::fs::File;
 use std::io;
@@ -63,8 +64,10 @@ pub struct StagedFile {
     pub(super) sha256: String,
     /// The SHA-256 that it is to have.
     pub(super) wanted: Option<String>,
-    /// What stood behind it, if it came by standard input.
-    pub(super) signature: Option<String>,
+    /// What became of its signature.
+    pub(super) signature: Signature,
+    /// The version that it says it is, which is signed as it is where it has to be signed.
+    pub(super) version: Option<String>,
     /// How it is packed, where it is unpacked.
     pub(super) packing: Option<Packing>,
     /// Whether nobody says how long it ought to be, not even its own bytes.
@@ -83,6 +86,17 @@ impl StagedImage {
         &self.store
     }
 
+    /// The version of each file, where it says one.
+    pub(super) fn versions(&self) -> Vec<Option<&str>> {
+        self.files.iter().map(|file| file.version.as_deref()).collect()
+    }
+
+    /// Whether a signature is demanded.
+    pub(super) fn is_demanded(&self) -> bool {
+        let free = |file: &StagedFile| matches!(file.signature, Signature::NotDemanded(_));
+        !self.files.iter().all(free)
+    }
+
     /// Each file, for the checks of what was delivered.
     pub(super) fn delivered(&self) -> Vec<Delivered<'_>> {
         let stores = self.store.delivered();
@@ -91,7 +105,7 @@ impl StagedImage {
             let file: &StagedFile = file;
             Delivered {
                 name: &file.name,
-                signature: file.signature.as_deref(),
+                signature: &file.signature,
                 sha256: if alone { &self.image.sha256 } else { &file.sha256 },
                 wanted: file.wanted.as_deref(),
                 endless: file.endless,
@@ -113,6 +127,8 @@ pub struct Staging<'a> {
     pub from: ImageSource,
     /// What RAM can be had, in bytes, where that is known.
     pub available: Option<u64>,
+    /// Of which one must have signed it; nothing is demanded where there is none.
+    pub keys: &'a Keyring,
 }
 
 /// Where the bytes are to be.
@@ -214,13 +230,19 @@ impl Staging<'_> {
 
     fn of_pieces(self, image: Image, store: Store) -> Result<StagedImage> {
         let name = self.options.image.clone();
+        let signature = trust::of_directory(self.keys, Path::new(&name), &image, &store);
+        let version = match &signature {
+            Signature::Right(signed) => signed.version.clone(),
+            _ => None,
+        };
         Ok(StagedImage {
             told: vec![ImageFile::of(&name, None, &image)],
             files: vec![StagedFile {
                 name,
                 sha256: image.sha256.clone(),
                 wanted: None,
-                signature: None,
+                signature,
+                version,
                 packing: None,
                 endless: false,
                 stamp: None,
@@ -363,7 +385,7 @@ impl Staging<'_> {
         };
         let Place::RamRoot(root) = place else {
             let limit = operand.available.map(|available| available.saturating_sub(OVERHEAD));
-            let mut bytes = Vec::with_capacity(length.unwrap_or_default() as usize);
+            let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(source::SET_ASIDE) as usize);
             let mut sink = Budget::new(&mut bytes, limit, !self.board.is_sim());
             let (_, sha256) = source.copy(&mut sink, &mut progress)?;
             return Ok(of((Store::Memory(bytes), sha256)));
@@ -415,22 +437,44 @@ impl Staging<'_> {
             Some(sum) => Some(sum.wanted(operand.image)?),
             None => None,
         };
-        let mut signature = None;
-        if let (Some(key), "-") = (&trust.key, operand.image) {
-            signature = signature::take_off(&mut store)?;
-            // It may come from anybody: it is not looked into before.
-            Key::read(key)?.verify("-", signature.as_deref(), &store)?;
+        let demanded = !self.keys.is_empty();
+        let stream = operand.image == "-" || operand.image.contains("://");
+        let behind = match demanded && stream {
+            true => signature::take_off(&mut store)?,
+            false => None,
+        };
+        let signature = trust::verdict((self.board, self.keys), operand.image, behind.as_deref(), &store)?;
+        if let Signature::Wrong(why) = &signature
+            && stages::rescue::is_on()
+        {
+            return Err(Failure::new(Exit::ImageBad, Code::Signature, why));
+        }
+        if behind.is_some() {
             sha256 = store.sha256(&mut |_| ()).map_err(unreadable)?;
         }
         let reading = self.reading(operand.partitions);
-        let (store, image) = image::open(store, sha256.clone(), &reading).map_err(unreadable)?;
-        let vouched = sized || wanted.is_some() || trust.key.is_some();
+        let (store, image) = match &signature {
+            // It may come from anybody: it is not looked into.
+            Signature::Wrong(_) => {
+                let image = Image::unseen(&store, sha256.clone());
+                (store, image)
+            }
+            _ => image::open(store, sha256.clone(), &reading).map_err(unreadable)?,
+        };
+        let vouched = sized || wanted.is_some() || demanded;
         let endless = !vouched && !image::ends::says_its_end(&image, &store).map_err(unreadable)?;
+        let said = match &signature {
+            Signature::Right(signed) => signed.version.clone(),
+            _ => None,
+        };
+        let metadata = image.metadata.as_ref().and_then(|metadata| metadata.version.as_ref());
+        let version = said.or_else(|| metadata.map(|version| version.number().to_owned()));
         let file = StagedFile {
             name: operand.image.to_owned(),
             sha256,
             wanted,
             signature,
+            version: version.filter(|version| !version.is_empty()),
             packing: image.packing,
             endless,
             stamp: None,

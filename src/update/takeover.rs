@@ -6,14 +6,16 @@ use crate::base::code::Code;
 use crate::base::error::{Context, Failure, Result};
 use crate::base::outcome::Outcome;
 use crate::board::{Board, Partition};
+use crate::checks::Signature;
 use crate::cli::Apply;
 use crate::image::Unpacking;
+use crate::image::signature::{KEYS, Keyring, Signed};
 use crate::keep::Task;
-use crate::plan::Plan;
 use crate::record;
 use crate::report::Reporter;
 use crate::update::handoff::Job;
 use crate::update::in_place::{on_fault, save};
+use crate::update::prepare::Prepared;
 use crate::update::stage::StagedImage;
 use crate::update::{busybox, handoff};
 use stages::RamRoot;
@@ -22,12 +24,13 @@ use std::path::Path;
 
 /// Hands the plan to PID 1.
 pub(super) fn take_over(
-    board: &Board,
-    (plan, staged): (Plan, &StagedImage),
+    (board, keys): (&Board, &Keyring),
+    (prepared, staged): (Prepared, &StagedImage),
     options: &Apply,
     root: RamRoot,
     reporter: &mut Reporter,
 ) -> Result<Outcome> {
+    let Prepared { plan, versions, .. } = prepared;
     let files = save(&plan, options, root.path())?;
     reporter.reach("checked");
     let nodes: Vec<_> = board
@@ -42,10 +45,19 @@ pub(super) fn take_over(
         false => None,
     };
     let named = handoff::board(root.path(), &board.profile, options.at.board.as_deref())?;
-    let again = again(options, named.as_deref().unwrap_or_default(), root.path())?;
+    // Whoever tries again from the rescue needs the same keys, and the signature of the image that is there.
+    if !keys.is_empty() {
+        keys.save(&root.path().join(KEYS.trim_start_matches('/')))?;
+        signatures(staged, root.path())?;
+    }
+    let again = match options.rescue_network && options.files.is_empty() {
+        true => again(options, named.as_deref().unwrap_or_default()),
+        false => Vec::new(),
+    };
     let job = Job {
         writes: plan.steps.into_iter().map(|step| step.write).collect(),
         sha256: plan.image.sha256,
+        versions,
         packings: staged.files.iter().map(|file| file.packing).collect(),
         stamps: staged
             .files
@@ -89,14 +101,27 @@ pub(super) fn take_over(
     Ok(Outcome::untouched(Code::HandedOver))
 }
 
-/// What the rescue starts for an image that comes over the network; nothing without a key. The key comes along.
-fn again(options: &Apply, board: &str, root: &Path) -> Result<Vec<String>> {
-    // One stream has one file.
-    let Some(key) = options.trust.key.as_ref().filter(|_| options.files.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    std::fs::copy(key, root.join("key")).context(key.display())?;
-    let mut words = vec!["/flasher", "apply", "-y", "--key", "/key"];
+/// Puts the signature of each file beside it.
+fn signatures(staged: &StagedImage, root: &Path) -> Result<()> {
+    for (index, file) in staged.files.iter().enumerate() {
+        let Signature::Right(Signed {
+            file: Some((suffix, text)),
+            ..
+        }) = &file.signature
+        else {
+            continue;
+        };
+        let mut path = handoff::image_path(root, index).into_os_string();
+        path.push(suffix);
+        std::fs::write(&path, text).context(Path::new(&path).display())?;
+    }
+    Ok(())
+}
+
+/// What the rescue starts for an image that comes over the network. It has the keys of the first time, and takes nothing that is
+/// not signed.
+fn again(options: &Apply, board: &str) -> Vec<String> {
+    let mut words = vec!["/flasher", "apply", "-y"];
     let force: Vec<_> = options.force.iter().map(|check| check.as_str()).collect();
     let parts: Vec<_> = options.parts.iter().map(ToString::to_string).collect();
     let (parts, force) = (parts.join(","), force.join(","));
@@ -112,7 +137,7 @@ fn again(options: &Apply, board: &str, root: &Path) -> Result<Vec<String>> {
     ];
     words.extend(given.iter().filter(|(given, _)| *given).map(|(_, flag)| *flag));
     words.push("-");
-    Ok(words.into_iter().map(str::to_owned).collect())
+    words.into_iter().map(str::to_owned).collect()
 }
 
 /// The serial port of LEDs and buzzer, for boxes whose `/dev` does not come along. Its numbers are those of the node

@@ -3,7 +3,11 @@
 
 use std::io::Write;
 
-/// One line on standard error. A dead console is ignored; the line goes out in one write, so that lines stay whole.
+/// One line on standard error, without what could move the cursor. A dead console is ignored; the line goes out in one write, so that lines stay whole.
 pub(crate) fn say(text: &str) {
-    let _ = std::io::stderr().write_all(format!("flasher: {text}\n").as_bytes());
+    let plain: String = text
+        .chars()
+        .map(|c| if c.is_control() && c != '\n' { '?' } else { c })
+        .collect();
+    let _ = std::io::stderr().write_all(format!("flasher: {plain}\n").as_bytes());
 }

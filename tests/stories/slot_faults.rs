@@ -11,6 +11,7 @@ use flasher::board::selector::Where;
 use flasher::board::{Backend, Board, Proof};
 use flasher::cli::Apply;
 use flasher::flash::{OnFault, Policy};
+use flasher::image::signature::Keyring;
 use flasher::report::{Format, Global, Reporter, Verbosity};
 use flasher::update::execute::Execution;
 use flasher::update::prepare::{Purpose, Wanted, prepare};
@@ -90,6 +91,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         board: &board,
         from: ImageSource::Image,
         available: Some(board.profile.ram),
+        keys: &Keyring::default(),
     };
     let quiet = Global {
         format: Format::Text,
@@ -111,6 +113,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         board: &board,
         steps: &plan.steps,
         sha256: &plan.image.sha256,
+        versions: &prepared.versions,
         store: staged.store(),
         policy,
         proof: &Proof::Sim(Lock::of_sim(&sim.path()).unwrap()),

@@ -38,6 +38,9 @@ pub const ARCHIVE: u64 = 1 << 30;
 const KEPT: usize = 96 << 10;
 /// Decoded at a time.
 const CHUNK: usize = 32 << 10;
+/// How often all of it may be decoded while it is looked at, and how many bytes in any case.
+const LOOKS: u64 = 16;
+const LEAST: u64 = 64 << 20;
 
 /// All that PID 1 needs to decode again what was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +120,8 @@ struct State {
     decoder: Option<Decoder>,
     /// Whether a thread decodes ahead of who reads.
     ahead: bool,
+    /// How many bytes may still be decoded, while what is inside is only looked at.
+    left: Option<u64>,
     /// The last bytes that were decoded, and where the first of them is.
     kept: Vec<u8>,
     kept_at: u64,
@@ -144,6 +149,11 @@ impl State {
         if self.kept.len() + CHUNK > KEPT {
             self.kept.drain(..CHUNK);
             self.kept_at += CHUNK as u64;
+        }
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(CHUNK as u64).ok_or_else(|| {
+                bad("what is inside lies so that looking at it takes more work than any firmware needs")
+            })?;
         }
         let from = self.kept.len();
         self.kept.resize(from + CHUNK, 0);
@@ -215,6 +225,8 @@ impl Packed {
             0 => Err(bad(format_args!("there is nothing inside the {}", codec.as_str()))),
             length => {
                 opened.packing.length = length;
+                // Who reads backwards begins anew each time.
+                state.left = Some(length.saturating_mul(LOOKS).saturating_add(LEAST));
                 // Its last bytes are at hand, where the metadata would be.
                 opened.state = Mutex::new(state);
                 Ok(opened)
@@ -243,6 +255,11 @@ impl Packed {
             ahead: state.ahead,
             ..State::default()
         };
+    }
+
+    /// What is inside was looked at: from now on it may be read as often as it takes.
+    pub fn looked_at(&self) {
+        self.state().left = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

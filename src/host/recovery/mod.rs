@@ -13,6 +13,7 @@ use crate::base::quoted::Quoted;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::cli::network::{Network, NetworkVerb, is_file_name};
+use crate::image::signature::{KEYS, Keyring};
 use crate::recovery::check::Report;
 use crate::recovery::refusal::{accept, improper, unreadable};
 use crate::recovery::{Layout, Mode, boards, check};
@@ -42,6 +43,11 @@ pub(super) fn nameless() -> Failure {
 /// Reads and checks an image that is to be given to a box.
 pub(super) fn read(image: &str, force: &[CheckId], reporter: &mut Reporter) -> Result<(Store, Layout, Report)> {
     let (store, sha256) = Source::open(image)?.into_memory()?;
+    // Whoever demands signatures demands them of what a box gets from here too.
+    let keys = Keyring::of(&[KEYS.into()])?;
+    if !keys.is_empty() {
+        keys.verify(image, None, &store)?;
+    }
     let report = check::check(&store, sha256)?.map_err(unreadable)?;
     let layout = Layout::all()?
         .into_iter()

@@ -73,7 +73,7 @@ fn tell(kind: Kind) {
     machine.must("cp /mnt/data/image.bin.minisig /mnt/data/key.pub /mnt/data/board.json /tmp/");
     machine.must(rescue_shell::NAND);
     machine.send_line(
-        "/tmp/flasher apply -y --key /tmp/key.pub --board /tmp/board.json --no-rollback --part kernel,rootfs,mtd7 \
+        "/tmp/flasher apply -y --key /tmp/key.pub --rescue-network --board /tmp/board.json --no-rollback --part kernel,rootfs,mtd7 \
          /tmp/image.bin",
     );
     machine.expect(words::AS_PID_ONE, patience(120));
@@ -82,17 +82,15 @@ fn tell(kind: Kind) {
     assert_eq!(machine.heard(), TRIED.repeat(3), "the error pattern is the last");
 
     let failed = machine.flash();
-    for (pieces, complaint) in [
-        (vec![&second[..]], "there is no signature behind the image"),
-        (vec![&second, &sign(dir.path(), &stranger, &second)], "another key"),
-        (
-            vec![&nor, &sign(dir.path(), &secret, &second)],
-            "does not fit the image",
-        ),
-        (vec![], "is empty"),
+    for pieces in [
+        vec![&second[..]],
+        vec![&second, &sign(dir.path(), &stranger, &second)],
+        vec![&nor, &sign(dir.path(), &secret, &second)],
+        vec![],
     ] {
+        // Nobody learns more than that.
         let said = send(&machine, &pieces);
-        assert!(said.contains(complaint), "{complaint}: {said}");
+        assert!(said.contains("refused") && said.lines().count() <= 2, "{said}");
     }
     assert!(
         machine.is_on() && machine.flash() == failed,

@@ -1,0 +1,218 @@
+//! Signatures: Ed25519 of minisign (also its default form, over BLAKE2b-512), signify and OpenWrt's usign, in a file beside the
+//! image, behind it, or in OpenWrt's trailer, where it may be a chain of `ucert`'s.
+//!
+//! A signature covers every byte that was delivered in front of it. It is looked at before anything else is: until then the bytes
+//! are anybody's.
+
+#![forbid(unsafe_code)]
+
+mod key;
+mod ring;
+#[cfg(test)]
+mod tests;
+mod ucert;
+
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::files;
+use crate::base::quoted::Quoted;
+use crate::bytes::source::Source;
+use crate::bytes::store::Store;
+use crate::image::fwtool;
+use key::{SignatureFile, Wrong};
+use std::io::{self, Write};
+use std::path::Path;
+
+pub use ring::{KEYS, Keyring, OPENWRT};
+
+/// A signature that is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// Where it was, and by which key.
+    pub what: String,
+    /// The version that its trusted comment says.
+    pub version: Option<String>,
+    /// The file, and behind which name it is looked for; `None` for one in the image itself.
+    pub file: Option<(&'static str, String)>,
+}
+
+/// Behind which names of an image its signature is looked for.
+const SUFFIXES: [&str; 2] = [".minisig", ".sig"];
+/// Bytes of the longest file of a signature.
+const LONGEST: u64 = 8 << 10;
+/// Bytes at the end of a stream in which a signature begins.
+const TAIL: u64 = LONGEST;
+
+fn bad(what: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::ImageBad, Code::Signature, what)
+        .hint("get image and signature again from whoever made them; nothing overrides this check")
+}
+
+/// Takes the signature off that stands behind an image: `cat IMAGE IMAGE.minisig`. Both files begin with the same words.
+///
+/// # Errors
+/// Those of reading or cutting.
+pub fn take_off(store: &mut Store) -> Result<Option<String>> {
+    const BEGIN: &[u8] = b"untrusted comment:";
+    let from = store.len().saturating_sub(TAIL);
+    let mut tail = Vec::new();
+    store
+        .scan(from..store.len(), |chunk| tail.extend_from_slice(chunk))
+        .map_err(Failure::system)?;
+    let Some(at) = tail.windows(BEGIN.len()).rposition(|bytes| bytes == BEGIN) else {
+        return Ok(None);
+    };
+    // A trailer of OpenWrt's has such words in it too, and is no text behind them.
+    match String::from_utf8(tail.split_off(at)) {
+        Ok(text) if SignatureFile::parse(&text).is_ok() => {
+            store.cut(from + at as u64).map_err(Failure::system)?;
+            Ok(Some(text))
+        }
+        _ => Ok(None),
+    }
+}
+
+impl Keyring {
+    /// Verifies the signature of an image, wherever it is: behind it, beside it, in its trailer. The first that is right counts.
+    ///
+    /// # Errors
+    /// [`Exit::ImageBad`] unless there is one and it is right.
+    pub fn verify(&self, image: &str, behind: Option<&str>, store: &Store) -> Result<Signed> {
+        let mut wrong: Option<String> = None;
+        let mut found = |what: String, checked: std::result::Result<Signed, Wrong>| match checked {
+            Ok(signed) => Some(signed),
+            Err(why) => {
+                wrong.get_or_insert(format!("{what}: {why}"));
+                None
+            }
+        };
+        if let Some(text) = behind {
+            let what = "the signature behind the image";
+            if let Some(signed) = found(what.into(), self.check(what, text, store, SUFFIXES[0])) {
+                return Ok(signed);
+            }
+        }
+        if let Some(checked) = self.trailer(store).map_err(bad)?
+            && let Some(signed) = found("the signature in its trailer".into(), checked)
+        {
+            return Ok(signed);
+        }
+        for suffix in SUFFIXES.into_iter().filter(|_| image != "-") {
+            let name = format!("{image}{suffix}");
+            let text = match beside(&name) {
+                Ok(Some(text)) => text,
+                Ok(None) => continue,
+                Err(error) => return Err(bad(format_args!("{}: {error}", Quoted(&name)))),
+            };
+            let what = Quoted(&name).to_string();
+            if let Some(signed) = found(what.clone(), self.check(&what, &text, store, suffix)) {
+                return Ok(signed);
+            }
+        }
+        Err(match (wrong, image) {
+            (Some(wrong), _) => bad(wrong),
+            (None, "-") => bad("there is no signature behind the image"),
+            (None, image) => bad(format_args!(
+                "there is no signature: neither {} nor {} exists, and it has none in it",
+                Quoted(&format!("{image}.minisig")),
+                Quoted(&format!("{image}.sig"))
+            )),
+        })
+    }
+
+    /// Verifies the text of a signature file over all of a store.
+    fn check(&self, what: &str, text: &str, store: &Store, suffix: &'static str) -> std::result::Result<Signed, Wrong> {
+        let file = SignatureFile::parse(text)?;
+        if what.trim_end_matches('"').ends_with(SUFFIXES[0]) && !file.is_minisigns() {
+            return Err("minisign's trusted comment is missing from it");
+        }
+        self.right(&file, store, store.len())?;
+        Ok(Signed {
+            what: format!("{what}, by key {}, is right", file.id()),
+            version: file.version().map(str::to_owned),
+            file: Some((suffix, text.to_owned())),
+        })
+    }
+
+    fn right(&self, file: &SignatureFile<'_>, store: &Store, end: u64) -> std::result::Result<(), Wrong> {
+        if self.is_revoked(file.id()) {
+            return Err("it was made with a key that is revoked");
+        }
+        let mut last = "it was made with another key";
+        for key in self.of_id(file.id()) {
+            match key.verify(file, store, end) {
+                Ok(()) => return Ok(()),
+                Err(why) => last = why,
+            }
+        }
+        Err(last)
+    }
+
+    /// Verifies the signature in the last trailer of an image, `None` where there is none. What stands behind a signature is not
+    /// signed, so that only the last trailer counts.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn trailer(&self, store: &Store) -> io::Result<Option<std::result::Result<Signed, Wrong>>> {
+        let Some((payload, end)) = fwtool::signature(store)? else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&payload).ok();
+        let checked = match text.filter(|text| text.starts_with("untrusted comment:")) {
+            Some(text) => SignatureFile::parse(text).and_then(|file| {
+                self.right(&file, store, end)?;
+                Ok(file.id())
+            }),
+            None => ucert::verify(&payload, &|id| self.of_id(id), &|id| self.is_revoked(id), (store, end)),
+        };
+        Ok(Some(checked.map(|id| Signed {
+            what: format!("the signature in its trailer, by key {id}, is right"),
+            version: None,
+            file: None,
+        })))
+    }
+
+    /// Verifies a text, such as a list of checksums, by the signature beside it.
+    ///
+    /// # Errors
+    /// As [`Keyring::verify`].
+    pub fn verify_text(&self, path: &Path, text: &[u8]) -> Result<Signed> {
+        self.verify(&path.display().to_string(), None, &Store::Memory(text.to_vec()))
+    }
+}
+
+/// The file of a signature; `None` where there is none. It proves itself, so that it may be anybody's.
+fn beside(name: &str) -> io::Result<Option<String>> {
+    let bytes = match name.contains("://") {
+        false => match files::read_plain(Path::new(name), LONGEST) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        },
+        true => {
+            let mut sink = Short(Vec::new());
+            match Source::open(name).and_then(|source| source.copy(&mut sink, &mut |_| ())) {
+                Ok(_) => sink.0,
+                // Whoever serves has none, or says so in a way of his own.
+                Err(_) => return Ok(None),
+            }
+        }
+    };
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Takes as much as a signature file may have.
+struct Short(Vec<u8>);
+
+impl Write for Short {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST as usize {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
