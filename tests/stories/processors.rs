@@ -40,7 +40,7 @@ fn any_processor_that_is_not_the_boxs_is_refused_by_its_name() {
             );
             let report = flasher(&["inspect", "--format", "json", &path]).exits(0).json();
             assert_eq!(report["parts"][0]["content"]["arch"], name, "{report}");
-            assert_eq!(report["boards"].to_string().contains("qnap"), false, "{report}");
+            assert!(!report["boards"].to_string().contains("qnap"), "{report}");
         }
     }
     // A number that nobody has given out, and none at all, with the header's CRC made right.

@@ -361,10 +361,10 @@ fn what_is_no_initial_ramdisk_makes_no_image() {
     let good = ramdisk(dir.path());
     let mut cut = good.clone();
     cut.truncate(good.len() / 2);
-    for (name, content) in [
-        ("noise", bytes(5000, 1)),
-        ("kernel", read(path("kernel").as_ref())),
-        ("cut", cut),
+    for (name, content, why) in [
+        ("noise", bytes(5000, 1), "is no initial ramdisk"),
+        ("kernel", read(path("kernel").as_ref()), "is no initial ramdisk"),
+        ("cut", cut, "the gzip is damaged"),
     ] {
         fs::write(path("initrd"), content).unwrap();
         let args = [
@@ -377,7 +377,7 @@ fn what_is_no_initial_ramdisk_makes_no_image() {
             &path("image"),
         ];
         let run = create(&args).exits(65);
-        assert!(run.err.contains("is no initial ramdisk"), "{name}: {run:?}");
+        assert!(run.err.contains(why), "{name}: {run:?}");
         assert!(!Path::new(&path("image")).exists());
         create(&[&args[..], &["--force=content"]].concat()).exits(0);
         fs::remove_file(path("image")).unwrap();
