@@ -19,7 +19,6 @@ pub(crate) mod lossless;
 #[cfg(feature = "host")]
 pub(crate) mod mac;
 pub(crate) mod machine;
-pub(crate) mod md5;
 pub mod outcome;
 pub(crate) mod quoted;
 pub(crate) mod sizes;

@@ -6,7 +6,7 @@ use crate::base::checksum::CRC32;
 use crate::bytes::store::Store;
 use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use sha2::{Digest as _, Sha256};
 use std::io;
 use std::ops::Range;
 
@@ -23,9 +23,9 @@ pub enum Digest {
     /// SHA-256.
     Sha256(Sha256),
     /// SHA-384, in the state of SHA-512.
-    Sha384(Sha384),
+    Sha384(hmac_sha512::sha384::Hash),
     /// SHA-512.
-    Sha512(Sha512),
+    Sha512(hmac_sha512::Hash),
 }
 
 impl Digest {
@@ -36,8 +36,8 @@ impl Digest {
             "md5" => Digest::Md5(Md5::new()),
             "sha1" => Digest::Sha1(Sha1::new()),
             "sha256" => Digest::Sha256(Sha256::new()),
-            "sha384" => Digest::Sha384(Sha384::new()),
-            "sha512" => Digest::Sha512(Sha512::new()),
+            "sha384" => Digest::Sha384(hmac_sha512::sha384::Hash::new()),
+            "sha512" => Digest::Sha512(hmac_sha512::Hash::new()),
             _ => return None,
         })
     }

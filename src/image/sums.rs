@@ -3,7 +3,6 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::md5::Md5;
 use crate::base::quoted::Quoted;
 use crate::base::units::hex;
 use crate::bytes::store::Store;
@@ -61,9 +60,9 @@ pub(super) fn problem(store: &Store, (member, list): (&Member, &Member), kind: K
     }
     let found = match kind {
         Kind::Md5 => {
-            let mut sum = Md5::default();
+            let mut sum = md5::Md5::new();
             store.scan(member.data.clone(), |chunk| sum.update(chunk))?;
-            hex(&sum.finish())
+            hex(&sum.finalize())
         }
         Kind::Sha256 => {
             let mut sum = Sha256::new();

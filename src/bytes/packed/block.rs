@@ -3,11 +3,11 @@
 #![forbid(unsafe_code)]
 
 use crate::base::bad_data::bad;
-use crate::bytes::packed::codec::LIMIT;
-use crate::bytes::packed::{WINDOW, fill};
-use lzma_rust2::XzReader;
+use crate::bytes::packed::codec::Codec;
+use crate::bytes::packed::members::Members;
+use crate::bytes::packed::{Handle, fill};
+use crate::bytes::store::Store;
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use std::io::{self, Read};
 
 /// Unpacks one block, which is at most `most` bytes long, by SquashFS's number of the packing (`ZLIB_COMPRESSION` and so on
@@ -16,24 +16,21 @@ use std::io::{self, Read};
 /// # Errors
 /// `InvalidData` for one that is damaged.
 pub fn unpack_block(packing: u16, bytes: &[u8], most: usize) -> io::Result<Option<Vec<u8>>> {
-    let damaged = |_| bad("a block of the squashfs's tables is damaged");
+    let damaged = || bad("a block of the squashfs's tables is damaged");
     let mut content = vec![0; most];
-    let length = match packing {
-        1 => decompress_slice_iter_to_slice(&mut content, std::iter::once(bytes), true, false)
-            .map_err(|_| bad("a block of the squashfs's tables is damaged"))?,
-        4 => {
-            let mut decoder = XzReader::new_mem_limit(bytes, false, LIMIT);
-            whole(&mut decoder, &mut content).map_err(damaged)?
+    let codec = match packing {
+        1 => {
+            let unpacked = decompress_slice_iter_to_slice(&mut content, std::iter::once(bytes), true, false);
+            content.truncate(unpacked.map_err(|_| damaged())?);
+            return Ok(Some(content));
         }
-        6 => {
-            let mut decoder = FrameDecoder::new();
-            decoder.set_max_window_size(WINDOW);
-            let decoder = StreamingDecoder::new_with_decoder(bytes, decoder);
-            let mut decoder = decoder.map_err(|_| bad("a block of the squashfs's tables is damaged"))?;
-            whole(&mut decoder, &mut content).map_err(damaged)?
-        }
+        4 => Codec::Xz,
+        6 => Codec::Zstd,
         _ => return Ok(None),
     };
+    let store = Store::Memory(bytes.to_vec());
+    let mut decoder = Members::first(Handle::Lent(&store), 0..bytes.len() as u64, codec);
+    let length = whole(&mut decoder, &mut content).map_err(|_| damaged())?;
     content.truncate(length);
     Ok(Some(content))
 }

@@ -4,57 +4,65 @@
 #![forbid(unsafe_code)]
 
 use crate::base::checksum::CRC32;
-use crate::base::units::Fields;
 use crate::bytes::packed::codec::{Codec, xz_window_at};
 use crate::bytes::packed::members::{Members, past_padding};
 use crate::bytes::packed::{Handle, fill};
-use crate::bytes::store::Stream;
-use lzma_rust2::{LzmaReader, XzReader};
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
-use std::io::{self, Cursor, Read};
+use crate::bytes::store::Store;
+use std::io;
 use std::ops::Range;
 
 /// The window, in bytes. More than is ever looked at, and as long as a block of zstd's.
 const WINDOW: u32 = 128 << 10;
+/// Packed bytes that are read beyond as many as are wanted: the longest block that has to be there before any of it comes out, and
+/// its head. No packing makes much more of what it packs.
+const MOST: u64 = 256 << 10;
 
 /// Fills the buffer as far as what the first member holds can be decoded, and answers how far that is.
 pub(super) fn peek(store: Handle<'_>, range: &Range<u64>, codec: Codec, buffer: &mut [u8]) -> io::Result<usize> {
     let at = past_padding(&store, range.clone(), codec)?;
     let mut head = vec![0; 64.min(range.end - at) as usize];
     store.read_exact_at(at, &mut head)?;
-    let rest = |used: usize| Stream::new(store.clone(), at + used as u64..range.end);
-    // What cannot be decoded is none of the kinds that are looked for.
-    let decoded =
-        |mut decoder: Box<dyn Read + '_>, buffer: &mut [u8]| fill(decoder.as_mut(), buffer).unwrap_or_default();
-    Ok(match codec {
-        Codec::Gzip | Codec::Bzip2 => decoded(Box::new(Members::first(store.clone(), range.clone(), codec)), buffer),
-        Codec::Lzma => {
-            let length = Fields(&head).le64(5).unwrap_or_default();
-            match LzmaReader::new_with_props(rest(13), length, head[0], WINDOW, None) {
-                Ok(decoder) => decoded(Box::new(decoder), buffer),
-                Err(_) => 0,
-            }
+    // With another header in front, in memory: the decoders of whole members read it by the same type, and are in the binary once.
+    let again = |mut front: Vec<u8>, used: usize| {
+        let from = at + used as u64;
+        let length = (range.end - from).min(buffer.len() as u64 + MOST);
+        let filled = front.len();
+        front.resize(filled + length as usize, 0);
+        store.read_exact_at(from, &mut front[filled..])?;
+        Ok::<_, io::Error>(Store::Memory(front))
+    };
+    let made = match codec {
+        Codec::Gzip | Codec::Bzip2 => {
+            let mut members = Members::first(store.clone(), range.clone(), codec);
+            return Ok(fill(&mut members, buffer).unwrap_or_default());
         }
+        Codec::Lzma => again(small_lzma(&head), head.len().min(13))?,
         Codec::Xz => match small_xz(head) {
             Some(head) => {
-                let length = head.len();
-                let input = Cursor::new(head).chain(rest(length));
-                decoded(Box::new(XzReader::new(input, false)), buffer)
+                let used = head.len();
+                again(head, used)?
             }
-            None => 0,
+            None => return Ok(0),
         },
         Codec::Zstd => match small_zstd(&head) {
-            Some((head, used)) => {
-                let mut decoder = FrameDecoder::new();
-                decoder.set_max_window_size(WINDOW.into());
-                match StreamingDecoder::new_with_decoder(Cursor::new(head).chain(rest(used)), decoder) {
-                    Ok(decoder) => decoded(Box::new(decoder), buffer),
-                    Err(_) => 0,
-                }
-            }
-            None => 0,
+            Some((head, used)) => again(head, used)?,
+            None => return Ok(0),
         },
-    })
+    };
+    // What cannot be decoded is none of the kinds that are looked for.
+    let length = made.len();
+    let mut members = Members::first(Handle::Lent(&made), 0..length, codec);
+    Ok(fill(&mut members, buffer).unwrap_or_default())
+}
+
+/// The header of the older lzma with the small window: properties, window, length.
+fn small_lzma(head: &[u8]) -> Vec<u8> {
+    let mut head = head[..head.len().min(13)].to_vec();
+    if let Some(window) = head.get_mut(1..5) {
+        let asked = window.first_chunk().map_or(WINDOW, |bytes| u32::from_le_bytes(*bytes));
+        window.copy_from_slice(&asked.min(WINDOW).to_le_bytes());
+    }
+    head
 }
 
 /// The head of an xz file with the small window in the header of its first block, whose CRC is its last four bytes.
