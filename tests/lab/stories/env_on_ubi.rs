@@ -311,7 +311,9 @@ fn refusals(machine: &mut Machine) {
         machine.must(&format!(
             "printf '{one} 0x0 {size:#x}\\n{two} 0x0 {size:#x}\\n' >/tmp/wrong"
         ));
-        for verb in ["env", "env set round=x"] {
+        // Of two copies that lie in one place there is something to read all the same.
+        let verbs = ["env set round=x", "env"];
+        for verb in &verbs[..if one == two { 1 } else { 2 }] {
             let (status, said) = machine.run(&format!("/tmp/flasher {verb} --env-config /tmp/wrong 2>&1"));
             assert_eq!(status, 78, "{said}");
             assert!(reasons.iter().all(|reason| said.contains(reason)), "{said}");

@@ -77,7 +77,9 @@ fn held(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
     copy_from_disk(&mut machine);
     machine.must("sh /mnt/data/hold");
 
-    let apply = APPLY.replace("kernel,rootfs", "config,spare");
+    let apply = APPLY
+        .replace("kernel,rootfs", "config,spare")
+        .replace("-y", "-y --force=settings,content");
     (machine, apply, before, image)
 }
 

@@ -51,7 +51,7 @@ fn tell(kind: Kind) {
     assert!(plan.contains("\"ram\":{\"needed\":2097152,"), "{plan}");
 
     machine.send_line(COMMAND);
-    machine.expect("RAM is short: the image stays on /mnt/data", patience(120));
+    machine.expect("RAM is short: /mnt/data/image.bin stays on /mnt/data", patience(120));
     machine.expect(words::AS_PID_ONE, patience(120));
     machine.expect("/mnt/data stays mounted, as /disk0", patience(120));
     machine.expect(words::WRITING, patience(120));

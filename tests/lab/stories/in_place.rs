@@ -7,7 +7,7 @@ on!(tell: armel = Armel, mips = Mips);
 
 fn tell(kind: Kind) {
     // Not a whole number of erase blocks, so that the last one has a tail to keep.
-    let content = b"what a user keeps in a partition of his own\n".repeat(2000);
+    let content = b"\x02what a user keeps in a partition of his own\n".repeat(2000);
     let product = tools::read(&tools::flasher(kind));
     let mut machine =
         Machine::new("in-place", Parts::plain(kind, 'A')).data_disk(&[("flasher", &product), ("spare.bin", &content)]);

@@ -7,7 +7,7 @@ use crate::lab::nand::{self, BLOCK};
 on!(tell: armel = Armel);
 
 fn tell(kind: Kind) {
-    let content = b"the content of twelve erase blocks and a bit \n".repeat(12 * BLOCK / 46 + 100);
+    let content = b"\x02the content of twelve erase blocks and a bit \n".repeat(12 * BLOCK / 46 + 100);
     let product = tools::read(&tools::flasher(kind));
     let files = vec![("image.bin".to_owned(), content.clone())];
     // Three partitions: one with bad and weak blocks, one with a page that can be read once, one with too few good blocks.

@@ -37,7 +37,7 @@ fn boot(story: &str, words: &str) -> Machine {
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
     let rom = nested_nor::squashfs("file", &file);
-    let image = b"a firmware for all of it ".repeat((6 << 20) / 25);
+    let image = b"\x02a firmware for all of it ".repeat((6 << 20) / 25);
     let files: [(&str, &[u8]); 3] = [("rom", &rom), ("file", &file), ("image.bin", &image)];
     nested_nor::boot(story, words, &files)
 }

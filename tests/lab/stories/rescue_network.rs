@@ -47,7 +47,7 @@ fn tell(kind: Kind) {
     let mut nor = firmware.image();
     nor.resize(kind.partition("kernel").size + kind.partition("rootfs").size, 0xff);
     // The third erase block fails at every erase. The second image leaves it blank, as it is.
-    let nand = b"what goes into NAND ".repeat(2000);
+    let nand = b"\x02what goes into NAND ".repeat(2000);
     let first = [&nor[..], &nand, &[0xaa; 32 << 10]].concat();
     let second = [&nor[..], &nand[..30_000]].concat();
     let dir = scratch();

@@ -17,7 +17,7 @@ fn tell(kind: Kind) {
     let mut image = firmware.image();
     image.resize(kind.partition("kernel").size + kind.partition("rootfs").size, 0xff);
     let nor = image.clone();
-    image.extend(b"what goes into NAND ".repeat(8000));
+    image.extend(b"\x02what goes into NAND ".repeat(8000));
     let product = tools::read(&tools::flasher(kind));
     let modules = ["nand", "nandsim"].map(|name| firmware.module(name));
     let mut machine = Machine::new("rescue-shell", Parts::plain(kind, 'A')).data_disk(&[

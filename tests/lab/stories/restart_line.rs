@@ -29,7 +29,7 @@ fn tell(kind: Kind) {
 
 /// What nobody uses could be written at once; but that is not what was asked for.
 fn tell_unheld(kind: Kind) {
-    let content = b"written when init restarts, and not before\n".repeat(3000);
+    let content = b"\x02written when init restarts, and not before\n".repeat(3000);
     let mut machine = Machine::new("restart-line-unheld", &firmware(kind)).data_disk(&[("spare.bin", &content)]);
     let before = machine.flash();
     machine.boot('A');

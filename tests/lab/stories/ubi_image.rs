@@ -12,7 +12,7 @@ const BEHIND: usize = 100;
 
 /// The firmware in UBI: a kernel in a volume of its own, and files.
 fn firmware(letter: char) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
-    let kernel = format!("kernel {letter} ").repeat(30_000).into_bytes();
+    let kernel = format!("\x02kernel {letter} ").repeat(30_000).into_bytes();
     let file = format!("what firmware {letter} is made of\n")
         .repeat(20_000)
         .into_bytes();

@@ -45,7 +45,7 @@ fn from_ubifs(story: &str, kind: Kind, image: &[u8]) -> Machine {
 }
 
 fn whole(kind: Kind) {
-    let kernel = b"kernel of firmware B ".repeat(20_000);
+    let kernel = b"\x02kernel of firmware B ".repeat(20_000);
     let ubifs = nand::ubifs(&[("etc/firmware", b"B")]);
     let image = nand::ubinize(&[("kernel", "dynamic", &kernel, 8), ("rootfs", "dynamic", &ubifs, 40)]);
     let mut machine = from_ubifs("ubi-root", kind, &image);

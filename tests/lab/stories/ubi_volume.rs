@@ -10,9 +10,9 @@ use crate::lab::nand;
 on!(tell: armel = Armel);
 
 fn tell(kind: Kind) {
-    let old = b"the old kernel ".repeat(40_000);
+    let old = b"\x02the old kernel ".repeat(40_000);
     // Not whole blocks, so that the last one has a tail to keep.
-    let new = b"the new kernel, which is shorter ".repeat(14_321);
+    let new = b"\x02the new kernel, which is shorter ".repeat(14_321);
     let file = b"somebody works with this meanwhile\n".repeat(20_000);
     let ubifs = nand::ubifs(&[("file", &file)]);
     let next = nand::ubifs(&[("file", b"the next file system")]);
