@@ -54,7 +54,7 @@ impl Profile {
         Profile::read(Path::new(id_or_file))?.aligned(id_or_file)
     }
 
-    /// The profile that somebody made for this box and put at [`OWN`], if there is one.
+    /// The profile that somebody made for this box and put at `OWN`, if there is one.
     ///
     /// # Errors
     /// One that others than root could have written, that cannot be read, or that contradicts itself.

@@ -27,7 +27,7 @@ pub struct KeptFiles {
 /// A file, link or directory that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KeptFile {
-    /// Where it is now; its bytes are those of [`lossless::bytes`].
+    /// Where it is now; its bytes are those of `lossless::bytes`.
     #[serde(serialize_with = "lossy")]
     pub path: String,
     /// Device and inode number: what has that path when it is read must still be that file.

@@ -1,4 +1,4 @@
-//! Hardware watchdogs: found before anything is done to them. How they are taken over and fed is in [`crate::feeding`].
+//! Hardware watchdogs: found before anything is done to them. How they are taken over and fed is in `feeding`.
 //!
 //! Opening starts one, most drivers have one opener, any write feeds it (Documentation/watchdog/watchdog-api.rst of the kernel).
 //! So they are looked at from outside: what sysfs says of them, and who has them open. A box may have several, of the processor,
