@@ -156,6 +156,8 @@ impl Firmware {
                 "-noappend",
                 "-no-progress",
             ])
+            // The flash of the MIPS boxes is small, and long blocks pack better.
+            .args(["-b", if self.kind.is_arm() { "128K" } else { "1M" }])
             .args(["-mkfs-time", "0", "-all-time", "0"]));
         read(&squashfs)
     }

@@ -113,14 +113,14 @@ fn tell(kind: Kind) {
         assert!(plan.contains("ubi0:rootfs_data is made anew"), "{plan}");
         machine.must(&format!("{apply} /mnt/data/{name}.tar"));
         machine.must(&format!(
-            "head -c $(stat -c %s /mnt/data/{name}) /dev/ubi0_0 | cmp - /mnt/data/{name}"
+            "dd if=/dev/ubi0_0 bs=$(wc -c </mnt/data/{name}) count=1 | cmp - /mnt/data/{name}"
         ));
         let mtd = machine.must("grep '\"kernel\"' /proc/mtd | sed 's/mtd\\([0-9]*\\):.*/\\1/'");
         machine.must(&format!(
-            "head -c $(stat -c %s /mnt/data/kernel) /dev/mtd{} | cmp - /mnt/data/kernel",
+            "dd if=/dev/mtd{} bs=$(wc -c </mnt/data/kernel) count=1 | cmp - /mnt/data/kernel",
             mtd.trim()
         ));
-        machine.must("head -c 11 /dev/ubi0_2 | grep -q calibration");
+        machine.must("dd if=/dev/ubi0_2 bs=11 count=1 | grep -q calibration");
         // All that is left is the new overlay's, which is blank, so that UBIFS formats it.
         assert_eq!(machine.must("cat /sys/class/ubi/ubi0/avail_eraseblocks").trim(), "0");
         machine.must("mount -t ubifs ubi0:rootfs_data /tmp/m && test -z \"$(ls /tmp/m)\"");

@@ -22,7 +22,7 @@ fn boot(story: &str) -> (Machine, Vec<u8>) {
     ];
     let machine = Machine::new(story, Parts::plain(kind, 'A')).data_disk(&files);
     // So slow that writing takes several times their patience.
-    (machine.flash_speed(150_000), image)
+    (machine.flash_speed(75_000), image)
 }
 
 /// The devices of both, each with its owner.
@@ -86,6 +86,6 @@ fn one_that_takes_no_food_stops_the_update() {
     machine.send_line(APPLY);
     machine.expect(&format!("/dev/{} runs and cannot be fed", names[1]), patience(120));
     machine.wait_exit(patience(120));
-    assert!(machine.flash() == before, "nothing was written");
+    Expected::unchanged(Kind::Armel, &before).compare(&machine.flash());
     machine.boot('A');
 }
