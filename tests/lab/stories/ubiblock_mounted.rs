@@ -7,7 +7,7 @@ use crate::lab::{modules, nand, nested_nor};
 on!(tell: armel = Armel);
 
 fn tell(kind: Kind) {
-    let file = b"what runs from the volume\n".repeat(4000);
+    let file = b"\x02what runs from the volume\n".repeat(4000);
     let rom = nested_nor::squashfs("file", &file);
     let ubi = nand::ubinize(&[
         ("fit", "dynamic", &rom, 60),
