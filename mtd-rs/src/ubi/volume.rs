@@ -239,13 +239,23 @@ impl Flash for UbiVolume {
             _ => return Err(self.fail(Operation::Read, offset, ErrorKind::OutOfRange)),
         }
         let (volume, failed) = (&mut self.volume, &mut self.failed);
-        let read = transfer::read_full(offset, buf, |part, at| match volume.read(at, part) {
-            Err(error) if error.raw_os_error() == Some(libc::EBADMSG) => {
-                part.fill(0);
-                *failed = failed.saturating_add(1);
-                Ok(part.len())
+        let holds = self.holds.unwrap_or(u64::MAX);
+        let read = transfer::read_full(offset, buf, |part, at| {
+            // The kernel must not be asked beyond the end of what a static volume holds: `ubi_eba_read_leb` takes that for a bug
+            // of its own and ends the process. There is nothing.
+            if at >= holds {
+                part.fill(0xff);
+                return Ok(part.len());
             }
-            result => result,
+            let there = usize::try_from(holds - at).map_or(part.len(), |there| there.min(part.len()));
+            match volume.read(at, &mut part[..there]) {
+                Err(error) if error.raw_os_error() == Some(libc::EBADMSG) => {
+                    part[..there].fill(0);
+                    *failed = failed.saturating_add(1);
+                    Ok(there)
+                }
+                result => result,
+            }
         });
         read.map_err(|stopped| match stopped.source {
             Some(source) => self.system(Operation::Read, stopped.offset, source),
