@@ -46,7 +46,9 @@ pub fn present(board: &Board, partition: &Partition) -> Option<Present> {
     let mut flash = board.open(partition).ok()?;
     let mut blocks = partition.good_blocks();
     let mut first = None;
-    for block in blocks.by_ref().take(BLOCKS) {
+    // No volume of UBI's has another UBI in it.
+    let most = if partition.volume.is_some() { 1 } else { BLOCKS };
+    for block in blocks.by_ref().take(most) {
         let head = read(&mut *flash, &block)?;
         if head.starts_with(b"UBI#") {
             return Some(Present {
@@ -69,7 +71,8 @@ pub fn present(board: &Board, partition: &Partition) -> Option<Present> {
 
 /// The first bytes of a block.
 fn read(flash: &mut dyn Flash, block: &Range<u64>) -> Option<Vec<u8>> {
-    let mut head = vec![0; HEAD.min(block.end - block.start) as usize];
+    let held = flash.holds().unwrap_or(u64::MAX).saturating_sub(block.start);
+    let mut head = vec![0; HEAD.min(block.end - block.start).min(held) as usize];
     flash.read(block.start, &mut head).ok()?;
     Some(head)
 }

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use super::node::{Node, Volume};
-use super::sysfs::{VolumeInfo, list};
+use super::sysfs::{VolumeInfo, VolumeKind, list};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::flash::{EccStats, Flash};
 use crate::geometry::Geometry;
@@ -48,6 +48,10 @@ pub struct UbiVolume {
     failed: u32,
     /// Bytes of content, of a volume that is replaced as a whole.
     holds: Option<u64>,
+    /// Whether what it holds ends before the volume does.
+    is_static: bool,
+    /// Where the kernel may be asked no more, as far as that is known: the end of a static volume's content.
+    end: u64,
     /// Bytes of an update: those that are written, and all of them.
     update: Option<(u64, u64)>,
 }
@@ -100,6 +104,11 @@ impl UbiVolume {
                     true => 0,
                     false => info.data_bytes,
                 }),
+            is_static: info.kind == VolumeKind::Static,
+            end: match info.kind {
+                VolumeKind::Static => info.data_bytes,
+                _ => u64::MAX,
+            },
             update: None,
         }
     }
@@ -171,7 +180,12 @@ impl UbiVolume {
             .append(data)
             .map_err(|error| self.system(Operation::Program, offset, error))?;
         match now == bytes {
-            true => self.holds = Some(bytes),
+            true => {
+                self.holds = Some(bytes);
+                if self.is_static {
+                    self.end = bytes;
+                }
+            }
             false => self.update = Some((now, bytes)),
         }
         Ok(())
@@ -239,16 +253,13 @@ impl Flash for UbiVolume {
             _ => return Err(self.fail(Operation::Read, offset, ErrorKind::OutOfRange)),
         }
         let (volume, failed) = (&mut self.volume, &mut self.failed);
-        let holds = self.holds.unwrap_or(u64::MAX);
+        let end = self.end;
         let read = transfer::read_full(offset, buf, |part, at| {
-            // The kernel must not be asked beyond the end of what a static volume holds: `ubi_eba_read_leb` takes that for a bug
-            // of its own and ends the process. There is nothing.
-            if at >= holds {
-                part.fill(0xff);
-                return Ok(part.len());
-            }
-            let there = usize::try_from(holds - at).map_or(part.len(), |there| there.min(part.len()));
-            match volume.read(at, &mut part[..there]) {
+            // At the end the kernel answers that nothing is left. Beyond it, it must not be asked: `vol_cdev_read` looks for the end
+            // itself only, and `ubi_eba_read_leb` takes what follows for a bug of its own and ends the process.
+            let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let there = left.min(part.len());
+            match volume.read(at.min(end), &mut part[..there]) {
                 Err(error) if error.raw_os_error() == Some(libc::EBADMSG) => {
                     part[..there].fill(0);
                     *failed = failed.saturating_add(1);
@@ -309,6 +320,8 @@ impl Flash for UbiVolume {
             return Err(self.fail(Operation::Program, bytes, ErrorKind::OutOfRange));
         }
         self.holds = Some(0);
+        // Until the update is complete the kernel lets nobody read.
+        self.end = u64::MAX;
         self.volume
             .begin(bytes)
             .map_err(|error| self.system(Operation::Program, 0, error))?;

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::ubi::VolumeKind;
 use std::fs::File;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
@@ -25,6 +24,10 @@ struct Model {
     blocks: Vec<Option<Vec<u8>>>,
     calls: Vec<Call>,
     unreadable: Option<u32>,
+    /// Every read fails with this error, as where an update was broken off.
+    closed: Option<i32>,
+    /// Where the content of a static volume ends.
+    end: Option<u64>,
     /// The next change fails with this error.
     broken: Option<i32>,
     /// Bytes of an update so far.
@@ -51,6 +54,13 @@ impl AsFd for Kernel {
 impl Volume for Kernel {
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let model = self.lock();
+        if let Some(number) = model.closed {
+            return Err(io::Error::from_raw_os_error(number));
+        }
+        if model.end == Some(offset) || buf.is_empty() {
+            return Ok(0);
+        }
+        assert!(model.end.is_none_or(|end| offset < end), "the kernel ends the process");
         let (lnum, at) = (offset as usize / LEB, offset as usize % LEB);
         if model.unreadable == Some(lnum as u32) {
             return Err(io::Error::from_raw_os_error(libc::EBADMSG));
@@ -308,6 +318,45 @@ fn an_update_that_fails_is_over_and_the_next_one_begins_anew() {
     assert_eq!(volume.holds(), None);
     assert_eq!(volume.replace(7).unwrap_err().raw_os_error(), Some(libc::EOPNOTSUPP));
     assert!(model.lock().calls.is_empty());
+}
+
+#[test]
+fn the_kernel_is_never_asked_beyond_the_content_of_a_static_volume() {
+    let (mut volume, model) = volume_with(|info| {
+        info.kind = VolumeKind::Static;
+        info.data_bytes = 100;
+    });
+    model.lock().end = Some(100);
+    let mut all = [0; 100];
+    volume.read(0, &mut all).unwrap();
+    assert!(all.starts_with(b"old old "));
+    for (offset, length) in [(90, 11), (100, 1), (101, 1), (SECOND, 64)] {
+        let error = volume.read(offset, &mut vec![0; length]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ShortRead, "{offset}");
+    }
+    // What an update puts there is read, and no more.
+    volume.replace(7).unwrap();
+    volume.program(0, &[1; 7]).unwrap();
+    model.lock().end = Some(7);
+    volume.read(0, &mut all[..7]).unwrap();
+    assert_eq!(all[..7], [1; 7]);
+    assert_eq!(volume.read(8, &mut [0]).unwrap_err().kind(), ErrorKind::ShortRead);
+}
+
+#[test]
+fn a_volume_without_content_is_not_taken_for_a_blank_one() {
+    let changes: [fn(&mut VolumeInfo); 3] = [
+        |info| info.upd_marker = true,
+        |info| info.corrupted = true,
+        |info| (info.kind, info.upd_marker) = (VolumeKind::Static, true),
+    ];
+    for change in changes {
+        let (mut volume, model) = volume_with(change);
+        assert_eq!(volume.holds(), Some(0));
+        model.lock().closed = Some(libc::EBADF);
+        let error = volume.read(0, &mut [0; 4]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+    }
 }
 
 #[test]
