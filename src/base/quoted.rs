@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::lossless;
+use stages::is_plain;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
@@ -77,12 +78,6 @@ fn escaped(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
             whole
         })),
     }
-}
-
-/// Neither a control character nor one without a width that changes how its neighbours are read.
-fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ pub(crate) fn shown(name: impl AsRef<OsStr>) -> String {
 }
 
 /// Neither a control character nor one without a width that changes how its neighbours are read.
-fn is_plain(c: char) -> bool {
+#[must_use]
+pub fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
