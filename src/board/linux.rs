@@ -129,25 +129,13 @@ fn volumes(map: &Map, partitions: &[Partition]) -> Vec<Partition> {
             let below = partitions
                 .iter()
                 .find(|partition| Some(partition.id) == device.mtd.map(PartitionId::Mtd));
-            let geometry = UbiVolume::geometry_of(info);
+            let volume = Partition::of_volume(info.clone());
+            // What the profile says that an MTD holds is not said of a volume within it.
             Partition {
-                id: PartitionId::Volume {
-                    ubi: info.ubi,
-                    id: info.id,
-                },
-                name: format!("ubi{}:{}", info.ubi, info.name),
-                writable: geometry.is_writable() && below.is_none_or(|below| below.writable),
-                geometry,
-                bad: Vec::new(),
+                writable: volume.writable && below.is_none_or(|below| below.writable),
                 keep: below.and_then(|below| below.keep),
-                // What the profile says is said of the MTD: a volume is within it.
-                holds: Vec::new(),
                 recovery: below.is_some_and(|below| below.recovery),
-                // UBI is what makes fixed offsets stand in spite of bad blocks.
-                fixed_offset: false,
-                fixed_length: false,
-                health: Health::default(),
-                volume: Some(info.clone()),
+                ..volume
             }
         })
         .collect()

@@ -7,7 +7,7 @@
 use super::profile::Protection;
 use super::purpose::Purpose;
 use crate::base::label::label;
-use mtd_rs::ubi::{VolumeInfo, VolumeKind};
+use mtd_rs::ubi::{UbiVolume, VolumeInfo, VolumeKind};
 use mtd_rs::{Geometry, PartitionId};
 use std::ops::Range;
 
@@ -50,6 +50,28 @@ pub struct Health {
 }
 
 impl Partition {
+    /// A volume of UBI's, of which no profile says anything. UBI is what makes fixed offsets stand in spite of bad blocks.
+    pub fn of_volume(info: VolumeInfo) -> Partition {
+        let geometry = UbiVolume::geometry_of(&info);
+        Partition {
+            id: PartitionId::Volume {
+                ubi: info.ubi,
+                id: info.id,
+            },
+            name: format!("ubi{}:{}", info.ubi, info.name),
+            writable: geometry.is_writable(),
+            geometry,
+            bad: Vec::new(),
+            keep: None,
+            holds: Vec::new(),
+            recovery: false,
+            fixed_offset: false,
+            fixed_length: false,
+            health: Health::default(),
+            volume: Some(info),
+        }
+    }
+
     /// `mtd1 "Kernel"`, `ubi0_1 "rootfs"`.
     pub fn label(&self) -> String {
         label(self.id, &self.name)
@@ -102,13 +124,12 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mtd_rs::ubi::UbiVolume;
 
     fn volume(change: fn(&mut VolumeInfo)) -> Partition {
         let mut info = VolumeInfo {
             ubi: 1,
             id: 2,
-            name: "rootfs".into(),
+            name: "a:b".into(),
             kind: VolumeKind::Dynamic,
             data_bytes: 0,
             reserved_ebs: 1,
@@ -119,20 +140,7 @@ mod tests {
             device: (252, 3),
         };
         change(&mut info);
-        Partition {
-            id: PartitionId::Volume { ubi: 1, id: 2 },
-            name: "ubi1:a:b".into(),
-            geometry: UbiVolume::geometry_of(&info),
-            bad: Vec::new(),
-            writable: true,
-            keep: None,
-            holds: Vec::new(),
-            recovery: false,
-            fixed_offset: false,
-            fixed_length: false,
-            health: Health::default(),
-            volume: Some(info),
-        }
+        Partition::of_volume(info)
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::format::Format;
-use crate::board::{Board, Health, Partition};
+use crate::board::{Board, Partition};
 use crate::image::{Image, Part};
 use crate::plan::{DATA, SizedVolume, VolumeChanges};
 use mtd_rs::PartitionId;
@@ -143,7 +143,7 @@ pub(super) fn foresee(board: &mut Board, changes: &VolumeChanges) {
 
 /// A volume that is not there yet. Its device number is not known; nothing opens it before the board is read anew.
 fn new(changes: &VolumeChanges, volume: &SizedVolume, min_io_size: u32) -> Partition {
-    let info = VolumeInfo {
+    Partition::of_volume(VolumeInfo {
         ubi: changes.ubi,
         id: volume.id,
         name: volume.name.clone(),
@@ -155,24 +155,7 @@ fn new(changes: &VolumeChanges, volume: &SizedVolume, min_io_size: u32) -> Parti
         corrupted: false,
         min_io_size,
         device: (0, 0),
-    };
-    Partition {
-        id: PartitionId::Volume {
-            ubi: changes.ubi,
-            id: volume.id,
-        },
-        name: format!("ubi{}:{}", changes.ubi, volume.name),
-        geometry: UbiVolume::geometry_of(&info),
-        bad: Vec::new(),
-        writable: true,
-        keep: None,
-        holds: Vec::new(),
-        recovery: false,
-        fixed_offset: false,
-        fixed_length: false,
-        health: Health::default(),
-        volume: Some(info),
-    }
+    })
 }
 
 /// The targets that are there already, and the volumes that are changed.
