@@ -62,7 +62,6 @@ impl Refusal {
 
 /// What the decision rests on.
 struct Facts {
-    way: Result<Way, Refusal>,
     root: Option<Mount>,
     confined: bool,
     same_root_as_init: bool,
@@ -76,18 +75,19 @@ struct Facts {
 pub fn takeover_route() -> Result<Way, Refusal> {
     let table = mounts().map_err(|_| Refusal::NoProc)?;
     let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
-    decide(&Facts {
-        way: way(&init::detect()),
+    let facts = Facts {
         // Where several lines say `/`, the last one is on top.
         root: table.into_iter().rev().find(|mount| mount.mountpoint == Path::new("/")),
         confined: confined(),
         same_root_as_init: identity("/proc/1/root/.") == identity("/"),
         tmpfs: fs::read_to_string("/proc/filesystems")
             .is_ok_and(|list| list.lines().any(|line| line.ends_with("\ttmpfs"))),
-    })
+    };
+    decide(&facts, || way(&init::detect()))
 }
 
-fn decide(facts: &Facts) -> Result<Way, Refusal> {
+/// Init is asked only where the rest does not stand against it: the answer may take seconds.
+fn decide(facts: &Facts, way: impl FnOnce() -> Result<Way, Refusal>) -> Result<Way, Refusal> {
     if facts.confined {
         return Err(Refusal::Container);
     }
@@ -101,7 +101,7 @@ fn decide(facts: &Facts) -> Result<Way, Refusal> {
         Some(root) if root.fs == "rootfs" || root.id == root.parent => return Err(Refusal::Initramfs),
         Some(_) => {}
     }
-    let way = facts.way.clone()?;
+    let way = way()?;
     if facts.tmpfs { Ok(way) } else { Err(Refusal::NoTmpfs) }
 }
 
@@ -119,7 +119,6 @@ mod tests {
             source: "/dev/root".into(),
         };
         Facts {
-            way: Ok(Way::Inittab),
             root: Some(root),
             confined: false,
             same_root_as_init: true,
@@ -127,29 +126,33 @@ mod tests {
         }
     }
 
+    fn busybox() -> Result<Way, Refusal> {
+        Ok(Way::Inittab)
+    }
+
     #[test]
     fn a_nas_with_busybox_can_be_taken_over() {
-        assert_eq!(decide(&nas()), Ok(Way::Inittab));
+        assert_eq!(decide(&nas(), busybox), Ok(Way::Inittab));
     }
 
     #[test]
     fn each_obstacle_has_its_own_refusal() {
         let mut facts = nas();
         facts.tmpfs = false;
-        assert_eq!(decide(&facts), Err(Refusal::NoTmpfs));
-        facts.way = Err(Refusal::Init(Init::Procd, "is traced by process 7 already".to_owned()));
-        let refusal = decide(&facts).expect_err("refused");
+        assert_eq!(decide(&facts, busybox), Err(Refusal::NoTmpfs));
+        let traced = || Err(Refusal::Init(Init::Procd, "is traced by process 7 already".to_owned()));
+        let refusal = decide(&facts, traced).expect_err("refused");
         assert_eq!(
             refusal.to_string(),
             "process 1, procd, cannot be made to start flasher: it is traced by process 7 already"
         );
         facts.root.as_mut().expect("set").fs = "rootfs".into();
-        assert_eq!(decide(&facts), Err(Refusal::Initramfs));
+        assert_eq!(decide(&facts, busybox), Err(Refusal::Initramfs));
         facts.root = None;
-        assert_eq!(decide(&facts), Err(Refusal::Chroot));
+        assert_eq!(decide(&facts, busybox), Err(Refusal::Chroot));
         facts.same_root_as_init = false;
-        assert_eq!(decide(&facts), Err(Refusal::Chroot));
+        assert_eq!(decide(&facts, busybox), Err(Refusal::Chroot));
         facts.confined = true;
-        assert_eq!(decide(&facts), Err(Refusal::Container));
+        assert_eq!(decide(&facts, busybox), Err(Refusal::Container));
     }
 }
