@@ -88,19 +88,7 @@ const STANDARD: [(&str, u32, u32); 9] = [
 ];
 
 /// sysvinit has its FIFO in `/run`, and systemd looks at `/run/systemd` before it re-executes.
-const DIRECTORIES: [&str; 11] = [
-    "bin",
-    "dev",
-    "etc",
-    "lib/systemd",
-    "oldroot",
-    "proc",
-    "run/systemd",
-    "sbin",
-    "sys",
-    "tmp",
-    "usr/lib/systemd",
-];
+const DIRECTORIES: [&str; 8] = ["bin", "dev", "etc", "oldroot", "proc", "run/systemd", "sys", "tmp"];
 
 /// What init executes when it starts anew. Up to 1.18 busybox init may run its old restart action, `/sbin/init`, whatever the
 /// new inittab says (measured), and sysvinit was started by that path. systemd has its own built in, before and after
@@ -120,7 +108,7 @@ impl RamRoot {
         }
         install(Path::new("/proc/self/exe"), &root.join("flasher"))?;
         for init in INITS {
-            link(&root.join("flasher"), &root.join(init))?;
+            also_at(root, init)?;
         }
         for (name, major, minor) in STANDARD {
             node(
