@@ -2,9 +2,7 @@
 
 mod common;
 
-use common::{Kind, LittleBox, signal, unpacked};
-
-const QUICK: [&str; 2] = ["grace_ms=50", "exit_ms=1000"];
+use common::{Kind, LittleBox, QUICK, is_taken_over, looks, signal, unpacked};
 
 const SYSVINIT: &str = "\
 id:2:initdefault:
@@ -32,12 +30,9 @@ fn s80_sysvinit_starts_us_anew_as_telinit_u_does() {
     if !common::is_root() {
         return;
     }
-    let mut the_box = sysvinit();
+    let the_box = sysvinit();
     assert_eq!(looks(&the_box), "sysvinit: Initctl");
-    let output = the_box.apply(&QUICK);
-    assert!(output.status.success(), "{output:?}");
-    the_box.until("work done, proof given: true");
-    the_box.reboots();
+    is_taken_over(the_box, "sysvinit");
 }
 
 #[test]
@@ -122,20 +117,10 @@ fn s82_systemd_executes_us_in_its_own_place() {
         ("bookworm", &["libip4tc2", "libssl3"][..], "systemd 252"),
         ("trixie", &["libssl3t64", "zlib1g"][..], "systemd 257"),
     ] {
-        let mut the_box = systemd(suite, others);
+        let the_box = systemd(suite, others);
         assert!(looks(&the_box).starts_with(version), "{}", looks(&the_box));
-        let output = the_box.apply(&QUICK);
-        assert!(output.status.success(), "{output:?}");
-        the_box.until("work done, proof given: true");
-        the_box.reboots();
+        is_taken_over(the_box, version);
     }
-}
-
-/// What the box program makes of PID 1.
-fn looks(the_box: &LittleBox) -> String {
-    let output = the_box.run(&[], &["/box", "look"]);
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 #[test]
@@ -173,10 +158,7 @@ fn openrc_init_executes_us_when_its_fifo_says_so() {
         this.root().join("run/openrc/init.ctl").exists()
     });
     assert_eq!(looks(&the_box), "openrc-init: OpenrcCtl");
-    let output = the_box.apply(&QUICK);
-    assert!(output.status.success(), "{output:?}");
-    the_box.until("work done, proof given: true");
-    the_box.reboots();
+    is_taken_over(the_box, "openrc-init");
 }
 
 /// Inits that execute nothing by themselves: how each is set up, started and called.
@@ -226,12 +208,9 @@ fn an_init_that_executes_nothing_is_made_to_by_ptrace() {
         return;
     }
     for (setup, exec, comm, name) in stubborn() {
-        let mut the_box = stubborn_box(&setup, exec, comm);
+        let the_box = stubborn_box(&setup, exec, comm);
         assert_eq!(looks(&the_box), format!("{name}: Ptrace"));
-        let output = the_box.apply(&QUICK);
-        assert!(output.status.success(), "{name}: {output:?}");
-        the_box.until("work done, proof given: true");
-        the_box.reboots();
+        is_taken_over(the_box, name);
     }
 }
 

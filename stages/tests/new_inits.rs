@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{INITTAB, Kind, LittleBox, unpacked};
+use common::{INITTAB, Kind, LittleBox, is_taken_over, unpacked};
 use std::path::PathBuf;
 
 /// Suite, where the program lies, and how its version begins. Nothing older is in the suites any more.
@@ -12,21 +12,12 @@ const SUITES: [(&str, &str, &str); 3] = [
     ("trixie", "usr/bin/busybox", "BusyBox v1.37.0"),
 ];
 
-const QUICK: [&str; 2] = ["grace_ms=50", "exit_ms=1000"];
-
 fn busybox(suite: &(&str, &str, &str)) -> PathBuf {
     let path = unpacked(suite.0, &["busybox-static"]).join(suite.1);
     let said = std::process::Command::new(&path).output().expect("it runs");
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.starts_with(suite.2), "{said}");
     path
-}
-
-fn is_taken_over(mut the_box: LittleBox, story: &str) {
-    let output = the_box.apply(&QUICK);
-    assert!(output.status.success(), "{story}: {output:?}");
-    the_box.until("work done, proof given: true");
-    the_box.reboots();
 }
 
 #[test]

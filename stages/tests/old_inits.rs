@@ -5,22 +5,12 @@
 
 mod common;
 
-use common::{INITTAB, Kind, LittleBox, OldInit};
+use common::{INITTAB, Kind, OldInit, QUICK, is_taken_over};
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
 const VERSIONS: [&str; 5] = ["1.1", "1.9", "1.13", "1.20", "1.24"];
-
-/// The caller of these stories has no sshd that needs a second.
-const QUICK: [&str; 2] = ["grace_ms=50", "exit_ms=1000"];
-
-fn is_taken_over(mut the_box: LittleBox, story: &str) {
-    let output = the_box.apply(&QUICK);
-    assert!(output.status.success(), "{story}: {output:?}");
-    the_box.until("work done, proof given: true");
-    the_box.reboots();
-}
 
 /// Each box is met at another moment of init's main loop.
 fn fifty_times(version: &str) {

@@ -405,6 +405,27 @@ impl LittleBox {
     }
 }
 
+/// The caller of these stories has no sshd that needs a second.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub const QUICK: [&str; 2] = ["grace_ms=50", "exit_ms=1000"];
+
+/// Takes the box over, to its reboot.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub fn is_taken_over(mut the_box: LittleBox, story: &str) {
+    let output = the_box.apply(&QUICK);
+    assert!(output.status.success(), "{story}: {output:?}");
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}
+
+/// What the box program makes of PID 1.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub fn looks(the_box: &LittleBox) -> String {
+    let output = the_box.run(&[], &["/box", "look"]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
 /// Sends a signal to a process by its pid outside of the box.
 pub fn signal(name: &str, pid: u32) {
     let status = Command::new("kill").args([name, &pid.to_string()]).status();

@@ -5,6 +5,7 @@
  *   novalidator  has no method validate_firmware_image (18.06)
  *   unserved     lists sysupgrade, and answers 3 to it (17.01)
  *   hung         answers nothing at all
+ *   deaf         answers only calls without arguments
  *   order        writes the header's numbers in the machine's byte order (before 2016-02)
  *   early        executes at once and leaves the services alone (before 2021-11)
  * Like ubusd it drops a new client when it cannot look up root in /etc/passwd.
@@ -29,7 +30,7 @@ enum { A_STATUS = 1, A_OBJPATH = 2, A_OBJID = 3, A_METHOD = 4, A_DATA = 7 };
 enum { SYSTEM = 0x51, SERVICE = 0x52 };
 enum { OK = 0, INVALID_COMMAND = 1, INVALID_ARGUMENT = 2, METHOD_NOT_FOUND = 3, NOT_FOUND = 4, NO_DATA = 5, UNKNOWN_ERROR = 9 };
 
-static int novalidator, unserved, hung, order, early;
+static int novalidator, unserved, hung, deaf, order, early;
 
 /* What the two processes tell each other. */
 struct message {
@@ -297,6 +298,7 @@ int main(int argc, char **argv)
 		novalidator |= !strcmp(argv[i], "novalidator");
 		unserved |= !strcmp(argv[i], "unserved");
 		hung |= !strcmp(argv[i], "hung");
+		deaf |= !strcmp(argv[i], "deaf");
 		order |= !strcmp(argv[i], "order");
 		early |= !strcmp(argv[i], "early");
 	}
@@ -326,6 +328,8 @@ int main(int argc, char **argv)
 				serving = start(service);
 			}
 		if (poll(&fd, 1, 100) != 1 || !read_all(pair[0], &message, sizeof(message)))
+			continue;
+		if (deaf && message.length)
 			continue;
 		message.status = METHOD_NOT_FOUND;
 		if (message.object == SYSTEM && !strcmp(message.method, "validate_firmware_image") && !novalidator) {
