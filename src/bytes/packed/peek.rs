@@ -24,7 +24,8 @@ pub(super) fn peek(store: Handle<'_>, range: &Range<u64>, codec: Codec, buffer: 
     store.read_exact_at(at, &mut head)?;
     // With another header in front, in memory: the decoders of whole members read it by the same type, and are in the binary once.
     let again = |mut front: Vec<u8>, used: usize| {
-        let from = at + used as u64;
+        // A header may be cut off, or say that it is longer than all there is.
+        let from = range.end.min(at + used as u64);
         let length = (range.end - from).min(buffer.len() as u64 + MOST);
         let filled = front.len();
         front.resize(filled + length as usize, 0);
@@ -96,4 +97,27 @@ fn small_zstd(head: &[u8]) -> Option<(Vec<u8>, usize)> {
     small.push(BITS);
     small.extend(head.get(at..at + identifier)?);
     Some((small, at + identifier + length))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_ends_within_its_header_nothing_comes_out() {
+        // A zstd frame whose descriptor announces four bytes of dictionary and eight of length, and xz and lzma of a few bytes.
+        let heads: [(Codec, &[u8]); 3] = [
+            (Codec::Zstd, &[0x28, 0xb5, 0x2f, 0xfd, 0xc3, 0, 0, 0, 0, 0]),
+            (Codec::Xz, b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46\x02\0\x21\x01"),
+            (Codec::Lzma, &[0x5d, 0, 0, 0x80]),
+        ];
+        for (codec, head) in heads {
+            for length in 0..=head.len() {
+                let store = Store::Memory(head[..length].to_vec());
+                let made = peek(Handle::Lent(&store), &(0..length as u64), codec, &mut [0; 16]);
+                assert_eq!(made.unwrap_or_default(), 0, "{codec:?} of {length} bytes");
+            }
+        }
+    }
 }
