@@ -125,6 +125,10 @@ words! {
         Jcg = "jcg",
         /// Gemtek.
         Gemtek = "gemtek",
+        /// Planex.
+        Planex = "planex",
+        /// Poray, and Nexx and Hame, who build the same.
+        Poray = "poray",
         /// MSTC.
         Mstc = "mstc",
         /// EFM, of ipTIME.
@@ -229,8 +233,8 @@ impl Format {
             Elf | Exe | Script | Text | Html | Pdf | Picture | Signature => Nature::File,
             Seama | TplinkV1 | TplinkV2 | TplinkSafeloader | NetgearChk | NetgearDni | Linksys | Cybertan | Ubnt
             | Buffalo | Dlink | Wrgg | Senao | Zyxel | Edimax | Csys | Sercomm | Moxa | Xiaomi | Meraki
-            | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Mstc | Iptime | Ruckus | Huawei | Dahua
-            | Hikvision | QnapFirmware | AndroidBoot => Nature::Factory,
+            | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Planex | Poray | Mstc | Iptime | Ruckus
+            | Huawei | Dahua | Hikvision | QnapFirmware | AndroidBoot => Nature::Factory,
             _ => Nature::Flash,
         }
     }
@@ -272,6 +276,8 @@ impl Format {
             UsRobotics => "a U.S. Robotics factory image",
             Jcg => "a JCG factory image",
             Gemtek => "a Gemtek factory image",
+            Planex => "a Planex factory image",
+            Poray => "a factory image of Poray, Nexx or Hame",
             Mstc => "an MSTC factory image",
             Iptime => "an ipTIME factory image",
             Ruckus => "a Ruckus factory image",

@@ -9,7 +9,7 @@ use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::units::Size;
 
-use crate::bytes::packed::{Codec, Gzip, Packed};
+use crate::bytes::packed::{Codec, Gzip, Packed, first_end};
 use crate::bytes::store::{Store, Stream};
 use crate::bytes::tar;
 use crate::bytes::tar::Member;
@@ -84,8 +84,7 @@ pub(super) fn nameless() -> Result<File> {
     Ok(file)
 }
 
-/// Unpacks an archive into a file without a name. What follows a gzip stream is left alone; behind the others nothing
-/// may follow.
+/// Unpacks an archive into a file without a name. What follows it is left alone: QDK puts a file of the maker's there.
 ///
 /// # Errors
 /// [`Exit::ImageBad`] for what is damaged, or unpacks to too much.
@@ -116,6 +115,7 @@ fn gunzip(store: &Store, range: Range<u64>) -> Result<Store> {
 /// By the decoders of images, which begin at the beginning of a store.
 fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
     let mut alone = nameless()?;
+    let range = range.start..end_of(store, range, codec)?;
     let length = range.end - range.start;
     io::copy(&mut Stream::new(store, range), &mut alone).context("packed archive")?;
     let alone = Store::file(alone).context("packed archive")?;
@@ -125,6 +125,18 @@ fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
     let mut plain = nameless()?;
     io::copy(&mut Stream::new(&packed, 0..packed.len()), &mut plain).map_err(bad)?;
     Store::file(plain).context("unpacked archive")
+}
+
+/// Where the last member ends that is packed as the first one is. The end of the range, where that is not told.
+fn end_of(store: &Store, range: Range<u64>, codec: Codec) -> Result<u64> {
+    let mut left = range.clone();
+    while let Some(end) = first_end(store, &left, codec).map_err(bad)? {
+        left.start = end;
+        if packing(store, &left).context("packed archive")? != Some(codec) {
+            return Ok(end);
+        }
+    }
+    Ok(range.end)
 }
 
 /// The failure of an archive that is damaged or hostile.

@@ -17,8 +17,10 @@ use crate::image::zimage;
 use std::io;
 use std::ops::Range;
 
-/// Bytes at the beginning that are looked at; the descriptor of a CD lies behind them.
+/// Bytes at the beginning that are looked at.
 const HEAD: usize = 8 << 10;
+/// Where the first descriptor of a CD says what it is: behind its first sixteen sectors (ECMA-119, 6.2.1 and 8.1.2).
+const CD: u64 = 0x8001;
 /// Bytes at the end: footers.
 const TAIL: u64 = 512;
 
@@ -134,6 +136,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         Some(format) => Some(format),
         None => match of_tail(store, range)? {
             Some(format) => Some(format),
+            None if is_cd(store, range)? => Some(Format::Iso),
             None => Codec::recognise(&head).map(Codec::format),
         },
     };
@@ -151,6 +154,16 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         }
     }
     Ok(found)
+}
+
+fn is_cd(store: &Store, range: &Range<u64>) -> io::Result<bool> {
+    let mut name = [0; 5];
+    let at = range.start + CD;
+    if at + name.len() as u64 > range.end {
+        return Ok(false);
+    }
+    store.read_exact_at(at, &mut name)?;
+    Ok(&name == b"CD001")
 }
 
 /// What is known of a format that says nothing but what it is.
@@ -200,12 +213,22 @@ fn by_structure(head: &[u8]) -> Option<Format> {
     let zynos = head.get(6..9) == Some(b"SIG") && head.get(9).is_some_and(|kind| matches!(kind, 1..=7 | 0x80..=0x82));
     // `mksenaofw.c`: the header ends with it, and begins with zeros.
     let senao = head.get(92..96) == Some(&[0x12, 0x34, 0x56, 0x78]) && head.starts_with(&[0; 4]);
+    // `mkporayfw.c`: model, length, flags that are always these, and sixteen zeros.
+    let poray = fields.le32(8) == Some(0x020e_0000) && head.get(12..28) == Some(&[0; 16]);
+    // `mkplanexfw.c`: SHA-1, a version such as 1.00.00, the model, and a length in erase blocks.
+    let version = |text: &[u8]| matches!(text, [a, b'.', b, c, b'.', d, e, 0] if [a, b, c, d, e].iter().all(|c| c.is_ascii_digit()));
+    let planex = head.get(20..28).is_some_and(version)
+        && fields
+            .be32(30)
+            .is_some_and(|length| length > 0 && length.trailing_zeros() >= 16);
     let found = [
         (ext, Format::Ext),
         (exe, Format::Exe),
         (open, Format::Ubnt),
         (zynos, Format::Zyxel),
         (senao, Format::Senao),
+        (poray, Format::Poray),
+        (planex, Format::Planex),
         (is_old_cpio(head), Format::Cpio),
         (is_mbr(head), Format::Mbr),
     ];

@@ -61,12 +61,11 @@ pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut
         let name = file_name(number(partition.id), &partition.name);
         match sums.iter().find(|(_, listed)| *listed == name) {
             Some((sum, _)) => {
-                is_whole(&into, &name, sum, partition.capacity())?;
+                copied.size += is_whole(&into, &name, sum, partition)?;
                 copied.kept.push(partition.name.clone());
             }
             None => wanted.push((partition, name)),
         }
-        copied.size += partition.capacity();
     }
     let marker = OsStr::new(UNFINISHED);
     let unfinished = into.has(marker);
@@ -99,6 +98,7 @@ pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut
         })?;
         sums.push((sum, name));
     }
+    copied.size += done;
     let text: String = sums.iter().map(|(sum, name)| format!("{sum}  {name}\n")).collect();
     put(&into, OsStr::new(SUMS), Readers::Owner, &mut |file| {
         file.write_all(&lossless::bytes(&text)).context(SUMS)
@@ -134,27 +134,30 @@ fn listed(dir: &Directory) -> Result<Vec<(String, String)>> {
     all.ok_or_else(|| another(format_args!("{} is no list of checksums", path.display())))
 }
 
-/// Whether a copy is what its list says, and as long as one of this partition.
-fn is_whole(dir: &Directory, name: &str, sum: &str, length: u64) -> Result<()> {
+/// How long a copy is that is what its list says and, so far as that can be told by its length, one of this partition: a volume
+/// may have held less at that time.
+fn is_whole(dir: &Directory, name: &str, sum: &str, partition: &Partition) -> Result<u64> {
     let name = lossless::path(name);
     let path = dir.path().join(&name);
     let store = dir
         .file(name.as_os_str())
         .and_then(Store::file)
         .context(path.display())?;
-    if store.len() != length {
+    let capacity = partition.capacity();
+    if store.len() > capacity || partition.volume.is_none() && store.len() != capacity {
         return Err(another(format_args!(
             "{} is a copy of another partition",
             path.display()
         )));
     }
     match store.sha256(&mut |_| ()).context(path.display())? == sum {
-        true => Ok(()),
+        true => Ok(store.len()),
         false => Err(another(format_args!("{} is not what {SUMS} lists", path.display()))),
     }
 }
 
-/// Reads the good blocks and answers their SHA-256.
+/// Reads the good blocks, as far as there is content, and answers their SHA-256. A static volume of UBI's may hold less than it has
+/// room for, and cannot be read beyond that.
 ///
 /// # Errors
 /// Flash that cannot be read or corrected, and a file that cannot be written.
@@ -168,7 +171,9 @@ pub fn read_out(
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 16 << 10];
     let before = flash.ecc_stats().map_err(Failure::system)?;
+    let holds = flash.holds().unwrap_or(u64::MAX);
     for block in partition.good_blocks() {
+        let block = block.start..block.end.min(holds).max(block.start);
         let mut at = block.start;
         while at < block.end {
             let take = buffer.len().min((block.end - at) as usize);

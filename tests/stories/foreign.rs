@@ -181,6 +181,11 @@ fn copies_of_disks() {
     for (word, name, script) in [
         ("mbr", "with partitions (MBR)", disk("dos")),
         ("gpt", "with partitions (GPT)", disk("gpt")),
+        (
+            "iso9660",
+            "the image of a CD",
+            "echo x >file; genisoimage -quiet -o out file".to_owned(),
+        ),
     ] {
         refused_by_name(&sim, "kernel", &Kind { word, name }, &shell(&sim, &script));
     }
@@ -199,6 +204,10 @@ fn what_vendors_own_installers_take() {
     let end = |length: usize, magic: &[u8]| at(noise.len() - length, magic);
     let mut senao = at(92, &[0x12, 0x34, 0x56, 0x78]);
     senao[..4].fill(0);
+    let mut poray = at(8, &0x020e_0000u32.to_le_bytes());
+    poray[12..28].fill(0);
+    let mut planex = at(20, b"1.00.00\0");
+    planex[30..34].copy_from_slice(&0x0077_0000u32.to_be_bytes());
     let mut open = b"OPENXM.v6.0.0-OpenWrt".to_vec();
     open.resize(260, 0);
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&open);
@@ -221,6 +230,8 @@ fn what_vendors_own_installers_take() {
         ("wrgg", "WRGG", at(0, b"wrgg02_dkbs_dir300")),
         ("wrgg", "WRGG", at(32, &0x2008_0321u32.to_be_bytes())),
         ("senao", "Senao", senao),
+        ("poray", "Poray", poray),
+        ("planex", "Planex", planex),
         ("zyxel", "ZyXEL", at(6, b"SIG\x04")),
         ("edimax", "Edimax", at(0, b"eDiMaX\0\0")),
         ("csys", "Edimax", at(0, b"CSYS")),

@@ -109,7 +109,7 @@ fn qdk(dir: &Path) -> Vec<u8> {
 fn qdk_packed(dir: &Path, packer: &str, area: &[u8]) -> Vec<u8> {
     let make = "cd \"$1\" && rm -rf c d && mkdir -p c d/sub && echo 'QPKG_NAME=\"Test\"' >c/qpkg.cfg \
                 && echo data >d/sub/file && tar czf control.tar.gz -C c . && tar cf control.tar control.tar.gz \
-                && tar c -C d . | $2 >data";
+                && tar c -C d . | sh -c \"$2\" >data";
     tool("sh", &["-ec", make, "sh", text(dir), packer]);
     let script = |length: usize| {
         format!(
@@ -161,6 +161,27 @@ fn data_packed_with_anything_else_is_unpacked_too() {
             fs::write(&path, flipped).unwrap();
             flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(65);
             assert!(!out.exists(), "{packer}");
+        }
+    }
+}
+
+/// A maker's own file may stand behind the data, and the data may be several members one behind the other.
+#[test]
+fn what_stands_behind_the_data_is_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("package.qpkg");
+    let extra = b"\x02\x01extra file of the maker's\n".repeat(300);
+    for packer in ["gzip", "bzip2", "xz", "xz --format=lzma", "zstd"] {
+        let several = format!("split -b 3000 --filter='{packer}'");
+        // The older lzma has no members.
+        let several = Some(several).filter(|_| !packer.ends_with("lzma"));
+        for packer in several.as_deref().into_iter().chain([packer]) {
+            let package = qdk_packed(dir.path(), packer, &extra);
+            fs::write(&path, &package).unwrap();
+            let out = dir.path().join("out");
+            flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(0);
+            assert_eq!(fs::read(out.join("data/sub/file")).unwrap(), b"data\n", "{packer}");
+            fs::remove_dir_all(&out).unwrap();
         }
     }
 }

@@ -144,6 +144,11 @@ fn static_volume(machine: &mut Machine, old: &[u8], new: &[u8]) {
     assert_eq!(bytes.trim(), new.len().to_string(), "its length is that of the image");
     let again = apply(machine, "ubi0:fixed", "new.kernel");
     assert!(again.contains("nothing to do"), "{again}");
+    // A copy is as long as what it holds, and a second one is refused only where it is of something else.
+    machine
+        .must("umask 077; /tmp/flasher backup --part ubi0:fixed /tmp/copy && cmp /tmp/copy/*.bin /mnt/data/new.kernel");
+    let kept = machine.must("/tmp/flasher backup --part ubi0:fixed /tmp/copy 2>&1; rm -r /tmp/copy");
+    assert!(kept.contains("kept as they are"), "{kept}");
     // Longer again: what was longer before is not taken for right.
     apply(machine, "ubi0:fixed", "old.kernel");
     holds(machine, 2, old, "old.kernel");
