@@ -3,9 +3,12 @@
 #![forbid(unsafe_code)]
 
 use crate::base::machine::{Arch, Cpu, Order};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 /// Bytes of a file that hold its program headers in everything that a linker makes.
-pub const HEAD: u64 = 4096;
+const HEAD: u64 = 4096;
 
 /// `PT_INTERP`: the program header that names the dynamic loader.
 const INTERPRETER: u64 = 3;
@@ -106,6 +109,16 @@ impl<'a> Elf<'a> {
     }
 }
 
+/// Whether a file is a program of this machine without a dynamic loader. Program headers that are not in its head could name one.
+///
+/// # Errors
+/// Those of reading it.
+pub fn is_static(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    Ok(Elf::of(&head).is_some_and(|elf| elf.is_of_our_kind() && elf.has_interpreter() == Some(false)))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -190,5 +203,27 @@ mod tests {
         assert!(elf.is_of_our_kind());
         assert_eq!(elf.cpu(), Cpu::ours());
         assert_eq!(elf.has_interpreter(), Some(true));
+    }
+
+    #[test]
+    fn a_program_that_needs_a_loader_is_told_from_one_that_does_not() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let is = |head: &[u8]| {
+            std::fs::write(file.path(), head).unwrap();
+            is_static(file.path()).unwrap()
+        };
+        // These tests themselves need one.
+        let mut head = std::fs::read("/proc/self/exe").unwrap();
+        head.truncate(HEAD as usize);
+        assert!(!is(&head));
+        // `PT_INTERP` becomes `PT_LOAD`.
+        let interpreter = 3u32.to_ne_bytes();
+        let at = (0..head.len() - 4).find(|at| at % 8 == 0 && *at >= 64 && head[*at..*at + 4] == interpreter);
+        head[at.unwrap()..][..4].copy_from_slice(&1u32.to_ne_bytes());
+        assert!(is(&head));
+        for length in [0, 5, 40, 70] {
+            assert!(!is(&head[..length]), "{length}");
+        }
+        assert!(!is(b"#!/bin/sh\necho I am busybox\n"));
     }
 }

@@ -4,10 +4,14 @@
 
 use super::watchdog;
 use crate::base::check_id::CheckId;
+use crate::base::elf::is_static;
 use crate::base::error::Result;
 use crate::board::Board;
 use crate::plan::{Check, Route};
 use mtd_rs::PartitionId;
+use stages::Way;
+use std::io;
+use std::path::Path;
 
 /// How the flash is to be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,17 +67,68 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
         ),
     }];
     if !in_place {
-        checks.push(match stages::takeover_route() {
+        checks.push(match takeover() {
             Ok(way) => Check::pass(
                 CheckId::Init,
                 format!("{} can be taken over (way: {way})", stages::init::detect()),
             ),
-            Err(refusal) => Check::fail(CheckId::Init, refusal.to_string(), refusal.remedy()),
+            Err(Against { what, remedy }) => Check::fail(CheckId::Init, what, remedy),
         });
     }
     checks
 }
 
+/// What stands against a takeover, and what can be done about it.
+pub struct Against {
+    /// The reason.
+    pub what: String,
+    /// The remedy.
+    pub remedy: &'static str,
+}
+
+/// The way in which this box can be taken over by this program.
+///
+/// # Errors
+/// The first reason against it.
+pub fn takeover() -> std::result::Result<Way, Against> {
+    let way = stages::takeover_route().map_err(|refusal| Against {
+        what: refusal.to_string(),
+        remedy: refusal.remedy(),
+    })?;
+    goes_alone(is_static(Path::new("/proc/self/exe"))).map(|()| way)
+}
+
+/// Nothing but the program itself goes into the RAM root.
+fn goes_alone(is_static: io::Result<bool>) -> std::result::Result<(), Against> {
+    match is_static {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Against {
+            what: "this flasher is not static: what it is linked with would go with the old root".to_owned(),
+            remedy: "take the static one for this processor, which cross/build makes",
+        }),
+        Err(error) => Err(Against {
+            what: format!("whether this flasher is static cannot be told: {error}"),
+            remedy: "mount -t proc proc /proc",
+        }),
+    }
+}
+
 fn nobody() -> Check {
     Check::pass(CheckId::Holders, "nothing uses these partitions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_program_that_is_known_to_be_static_takes_a_box_over() {
+        assert!(goes_alone(Ok(true)).is_ok());
+        let against = |is_static| goes_alone(is_static).map_err(|against| against.what);
+        // As these tests are.
+        let own = against(is_static(Path::new("/proc/self/exe")));
+        assert!(own.is_err_and(|what| what.contains("is not static")));
+        let unknown = against(Err(io::ErrorKind::PermissionDenied.into()));
+        assert!(unknown.is_err_and(|what| what.contains("cannot be told")));
+    }
 }

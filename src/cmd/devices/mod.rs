@@ -12,6 +12,7 @@ use crate::base::units::Size;
 use crate::board::bootloader::Bootloader;
 use crate::board::selector::Where;
 use crate::board::{Board, bootloader, usable};
+use crate::checks;
 use crate::report::Reporter;
 use crate::slots;
 use partition::{PartitionReport, describe};
@@ -76,9 +77,9 @@ fn report(board: &Board) -> Result<Report> {
     let (route, init) = match (board.is_sim(), used) {
         (true, _) => ("in-place", "none (simulated)".to_owned()),
         (false, false) => ("in-place", stages::init::detect().to_string()),
-        (false, true) => match stages::takeover_route() {
+        (false, true) => match checks::takeover() {
             Ok(_) => ("staged", stages::init::detect().to_string()),
-            Err(refusal) => ("none", refusal.to_string()),
+            Err(against) => ("none", against.what),
         },
     };
     let real = !board.is_sim();
