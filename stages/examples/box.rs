@@ -59,6 +59,9 @@ fn apply(words: &[String]) -> stages::Result<()> {
     };
     let number = |key: &str| option(key).and_then(|text| text.parse().ok());
     let root = RamRoot::create()?;
+    // As whoever applies an image has it open until the end.
+    let image = root.path().join("image");
+    let _image = std::fs::write(&image, b"image").and_then(|()| std::fs::File::open(&image));
     let payload = serde_json::json!({ "name": name, "pause_ms": number("pause_ms"), "panic": number("panic") });
     let handoff = HandOff::new(payload.to_string());
     let nodes = DeviceNode::mtd(0);

@@ -166,6 +166,12 @@ pub(crate) fn unmount(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes a mount out of the tree at once; it ends with the last file of it that is open. Only for what is ours.
+pub(crate) fn unmount_lazily(path: &Path) -> io::Result<()> {
+    umount2(path, MntFlags::MNT_DETACH)?;
+    Ok(())
+}
+
 /// Makes a tmpfs writable again that `umount -a -r` of an old inittab has made read-only. Its size option stays.
 pub(crate) fn make_writable(path: &Path) -> io::Result<()> {
     if statvfs(path)?.flags().contains(FsFlags::ST_RDONLY) {

@@ -3,13 +3,12 @@
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::files::{self, Directory};
-use crate::mounts::{find_ram_root, make_private, mount_virtual, mounts, root_is_ram_root, unmount};
+use crate::mounts::{find_ram_root, make_private, mount_virtual, mounts, root_is_ram_root, unmount, unmount_lazily};
 use crate::rescue;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Directories we may make and remove again, best first: the first three are in RAM on most boxes, so that nothing is
 /// written to flash.
@@ -116,14 +115,23 @@ impl RamRoot {
 
     /// A directory of our own: by another name where the one that we want is somebody else's.
     fn make(place: &Path) -> io::Result<(Directory, OsString, Directory)> {
-        let (parent, mut name) = files::split(place)?;
-        if parent.is_foreign(&name) {
-            name.push(format!("-{}", std::process::id()));
-        }
-        let directory = match parent.create_directory(&name) {
-            // Of a run that was killed.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => parent.directory(&name)?,
-            other => other?,
+        let (parent, name) = files::split(place)?;
+        let found = match parent.is_foreign(&name) {
+            true => None,
+            false => match parent.create_directory(&name) {
+                // Of a run that was killed, or no directory: a program that was copied to /tmp/flasher.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => parent.directory(&name).ok(),
+                other => Some(other?),
+            },
+        };
+        let (name, directory) = match found {
+            Some(directory) => (name, directory),
+            None => {
+                let mut other = name;
+                other.push(format!("-{}", std::process::id()));
+                let directory = parent.create_directory(&other)?;
+                (other, directory)
+            }
         };
         match directory.is_shared() {
             true => Err(io::Error::other(format!("{}: others can write it", place.display()))),
@@ -168,15 +176,12 @@ impl RamRoot {
             return Ok(());
         }
         self.ours = false;
-        // The marker that init started may need a moment to end.
-        let mut result = unmount(&self.mountpoint);
-        for _ in 0..20 {
-            if !matches!(&result, Err(e) if e.raw_os_error() == Some(nix::libc::EBUSY)) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-            result = unmount(&self.mountpoint);
-        }
+        // The marker that init started may not have ended yet, and the caller has its image open: they keep what they have until they
+        // end, and nobody else finds it any more. The old root is never left like this.
+        let result = match unmount(&self.mountpoint) {
+            Err(e) if e.raw_os_error() == Some(nix::libc::EBUSY) => unmount_lazily(&self.mountpoint),
+            result => result,
+        };
         result.map_err(|e| format!("unmount {}: {e}", self.mountpoint.display()))?;
         self.remove_directory();
         Ok(())

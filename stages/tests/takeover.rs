@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::LittleBox;
+use common::{Kind, LittleBox};
 use std::time::Duration;
 
 /// Everything the box reported, in the order of the list and with others between.
@@ -491,5 +491,30 @@ fn s17_names_that_are_no_text_are_unmounted_and_shown_quoted() {
         ],
     );
     assert!(!seen.iter().any(|line| line.contains('\u{1b}')), "{seen:?}");
+    the_box.reboots();
+}
+
+/// The program itself lies where the RAM root would be mounted, on a box that has no other place in RAM.
+#[test]
+fn a_program_at_the_name_of_the_ram_root_is_not_in_its_way() {
+    if !common::is_root() {
+        return;
+    }
+    let setup = "umount run; rmdir run; cp box tmp/flasher; : >mnt/keep";
+    let kind = Kind {
+        setup,
+        ..Kind::default()
+    };
+    let mut the_box = LittleBox::of(&kind);
+    let before = the_box.mounts();
+    let name = the_box.name.clone();
+    let output = the_box.run(&[], &["/tmp/flasher", "apply", &name, "arm_s=0"]);
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!said.contains("not undone"), "{said}");
+    assert_eq!(the_box.mounts(), before);
+    let output = the_box.run(&[], &["/tmp/flasher", "apply", &name]);
+    assert!(output.status.success(), "{output:?}");
+    the_box.until("proof given: true");
     the_box.reboots();
 }
