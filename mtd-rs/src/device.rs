@@ -18,7 +18,7 @@ use crate::flash::{EccStats, Flash};
 use crate::geometry::Geometry;
 use crate::ioctl::{self, EraseInfoUser, EraseInfoUser64};
 use crate::kind::FlashKind;
-use crate::node::{Access, index_of, node, open_node, reported_geometry};
+use crate::node::{Access, index_of, node, open_node, open_without_node, reported_geometry};
 use crate::paths::SystemPaths;
 use crate::transfer::{self, Stopped};
 
@@ -39,19 +39,25 @@ impl MtdDevice {
     /// `MEMGETINFO` knows no more), erase size and erase regions must all be those that were listed.
     ///
     /// # Errors
-    /// [`NoDeviceNode`](ErrorKind::NoDeviceNode) when `/dev` lacks the node (none is made),
+    /// [`NoDeviceNode`](ErrorKind::NoDeviceNode) when `/dev` lacks the node and none can be made for a moment,
     /// [`NotMtd`](ErrorKind::NotMtd) and [`WrongDevice`](ErrorKind::WrongDevice) when the file is something
     /// else, `EACCES` when a read-only device is opened for writing.
     pub fn open(paths: &SystemPaths, info: &MtdInfo, access: Access) -> Result<MtdDevice> {
         let label = info.label();
         let path = node(paths, info.index);
-        let file = open_node(&path, access).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
+        let file = match open_node(&path, access) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let (major, minor) = discover::device_number(paths, info.index);
-                return Error::new(Operation::Open, &label, None, ErrorKind::NoDeviceNode { major, minor });
+                // Of another system's paths there is no device to be opened.
+                (paths.dev == SystemPaths::default().dev)
+                    .then(|| open_without_node(major, minor, access).ok())
+                    .flatten()
+                    .ok_or_else(|| {
+                        Error::new(Operation::Open, &label, None, ErrorKind::NoDeviceNode { major, minor })
+                    })?
             }
-            Error::io(Operation::Open, &label, None, error)
-        })?;
+            file => file.map_err(|error| Error::io(Operation::Open, &label, None, error))?,
+        };
         let index = index_of(&file, &label)?;
         if index != info.index {
             return Err(wrong(&label, "device number"));

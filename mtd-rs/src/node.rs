@@ -1,7 +1,8 @@
 //! The node of an MTD character device, and what it says of the device.
 #![forbid(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
+use nix::sys::stat::{Mode, SFlag, mknod};
+use std::fs::{File, OpenOptions, remove_file};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -38,6 +39,30 @@ pub(crate) fn open_node(path: &Path, access: Access) -> io::Result<File> {
         .read(true)
         .write(access == Access::ReadWrite)
         .open(path)
+}
+
+/// Where a node can be made for a moment, best first.
+const FOR_A_MOMENT: [&str; 3] = ["/dev", "/run", "/tmp"];
+
+/// Opens a character device that has no node, as on a box whose `/dev` is a directory of its read-only root: one is made for
+/// root alone and removed at once. The error is that of the last place: a name that is taken, or a file system without devices.
+pub(crate) fn open_without_node(major: u32, minor: u32, access: Access) -> io::Result<File> {
+    let name = format!(".mtd-{major}-{minor}-{}", std::process::id());
+    let device = libc::makedev(major, minor);
+    let mut last = io::ErrorKind::NotFound.into();
+    for dir in FOR_A_MOMENT {
+        let path = Path::new(dir).join(&name);
+        let made = mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IWUSR, device);
+        let opened = made.map_err(io::Error::from).and_then(|()| {
+            let opened = open_node(&path, access);
+            remove_file(&path).and(opened)
+        });
+        match opened {
+            Ok(file) => return Ok(file),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// The MTD number of an open character device.

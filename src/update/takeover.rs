@@ -92,8 +92,15 @@ pub(super) fn take_over(
         reporter.stage("prepared: kill -QUIT 1 starts it, if init's restart line is flasher");
         return Ok(Outcome::untouched(Code::Prepared));
     }
-    stages::take_over(populated, &mut |event| reporter.stage(event))
-        .map_err(|error| Failure::system(error).hint("the box runs on as before; flasher devices says what it is"))?;
+    stages::take_over(populated, &mut |event| reporter.stage(event)).map_err(|error| {
+        let next = match error.kind() {
+            stages::ErrorKind::InitSilent => {
+                "init may not be done with the boot yet: the box runs on as before, try again once it has booted"
+            }
+            _ => "the box runs on as before; flasher devices says what it is",
+        };
+        Failure::system(error).hint(next)
+    })?;
     reporter.stage(
         "handed over: this connection ends now; the box writes its flash, verifies it and reboots by itself; \
          afterwards: flasher status",

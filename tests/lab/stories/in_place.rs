@@ -14,7 +14,14 @@ fn tell(kind: Kind) {
     let before = machine.flash();
     machine.boot('A');
     machine.must("cp /mnt/data/flasher /mnt/data/spare.bin /tmp/ && chmod +x /tmp/flasher");
+    // As where `/dev` is a directory of the root file system, and its maker thought of block devices only.
+    machine.must("rm /dev/mtd[0-9]*");
     machine.must("/tmp/flasher apply -y --no-reboot --part spare /tmp/spare.bin");
+    assert_eq!(
+        machine.must("ls -a /dev | grep -c '[.]mtd\\|^mtd[0-9]' || true").trim(),
+        "0",
+        "nothing stays behind"
+    );
     assert_eq!(machine.must("readlink /proc/1/exe").trim(), "/bin/busybox");
     assert_eq!(
         machine.must("uptime; cat /etc/firmware").lines().last(),
