@@ -52,15 +52,22 @@ pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool
         scan.unread = Some(HolderKind::unread(shown(proc), error));
     }
     for pid in others(proc) {
-        if let Some(owner) = process(proc, pid).filter(Process::is_alive) {
-            let unread = scan.process(&proc.join(pid.to_string()), &owner).err();
-            // It may just have ended, and then there is nothing to be read any more.
-            if let Some(unread) = unread
-                && scan.unread.is_none()
-                && process(proc, pid).is_some_and(|process| process.is_alive())
-            {
-                scan.unread = Some(unread);
-            }
+        let dir = proc.join(pid.to_string());
+        let unread = match process(proc, pid) {
+            Some(owner) if owner.is_alive() => scan.process(&dir, &owner).err(),
+            Some(_) => None,
+            None => Some(HolderKind::unread(shown(&dir.join("stat")), "it makes no sense")),
+        };
+        // It may just have ended, and then there is nothing to be read any more.
+        let is_there = || match process(proc, pid) {
+            Some(process) => process.is_alive(),
+            None => dir.exists(),
+        };
+        if let Some(unread) = unread
+            && scan.unread.is_none()
+            && is_there()
+        {
+            scan.unread = Some(unread);
         }
     }
     scan.found.extend(scan.unread);

@@ -444,6 +444,10 @@ fn what_cannot_be_read_counts_as_held() {
     // One that has ended meanwhile holds nothing.
     fake.file("proc/9/stat", "9 (sh) Z 1 1 1 0 -1 4194560 0");
     assert_eq!(fake.scan(2), [""; 0]);
+    // One of which nothing is known may hold anything.
+    fake.file("proc/9/stat", "9 (sh");
+    let found = fake.scan(2);
+    assert!(found.len() == 1 && found[0].contains("proc/9/stat"), "{found:?}");
 }
 
 /// What shows an MTD as a disk under another name: swap on it, and file systems of a translation layer.
