@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     };
     log_to_stderr(global.verbosity);
     let mut reporter = Reporter::new(&global);
-    exit(cmd::run(verb, &mut reporter))
+    exit(cmd::run(verb, version::VERSION, &mut reporter))
 }
 
 fn exit(result: Result<Exit>) -> ExitCode {

@@ -17,7 +17,7 @@ fn firmware(length: usize, word: &str) -> Vec<u8> {
 fn flasher(line: &str) -> bool {
     println!("\n$ flasher {line}");
     let words = line.split(' ').map(OsString::from);
-    cli::parse(words).is_ok_and(|(global, verb)| cmd::run(verb, &mut Reporter::new(&global)).is_ok())
+    cli::parse(words).is_ok_and(|(global, verb)| cmd::run(verb, "", &mut Reporter::new(&global)).is_ok())
 }
 
 fn main() -> ExitCode {

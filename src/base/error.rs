@@ -125,6 +125,9 @@ pub struct Told {
 /// The result of everything that can fail towards the user.
 pub type Result<T> = std::result::Result<T, Failure>;
 
+/// What to type where nothing is known of what was meant.
+pub const HELP: &str = "flasher --help";
+
 impl Failure {
     /// A failure that left the flash untouched.
     pub fn new(exit: Exit, code: Code, what: impl fmt::Display) -> Failure {
@@ -139,7 +142,7 @@ impl Failure {
 
     /// The command line is wrong.
     pub fn usage(what: impl fmt::Display) -> Failure {
-        Failure::new(Exit::Usage, Code::Usage, what).hint("flasher --help")
+        Failure::new(Exit::Usage, Code::Usage, what).hint(HELP)
     }
 
     /// The system failed us; the flash is untouched.

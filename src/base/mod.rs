@@ -22,5 +22,6 @@ pub(crate) mod machine;
 pub mod outcome;
 pub(crate) mod quoted;
 pub(crate) mod sizes;
+pub(crate) mod suggest;
 pub mod units;
 pub(crate) mod words;

@@ -47,7 +47,10 @@ impl fmt::Display for Shown<'_> {
 /// A text for a terminal, in which names were quoted already: whatever else could move the cursor is escaped, and lines end as they
 /// do. It stands before everything that is printed, for the name that somebody forgot.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| c.escape_default().to_string())
+    escaped(text, |c| match lossless::byte(c) {
+        Some(byte) => format!("\\x{byte:02x}"),
+        None => c.escape_default().to_string(),
+    })
 }
 
 /// The same of a text that is JSON.

@@ -6,7 +6,9 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::json;
+use crate::base::lossless;
 use crate::base::quoted::Quoted;
+use crate::base::suggest::did_you_mean;
 use crate::board::profile::{PartitionProfile, Profile, Slot};
 use std::fs;
 use std::io::ErrorKind;
@@ -44,14 +46,18 @@ impl Profile {
             return Err(Failure::new(
                 Exit::Unsupported,
                 Code::Board,
-                format_args!("there is no board {}", Quoted(id_or_file)),
+                format_args!(
+                    "there is no board {}{}",
+                    Quoted(id_or_file),
+                    did_you_mean("", id_or_file, &mut ids())
+                ),
             )
             .hint(format!(
                 "one of {}, or the path of a profile of your own",
                 known.join(" ")
             )));
         }
-        Profile::read(Path::new(id_or_file))?.aligned(id_or_file)
+        Profile::read(&lossless::path(id_or_file))?.aligned(id_or_file)
     }
 
     /// The profile that somebody made for this box and put at `OWN`, if there is one.
@@ -93,7 +99,7 @@ impl Profile {
         let Some((name, odd)) = odd else {
             return Ok(self);
         };
-        let text = files::read_text(Path::new(origin), files::TEXT).unwrap_or_default();
+        let text = files::read_text(&lossless::path(origin), files::TEXT).unwrap_or_default();
         let (line, column) = position(&text, name);
         Err(Failure::usage(format_args!(
             "board file {origin}: partition {} does not begin and end with erase blocks: {odd:#x} is no multiple of {block:#x} \

@@ -4,6 +4,7 @@
 
 use super::{Board, Partition};
 use crate::base::quoted::Quoted;
+use crate::base::suggest::did_you_mean;
 use mtd_rs::PartitionId;
 use std::path::PathBuf;
 
@@ -64,10 +65,12 @@ impl Board {
                     .iter()
                     .map(|partition| Quoted(&partition.name).to_string());
                 let known: Vec<_> = known.collect();
+                let names = self.partitions.iter().map(|partition| partition.name.as_str());
                 Err(format!(
-                    "there is no partition {} here: {}",
+                    "there is no partition {} here: {}{}",
                     Quoted(text),
-                    known.join(", ")
+                    known.join(", "),
+                    did_you_mean("", text, &mut names.into_iter())
                 ))
             }
             several => {

@@ -5,6 +5,7 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::lossless;
 use crate::base::units::{Grouped, Size, hex};
 use crate::bytes::on_disk::Pieces;
 use crate::bytes::store::Store;
@@ -88,7 +89,7 @@ impl Source {
             )
             .hint("check the path; - reads standard input")
         };
-        let file = File::open(image).map_err(|error| unreadable(&error))?;
+        let file = File::open(lossless::path(image)).map_err(|error| unreadable(&error))?;
         let metadata = file.metadata().map_err(|error| unreadable(&error))?;
         if metadata.is_dir() {
             return Err(unreadable(&"it is a directory"));

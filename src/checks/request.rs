@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Failure, Result};
+use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use std::fs::File;
 use std::io::Read;
@@ -38,7 +39,7 @@ impl Checksum {
         match is_sha256(&text) {
             true => Some(Checksum::Hex(text.to_ascii_lowercase())),
             false if text.bytes().all(|byte| byte.is_ascii_hexdigit()) => None,
-            false => Some(Checksum::Listed(text.into())),
+            false => Some(Checksum::Listed(lossless::path(&text))),
         }
     }
 
@@ -56,10 +57,11 @@ impl Checksum {
             Failure::usage(format_args!("--sha256 {}: {what}", path.display()))
                 .hint("--sha256 takes 64 hexadecimal digits, or a file as sha256sum writes it")
         };
-        let mut text = String::new();
+        let mut text = Vec::new();
         File::open(path)
-            .and_then(|file| file.take(LIST).read_to_string(&mut text))
+            .and_then(|file| file.take(LIST).read_to_end(&mut text))
             .map_err(|error| bad(&error))?;
+        let text = lossless::text(&text);
         let lines: Vec<_> = text.lines().filter_map(line).collect();
         let name = Path::new(image)
             .file_name()

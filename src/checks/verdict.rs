@@ -6,6 +6,7 @@ use crate::base::check_id::CheckId;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::quoted::Quoted;
+use crate::base::suggest::did_you_mean;
 use crate::plan::{Check, Plan, Status};
 
 /// The checks that a user names for `--force`. A known check that never yields is no error here: it goes on to fail.
@@ -16,7 +17,8 @@ pub fn known(names: &[String]) -> Result<Vec<CheckId>> {
     let of = |name: &String| {
         CheckId::from_word(name).ok_or_else(|| {
             let all: Vec<_> = CheckId::ALL.iter().map(|check| check.as_str()).collect();
-            Failure::usage(format_args!("there is no check {} to force", Quoted(name)))
+            let meant = did_you_mean("", name, &mut all.iter().copied());
+            Failure::usage(format_args!("there is no check {} to force{meant}", Quoted(name)))
                 .hint(format!("the checks are {}", all.join(", ")))
         })
     };

@@ -1,85 +1,129 @@
-//! `--help`, made from the tables.
+//! `--help`, made from the tables, within 80 columns.
 
 #![forbid(unsafe_code)]
 
+use super::lookup;
 use crate::cli::table;
 use crate::cli::table::{Flag, VerbRow};
-use std::fmt::Write;
 
-const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 verify differs · 64 usage · 65 image bad · 66 image not readable · 69 not supported
- 70 bug · 71 system failed, flash untouched · 74 flash failed after the first erase · 75 busy · 77 not root
- 78 refused by a check
-";
+/// What the overview begins with.
+const ABOUT: &str = "replaces the firmware of a small Linux box from inside the running system";
+
+/// Each exit code and what it means.
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 verify differs · 64 usage · 65 image bad · 66 image not readable · \
+    69 not supported · 70 bug · 71 system failed, flash untouched · 74 flash failed after the first erase · 75 busy · \
+    77 not root · 78 refused by a check";
+
+/// Columns of a line.
+const WIDTH: usize = 80;
+
+/// Where what a verb does begins, and what a flag does.
+const VERBS: usize = 25;
+const FLAGS: usize = 31;
 
 /// The page of one verb, the list of a group, or the overview.
 pub fn text(verb: Option<&str>) -> String {
     let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = match verb {
-        Some(group) if table::group(group).next().is_some() => rows(&mut out, table::group(group)),
+    match verb {
+        Some(group) if lookup::is_group(group) => rows(&mut out, &mut table::group(group)),
         Some(verb) => page(&mut out, verb),
         None => overview(&mut out),
-    };
+    }
     out.truncate(out.trim_end().len());
     out
 }
 
-fn overview(out: &mut String) -> std::fmt::Result {
-    writeln!(
-        out,
-        "flasher {}: replaces the firmware of a small Linux box from inside the running system\n",
-        env!("CARGO_PKG_VERSION")
-    )?;
-    writeln!(
-        out,
-        "  flasher plan image.bin     what would happen\n  flasher apply image.bin    do it\n"
-    )?;
-    writeln!(out, "Usage: flasher [-q|-v] [--format text|json] VERB\n")?;
-    rows(out, table::verbs())?;
-    writeln!(out)?;
+fn overview(out: &mut String) {
+    fill(out, 0, &["flasher ", ABOUT].concat());
+    out.push_str("\n  flasher plan image.bin     what would happen\n  flasher apply image.bin    do it\n\n");
+    out.push_str("Usage: flasher [-q|-v] [--format text|json] VERB\n\n");
+    rows(out, &mut table::verbs());
+    out.push('\n');
     table::flags()
         .filter(|flag| flag.verbs.is_empty())
-        .try_for_each(|flag| row(out, flag))?;
-    writeln!(out, "\n`flasher VERB --help` lists the options of a verb.\n")?;
-    out.write_str(EXIT_CODES)
-}
-
-fn rows(out: &mut String, mut verbs: impl Iterator<Item = &'static VerbRow>) -> std::fmt::Result {
-    verbs.try_for_each(|verb| {
-        let call = format!("{} {}", verb.name, verb.operands.join(" "));
-        writeln!(out, "  {call:<22} {}", verb.summary)
-    })
-}
-
-fn page(out: &mut String, name: &str) -> std::fmt::Result {
-    let verb = table::verb(name);
-    writeln!(
+        .for_each(|flag| row(out, FLAGS, &left(flag), flag.help));
+    row(
         out,
-        "Usage: flasher {} [OPTIONS] {}\n\n{}",
-        verb.name,
-        verb.operands.join(" "),
-        verb.summary
-    )?;
+        FLAGS,
+        "-V, --version",
+        "the version, and the commit it was made from",
+    );
+    out.push_str("\nflasher help VERB lists the options of a verb.\n\n");
+    fill(out, 1, EXIT_CODES);
+}
+
+fn rows(out: &mut String, verbs: &mut dyn Iterator<Item = &'static VerbRow>) {
+    verbs.for_each(|verb| row(out, VERBS, &call(verb), verb.summary));
+}
+
+fn page(out: &mut String, name: &str) {
+    let verb = table::verb(name);
+    let usage = ["Usage: flasher ", verb.name, " [OPTIONS] ", &verb.operands.join(" ")].concat();
+    fill(out, 7, usage.trim_end());
+    out.push('\n');
+    fill(out, 0, verb.summary);
     if !verb.text.is_empty() {
-        writeln!(out, "\n{}", verb.text)?;
+        out.push('\n');
+        verb.text.lines().for_each(|line| match line.split_once("   ") {
+            Some((left, right)) => row(out, FLAGS, left, right.trim_start()),
+            None => fill(out, 0, line),
+        });
     }
-    writeln!(out)?;
+    out.push('\n');
     table::flags()
         .filter(|flag| flag.serves(Some(name)))
-        .try_for_each(|flag| row(out, flag))?;
-    writeln!(out)?;
-    out.write_str(EXIT_CODES)
+        .for_each(|flag| row(out, FLAGS, &left(flag), flag.help));
+    out.push('\n');
+    fill(out, 1, EXIT_CODES);
 }
 
-fn row(out: &mut String, flag: &Flag) -> std::fmt::Result {
-    let mut names: Vec<String> = flag.shorts.chars().map(|short| format!("-{short}")).collect();
-    names.push(format!("--{}", flag.long));
-    names.extend(flag.alias.map(|alias| format!("--{alias}")));
-    let value = flag.value.map(|value| format!(" {value}")).unwrap_or_default();
-    let left = format!("{}{value}", names.join(", "));
-    match left.chars().count() > 28 {
-        true => writeln!(out, "  {left}\n  {:<28} {}", "", flag.help),
-        false => writeln!(out, "  {left:<28} {}", flag.help),
+/// How a verb is called.
+fn call(verb: &VerbRow) -> String {
+    [verb.name, " ", &verb.operands.join(" ")].concat()
+}
+
+/// The names of a flag, and that of its value.
+fn left(flag: &Flag) -> String {
+    let mut names = String::new();
+    flag.shorts
+        .chars()
+        .for_each(|short| names.extend(['-', short, ',', ' ']));
+    names.extend(["--", flag.long]);
+    flag.alias.iter().for_each(|alias| names.extend([", --", alias]));
+    flag.value.iter().for_each(|value| names.extend([" ", value]));
+    names
+}
+
+/// Two columns, of which the right one begins at `column`: on a line of its own where the left one is too long.
+fn row(out: &mut String, column: usize, left: &str, right: &str) {
+    let left = ["  ", left.trim_end()].concat();
+    match left.chars().count() + 1 < column {
+        true => fill(out, column, &format!("{left:<column$}\0{right}")),
+        false => fill(out, column, &format!("{left}\n{:column$}\0{right}", "")),
     }
+}
+
+/// Breaks a line where it gets too long; what follows begins at `column`. A zero stands before the first word that may go to the
+/// next line; without one every word may.
+fn fill(out: &mut String, column: usize, line: &str) {
+    let (begin, words) = line.split_once('\0').unwrap_or(("", line));
+    out.push_str(begin);
+    let mut at = begin.rsplit('\n').next().unwrap_or_default().chars().count();
+    for (index, word) in words.split(' ').enumerate() {
+        let length = word.chars().count();
+        match index {
+            0 => (),
+            _ if at + 1 + length > WIDTH => {
+                out.push_str(&format!("\n{:column$}", ""));
+                at = column;
+            }
+            _ => {
+                out.push(' ');
+                at += 1;
+            }
+        }
+        out.push_str(word);
+        at += length;
+    }
+    out.push('\n');
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Failure, Result};
+use crate::base::lossless;
 use crate::cli::Verb;
 use crate::cli::table::{Flag, VerbRow};
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ pub(super) fn pat(words: &[String], board: Option<String>, updater: Option<PathB
             board,
             updater,
             out: out.into(),
-            files: files.iter().map(PathBuf::from).collect(),
+            files: files.iter().map(|file| lossless::path(file)).collect(),
         }),
         ["list", file] => Pat::List {
             file: (*file).to_owned(),
@@ -62,7 +63,7 @@ pub(super) fn pat(words: &[String], board: Option<String>, updater: Option<PathB
         },
         ["extract", file, dir] => Pat::Extract {
             file: (*file).to_owned(),
-            dir: dir.into(),
+            dir: lossless::path(dir),
         },
         _ => {
             return Err(Failure::usage(
@@ -77,7 +78,7 @@ pub(super) fn qpkg(words: &[String]) -> Result<Verb> {
     match words {
         [extract, file, dir] if extract == "extract" => Ok(Verb::QpkgExtract {
             file: file.clone(),
-            dir: dir.into(),
+            dir: lossless::path(dir),
         }),
         _ => Err(Failure::usage("qpkg takes extract FILE DIR")),
     }
@@ -90,9 +91,9 @@ pub const VERBS: &[VerbRow] = &[
         operands: &["create", "OUT.pat", "FILE…"],
         summary: "make a Synology .pat whose updater is flasher; also list, check, extract",
         text: "pat create --board ID [--updater FLASHER] OUT.pat FILE…   FLASHER is the binary for the box\n\
-               pat list FILE         the members\n\
-               pat check FILE        whether they are what checksum.syno lists, and nothing else is there\n\
-               pat extract FILE DIR  the same, then unpack into a new directory",
+               pat list FILE   the members\n\
+               pat check FILE   whether they are what checksum.syno lists, and nothing else is there\n\
+               pat extract FILE DIR   the same, then unpack into a new directory",
     },
     VerbRow {
         name: "qpkg",

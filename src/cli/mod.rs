@@ -6,6 +6,7 @@
 mod help;
 #[cfg(feature = "host")]
 pub(crate) mod host;
+mod lookup;
 #[cfg(feature = "host")]
 pub(crate) mod network;
 mod options;
@@ -15,16 +16,16 @@ mod table;
 mod tests;
 
 use crate::base::code::Code;
-use crate::base::error::{Failure, Result};
+use crate::base::error::{Failure, HELP, Result};
 use crate::base::lossless;
-use crate::base::quoted::{Quoted, one_line};
+use crate::base::quoted::Quoted;
 use crate::base::units::parse_size;
 use crate::checks;
 use crate::checks::request::Checksum;
 use crate::image::Unpacking;
 use crate::layout::Choice;
 use crate::report::{Format, Global, Verbosity};
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use table::Flag;
@@ -60,29 +61,32 @@ pub fn format(words: &[OsString]) -> Format {
 /// # Errors
 /// [`crate::base::error::Exit::Usage`] with the name of what is wrong.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)> {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let mut verb = None;
+    read(args.into_iter().collect(), &mut verb).map_err(|failure| match verb {
+        Some(verb) if failure.hint.as_deref() == Some(HELP) => failure.hint(format!("flasher {verb} --help")),
+        _ => failure,
+    })
+}
+
+fn read(args: Vec<OsString>, verb: &mut Option<&'static str>) -> Result<(Global, Verb)> {
     let mut raw = Raw::default();
     raw.apply.typed = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mut verb: Option<&'static str> = None;
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(misused)? {
         match arg {
             Arg::Long("help") | Arg::Short('h') => {
-                return Ok((raw.global, Verb::Print(help::text(verb))));
+                return Ok((raw.global, Verb::Print(help::text(*verb))));
             }
-            Arg::Long("version") | Arg::Short('V') => {
-                return Ok((raw.global, Verb::Print(version())));
-            }
-            Arg::Value(value) => positional(&mut verb, &mut raw, value)?,
-            Arg::Short(_) | Arg::Long(_) => {
-                let flag = find(&arg)?;
-                if !flag.serves(verb) {
-                    return Err(Failure::usage(format_args!(
-                        "--{} is no option of {}",
-                        flag.long,
-                        verb.unwrap_or("flasher")
-                    )));
+            Arg::Long("version") | Arg::Short('V') => return Ok((raw.global, Verb::Version)),
+            Arg::Value(value) => {
+                let word = lossless::text(&value.into_vec());
+                match lookup::verb(*verb, &word)? {
+                    None => raw.positional.push(word),
+                    more => *verb = more,
                 }
+            }
+            Arg::Short(_) | Arg::Long(_) => {
+                let flag = lookup::flag(&arg, *verb)?;
                 let value = match flag.value {
                     Some(_) => Some(parser.value().map_err(misused)?),
                     None => None,
@@ -91,60 +95,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)>
             }
         }
     }
-    let Some(verb) = verb else {
+    let Some(verb) = *verb else {
         return Err(Failure::usage("no verb given"));
     };
-    if table::group(verb).next().is_some() {
-        return Err(Failure::usage(format_args!("{verb} needs one of {}", members(verb))));
+    if lookup::is_group(verb) {
+        return Err(Failure::usage(format_args!(
+            "{verb} needs one of {}",
+            lookup::members(verb)
+        )));
     }
     let global = raw.global.clone();
     Ok((global, finish(verb, raw)?))
-}
-
-/// The first free word is the verb, or a group of verbs whose member is the next word.
-fn positional(verb: &mut Option<&'static str>, raw: &mut Raw, value: OsString) -> Result<()> {
-    let word = text(value)?;
-    *verb = Some(match *verb {
-        None => table::verbs()
-            .map(|known| known.name.split_once(' ').map_or(known.name, |(group, _)| group))
-            .find(|known| *known == word)
-            .ok_or_else(|| Failure::usage(format_args!("there is no verb {}", Quoted(&word))))?,
-        Some(group) if table::group(group).next().is_some() => table::group(group)
-            .map(|known| known.name)
-            .find(|known| known.split_once(' ').is_some_and(|(_, member)| member == word))
-            .ok_or_else(|| Failure::usage(format_args!("{group} knows {}, not {}", members(group), Quoted(&word))))?,
-        Some(verb) => {
-            raw.positional.push(word);
-            verb
-        }
-    });
-    Ok(())
-}
-
-/// The second words of a group.
-fn members(group: &str) -> String {
-    let members: Vec<_> = table::group(group)
-        .filter_map(|verb| Some(verb.name.split_once(' ')?.1))
-        .collect();
-    members.join(", ")
-}
-
-fn find(arg: &Arg<'_>) -> Result<&'static Flag> {
-    table::flags()
-        .find(|flag| match arg {
-            Arg::Long(name) => flag.long == *name || flag.alias == Some(name),
-            Arg::Short(name) => flag.shorts.contains(*name),
-            Arg::Value(_) => false,
-        })
-        .ok_or_else(|| Failure::usage(lexopt_name(arg)))
-}
-
-fn lexopt_name(arg: &Arg<'_>) -> String {
-    match arg {
-        Arg::Long(name) => format!("there is no option --{}", one_line(name)),
-        Arg::Short(name) => format!("there is no option -{name}"),
-        Arg::Value(value) => format!("unexpected {}", Quoted(&value.to_string_lossy())),
-    }
 }
 
 fn misused(error: lexopt::Error) -> Failure {
@@ -158,10 +119,6 @@ fn misused(error: lexopt::Error) -> Failure {
     }
 }
 
-fn text(value: OsString) -> Result<String> {
-    value.string().map_err(|_| Failure::usage("an argument is no UTF-8"))
-}
-
 /// A comma list; empty members are a typing error that must not pass for "no partition".
 fn list(flag: &str, value: String) -> Result<Vec<String>> {
     let words: Vec<String> = value.split(',').map(str::to_owned).collect();
@@ -173,13 +130,11 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     let apply = &mut raw.apply;
-    let name = value.clone().unwrap_or_default().into_vec();
-    let value = match (flag, value) {
-        // Names that are bytes: of files, and of partitions as they are listed.
-        ("keep", _) => lossless::text(&name),
-        ("part", _) => String::from_utf8_lossy(&name).into_owned(),
-        (_, Some(value)) => text(value)?,
-        (_, None) => String::new(),
+    let value = value.unwrap_or_default().into_vec();
+    let value = match flag {
+        // Partitions are listed like this too.
+        "part" => String::from_utf8_lossy(&value).into_owned(),
+        _ => lossless::text(&value),
     };
     let its = |flags: &[Flag]| flags.iter().any(|known| known.long == flag);
     #[cfg(feature = "host")]
@@ -218,8 +173,8 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "as-is" => unpacking(apply, Unpacking::Never)?,
         "unpack" => unpacking(apply, Unpacking::Always)?,
         "force" => apply.force.extend(checks::known(&list(flag, value)?)?),
-        "backup" => apply.backup = Some(value.into()),
-        "env-config" => apply.env_config = Some(value.into()),
+        "backup" => apply.backup = Some(lossless::path(&value)),
+        "env-config" => apply.env_config = Some(lossless::path(&value)),
         "no-reboot" => apply.no_reboot = true,
         "in-place" => apply.in_place = true,
         "prepare" => apply.prepare = true,
@@ -229,7 +184,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "keep" => apply.keep.paths.push(value),
         "keep-to" => apply.keep.to = Some(value),
         "mark-bad" => apply.on_fault.mark_bad = true,
-        "key" => apply.trust.key = Some(value.into()),
+        "key" => apply.trust.key = Some(lossless::path(&value)),
         "sha256" => {
             apply.trust.sha256 = Some(Checksum::of(value).ok_or_else(|| {
                 Failure::usage("--sha256 takes 64 hexadecimal digits, or a file as sha256sum writes it")
@@ -243,10 +198,10 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
                 ))
             })?);
         }
-        "sim" => apply.at.sim = Some(value.into()),
+        "sim" => apply.at.sim = Some(lossless::path(&value)),
         "board" => apply.at.board = Some(value),
         #[cfg(feature = "host")]
-        "updater" => raw.updater = Some(value.into()),
+        "updater" => raw.updater = Some(lossless::path(&value)),
         other => {
             return Err(Failure::new(
                 crate::base::error::Exit::Bug,
@@ -336,6 +291,9 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         profile,
         ..
     } = raw;
+    if verb == "help" {
+        return Ok(Verb::Print(help::text(lookup::named(&positional)?)));
+    }
     if verb == "env" {
         return env(apply, positional);
     }
@@ -380,13 +338,13 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         "devices" => Verb::Devices { at: apply.at, profile },
         "status" => Verb::Status(apply.at),
         "backup" => Verb::Backup(Backup {
-            dir: operand().into(),
+            dir: lossless::path(&operand()),
             at: apply.at,
             parts: names(apply.parts)?,
         }),
         "sim create" => Verb::SimCreate {
             board: operand(),
-            dir: operand().into(),
+            dir: lossless::path(&operand()),
         },
         #[cfg(feature = "host")]
         "recovery serve" | "recovery config" => Verb::Network(network.finish(verb, operand(), apply.force)),
@@ -415,6 +373,9 @@ fn names(choices: Vec<Choice>) -> Result<Vec<String>> {
 
 /// `env`, `env NAME`, `env set NAME=VALUE…`.
 fn env(apply: Apply, mut words: Vec<String>) -> Result<Verb> {
+    if words.iter().any(|word| word.contains(|c| lossless::byte(c).is_some())) {
+        return Err(Failure::usage("a variable of the environment is UTF-8"));
+    }
     let set = match words.first().is_some_and(|word| word == "set") {
         true => words.split_off(1),
         false => Vec::new(),
@@ -433,8 +394,4 @@ fn env(apply: Apply, mut words: Vec<String>) -> Result<Verb> {
         force: apply.force,
         dry_run: apply.dry_run,
     }))
-}
-
-fn version() -> String {
-    concat!("flasher ", env!("CARGO_PKG_VERSION")).to_owned()
 }

@@ -64,9 +64,9 @@ pub const VERBS: &[VerbRow] = &[
         name: "recovery serve",
         operands: &["IMAGE"],
         summary: "hand IMAGE to a box in recovery mode, by TFTP and where it needs one by DHCP",
-        text: "A box of the TS-109 kind has 192.168.0.10 and asks 192.168.0.11 for qnapimg.bin. One of the TS-21x\n\
-               kind is given its address and the file name by DHCP: that needs --mac and --ip. Without --mac nobody\n\
-               is answered, and whoever asks is shown: switch the box on with its reset button held for 10 seconds.\n\
+        text: "A box of the TS-109 kind has 192.168.0.10 and asks 192.168.0.11 for qnapimg.bin. One of the TS-21x \
+               kind is given its address and the file name by DHCP: that needs --mac and --ip. Without --mac nobody \
+               is answered, and whoever asks is shown: switch the box on with its reset button held for 10 seconds. \
                Goes on with the next box until ^C ends it; with --once it ends with the first that has everything.",
     },
     VerbRow {

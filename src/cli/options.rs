@@ -149,6 +149,8 @@ pub enum Verb {
         /// A new directory.
         dir: PathBuf,
     },
-    /// Print a text (`--help`, `--version`).
+    /// Print a text (`--help`).
     Print(String),
+    /// `--version`.
+    Version,
 }

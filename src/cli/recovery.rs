@@ -4,6 +4,7 @@
 
 use crate::base::check_id::CheckId;
 use crate::base::error::{Failure, Result};
+use crate::base::lossless;
 use crate::board::selector::Where;
 use crate::cli::Apply;
 use crate::cli::table::{Flag, VerbRow, flag};
@@ -51,9 +52,9 @@ pub const VERBS: &[VerbRow] = &[
         name: "recovery create",
         operands: &["FILE"],
         summary: "make a QNAP recovery image of a backup, of this box, or of an installer",
-        text: "Of this box (or --sim DIR) as it runs; with --from DIR of copies of its partitions, as backup makes\n\
-               them or as files mtd0, mtd1, …; with --kernel and --initrd besides, of an installer: both are padded\n\
-               with zeros to their partitions, and the rest comes from the copies. FILE may be a directory: the image is\n\
+        text: "Of this box (or --sim DIR) as it runs; with --from DIR of copies of its partitions, as backup makes \
+               them or as files mtd0, mtd1, …; with --kernel and --initrd besides, of an installer: both are padded \
+               with zeros to their partitions, and the rest comes from the copies. FILE may be a directory: the image is \
                then written into it under the name that the box asks for.",
     },
     VerbRow {
@@ -72,7 +73,7 @@ pub const VERBS: &[VerbRow] = &[
         name: "recovery name",
         operands: &["[BACKUP]"],
         summary: "the file name that this box, or the box of a backup, asks for",
-        text: "Found as bootp_vendor_class in the boot loader's configuration. A TS-219P+ has none there: its name\n\
+        text: "Found as bootp_vendor_class in the boot loader's configuration. A TS-219P+ has none there: its name \
                is F_TS-219P+. BACKUP is a directory of copies, or the copy of mtd4.",
     },
 ];
@@ -101,9 +102,9 @@ pub(super) struct Raw {
 impl Raw {
     pub(super) fn set(&mut self, flag: &str, value: String) {
         match flag {
-            "from" => self.from = Some(value.into()),
-            "kernel" => self.kernel = Some(value.into()),
-            "initrd" => self.initrd = Some(value.into()),
+            "from" => self.from = Some(lossless::path(&value)),
+            "kernel" => self.kernel = Some(lossless::path(&value)),
+            "initrd" => self.initrd = Some(lossless::path(&value)),
             _ => (),
         }
     }
@@ -112,7 +113,7 @@ impl Raw {
         let given = operand.clone().unwrap_or_default();
         Ok(match verb {
             "recovery create" => Recovery::Create(Create {
-                output: given.into(),
+                output: lossless::path(&given),
                 at: apply.at,
                 installer: match (self.kernel, self.initrd, &self.from) {
                     (None, None, _) => None,
@@ -126,7 +127,7 @@ impl Raw {
             "recovery boards" => Recovery::Boards,
             _ => Recovery::Name {
                 at: apply.at,
-                from: operand.map(PathBuf::from),
+                from: operand.as_deref().map(lossless::path),
             },
         })
     }

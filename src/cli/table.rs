@@ -90,12 +90,12 @@ const VERBS: &[VerbRow] = &[
         name: "apply",
         operands: IMAGES,
         summary: "replace the firmware with IMAGE (a path, - for standard input, or an http:// URL)",
-        text: "Checks the whole plan before anything is touched. If nothing uses the partitions they are\n\
-               written in place; otherwise the box is taken over: this program becomes process 1 in a root\n\
-               of its own in RAM, proves that nothing depends on the flash any more, writes, verifies and\n\
+        text: "Checks the whole plan before anything is touched. If nothing uses the partitions they are \
+               written in place; otherwise the box is taken over: this program becomes process 1 in a root \
+               of its own in RAM, proves that nothing depends on the flash any more, writes, verifies and \
                reboots. The ssh session that called it ends with a last line and exit code 0.\n\n\
-               Instead of IMAGE there may be PARTITION=FILE, once or more often: one update with one plan.\n\
-               Packed bytes whose inside is known are unpacked, and the plan says so; a ramdisk stays packed; a\n\
+               Instead of IMAGE there may be PARTITION=FILE, once or more often: one update with one plan. \
+               Packed bytes whose inside is known are unpacked, and the plan says so; a ramdisk stays packed; a \
                file exactly as long as its partition is a copy of it. --as-is and --unpack decide otherwise.",
     },
     VerbRow {
@@ -147,8 +147,8 @@ const VERBS: &[VerbRow] = &[
         text: "env           every variable, and which copies there are\n\
                env NAME      its value; exit code 1 if there is none\n\
                env set NAME=VALUE…   through the same plan and checks as apply; NAME= takes it away\n\n\
-               Where it lies says --env-config, the board's profile, or /etc/fw_env.config. Of two copies only\n\
-               the one that is not in use is written. An only copy is written with --force=one-copy alone: a\n\
+               Where it lies says --env-config, the board's profile, or /etc/fw_env.config. Of two copies only \
+               the one that is not in use is written. An only copy is written with --force=one-copy alone: a \
                power cut meanwhile loses it. An environment that is blank or damaged is never written.",
     },
     VerbRow {
@@ -156,6 +156,12 @@ const VERBS: &[VerbRow] = &[
         operands: &["BOARD", "DIR"],
         summary: "make a simulated box in DIR; every verb works on it with --sim DIR",
         text: "DIR/flash.bin is the blank chip in physical order, DIR/board.json its description.",
+    },
+    VerbRow {
+        name: "help",
+        operands: &["[VERB]"],
+        summary: "what a verb does and which options it takes",
+        text: "",
     },
 ];
 
@@ -215,158 +221,110 @@ const FLAGS: &[Flag] = &[
         help: "these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order; NAME=MEMBER: \
                a member of an archive, by its name or a glob",
     },
-    Flag {
-        long: "as-is",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: &["apply", "plan", "verify"],
-        help: "write the file byte for byte, whatever it is packed with",
-    },
-    Flag {
-        long: "unpack",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: &["apply", "plan", "verify"],
-        help: "unpack the file although what is inside is nothing known",
-    },
-    Flag {
-        long: "force",
-        alias: None,
-        shorts: "",
-        value: Some("CHECK[,CHECK…]"),
-        verbs: FORCEABLE,
-        help: "override these checks by name; who refuses says whether that can be",
-    },
-    Flag {
-        long: "backup",
-        alias: None,
-        shorts: "",
-        value: Some("DIR"),
-        verbs: APPLY,
-        help: "copy every partition to DIR first, as backup does",
-    },
-    Flag {
-        long: "env-config",
-        alias: None,
-        shorts: "",
-        value: Some("FILE"),
-        verbs: &["apply", "plan", "env"],
-        help: "where the boot loader's environment lies: lines as in /etc/fw_env.config",
-    },
-    Flag {
-        long: "no-reboot",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: APPLY,
-        help: "leave the box running after an update in place",
-    },
-    Flag {
-        long: "in-place",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: APPLY,
-        help: "refuse rather than take the box over",
-    },
-    Flag {
-        long: "prepare",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: APPLY,
-        help: "make everything ready and leave the start to init's restart line (kill -QUIT 1)",
-    },
-    Flag {
-        long: "rescue-shell",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: APPLY,
-        help: "keep busybox in RAM for a console shell, should the flash not be made good",
-    },
-    Flag {
-        long: "rescue-network",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: APPLY,
-        help: "should the flash not be made good, take another signed image at TCP port 3552",
-    },
-    Flag {
-        long: "no-rollback",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: APPLY,
-        help: "do not keep the old content in RAM to put it back if the new one cannot be written",
-    },
-    Flag {
-        long: "keep",
-        alias: None,
-        shorts: "",
-        value: Some("PATH"),
-        verbs: APPLY,
-        help: "keep this file, directory or glob, besides those in /etc/flasher/keep; may be given again",
-    },
-    Flag {
-        long: "keep-to",
-        alias: None,
-        shorts: "",
-        value: Some("FS:WHERE"),
-        verbs: APPLY,
-        help: "put the kept files there: jffs2:PARTITION, ext4:/dev/sda1, or a tar in raw:PARTITION",
-    },
-    Flag {
-        long: "mark-bad",
-        alias: None,
-        shorts: "",
-        value: None,
-        verbs: APPLY,
-        help: "NAND: mark blocks bad that cannot be erased or programmed, and use the next good one",
-    },
-    Flag {
-        long: "key",
-        alias: None,
-        shorts: "",
-        value: Some("FILE"),
-        verbs: &["apply", "plan", "restore", "verify"],
-        help: "this public key counts too (minisign, signify or usign); signatures are IMAGE.minisig, IMAGE.sig, in OpenWrt's trailer, of - behind it",
-    },
-    Flag {
-        long: "sha256",
-        alias: None,
-        shorts: "",
-        value: Some("HEX|FILE"),
-        verbs: &["apply", "plan", "verify"],
-        help: "require this checksum of the image: 64 digits, or a file as sha256sum writes it",
-    },
-    Flag {
-        long: "size",
-        alias: None,
-        shorts: "",
-        value: Some("N"),
-        verbs: &["apply", "plan", "verify"],
-        help: "require this length of the image, in bytes; a stream that does not say its own length needs it",
-    },
-    Flag {
-        long: "board",
-        alias: None,
-        shorts: "",
-        value: Some("ID|FILE"),
-        verbs: BOARDS,
-        help: "what this box is, instead of recognising it",
-    },
-    Flag {
-        long: "sim",
-        alias: None,
-        shorts: "",
-        value: Some("DIR"),
-        verbs: BOXES,
-        help: "work on the simulated box in DIR",
-    },
+    flag(
+        "as-is",
+        None,
+        &["apply", "plan", "verify"],
+        "write the file byte for byte, whatever it is packed with",
+    ),
+    flag(
+        "unpack",
+        None,
+        &["apply", "plan", "verify"],
+        "unpack the file although what is inside is nothing known",
+    ),
+    flag(
+        "force",
+        Some("CHECK[,CHECK…]"),
+        FORCEABLE,
+        "override these checks by name; who refuses says whether that can be",
+    ),
+    flag(
+        "backup",
+        Some("DIR"),
+        APPLY,
+        "copy every partition to DIR first, as backup does",
+    ),
+    flag(
+        "env-config",
+        Some("FILE"),
+        &["apply", "plan", "env"],
+        "where the boot loader's environment lies: lines as in /etc/fw_env.config",
+    ),
+    flag(
+        "no-reboot",
+        None,
+        APPLY,
+        "leave the box running after an update in place",
+    ),
+    flag("in-place", None, APPLY, "refuse rather than take the box over"),
+    flag(
+        "prepare",
+        None,
+        APPLY,
+        "make everything ready and leave the start to init's restart line (kill -QUIT 1)",
+    ),
+    flag(
+        "rescue-shell",
+        None,
+        APPLY,
+        "keep busybox in RAM for a console shell, should the flash not be made good",
+    ),
+    flag(
+        "rescue-network",
+        None,
+        APPLY,
+        "should the flash not be made good, take another signed image at TCP port 3552",
+    ),
+    flag(
+        "no-rollback",
+        None,
+        APPLY,
+        "do not keep the old content in RAM to put it back if the new one cannot be written",
+    ),
+    flag(
+        "keep",
+        Some("PATH"),
+        APPLY,
+        "keep this file, directory or glob, besides those in /etc/flasher/keep; may be given again",
+    ),
+    flag(
+        "keep-to",
+        Some("FS:WHERE"),
+        APPLY,
+        "put the kept files there: jffs2:PARTITION, ext4:/dev/sda1, or a tar in raw:PARTITION",
+    ),
+    flag(
+        "mark-bad",
+        None,
+        APPLY,
+        "NAND: mark blocks bad that cannot be erased or programmed, and use the next good one",
+    ),
+    flag(
+        "key",
+        Some("FILE"),
+        &["apply", "plan", "restore", "verify"],
+        "this public key counts too (minisign, signify or usign); signatures are IMAGE.minisig, IMAGE.sig, in OpenWrt's trailer, of - behind it",
+    ),
+    flag(
+        "sha256",
+        Some("HEX|FILE"),
+        &["apply", "plan", "verify"],
+        "require this checksum of the image: 64 digits, or a file as sha256sum writes it",
+    ),
+    flag(
+        "size",
+        Some("N"),
+        &["apply", "plan", "verify"],
+        "require this length of the image, in bytes; a stream that does not say its own length needs it",
+    ),
+    flag(
+        "board",
+        Some("ID|FILE"),
+        BOARDS,
+        "what this box is, instead of recognising it",
+    ),
+    flag("sim", Some("DIR"), BOXES, "work on the simulated box in DIR"),
     flag(
         "profile",
         None,
@@ -389,12 +347,10 @@ const FLAGS: &[Flag] = &[
         verbs: &[],
         help: "every step",
     },
-    Flag {
-        long: "format",
-        alias: None,
-        shorts: "",
-        value: Some("text|json"),
-        verbs: &[],
-        help: "json: one object, or for apply one event a line with the result last",
-    },
+    flag(
+        "format",
+        Some("text|json"),
+        &[],
+        "json: one object, or for apply one event a line with the result last",
+    ),
 ];

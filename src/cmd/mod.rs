@@ -40,11 +40,30 @@ pub fn misused(words: impl IntoIterator<Item = OsString>, failure: Failure) -> R
     }
 }
 
-/// Runs a verb. Everything that is to be said has been said when it returns.
+/// Runs a verb. Everything that is to be said has been said when it returns. The version is the program's, which knows
+/// from which commit it was made.
 ///
 /// # Errors
 /// The failure that was reported, for its exit code.
-pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
+pub fn run(verb: Verb, version: &str, reporter: &mut Reporter) -> Result<Exit> {
+    // What changes the flash is not undone by an answer that got lost.
+    let changes = match &verb {
+        Verb::Apply(options) | Verb::Restore(options) => !options.dry_run,
+        Verb::Env(options) => !options.set.is_empty() && !options.dry_run,
+        _ => false,
+    };
+    let result = dispatch(verb, version, reporter);
+    match reporter.lost() {
+        Some(error) if !changes && result.is_ok() => {
+            let failure = Failure::system(format_args!("standard output: {error}"));
+            reporter.failure(&failure);
+            Err(failure)
+        }
+        _ => result,
+    }
+}
+
+fn dispatch(verb: Verb, version: &str, reporter: &mut Reporter) -> Result<Exit> {
     let result = match verb {
         // These have an outcome of their own to report.
         Verb::Apply(options) => return apply::run(&options, ImageSource::Image, reporter),
@@ -64,6 +83,10 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Pat(verb) => crate::host::pat::run(verb, reporter),
         #[cfg(feature = "host")]
         Verb::QpkgExtract { file, dir } => crate::host::qpkg::extract(&file, &dir, reporter),
+        Verb::Version => {
+            reporter.line(&format!("flasher {version}"));
+            Ok(Exit::Done)
+        }
         Verb::Print(text) => {
             reporter.line(&text);
             Ok(Exit::Done)

@@ -25,7 +25,12 @@ pub fn run(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> Resul
         false => reporter.plan(&plan),
     }
     match checks::refusal(&plan) {
-        None => Ok(Exit::Done),
+        None => {
+            if reporter.quiet() {
+                reporter.result("verdict: ready");
+            }
+            Ok(Exit::Done)
+        }
         Some(refusal) => {
             if !reporter.json() {
                 reporter.failure(&refusal);

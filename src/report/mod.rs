@@ -21,7 +21,7 @@ use crate::plan::{Check, Plan, Status};
 use progress::Meter;
 use serde::Serialize;
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 pub use options::{Format, Global, Verbosity};
 
@@ -86,6 +86,8 @@ pub struct Reporter {
     /// What was reached so far, for the record.
     pub reached: String,
     sink: Option<Box<dyn Sink>>,
+    /// Why standard output did not take something.
+    lost: Option<io::Error>,
 }
 
 impl Reporter {
@@ -94,11 +96,12 @@ impl Reporter {
         Reporter {
             format: global.format,
             verbosity: global.verbosity,
-            meter: Meter::new(global.format == Format::Text && io::stdout().is_terminal()),
+            meter: Meter::new(global.format == Format::Text && progress::rewrites()),
             events: false,
             muted: false,
             reached: String::new(),
             sink: None,
+            lost: None,
         }
     }
 
@@ -110,6 +113,11 @@ impl Reporter {
     /// Whether objects are wanted instead of text.
     pub fn json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Whether people are told the result alone.
+    pub fn quiet(&self) -> bool {
+        !self.json() && self.verbosity == Verbosity::Quiet
     }
 
     /// A stage of an update is behind us; its name and time go into the record.
@@ -130,6 +138,14 @@ impl Reporter {
             Format::Json => self.event(&Event::Stage { text: &text }),
             Format::Text if self.verbosity >= Verbosity::Normal => self.line(&text),
             Format::Text => (),
+        }
+    }
+
+    /// What came of it all: told even when little is wanted.
+    pub fn result(&mut self, text: impl Display) {
+        match self.format {
+            Format::Json => self.stage(text),
+            Format::Text => self.line(&text.to_string()),
         }
     }
 
@@ -175,10 +191,10 @@ impl Reporter {
             });
         }
         let text = self.meter.text(phase, percent, done, total);
-        match self.meter.bar {
+        let _ = match self.meter.bar {
             true => say(&mut io::stdout(), &format!("\r\x1b[K{text}")),
             false => say(&mut io::stdout(), &format!("{text}\n")),
-        }
+        };
     }
 
     /// The checks of a plan, and its writes.
@@ -191,13 +207,26 @@ impl Reporter {
         }
     }
 
+    /// Why standard output did not take everything; a reader who has gone away wants no more, and is no reason.
+    pub fn lost(&self) -> Option<&io::Error> {
+        self.lost.as_ref()
+    }
+
+    fn print(&mut self, text: &str) {
+        self.meter.end(&mut io::stdout());
+        if let Err(error) = say(&mut io::stdout(), text)
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost = Some(error);
+        }
+    }
+
     /// A whole object as the answer of a verb.
     pub fn object(&mut self, object: &impl Serialize) {
         match json::write(object) {
             Ok(_) if self.muted => (),
             Ok(text) => {
-                self.meter.end(&mut io::stdout());
-                say(&mut io::stdout(), &format!("{}\n", printable_json(&text)));
+                self.print(&format!("{}\n", printable_json(&text)));
             }
             Err(error) => self.warning(format_args!("no JSON of this: {error}")),
         }
@@ -208,8 +237,7 @@ impl Reporter {
         if self.muted {
             return;
         }
-        self.meter.end(&mut io::stdout());
-        say(&mut io::stdout(), &format!("{}\n", printable(text)));
+        self.print(&format!("{}\n", printable(text)));
     }
 
     fn event(&mut self, event: &Event<'_>) {
@@ -221,7 +249,7 @@ impl Reporter {
             return;
         }
         self.meter.end(&mut io::stdout());
-        say(&mut io::stderr(), &format!("flasher: {}\n", printable(text)));
+        let _ = say(&mut io::stderr(), &format!("flasher: {}\n", printable(text)));
     }
 
     /// What failed, the state of the flash, and what to do next.
@@ -229,7 +257,7 @@ impl Reporter {
         if let Some(sink) = &mut self.sink {
             sink.failure(failure);
         }
-        if self.json() {
+        if self.json() && self.lost.is_none() {
             return self.event(&Event::Error {
                 text: &failure.what,
                 code: failure.code,
@@ -238,9 +266,9 @@ impl Reporter {
             });
         }
         self.complain(&failure.what);
-        say(&mut io::stderr(), &format!("  flash: {}\n", failure.state()));
+        let _ = say(&mut io::stderr(), &format!("  flash: {}\n", failure.state()));
         if let Some(hint) = &failure.hint {
-            say(&mut io::stderr(), &format!("  next:  {}\n", printable(hint)));
+            let _ = say(&mut io::stderr(), &format!("  next:  {}\n", printable(hint)));
         }
     }
 
@@ -262,10 +290,10 @@ impl Reporter {
     }
 }
 
-/// Writes and does not care: there may be nobody left who listens.
-fn say(to: &mut dyn Write, text: &str) {
-    let _ = to.write_all(text.as_bytes());
-    let _ = to.flush();
+/// Writes at once. Most callers do not care whether it arrives: there may be nobody left who listens.
+fn say(to: &mut dyn Write, text: &str) -> io::Result<()> {
+    to.write_all(text.as_bytes())?;
+    to.flush()
 }
 
 impl PartialOrd for Verbosity {

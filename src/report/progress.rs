@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::units::Size;
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 /// Without a terminal a line is due at each new step of so many percent …
@@ -16,6 +16,23 @@ const FRAME: Duration = Duration::from_millis(100);
 
 /// How long comparing or copying goes on without a word.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Characters of the longest line that is drawn with a bar.
+const WIDEST: usize = 76;
+
+/// Whether standard output is a terminal on which a line can be drawn over. One without a `TERM` – a serial console, a
+/// terminal that ssh was told to make for a script – is believed to be, unlike one that says that it is dumb.
+pub fn rewrites() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Characters that fit on a line of the terminal without going on to the next one, where it cannot be drawn over.
+fn room() -> usize {
+    match stages::terminal_columns(&io::stdout()) {
+        Some(columns) => usize::from(columns) - 1,
+        None => WIDEST,
+    }
+}
 
 /// Remembers what was drawn last.
 pub struct Meter {
@@ -84,14 +101,11 @@ impl Meter {
                 format!(", {seconds} s left")
             }
         };
-        let bar = match self.bar {
-            true => {
-                let filled = (percent / 5) as usize;
-                format!("[{}{}] ", "#".repeat(filled), "-".repeat(20 - filled))
-            }
-            false => String::new(),
-        };
-        format!("{phase} {bar}{percent} %, {} of {}{left}", Size(done), Size(total))
+        let rest = format!("{percent} %, {} of {}{left}", Size(done), Size(total));
+        match self.bar {
+            true => drawn(phase, percent, &rest, room()),
+            false => format!("{phase} {rest}"),
+        }
     }
 
     /// Ends the line that the bar is on.
@@ -102,9 +116,31 @@ impl Meter {
     }
 }
 
+/// A line with a bar, or as much of it as there is room for.
+fn drawn(phase: &str, percent: u64, rest: &str, room: usize) -> String {
+    let filled = (percent / 5) as usize;
+    let mut line = match room < WIDEST {
+        true => format!("{phase} {rest}"),
+        false => format!("{phase} [{}{}] {rest}", "#".repeat(filled), "-".repeat(20 - filled)),
+    };
+    // All of it is ASCII.
+    line.truncate(room);
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_narrow_terminal_gets_a_line_that_fits() {
+        let rest = "45 %, 7.1 MiB of 16 MiB, 12 s left";
+        let bar = format!("writing [{}{}] {rest}", "#".repeat(9), "-".repeat(11));
+        assert_eq!(drawn("writing", 45, rest, 79), bar);
+        assert_eq!(drawn("writing", 45, rest, 60), format!("writing {rest}"));
+        assert_eq!(drawn("writing", 45, rest, 12), "writing 45 %");
+        assert_eq!(drawn("writing", 45, rest, 0), "");
+    }
 
     #[test]
     fn a_hundred_is_said_at_the_very_end_only_and_steps_are_five() {

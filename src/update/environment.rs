@@ -95,6 +95,6 @@ fn attempt(options: &Env, reporter: &mut Reporter) -> std::result::Result<Outcom
         directory: Path::new("/"),
     };
     let verified = execution.write(reporter)?;
-    reporter.stage("the environment is written and verified");
+    reporter.result("the environment is written and verified");
     Ok(Outcome::written(verified.tally))
 }

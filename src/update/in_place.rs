@@ -132,6 +132,6 @@ fn execute(
         directory: place.directory,
     };
     let outcome = execution.run(reporter)?;
-    reporter.stage(format_args!("written and verified: {}", outcome.tally));
+    reporter.result(format_args!("written and verified: {}", outcome.tally));
     Ok(outcome)
 }

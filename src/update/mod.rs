@@ -229,7 +229,7 @@ fn decide(
         return Err(refusal);
     }
     if plan.nothing_to_do() {
-        reporter.stage("the flash is as the image wants it: nothing to do");
+        reporter.result("the flash is as the image wants it: nothing to do");
         return Ok(None);
     }
     if !options.yes {

@@ -196,7 +196,7 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
 }
 
 fn summary(outcome: &Outcome, store: &Store, reporter: &mut Reporter) {
-    reporter.stage(format_args!("written and verified: {}", outcome.tally));
+    reporter.result(format_args!("written and verified: {}", outcome.tally));
     if let Some(peak) = stages::memory::peak() {
         // The image lies in the RAM root and is read in chunks, so none of it counts as ours.
         let own = peak.high_water.saturating_sub(outcome.old_content);

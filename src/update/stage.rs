@@ -6,6 +6,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::format::Format;
+use crate::base::lossless;
 use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
 use crate::bytes::packed::Packing;
@@ -207,7 +208,7 @@ impl Staging<'_> {
 
     /// The directory, where the operand names one.
     fn pieces(self) -> Result<Option<Pieces>> {
-        let dir = Path::new(&self.options.image);
+        let dir = &lossless::path(&self.options.image);
         Ok(match self.from {
             ImageSource::Image => None,
             ImageSource::Backup => Some(Pieces::Backup(Backup::open(dir, &self.numbered())?)),
@@ -230,7 +231,7 @@ impl Staging<'_> {
 
     fn of_pieces(self, image: Image, store: Store) -> Result<StagedImage> {
         let name = self.options.image.clone();
-        let signature = trust::of_directory(self.keys, Path::new(&name), &image, &store);
+        let signature = trust::of_directory(self.keys, &lossless::path(&name), &image, &store);
         let version = match &signature {
             Signature::Right(signed) => signed.version.clone(),
             _ => None,
@@ -418,7 +419,7 @@ impl Staging<'_> {
     /// between `--prepare` and the takeover may unmount it.
     fn stays(self, operand: Operand<'_>) -> Option<(PathBuf, PathBuf, Source)> {
         // A URL or standard input is opened only once.
-        let file = !self.options.prepare && Path::new(operand.image).is_file();
+        let file = !self.options.prepare && lossless::path(operand.image).is_file();
         let source = file.then(|| self.source(operand).ok())??;
         let short = operand.available? < source.length()? + OVERHEAD;
         let (disk, file) = source.disk().filter(|_| short)?;

@@ -89,7 +89,7 @@ pub(super) fn take_over(
         .map_err(Failure::system)?;
     if options.prepare {
         stages::prepare(populated).map_err(Failure::system)?;
-        reporter.stage("prepared: kill -QUIT 1 starts it, if init's restart line is flasher");
+        reporter.result("prepared: kill -QUIT 1 starts it, if init's restart line is flasher");
         return Ok(Outcome::untouched(Code::Prepared));
     }
     stages::take_over(populated, &mut |event| reporter.stage(event)).map_err(|error| {
@@ -101,7 +101,7 @@ pub(super) fn take_over(
         };
         Failure::system(error).hint(next)
     })?;
-    reporter.stage(
+    reporter.result(
         "handed over: this connection ends now; the box writes its flash, verifies it and reboots by itself; \
          afterwards: flasher status",
     );

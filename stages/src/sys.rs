@@ -14,6 +14,22 @@ nix::ioctl_read!(wdioc_gettimeout, b'W', 7, libc::c_int);
 /// `LOOP_CLR_FD` of `include/uapi/linux/loop.h`; it has no encoded size, so it is the same on every CPU.
 const LOOP_CLR_FD: libc::c_ulong = 0x4c01;
 
+nix::ioctl_read_bad!(tiocgwinsz, libc::TIOCGWINSZ, libc::winsize);
+
+/// The columns of a terminal; `None` where there is none, or it does not know: a serial console has 0 of them
+/// (`TIOCGWINSZ(2const)`).
+pub fn terminal_columns(terminal: &impl AsRawFd) -> Option<u16> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the kernel fills the structure, which is ours, and the descriptor lives through the call.
+    unsafe { tiocgwinsz(terminal.as_raw_fd(), &raw mut size) }.ok()?;
+    Some(size.ws_col).filter(|columns| *columns > 0)
+}
+
 /// Which side of a fork we are on.
 pub(crate) enum Forked {
     /// The parent, with the child's pid.

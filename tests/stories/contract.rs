@@ -133,7 +133,11 @@ fn help_and_version() {
         assert!(flasher(&["--help"]).out.contains(&format!("\n  {verb}")), "{verb}");
         flasher(&[verb, "--help"]).exits(0);
     }
-    assert_eq!(flasher(&["--version"]).exits(0).out, "flasher 0.1.0\n");
+    let version = flasher(&["--version"]).exits(0).out;
+    assert!(
+        version.starts_with("flasher 0.1.0") && version.lines().count() == 1,
+        "{version}"
+    );
 }
 
 #[test]
@@ -146,7 +150,11 @@ fn a_wrong_command() {
         &["sim", "make", "a", "b"],
     ] {
         let run = flasher(args).exits(64);
-        assert!(run.err.contains("flasher --help"), "{run:?}");
+        let own = match args.first() {
+            None | Some(&"aply") => "flasher --help".to_owned(),
+            Some(verb) => format!("flasher {verb} --help"),
+        };
+        assert!(run.err.contains(&own), "{run:?}");
     }
 }
 
@@ -211,7 +219,8 @@ fn progress_without_a_terminal_is_a_line_for_each_five_percent() {
         assert!(lines.last().unwrap().contains("100 %"));
     }
     let quiet = sim.run("apply", &["-q", "-y", "--part", "rootfs", &path]).exits(0);
-    assert_eq!(quiet.out, "");
+    let result = quiet.out.strip_prefix("the flash is as the image wants it");
+    assert!(result.is_some_and(|rest| rest.lines().count() == 1), "{quiet:?}");
 }
 
 /// ^C and a hang-up while the flash is being changed.

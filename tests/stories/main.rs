@@ -18,6 +18,7 @@ mod apply;
 mod attacks;
 mod backup;
 mod boards;
+mod comfort;
 mod contract;
 mod identity;
 mod policy;

@@ -15,6 +15,7 @@ mod ucert;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
+use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
@@ -184,7 +185,7 @@ impl Keyring {
 /// The file of a signature; `None` where there is none. It proves itself, so that it may be anybody's.
 fn beside(name: &str) -> io::Result<Option<String>> {
     let bytes = match name.contains("://") {
-        false => match files::read_plain(Path::new(name), LONGEST) {
+        false => match files::read_plain(&lossless::path(name), LONGEST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         },

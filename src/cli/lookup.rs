@@ -1,0 +1,95 @@
+//! The words of a command line, looked up in the tables: verbs, the members of their groups, and flags.
+
+#![forbid(unsafe_code)]
+
+use super::table;
+use super::table::{Flag, VerbRow};
+use crate::base::error::{Failure, Result};
+use crate::base::quoted::{Quoted, one_line};
+use crate::base::suggest::did_you_mean;
+use lexopt::Arg;
+
+/// The verb that this word continues; the first free word is a verb, or a group of verbs whose member is the next word.
+/// `None` if the verb has all of its words already.
+pub(super) fn verb(verb: Option<&'static str>, word: &str) -> Result<Option<&'static str>> {
+    Ok(Some(match verb {
+        None => first_words().find(|known| *known == word).ok_or_else(|| {
+            let meant = did_you_mean("", word, &mut first_words());
+            Failure::usage(format_args!("there is no verb {}{meant}", Quoted(word)))
+        })?,
+        Some(group) if is_group(group) => table::group(group)
+            .map(|known| known.name)
+            .find(|known| member(known) == Some(word))
+            .ok_or_else(|| {
+                let meant = did_you_mean(
+                    "",
+                    word,
+                    &mut table::group(group).filter_map(|known| member(known.name)),
+                );
+                Failure::usage(format_args!(
+                    "{group} has no verb {}: {}{meant}",
+                    Quoted(word),
+                    members(group)
+                ))
+            })?,
+        Some(_) => return Ok(None),
+    }))
+}
+
+/// The verb or group that these words name; `None` for no word.
+pub(super) fn named(words: &[String]) -> Result<Option<&'static str>> {
+    let mut found = None;
+    for word in words {
+        found = match verb(found, word)? {
+            None => return Err(Failure::usage("help takes one VERB")),
+            more => more,
+        };
+    }
+    Ok(found)
+}
+
+/// Whether this is the first word of several verbs.
+pub(super) fn is_group(word: &str) -> bool {
+    table::group(word).next().is_some()
+}
+
+/// The second words of a group.
+pub(super) fn members(group: &str) -> String {
+    let members: Vec<_> = table::group(group).filter_map(|verb| member(verb.name)).collect();
+    members.join(", ")
+}
+
+/// The flag that an argument names.
+pub(super) fn flag(arg: &Arg<'_>, verb: Option<&'static str>) -> Result<&'static Flag> {
+    let known = table::flags().find(|flag| match arg {
+        Arg::Long(name) => flag.long == *name || flag.alias == Some(name),
+        Arg::Short(name) => flag.shorts.contains(*name),
+        Arg::Value(_) => false,
+    });
+    match known {
+        Some(flag) if flag.serves(verb) => Ok(flag),
+        Some(flag) => Err(Failure::usage(match verb {
+            None => format!("--{} stands behind its verb: {}", flag.long, flag.verbs.join(", ")),
+            Some(verb) => format!("--{} is not an option of {verb}", flag.long),
+        })),
+        None => Err(Failure::usage(match arg {
+            Arg::Long(name) => {
+                // Before the verb any flag may be meant.
+                let near = table::flags().filter(|flag| verb.is_none() || flag.serves(verb));
+                let words = ["help", "version"].into_iter();
+                let meant = did_you_mean("--", name, &mut near.map(|flag| flag.long).chain(words));
+                format!("there is no option --{}{meant}", one_line(name))
+            }
+            Arg::Short(name) => format!("there is no option -{}", name.escape_debug()),
+            Arg::Value(value) => format!("unexpected {}", Quoted(&value.to_string_lossy())),
+        })),
+    }
+}
+
+fn first_words() -> impl Iterator<Item = &'static str> {
+    table::verbs().map(|VerbRow { name, .. }| name.split_once(' ').map_or(*name, |(group, _)| group))
+}
+
+fn member(name: &str) -> Option<&str> {
+    name.split_once(' ').map(|(_, member)| member)
+}
