@@ -7,10 +7,10 @@ use crate::cli::table;
 use crate::cli::table::{Flag, VerbRow};
 
 /// What the overview begins with.
-const ABOUT: &str = "replaces the firmware of a small Linux box from inside the running system";
+pub const ABOUT: &str = "replaces the firmware of a small Linux box from inside the running system";
 
 /// Each exit code and what it means.
-const EXIT_CODES: &str = "Exit codes: 0 done · 1 verify differs · 64 usage · 65 image bad · 66 image not readable · \
+pub const EXIT_CODES: &str = "Exit codes: 0 done · 1 verify differs · 64 usage · 65 image bad · 66 image not readable · \
     69 not supported · 70 bug · 71 system failed, flash untouched · 74 flash failed after the first erase · 75 busy · \
     77 not root · 78 refused by a check";
 

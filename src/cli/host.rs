@@ -4,9 +4,25 @@
 
 use crate::base::error::{Failure, Result};
 use crate::base::lossless;
+use crate::base::quoted::Quoted;
+use crate::base::words::words;
 use crate::cli::Verb;
 use crate::cli::table::{Flag, VerbRow};
 use std::path::PathBuf;
+
+words! {
+    /// What `manual` prints.
+    pub enum Manual {
+        /// The manual page.
+        Man = "man",
+        /// Completion for bash.
+        Bash = "bash",
+        /// Completion for fish.
+        Fish = "fish",
+        /// Completion for zsh.
+        Zsh = "zsh",
+    }
+}
 
 /// `pat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +100,20 @@ pub(super) fn qpkg(words: &[String]) -> Result<Verb> {
     }
 }
 
+/// `manual` and its operand.
+pub(super) fn manual(words: &[String]) -> Result<Verb> {
+    let known = || {
+        let all: Vec<_> = Manual::ALL.iter().map(|page| page.as_str()).collect();
+        all.join(", ")
+    };
+    match words {
+        [word] => Manual::from_word(word)
+            .map(Verb::Manual)
+            .ok_or_else(|| Failure::usage(format_args!("manual takes one of {}, not {}", known(), Quoted(word)))),
+        _ => Err(Failure::usage(format_args!("manual takes one of {}", known()))),
+    }
+}
+
 /// The rows of the table of verbs.
 pub const VERBS: &[VerbRow] = &[
     VerbRow {
@@ -99,6 +129,12 @@ pub const VERBS: &[VerbRow] = &[
         name: "qpkg",
         operands: &["extract", "FILE", "DIR"],
         summary: "unpack a QNAP package into a new directory, and check its files against their .cksum",
+        text: "",
+    },
+    VerbRow {
+        name: "manual",
+        operands: &["WHAT"],
+        summary: "print the manual page (man), or the completions of a shell (bash, fish, zsh)",
         text: "",
     },
 ];

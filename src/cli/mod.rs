@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-mod help;
+pub(crate) mod help;
 #[cfg(feature = "host")]
 pub(crate) mod host;
 mod lookup;
@@ -11,7 +11,7 @@ mod lookup;
 pub(crate) mod network;
 mod options;
 pub(crate) mod recovery;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -280,6 +280,7 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
     match verb {
         "pat" => return host::pat(&raw.positional, raw.apply.at.board, raw.updater),
         "qpkg" => return host::qpkg(&raw.positional),
+        "manual" => return host::manual(&raw.positional),
         _ => (),
     }
     let Raw {

@@ -149,6 +149,9 @@ pub enum Verb {
         /// A new directory.
         dir: PathBuf,
     },
+    /// Print the manual page, or completions.
+    #[cfg(feature = "host")]
+    Manual(crate::cli::host::Manual),
     /// Print a text (`--help`).
     Print(String),
     /// `--version`.

@@ -83,6 +83,8 @@ fn dispatch(verb: Verb, version: &str, reporter: &mut Reporter) -> Result<Exit> 
         Verb::Pat(verb) => crate::host::pat::run(verb, reporter),
         #[cfg(feature = "host")]
         Verb::QpkgExtract { file, dir } => crate::host::qpkg::extract(&file, &dir, reporter),
+        #[cfg(feature = "host")]
+        Verb::Manual(what) => crate::host::manual::run(what, reporter),
         Verb::Version => {
             reporter.line(&format!("flasher {version}"));
             Ok(Exit::Done)

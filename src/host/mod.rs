@@ -4,7 +4,8 @@
 
 pub mod archive;
 mod links;
-pub mod pat;
+pub mod manual;
+pub(crate) mod pat;
 pub mod qpkg;
 pub mod recovery;
 mod zip;

@@ -81,5 +81,6 @@ mod vendors;
 
 // The documents, and what comments point to.
 mod documents;
+mod manual;
 mod rooms;
 mod unsafe_code;
