@@ -82,5 +82,6 @@ mod vendors;
 // The documents, and what comments point to.
 mod documents;
 mod manual;
+mod porting;
 mod rooms;
 mod unsafe_code;
