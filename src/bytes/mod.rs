@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod fetch;
 mod http;
 pub mod joined;
 pub(crate) mod on_disk;

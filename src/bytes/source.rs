@@ -9,12 +9,13 @@ use crate::base::lossless;
 use crate::base::units::{Grouped, Size, hex};
 use crate::bytes::on_disk::Pieces;
 use crate::bytes::store::Store;
+use crate::bytes::{fetch, http};
 use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// An image that has not been read yet.
@@ -61,11 +62,20 @@ const LONGEST: u64 = 4 << 30;
 pub const SET_ASIDE: u64 = 16 << 20;
 
 impl Source {
-    /// Opens a path, `-` for standard input, or an `http://` URL.
+    /// As [`Source::fetch`], without a file for the program that fetches.
     ///
     /// # Errors
     /// [`Exit::ImageUnreadable`].
     pub fn open(image: &str) -> Result<Source> {
+        Source::fetch(image, None)
+    }
+
+    /// Opens a path, `-` for standard input, or a URL. What is not `http://` is fetched by a program of the box, which may be
+    /// told its credentials in a file.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`].
+    pub fn fetch(image: &str, config: Option<&Path>) -> Result<Source> {
         if image == "-" {
             return (Source {
                 name: "standard input".into(),
@@ -79,7 +89,7 @@ impl Source {
             .limited();
         }
         if image.contains("://") {
-            return open_url(image);
+            return open_url(image, config);
         }
         let unreadable = |what: &dyn std::fmt::Display| {
             Failure::new(
@@ -336,25 +346,26 @@ fn cut_off(name: &str, length: u64, expected: u64) -> Failure {
     .hint("copy it to the box again")
 }
 
-fn open_url(url: &str) -> Result<Source> {
-    let unreadable = |what: &dyn std::fmt::Display| {
+fn open_url(url: &str, config: Option<&Path>) -> Result<Source> {
+    let got = match url.starts_with("http://") {
+        true => http::get(url),
+        false => fetch::get(url, config),
+    };
+    let (body, length) = got.map_err(|what| {
         Failure::new(
             Exit::ImageUnreadable,
             Code::ImageUnreadable,
             format_args!("image {url}: {what}"),
         )
+        .hint(format!("wget -O - {url} | flasher inspect -"))
+    })?;
+    let source = Source {
+        name: url.into(),
+        reader: Reader::Stream(body),
+        length,
+        hash: Some(Sha256::new()),
     };
-    if url.starts_with("http://") {
-        let (body, length) = crate::bytes::http::get(url).map_err(|what| unreadable(&what))?;
-        let source = Source {
-            name: url.into(),
-            reader: Reader::Stream(body),
-            length,
-            hash: Some(Sha256::new()),
-        };
-        return source.limited();
-    }
-    Err(unreadable(&"this flasher does not speak that").hint(format!("wget -O - {url} | flasher inspect -")))
+    source.limited()
 }
 
 /// The same failure, with the command that brings an image in by a pipe: that which was typed, for standard input instead.

@@ -18,6 +18,8 @@ pub struct Trust {
     pub sha256: Option<Checksum>,
     /// The length that it must have, in bytes.
     pub size: Option<u64>,
+    /// The file with credentials for the program that fetches it.
+    pub fetch_config: Option<PathBuf>,
 }
 
 /// A SHA-256, or where it stands.

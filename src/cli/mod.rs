@@ -190,6 +190,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
                 Failure::usage("--sha256 takes 64 hexadecimal digits, or a file as sha256sum writes it")
             })?);
         }
+        "fetch-config" => apply.trust.fetch_config = Some(value.into()),
         "size" => {
             apply.trust.size = Some(parse_size(&value).ok_or_else(|| {
                 Failure::usage(format_args!(
@@ -334,6 +335,7 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         }
         "inspect" => Verb::Inspect {
             image: operand(),
+            fetch_config: apply.trust.fetch_config,
             typed,
         },
         "devices" => Verb::Devices { at: apply.at, profile },

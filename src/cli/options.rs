@@ -108,6 +108,8 @@ pub enum Verb {
     Inspect {
         /// The path, URL or `-`.
         image: String,
+        /// The file with credentials for the program that fetches it.
+        fetch_config: Option<PathBuf>,
         /// The words of the command line.
         typed: Vec<String>,
     },

@@ -89,7 +89,7 @@ const VERBS: &[VerbRow] = &[
     VerbRow {
         name: "apply",
         operands: IMAGES,
-        summary: "replace the firmware with IMAGE (a path, - for standard input, or an http:// URL)",
+        summary: "replace the firmware with IMAGE (a path, - for standard input, or a URL)",
         text: "Checks the whole plan before anything is touched. If nothing uses the partitions they are \
                written in place; otherwise the box is taken over: this program becomes process 1 in a root \
                of its own in RAM, proves that nothing depends on the flash any more, writes, verifies and \
@@ -317,6 +317,12 @@ const FLAGS: &[Flag] = &[
         Some("N"),
         &["apply", "plan", "verify"],
         "require this length of the image, in bytes; a stream that does not say its own length needs it",
+    ),
+    flag(
+        "fetch-config",
+        Some("FILE"),
+        &["apply", "inspect", "plan", "verify"],
+        "credentials for https:// and ftp://, as curl -K or wget --config read them; root's, mode 0600",
     ),
     flag(
         "board",

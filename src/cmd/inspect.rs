@@ -16,6 +16,7 @@ use crate::image::{Image, Part, Reading, known};
 use crate::layout;
 use crate::report::Reporter;
 use serde::Serialize;
+use std::path::Path;
 
 #[derive(Serialize)]
 struct PartReport<'a> {
@@ -47,8 +48,8 @@ struct Report<'a> {
 ///
 /// # Errors
 /// An image that cannot be read.
-pub fn run(name: &str, typed: &[String], reporter: &mut Reporter) -> Result<Exit> {
-    let source = Source::open(name).map_err(|failure| by_pipe(failure, name, typed))?;
+pub fn run(name: &str, fetch_config: Option<&Path>, typed: &[String], reporter: &mut Reporter) -> Result<Exit> {
+    let source = Source::fetch(name, fetch_config).map_err(|failure| by_pipe(failure, name, typed))?;
     let (store, sha256) = source.in_place()?;
     let reading = Reading {
         room: ARCHIVE,

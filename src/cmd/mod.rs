@@ -70,7 +70,11 @@ fn dispatch(verb: Verb, version: &str, reporter: &mut Reporter) -> Result<Exit> 
         Verb::Restore(options) => return apply::run(&options, ImageSource::Backup, reporter),
         Verb::Env(options) if !options.set.is_empty() => return update::set_environment(&options, reporter),
         Verb::Env(options) => env::show(&options, reporter),
-        Verb::Inspect { image, typed } => inspect::run(&image, &typed, reporter),
+        Verb::Inspect {
+            image,
+            fetch_config,
+            typed,
+        } => inspect::run(&image, fetch_config.as_deref(), &typed, reporter),
         Verb::Verify(options) => verify::run(&options, reporter),
         Verb::Devices { at, profile } => devices::run(&at, profile, reporter),
         Verb::Backup(options) => backup::run(&options, reporter),

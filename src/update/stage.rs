@@ -403,8 +403,8 @@ impl Staging<'_> {
     /// The source. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.
     fn source(self, operand: Operand<'_>) -> Result<Source> {
         let options = self.options;
-        let source =
-            Source::open(operand.image).map_err(|failure| source::by_pipe(failure, operand.image, &options.typed))?;
+        let source = Source::fetch(operand.image, options.trust.fetch_config.as_deref())
+            .map_err(|failure| source::by_pipe(failure, operand.image, &options.typed))?;
         let source = match options.trust.size.filter(|_| options.files.is_empty()) {
             Some(size) => source.of_size(size)?,
             None => source,

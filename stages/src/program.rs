@@ -54,30 +54,38 @@ impl Program {
     /// Runs it with default signals in a session of its own, on this terminal if there is one, and waits for its end.
     /// True when it ended well, as far as that can be known: where SIGCHLD is ignored, wait(2) does not tell.
     pub(crate) fn run(&self, terminal: Option<&File>) -> io::Result<bool> {
+        let child = self.start([terminal; 3])?;
+        Ok(matches!(
+            nix::sys::wait::waitpid(child, None),
+            Ok(nix::sys::wait::WaitStatus::Exited(_, 0)) | Err(nix::Error::ECHILD)
+        ))
+    }
+
+    /// Starts it with default signals in a session of its own, with these files as its standard input, output and error; the
+    /// input, if it is a terminal, is that of the session.
+    pub(crate) fn start(&self, stdio: [Option<&File>; 3]) -> io::Result<nix::unistd::Pid> {
         let (argv, envp) = (Self::pointers(&self.argv), Self::pointers(&self.envp));
-        let terminal = terminal.map(AsRawFd::as_raw_fd);
+        let stdio = stdio.map(|file| file.map(AsRawFd::as_raw_fd));
         // SAFETY: the child makes system calls only; it takes no lock and allocates nothing.
-        let child = match unsafe { nix::unistd::fork() }? {
-            nix::unistd::ForkResult::Parent { child } => child,
+        match unsafe { nix::unistd::fork() }? {
+            nix::unistd::ForkResult::Parent { child } => Ok(child),
             nix::unistd::ForkResult::Child => {
                 crate::signals::defaults();
                 let _ = nix::unistd::setsid();
                 // SAFETY: dup2, ioctl and execve get valid pointers and plain integers; each may fail without harm.
                 unsafe {
-                    if let Some(terminal) = terminal {
-                        for target in 0..3 {
-                            libc::dup2(terminal, target);
+                    for (target, file) in (0..).zip(stdio) {
+                        if let Some(file) = file {
+                            libc::dup2(file, target);
                         }
+                    }
+                    if stdio[0].is_some() {
                         libc::ioctl(0, libc::TIOCSCTTY as _, 0);
                     }
                     libc::execve(self.path.as_ptr(), argv.as_ptr(), envp.as_ptr());
                     libc::_exit(127)
                 }
             }
-        };
-        Ok(matches!(
-            nix::sys::wait::waitpid(child, None),
-            Ok(nix::sys::wait::WaitStatus::Exited(_, 0)) | Err(nix::Error::ECHILD)
-        ))
+        }
     }
 }

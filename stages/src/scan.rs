@@ -56,7 +56,7 @@ pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool
         let unread = match process(proc, pid) {
             Some(owner) if owner.is_alive() => scan.process(&dir, &owner).err(),
             Some(_) => None,
-            None => Some(HolderKind::unread(shown(&dir.join("stat")), "it makes no sense")),
+            None => Some(HolderKind::unread(shown(dir.join("stat")), "it makes no sense")),
         };
         // It may just have ended, and then there is nothing to be read any more.
         let is_there = || match process(proc, pid) {

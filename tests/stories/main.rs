@@ -50,6 +50,7 @@ mod campaign;
 mod ecc;
 mod engine;
 mod faults;
+mod fetched;
 mod geometry;
 mod nand;
 mod recovery_last;

@@ -1,0 +1,268 @@
+//! An image over `https://`, `ftp://` or `tftp://`: fetched by a program of the box, whose exit code counts.
+//!
+//! None of it is believed more than any other image: what is on the way is found by `--sha256` or a signature. Busybox's wget checks
+//! no certificate (`networking/wget.c`) and is no https for that.
+
+#![forbid(unsafe_code)]
+
+use crate::bytes::http::Body;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long nothing may come.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest header that is looked at, in bytes.
+const HEADER: u64 = 64 << 10;
+/// Where programs are looked for: only root puts something there.
+const PLACES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+/// Their names, best first.
+const NAMES: [&str; 4] = ["curl", "wget", "uclient-fetch", "tftp"];
+
+/// The programs that are known. Names alone do not tell: on many boxes `wget` is one of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Curl,
+    Wget,
+    BusyboxWget,
+    UclientFetch,
+    BusyboxTftp,
+}
+
+impl Kind {
+    /// By its name, and by that of the file it leads to.
+    fn of(name: &str, file: &str) -> Option<Kind> {
+        match (name, file) {
+            ("wget", file) if file.contains("busybox") => Some(Kind::BusyboxWget),
+            ("tftp", file) if file.contains("busybox") => Some(Kind::BusyboxTftp),
+            (_, file) if file.contains("uclient") => Some(Kind::UclientFetch),
+            ("curl", _) => Some(Kind::Curl),
+            ("wget", _) => Some(Kind::Wget),
+            _ => None,
+        }
+    }
+
+    fn speaks(self, scheme: &str) -> bool {
+        match self {
+            Kind::Curl => ["https", "ftp", "tftp"].contains(&scheme),
+            Kind::Wget => ["https", "ftp"].contains(&scheme),
+            Kind::UclientFetch => scheme == "https",
+            Kind::BusyboxWget => scheme == "ftp",
+            Kind::BusyboxTftp => scheme == "tftp",
+        }
+    }
+
+    /// Whether it can be told a file with credentials.
+    fn is_configurable(self) -> bool {
+        matches!(self, Kind::Curl | Kind::Wget)
+    }
+
+    /// The arguments by which it writes what this URL names to its standard output.
+    fn arguments(self, url: &Url<'_>, config: Option<&str>) -> Vec<String> {
+        let seconds = PATIENCE.as_secs().to_string();
+        let only = format!("={}", url.scheme);
+        let of_config = match self {
+            Kind::Curl => config.map(|file| ["-K".to_owned(), file.to_owned()].to_vec()),
+            _ => config.map(|file| [format!("--config={file}")].to_vec()),
+        };
+        let words: &[&str] = match self {
+            Kind::Curl => &[
+                "-fsSLg",
+                "--proto",
+                &only,
+                "--proto-redir",
+                &only,
+                "--max-redirs",
+                "5",
+                "--connect-timeout",
+                &seconds,
+                "--speed-limit",
+                "1",
+                "--speed-time",
+                &seconds,
+                url.whole,
+            ],
+            Kind::Wget => &["-nv", "-O", "-", "-T", &seconds, "-t", "1", url.whole],
+            Kind::BusyboxWget | Kind::UclientFetch => &["-q", "-O", "-", "-T", &seconds, url.whole],
+            Kind::BusyboxTftp => &["-g", "-l", "-", "-r", url.path, url.host, url.port],
+        };
+        let words = words.iter().filter(|word| !word.is_empty());
+        of_config
+            .unwrap_or_default()
+            .into_iter()
+            .chain(words.map(|word| (*word).to_owned()))
+            .collect()
+    }
+}
+
+/// A URL in its parts.
+struct Url<'a> {
+    whole: &'a str,
+    scheme: &'a str,
+    host: &'a str,
+    /// Empty if it names none.
+    port: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Url<'a> {
+    fn of(whole: &'a str) -> Result<Self, String> {
+        let (scheme, rest) = whole.split_once("://").unwrap_or_default();
+        if !["https", "ftp", "tftp"].contains(&scheme) {
+            return Err("this flasher does not speak that".to_owned());
+        }
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("a URL has no blanks or special characters: write them as %20 and so on".to_owned());
+        }
+        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // Everybody on the box sees the arguments of a program.
+        if place.contains('@') {
+            return Err(
+                "user name and password do not belong into a URL: put them into a file for --fetch-config".to_owned(),
+            );
+        }
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port),
+            _ => (place, ""),
+        };
+        match host.is_empty() || host.starts_with('-') || path.is_empty() {
+            true => Err("a URL names a host and a file".to_owned()),
+            false => Ok(Url {
+                whole,
+                scheme,
+                host,
+                port,
+                path,
+            }),
+        }
+    }
+}
+
+/// Asks for this URL.
+///
+/// # Errors
+/// What is wrong with the URL or the file with credentials, or that no program of this box fetches it, as a phrase.
+pub fn get(url: &str, config: Option<&Path>) -> Result<Body, String> {
+    let url = Url::of(url)?;
+    let config = config.map(secret).transpose()?;
+    let (program, kind) = programs()
+        .find(|(_, kind)| kind.speaks(url.scheme) && (config.is_none() || kind.is_configurable()))
+        .ok_or_else(|| lacking(&url, config.is_some()))?;
+    let arguments = kind.arguments(&url, config.as_deref());
+    let start = |arguments: &[String]| {
+        stages::Child::start(&program, arguments, PATIENCE).map_err(|error| format!("{program}: {error}"))
+    };
+    let length = match (kind, url.scheme) {
+        (Kind::Curl, "https" | "ftp") => {
+            let head = [&["-I".to_owned()], &arguments[..]].concat();
+            let mut text = String::new();
+            // A server that does not answer that may still answer the other.
+            let read = start(&head)?.take(HEADER).read_to_string(&mut text);
+            read.ok().and_then(|_| content_length(&text))
+        }
+        _ => None,
+    };
+    Ok((Box::new(start(&arguments)?), length))
+}
+
+/// The length that the last header says: those before it are of places that sent us on.
+fn content_length(text: &str) -> Option<u64> {
+    let last = text.rfind("HTTP/").map_or(text, |at| &text[at..]);
+    let mut lines = last.lines().filter_map(|line| line.split_once(':'));
+    let (_, length) = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
+    length.trim().parse().ok()
+}
+
+/// The path of a file that only root can read.
+fn secret(path: &Path) -> Result<String, String> {
+    let said = |what: &dyn std::fmt::Display| format!("--fetch-config {}: {what}", path.display());
+    let about = stages::files::open(path)
+        .and_then(|file: File| file.metadata())
+        .map_err(|error| said(&error))?;
+    match path.to_str() {
+        _ if about.mode() & 0o077 != 0 => Err(said(&"others can read it: chmod 0600 it")),
+        None => Err(said(&"its name is no text")),
+        Some(path) => Ok(path.to_owned()),
+    }
+}
+
+/// Those that are there.
+fn programs() -> impl Iterator<Item = (String, Kind)> {
+    let all = NAMES
+        .iter()
+        .flat_map(|name| PLACES.iter().map(move |place| (format!("{place}/{name}"), *name)));
+    all.filter_map(|(path, name)| {
+        let file = std::fs::canonicalize(&path).ok()?;
+        let about = file.metadata().ok()?;
+        let kind = Kind::of(name, file.file_name()?.to_str()?)?;
+        (about.is_file() && about.mode() & 0o111 != 0).then_some((path, kind))
+    })
+}
+
+fn lacking(url: &Url<'_>, configured: bool) -> String {
+    let which = match (url.scheme, configured) {
+        ("tftp", false) => "curl or busybox tftp",
+        ("tftp", true) => "curl",
+        ("ftp", false) => "curl or wget",
+        (_, false) => "curl, wget or uclient-fetch, of which busybox's wget checks no certificate and does not count",
+        (_, true) => "curl or GNU wget, which alone read such a file",
+    };
+    format!("nothing on this box fetches {}://: it takes {which}", url.scheme)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_program_is_known_by_what_it_really_is() {
+        for (name, file, kind) in [
+            ("curl", "curl", Some(Kind::Curl)),
+            ("wget", "wget-ssl", Some(Kind::Wget)),
+            ("wget", "busybox", Some(Kind::BusyboxWget)),
+            ("wget", "uclient-fetch", Some(Kind::UclientFetch)),
+            ("tftp", "busybox.static", Some(Kind::BusyboxTftp)),
+            ("tftp", "tftp", None),
+        ] {
+            assert_eq!(Kind::of(name, file), kind, "{name} {file}");
+        }
+        assert!(!Kind::BusyboxWget.speaks("https"), "it checks no certificate");
+    }
+
+    #[test]
+    fn urls_hold_nothing_secret_and_no_options() {
+        for url in [
+            "gopher://host/file",
+            "https://user:word@host/file",
+            "tftp://-host/file",
+            "ftp://host",
+            "https:///file",
+            "https://host/a b",
+            "https://host/a\nb",
+        ] {
+            assert!(Url::of(url).is_err(), "{url}");
+        }
+        let url = Url::of("tftp://[::1]:69/dir/file").unwrap();
+        assert_eq!((url.host, url.port, url.path), ("[::1]", "69", "dir/file"));
+        let url = Url::of("tftp://host/file").unwrap();
+        assert_eq!(
+            Kind::BusyboxTftp.arguments(&url, None),
+            ["-g", "-l", "-", "-r", "file", "host"]
+        );
+    }
+
+    #[test]
+    fn the_length_is_that_of_the_last_answer() {
+        let moved = "HTTP/1.1 302 Found\r\nContent-Length: 10\r\n\r\nHTTP/2 200\r\ncontent-length: 4096\r\n\r\n";
+        assert_eq!(content_length(moved), Some(4096));
+        assert_eq!(content_length("Content-Length: 7\r\n"), Some(7), "of a file over FTP");
+        assert_eq!(content_length("HTTP/1.1 200 OK\r\nContent-Length: many\r\n"), None);
+        assert_eq!(
+            content_length("HTTP/1.1 302 Found\r\nContent-Length: 10\r\n\r\nHTTP/2 200\r\n\r\n"),
+            None
+        );
+    }
+}
