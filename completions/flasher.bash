@@ -12,7 +12,7 @@ _flasher() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            -p|--part|--force|--backup|--env-config|--keep|--keep-to|--key|--sha256|--size|--board|--sim|--format|--from|--kernel|--initrd|--updater|--mac|--ip|--address|--server|--name|--port|--tftp-port|--for) ((i++)) ;;
+            -p|--part|--force|--backup|--env-config|--keep|--keep-to|--key|--sha256|--size|--fetch-config|--board|--sim|--format|--from|--kernel|--initrd|--updater|--mac|--ip|--address|--server|--name|--port|--tftp-port|--for) ((i++)) ;;
             -*) ;;
             '=') ((i++)) ;;
             *)
@@ -35,6 +35,7 @@ _flasher() {
         --key) _flasher_files f; return ;;
         --sha256) _flasher_files f; return ;;
         --size) :; return ;;
+        --fetch-config) _flasher_files f; return ;;
         --board) COMPREPLY=($(compgen -W 'qnap-ts109 qnap-ts219 qnap-ts219-resized synology-ds213j tplink-wdr3600 thincan generic' -- "$cur")); _flasher_files f; return ;;
         --sim) _flasher_files d; return ;;
         --format) COMPREPLY=($(compgen -W 'text json' -- "$cur")); return ;;
@@ -52,10 +53,10 @@ _flasher() {
     esac
     if [[ $cur == -* ]]; then
         case $verb in
-            'apply') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --sha256 --size --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
-            'plan') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --sha256 --size --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
-            'inspect') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
-            'verify') COMPREPLY=($(compgen -W '-p --part --as-is --unpack --key --sha256 --size --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'apply') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'plan') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'inspect') COMPREPLY=($(compgen -W '--fetch-config -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'verify') COMPREPLY=($(compgen -W '-p --part --as-is --unpack --key --sha256 --size --fetch-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'devices') COMPREPLY=($(compgen -W '--board --sim --profile -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'backup') COMPREPLY=($(compgen -W '-p --part --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'restore') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --force --backup --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
