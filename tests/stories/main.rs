@@ -84,5 +84,6 @@ mod vendors;
 mod documents;
 mod manual;
 mod porting;
+mod protocol;
 mod rooms;
 mod unsafe_code;
