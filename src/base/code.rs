@@ -16,6 +16,8 @@ words! {
         NothingToDo = "nothing-to-do",
         /// Init hands over; the rest happens as PID 1.
         HandedOver = "handed-over",
+        /// The plan was shown, and that was all.
+        Planned = "planned",
         /// Everything is ready for init's restart line.
         Prepared = "prepared",
         /// The command line is wrong.
@@ -28,6 +30,18 @@ words! {
         Busy = "busy",
         /// Not confirmed.
         Declined = "declined",
+        /// The connection to the box cannot be made, or broke before it was told to write.
+        Connection = "connection",
+        /// The box has another ssh host key now.
+        HostKey = "host-key",
+        /// There is no flasher here for the processor of the box.
+        NoBinary = "no-binary",
+        /// Nobody waits here for the box any more.
+        Detached = "detached",
+        /// The box did not come back in time.
+        NotBack = "not-back",
+        /// The flash is not as the image wants it.
+        Different = "different",
         /// The flash is in use.
         Held = "held",
         /// Only root may do that.

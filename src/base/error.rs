@@ -24,6 +24,8 @@ pub enum Exit {
     ImageBad = 65,
     /// The image cannot be read.
     ImageUnreadable = 66,
+    /// The box cannot be reached, or not any more.
+    Unreachable = 68,
     /// The board or the device is not supported.
     Unsupported = 69,
     /// A bug of ours.
@@ -56,6 +58,7 @@ impl TryFrom<u8> for Exit {
             Usage,
             ImageBad,
             ImageUnreadable,
+            Unreachable,
             Unsupported,
             Bug,
             System,
@@ -158,6 +161,9 @@ impl Failure {
     /// The state of the flash as a phrase for people.
     pub fn state(&self) -> &'static str {
         match (self.code, self.harm) {
+            (Code::Detached | Code::NotBack | Code::HostKey, Harm::Partly) => {
+                "not known here: the box was told to write, and has not said how that ended"
+            }
             (Code::Inactive, Harm::Partly) => {
                 "partly written, and what boots is whole: the change was in the copy that does not boot"
             }

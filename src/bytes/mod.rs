@@ -7,6 +7,7 @@ mod http;
 pub mod joined;
 pub(crate) mod on_disk;
 pub mod packed;
+pub(crate) mod pushed;
 pub(crate) mod source;
 pub mod store;
 pub(crate) mod tar;

@@ -25,6 +25,8 @@ pub struct Source {
     /// Bytes, where known beforehand.
     length: Option<u64>,
     hash: Option<Sha256>,
+    /// The SHA-256 that its sender says it has.
+    said: Option<String>,
 }
 
 enum Reader {
@@ -85,6 +87,7 @@ impl Source {
                 }),
                 length: redirected(),
                 hash: Some(Sha256::new()),
+                said: None,
             })
             .limited();
         }
@@ -110,6 +113,22 @@ impl Source {
             reader: Reader::File(file, metadata),
             length,
             hash: Some(Sha256::new()),
+            said: None,
+        };
+        source.limited()
+    }
+
+    /// A stream of this length and with this checksum.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`] for one that is longer than any flash.
+    pub fn sent(name: &str, stream: Box<dyn Read>, length: u64, sha256: String) -> Result<Source> {
+        let source = Source {
+            name: name.into(),
+            reader: Reader::Stream(stream),
+            length: Some(length),
+            hash: Some(Sha256::new()),
+            said: Some(sha256),
         };
         source.limited()
     }
@@ -133,7 +152,10 @@ impl Source {
     /// Leaves the checksum to [`Store::sha256`]: it is empty until then. A processor of these boxes hashes more slowly than
     /// it reads flash, and what is on the flash already is found by comparing.
     pub fn unhashed(self) -> Source {
-        Source { hash: None, ..self }
+        match self.said {
+            Some(_) => self,
+            None => Source { hash: None, ..self },
+        }
     }
 
     /// Whether it is a file, which can be read again.
@@ -180,6 +202,7 @@ impl Source {
             reader,
             length: expected,
             mut hash,
+            said,
         } = self;
         let grows = matches!(&reader, Reader::File(_, about) if about.is_file());
         let (mut stream, before): (Box<dyn Read>, _) = match reader {
@@ -234,9 +257,11 @@ impl Source {
                 return Err(changed(&name));
             }
         }
-        match expected {
-            Some(expected) if expected != length => Err(cut_off(&name, length, expected)),
-            _ => Ok((length, hash.map_or_else(String::new, |hash| hex(&hash.finalize())))),
+        let sha256 = hash.map_or_else(String::new, |hash| hex(&hash.finalize()));
+        match (expected, said) {
+            (Some(expected), _) if expected != length => Err(cut_off(&name, length, expected)),
+            (_, Some(said)) if said != sha256 => Err(spoiled(&name)),
+            _ => Ok((length, sha256)),
         }
     }
 
@@ -292,6 +317,15 @@ fn unreadable(name: &str, at: u64, error: &io::Error) -> Failure {
         format_args!("image {name}: reading failed after {}: {error}", Size(at)),
     )
     .hint("copy it to the box again")
+}
+
+fn spoiled(name: &str) -> Failure {
+    Failure::new(
+        Exit::ImageUnreadable,
+        Code::ImageChanged,
+        format_args!("image {name} is not what was sent: it has another SHA-256"),
+    )
+    .hint("send it again")
 }
 
 fn changed(name: &str) -> Failure {
@@ -364,6 +398,7 @@ fn open_url(url: &str, config: Option<&Path>) -> Result<Source> {
         reader: Reader::Stream(body),
         length,
         hash: Some(Sha256::new()),
+        said: None,
     };
     source.limited()
 }
@@ -410,7 +445,21 @@ mod tests {
             reader: Reader::Stream(Box::new(bytes)),
             length,
             hash: Some(Sha256::new()),
+            said: None,
         }
+    }
+
+    #[test]
+    fn a_stream_with_another_checksum_is_refused() {
+        let sum = |bytes: &[u8]| hex(&Sha256::digest(bytes));
+        let sent = |sha256| {
+            Source::sent("test", Box::new(&b"abcd"[..]), 4, sha256)
+                .unwrap()
+                .unhashed()
+        };
+        assert_eq!(sent(sum(b"abce")).into_memory().err().unwrap().code, Code::ImageChanged);
+        let (_, sha256) = sent(sum(b"abcd")).into_memory().unwrap();
+        assert_eq!(sha256, sum(b"abcd"));
     }
 
     #[test]

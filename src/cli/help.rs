@@ -11,7 +11,7 @@ pub const ABOUT: &str = "replaces the firmware of a small Linux box from inside 
 
 /// Each exit code and what it means.
 pub const EXIT_CODES: &str = "Exit codes: 0 done · 1 verify differs · 64 usage · 65 image bad · 66 image not readable · \
-    69 not supported · 70 bug · 71 system failed, flash untouched · 74 flash failed after the first erase · 75 busy · \
+    68 box not reached · 69 not supported · 70 bug · 71 system failed, flash untouched · 74 flash failed after the first erase · 75 busy · \
     77 not root · 78 refused by a check";
 
 /// Columns of a line.
@@ -39,7 +39,7 @@ fn overview(out: &mut String) {
     out.push_str("Usage: flasher [-q|-v] [--format text|json] VERB\n\n");
     rows(out, &mut table::verbs());
     out.push('\n');
-    table::flags()
+    table::shown()
         .filter(|flag| flag.verbs.is_empty())
         .for_each(|flag| row(out, FLAGS, &left(flag), flag.help));
     row(
@@ -70,7 +70,7 @@ fn page(out: &mut String, name: &str) {
         });
     }
     out.push('\n');
-    table::flags()
+    table::shown()
         .filter(|flag| flag.serves(Some(name)))
         .for_each(|flag| row(out, FLAGS, &left(flag), flag.help));
     out.push('\n');

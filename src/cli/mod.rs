@@ -10,6 +10,8 @@ mod lookup;
 #[cfg(feature = "host")]
 pub(crate) mod network;
 mod options;
+#[cfg(feature = "host")]
+pub(crate) mod push;
 pub(crate) mod recovery;
 pub(crate) mod table;
 #[cfg(test)]
@@ -40,6 +42,8 @@ struct Raw {
     recovery: recovery::Raw,
     #[cfg(feature = "host")]
     network: network::Raw,
+    #[cfg(feature = "host")]
+    push: push::Raw,
     positional: Vec<String>,
     /// `devices --profile`.
     profile: bool,
@@ -129,6 +133,8 @@ fn list(flag: &str, value: String) -> Result<Vec<String>> {
 }
 
 fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
+    #[cfg(feature = "host")]
+    raw.push.pass(flag, value.as_ref());
     let apply = &mut raw.apply;
     let value = value.unwrap_or_default().into_vec();
     let value = match flag {
@@ -140,6 +146,10 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     #[cfg(feature = "host")]
     if its(network::FLAGS) {
         return raw.network.set(flag, value);
+    }
+    #[cfg(feature = "host")]
+    if its(push::FLAGS) {
+        return raw.push.set(flag, value);
     }
     if its(recovery::FLAGS) {
         raw.recovery.set(flag, value);
@@ -175,6 +185,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "force" => apply.force.extend(checks::known(&list(flag, value)?)?),
         "backup" => apply.backup = Some(lossless::path(&value)),
         "env-config" => apply.env_config = Some(lossless::path(&value)),
+        "pushed" => apply.pushed = true,
         "no-reboot" => apply.no_reboot = true,
         "in-place" => apply.in_place = true,
         "prepare" => apply.prepare = true,
@@ -289,10 +300,17 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         recovery,
         #[cfg(feature = "host")]
         network,
+        #[cfg(feature = "host")]
+        push,
         positional,
         profile,
         ..
     } = raw;
+    #[cfg(feature = "host")]
+    if verb == "push" {
+        exclusive(&apply)?;
+        return Ok(Verb::Push(Box::new(push.finish(apply, &positional)?)));
+    }
     if verb == "help" {
         return Ok(Verb::Print(help::text(lookup::named(&positional)?)));
     }

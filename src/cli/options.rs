@@ -49,6 +49,8 @@ pub struct Apply {
     pub keep: crate::keep::Request,
     /// Where the boot loader's environment lies, as in `/etc/fw_env.config`.
     pub env_config: Option<PathBuf>,
+    /// The files come over standard input as `push` sends them.
+    pub pushed: bool,
     /// The words of the command line, to be repeated in what is said to type next.
     pub typed: Vec<String>,
 }
@@ -140,6 +142,9 @@ pub enum Verb {
     /// The network side of a box's recovery mode.
     #[cfg(feature = "host")]
     Network(crate::cli::network::NetworkVerb),
+    /// Replace the firmware of a box over ssh.
+    #[cfg(feature = "host")]
+    Push(Box<crate::cli::push::Push>),
     /// Work on Synology's `.pat` files.
     #[cfg(feature = "host")]
     Pat(crate::cli::host::Pat),

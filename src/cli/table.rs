@@ -26,7 +26,7 @@ pub struct Flag {
     pub value: Option<&'static str>,
     /// The verbs that take it; empty for all.
     pub verbs: &'static [&'static str],
-    /// What it does.
+    /// What it does; empty for one that only other programs use.
     pub help: &'static str,
 }
 
@@ -58,7 +58,10 @@ pub const fn flag(
 pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
     let verbs = VERBS.iter().chain(crate::cli::recovery::VERBS);
     #[cfg(feature = "host")]
-    let verbs = verbs.chain(crate::cli::host::VERBS).chain(crate::cli::network::VERBS);
+    let verbs = verbs
+        .chain(crate::cli::push::VERBS)
+        .chain(crate::cli::host::VERBS)
+        .chain(crate::cli::network::VERBS);
     verbs
 }
 
@@ -66,8 +69,16 @@ pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
     let flags = FLAGS.iter().chain(crate::cli::recovery::FLAGS);
     #[cfg(feature = "host")]
-    let flags = flags.chain(crate::cli::host::FLAGS).chain(crate::cli::network::FLAGS);
+    let flags = flags
+        .chain(crate::cli::push::FLAGS)
+        .chain(crate::cli::host::FLAGS)
+        .chain(crate::cli::network::FLAGS);
     flags
+}
+
+/// Those that people are told of.
+pub fn shown() -> impl Iterator<Item = &'static Flag> {
+    flags().filter(|flag| !flag.help.is_empty())
 }
 
 /// The verb of that name; the table's first one for a name that is not there, which the parser excludes.
@@ -165,8 +176,8 @@ const VERBS: &[VerbRow] = &[
     },
 ];
 
-const APPLY: &[&str] = &["apply", "plan", "restore"];
-const WRITES: &[&str] = &["apply", "plan", "restore", "verify", "backup"];
+const APPLY: &[&str] = &["apply", "plan", "restore", "push"];
+const WRITES: &[&str] = &["apply", "plan", "restore", "verify", "backup", "push"];
 const BOXES: &[&str] = &[
     "apply",
     "plan",
@@ -175,11 +186,20 @@ const BOXES: &[&str] = &[
     "devices",
     "backup",
     "status",
+    "push",
     "env",
     "recovery create",
     "recovery name",
 ];
-const FORCEABLE: &[&str] = &["apply", "plan", "restore", "env", "recovery create", "recovery serve"];
+const FORCEABLE: &[&str] = &[
+    "apply",
+    "plan",
+    "restore",
+    "push",
+    "env",
+    "recovery create",
+    "recovery serve",
+];
 const BOARDS: &[&str] = &[
     "apply",
     "plan",
@@ -188,6 +208,7 @@ const BOARDS: &[&str] = &[
     "devices",
     "backup",
     "status",
+    "push",
     "env",
     "pat",
     "recovery create",
@@ -201,7 +222,7 @@ const FLAGS: &[Flag] = &[
         alias: Some("test"),
         shorts: "nT",
         value: None,
-        verbs: &["apply", "plan", "restore", "env"],
+        verbs: &["apply", "plan", "restore", "push", "env"],
         help: "print the plan and touch nothing",
     },
     Flag {
@@ -224,13 +245,13 @@ const FLAGS: &[Flag] = &[
     flag(
         "as-is",
         None,
-        &["apply", "plan", "verify"],
+        &["apply", "plan", "verify", "push"],
         "write the file byte for byte, whatever it is packed with",
     ),
     flag(
         "unpack",
         None,
-        &["apply", "plan", "verify"],
+        &["apply", "plan", "verify", "push"],
         "unpack the file although what is inside is nothing known",
     ),
     flag(
@@ -248,7 +269,7 @@ const FLAGS: &[Flag] = &[
     flag(
         "env-config",
         Some("FILE"),
-        &["apply", "plan", "env"],
+        &["apply", "plan", "env", "push"],
         "where the boot loader's environment lies: lines as in /etc/fw_env.config",
     ),
     flag(
@@ -294,6 +315,7 @@ const FLAGS: &[Flag] = &[
         APPLY,
         "put the kept files there: jffs2:PARTITION, ext4:/dev/sda1, or a tar in raw:PARTITION",
     ),
+    flag("pushed", None, &["apply", "verify"], ""),
     flag(
         "mark-bad",
         None,
@@ -303,19 +325,19 @@ const FLAGS: &[Flag] = &[
     flag(
         "key",
         Some("FILE"),
-        &["apply", "plan", "restore", "verify"],
+        &["apply", "plan", "restore", "verify", "push"],
         "this public key counts too (minisign, signify or usign); signatures are IMAGE.minisig, IMAGE.sig, in OpenWrt's trailer, of - behind it",
     ),
     flag(
         "sha256",
         Some("HEX|FILE"),
-        &["apply", "plan", "verify"],
+        &["apply", "plan", "verify", "push"],
         "require this checksum of the image: 64 digits, or a file as sha256sum writes it",
     ),
     flag(
         "size",
         Some("N"),
-        &["apply", "plan", "verify"],
+        &["apply", "plan", "verify", "push"],
         "require this length of the image, in bytes; a stream that does not say its own length needs it",
     ),
     flag(

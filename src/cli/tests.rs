@@ -21,6 +21,7 @@ fn every_flag_of_the_table_is_understood() {
             "size" => "0x1000".into(),
             "mac" => "00:50:43:3c:3b:5d".into(),
             "ip" | "address" => "192.168.1.2".into(),
+            "wait" => "60".into(),
             "port" | "tftp-port" => "6900".into(),
             "for" => "dnsmasq".into(),
             "kernel" => "x --initrd x --from x".into(),
@@ -76,6 +77,11 @@ fn a_wrong_line_is_a_usage_error_and_never_a_guess() {
         "recovery create",
         "recovery name a b",
         "recovery serve --mac 12:34 x",
+        "push",
+        "push host",
+        "push -- -oProxyCommand=x image",
+        "push host a b",
+        "push host --wait soon image",
         "--format xml devices",
     ] {
         assert_eq!(run(line).unwrap_err().exit, Exit::Usage, "{line}");

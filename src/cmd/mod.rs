@@ -31,7 +31,10 @@ pub fn misused(words: impl IntoIterator<Item = OsString>, failure: Failure) -> R
         format: cli::format(&words),
         ..Global::default()
     });
-    match words.iter().any(|word| word == "apply" || word == "restore") {
+    match words
+        .iter()
+        .any(|word| word == "apply" || word == "restore" || word == "push")
+    {
         true => end::report(Err(failure.into()), &mut reporter),
         false => {
             reporter.failure(&failure);
@@ -81,6 +84,8 @@ fn dispatch(verb: Verb, version: &str, reporter: &mut Reporter) -> Result<Exit> 
         Verb::Status(at) => status::run(&at, reporter),
         Verb::SimCreate { board, dir } => sim::run(&board, &dir, reporter),
         Verb::Recovery(verb) => recovery::run(&verb, reporter),
+        #[cfg(feature = "host")]
+        Verb::Push(options) => return crate::host::push::run(&options, version, reporter),
         #[cfg(feature = "host")]
         Verb::Network(verb) => crate::host::recovery::run(verb, reporter),
         #[cfg(feature = "host")]

@@ -6,6 +6,7 @@ pub mod archive;
 mod links;
 pub mod manual;
 pub(crate) mod pat;
+pub(crate) mod push;
 pub mod qpkg;
 pub mod recovery;
 mod zip;

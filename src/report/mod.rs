@@ -61,6 +61,16 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<&'a str>,
     },
+    /// The plan as text, for `push`.
+    Plan {
+        text: &'a str,
+    },
+    /// What `push` answers.
+    Question {
+        text: &'a str,
+        sha256: &'a str,
+        seconds: u64,
+    },
     Result(ToldOutcome<'a>),
 }
 
@@ -118,6 +128,11 @@ impl Reporter {
     /// Whether people are told the result alone.
     pub fn quiet(&self) -> bool {
         !self.json() && self.verbosity == Verbosity::Quiet
+    }
+
+    /// Whether every step is to be told.
+    pub fn is_verbose(&self) -> bool {
+        self.verbosity >= Verbosity::Verbose
     }
 
     /// A stage of an update is behind us; its name and time go into the record.
@@ -219,6 +234,21 @@ impl Reporter {
         {
             self.lost = Some(error);
         }
+    }
+
+    /// The plan as it is shown to people, in an event.
+    pub fn plan_as_text(&mut self, plan: &Plan) {
+        let text = plan_text(plan, self.verbosity);
+        self.event(&Event::Plan { text: &text });
+    }
+
+    /// Asks whoever reads the events, who has seen the plan.
+    pub fn question(&mut self, plan: &Plan, text: &str) {
+        self.event(&Event::Question {
+            text,
+            sha256: &plan.image.sha256,
+            seconds: plan.seconds,
+        });
     }
 
     /// A whole object as the answer of a verb.

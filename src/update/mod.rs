@@ -34,6 +34,7 @@ use crate::base::outcome::{Outcome, Stopped};
 use crate::base::quoted::Shown;
 use crate::board::lock::Lock;
 use crate::board::{Backend, Board, Proof, usable};
+use crate::bytes::pushed;
 use crate::checks;
 use crate::cli::Apply;
 use crate::image::signature::Keyring;
@@ -153,7 +154,7 @@ fn staging<'a>(options: &'a Apply, board: &'a Board, from: ImageSource, keys: &'
 
 fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::result::Result<Ended, Stopped> {
     let terminal = io::stdin().is_terminal() && !options.reads_stdin();
-    if !options.yes && !terminal {
+    if !options.yes && !options.pushed && !terminal {
         let failure = Failure::usage("standard input is no terminal, so nobody can be asked");
         return Err(failure.hint("add --yes").into());
     }
@@ -225,6 +226,9 @@ fn decide(
     let prepared = prepare(&wanted, reporter)?;
     let plan = &prepared.plan;
     reporter.plan(plan);
+    if options.pushed {
+        reporter.plan_as_text(plan);
+    }
     if let Some(refusal) = checks::refusal(plan) {
         return Err(refusal);
     }
@@ -232,7 +236,10 @@ fn decide(
         reporter.result("the flash is as the image wants it: nothing to do");
         return Ok(None);
     }
-    if !options.yes {
+    if options.pushed {
+        reporter.question(plan, &question(plan));
+        agreed(pushed::answer()?)?;
+    } else if !options.yes {
         ask(plan)?;
     }
     if let Some(dir) = &options.backup {
@@ -244,14 +251,23 @@ fn decide(
     Ok(Some(prepared))
 }
 
-fn ask(plan: &Plan) -> Result<()> {
+/// What is asked before anything is touched.
+fn question(plan: &Plan) -> String {
     let names: Vec<_> = plan.writes().map(|write| Shown(&write.to.name).to_string()).collect();
+    format!("Write {}?", names.join(", "))
+}
+
+fn ask(plan: &Plan) -> Result<()> {
     let mut out = io::stdout();
-    let _ = write!(out, "Write {}? [y/N] ", names.join(", "));
+    let _ = write!(out, "{} [y/N] ", question(plan));
     let _ = out.flush();
     let mut answer = String::new();
     let _ = io::stdin().read_line(&mut answer);
-    match ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+    agreed(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+fn agreed(yes: bool) -> Result<()> {
+    match yes {
         true => Ok(()),
         false => Err(Failure::new(Exit::Refused, Code::Declined, "not confirmed")),
     }

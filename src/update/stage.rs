@@ -10,6 +10,7 @@ use crate::base::lossless;
 use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
 use crate::bytes::packed::Packing;
+use crate::bytes::pushed;
 use crate::bytes::source::{self, Source};
 use crate::bytes::store::Store;
 use crate::checks::{Delivered, MORE_ROOM, OVERHEAD, Signature};
@@ -403,8 +404,11 @@ impl Staging<'_> {
     /// The source. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.
     fn source(self, operand: Operand<'_>) -> Result<Source> {
         let options = self.options;
-        let source = Source::fetch(operand.image, options.trust.fetch_config.as_deref())
-            .map_err(|failure| source::by_pipe(failure, operand.image, &options.typed))?;
+        let source = match options.pushed {
+            true => pushed::next(operand.image)?,
+            false => Source::fetch(operand.image, options.trust.fetch_config.as_deref())
+                .map_err(|failure| source::by_pipe(failure, operand.image, &options.typed))?,
+        };
         let source = match options.trust.size.filter(|_| options.files.is_empty()) {
             Some(size) => source.of_size(size)?,
             None => source,
@@ -419,7 +423,7 @@ impl Staging<'_> {
     /// between `--prepare` and the takeover may unmount it.
     fn stays(self, operand: Operand<'_>) -> Option<(PathBuf, PathBuf, Source)> {
         // A URL or standard input is opened only once.
-        let file = !self.options.prepare && lossless::path(operand.image).is_file();
+        let file = !self.options.prepare && !self.options.pushed && lossless::path(operand.image).is_file();
         let source = file.then(|| self.source(operand).ok())??;
         let short = operand.available? < source.length()? + OVERHEAD;
         let (disk, file) = source.disk().filter(|_| short)?;

@@ -12,6 +12,7 @@ mod fakebox;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod simbox;
+mod sshbox;
 
 // An update: what is written, what is refused, and what programs are told.
 mod apply;
@@ -24,6 +25,8 @@ mod identity;
 mod policy;
 mod profiles;
 mod protection;
+mod push;
+mod push_follow;
 mod reads;
 mod refusals;
 mod several_files;

@@ -83,7 +83,7 @@ fn complete(kind: Kind) -> String {
 
 pub(super) fn script() -> String {
     let mut out = BEGIN.to_owned();
-    let valued: Vec<_> = table::flags()
+    let valued: Vec<_> = table::shown()
         .filter(|flag| flag.value.is_some())
         .flat_map(names)
         .collect();
@@ -95,7 +95,7 @@ pub(super) fn script() -> String {
         ));
     }
     out.push_str(VALUES);
-    for flag in table::flags() {
+    for flag in table::shown() {
         if let Some(value) = flag.value {
             out.push_str(&format!(
                 "        {}) {}; return ;;\n",

@@ -57,7 +57,7 @@ fn of_verb(out: &mut String, verb: &'static VerbRow) {
     for kind in kinds.into_iter().filter(|kind| *kind != Kind::Word) {
         out.push_str(&format!("complete -c flasher -n '{condition}' {}\n", values(kind)));
     }
-    for flag in table::flags().filter(|flag| !flag.verbs.is_empty() && flag.serves(Some(verb.name))) {
+    for flag in table::shown().filter(|flag| !flag.verbs.is_empty() && flag.serves(Some(verb.name))) {
         out.push_str(&format!("complete -c flasher -n '{condition}' {}\n", option(flag)));
     }
 }

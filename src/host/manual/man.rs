@@ -67,7 +67,7 @@ pub(super) fn page() -> String {
     out.push_str(".SH VERBS\n");
     verbs(&mut out);
     out.push_str(".SH OPTIONS\n");
-    for flag in table::flags() {
+    for flag in table::shown() {
         option(&mut out, flag);
     }
     entry(

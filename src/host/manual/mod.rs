@@ -113,13 +113,13 @@ fn operations(verb: &'static VerbRow) -> Vec<&'static str> {
 
 /// The flags of a verb, then those of all verbs.
 fn flags(verb: &'static str) -> impl Iterator<Item = &'static Flag> {
-    let own = table::flags().filter(move |flag| !flag.verbs.is_empty() && flag.serves(Some(verb)));
+    let own = table::shown().filter(move |flag| !flag.verbs.is_empty() && flag.serves(Some(verb)));
     own.chain(global())
 }
 
 /// The flags of all verbs.
 fn global() -> impl Iterator<Item = &'static Flag> {
-    table::flags().filter(|flag| flag.verbs.is_empty())
+    table::shown().filter(|flag| flag.verbs.is_empty())
 }
 
 /// Every name of a flag, with its hyphens.

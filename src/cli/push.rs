@@ -1,0 +1,173 @@
+//! The command line of `push`: for workstations.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{Failure, Result};
+use crate::base::quoted::Quoted;
+use crate::cli::table::{Flag, VerbRow, flag};
+use crate::cli::{Apply, images};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `push`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// The box, as ssh is told it.
+    pub host: String,
+    /// What is to be done there.
+    pub apply: Apply,
+    /// The options that the box's `apply` gets as they were typed.
+    pub passed: Vec<OsString>,
+    /// The ssh program and options for it.
+    pub ssh: Vec<String>,
+    /// The flasher that the box is to run.
+    pub binary: Option<PathBuf>,
+    /// How long the box may take until it answers again, where that was said.
+    pub wait: Option<Duration>,
+    /// Take the host key that the new firmware has.
+    pub new_host_key: bool,
+    /// Compare the flash with the image at the end.
+    pub verify: bool,
+}
+
+/// The row of the table of verbs.
+pub const VERBS: &[VerbRow] = &[VerbRow {
+    name: "push",
+    operands: &["[USER@]HOST", "IMAGE…"],
+    summary: "replace the firmware of a box from here, over ssh, and see that it comes back with the new one",
+    text: "Uses your own ssh with its configuration. Finds out the processor of the box, puts the right flasher\n\
+           into its RAM, shows the plan and asks, sends IMAGE (or PARTITION=FILE, once or more often) with its length\n\
+           and checksum, and follows the update through the reboot to the record of the box. Options of apply are\n\
+           those of the box: --backup DIR, --env-config FILE and --sim DIR name files there; --key, --sha256 and the\n\
+           file of --board are here. A signature is looked for beside IMAGE. ^C before the hand-over stops it and the\n\
+           flash is untouched; afterwards the box goes on by itself.",
+}];
+
+const PUSH: &[&str] = &["push"];
+
+/// The rows of the table of flags.
+pub const FLAGS: &[Flag] = &[
+    flag(
+        "ssh",
+        Some("COMMAND"),
+        PUSH,
+        "OpenSSH's ssh with options, such as 'ssh -p 2222'; else $FLASHER_SSH, else ssh",
+    ),
+    flag(
+        "binary",
+        Some("FILE"),
+        PUSH,
+        "the flasher for the box; else flasher-PROCESSOR beside this program, in dist or in /usr/lib/flasher",
+    ),
+    flag(
+        "wait",
+        Some("SECONDS"),
+        PUSH,
+        "how long the box may take until it answers again; 600 if not given, and at least twice what the plan says",
+    ),
+    flag(
+        "new-host-key",
+        None,
+        PUSH,
+        "accept that the box has another ssh host key after the update",
+    ),
+    flag(
+        "verify",
+        None,
+        PUSH,
+        "send the image once more when the box is back and compare its flash with it",
+    ),
+];
+
+/// Options of `apply` that go to the box as they are.
+const PASSED: &[&str] = &[
+    "part",
+    "as-is",
+    "unpack",
+    "force",
+    "backup",
+    "env-config",
+    "no-reboot",
+    "in-place",
+    "prepare",
+    "rescue-shell",
+    "rescue-network",
+    "no-rollback",
+    "keep",
+    "keep-to",
+    "mark-bad",
+    "sim",
+];
+
+/// The values of these flags, before they are sorted.
+#[derive(Default)]
+pub(super) struct Raw {
+    passed: Vec<OsString>,
+    ssh: Option<String>,
+    binary: Option<PathBuf>,
+    wait: Option<u64>,
+    new_host_key: bool,
+    verify: bool,
+}
+
+impl Raw {
+    /// Remembers an option of `apply` as it was typed.
+    pub(super) fn pass(&mut self, flag: &str, value: Option<&OsString>) {
+        if PASSED.contains(&flag) {
+            self.passed.push(format!("--{flag}").into());
+            self.passed.extend(value.cloned());
+        }
+    }
+
+    pub(super) fn set(&mut self, flag: &str, value: String) -> Result<()> {
+        match flag {
+            "ssh" => self.ssh = Some(value),
+            "binary" => self.binary = Some(value.into()),
+            "wait" => {
+                self.wait = Some(value.parse().map_err(|_| {
+                    Failure::usage(format_args!("--wait takes a number of seconds, not {}", Quoted(&value)))
+                })?);
+            }
+            "new-host-key" => self.new_host_key = true,
+            "verify" => self.verify = true,
+            _ => (),
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self, mut apply: Apply, words: &[String]) -> Result<Push> {
+        let [host, operands @ ..] = words else {
+            return Err(Failure::usage("push takes [USER@]HOST and IMAGE"));
+        };
+        if operands.is_empty() {
+            return Err(Failure::usage(
+                "push takes [USER@]HOST and IMAGE, but there is no image",
+            ));
+        }
+        // ssh would take it for an option, and options of ssh run programs.
+        if host.is_empty() || host.starts_with('-') {
+            return Err(Failure::usage(format_args!("{} is no host", Quoted(host))));
+        }
+        images("push HOST", &mut apply, operands)?;
+        let ssh = self.ssh.or_else(|| std::env::var("FLASHER_SSH").ok());
+        let ssh: Vec<String> = ssh
+            .iter()
+            .flat_map(|words| words.split_whitespace())
+            .map(str::to_owned)
+            .collect();
+        Ok(Push {
+            host: host.clone(),
+            apply,
+            passed: self.passed,
+            ssh: match ssh.is_empty() {
+                true => vec!["ssh".to_owned()],
+                false => ssh,
+            },
+            binary: self.binary,
+            wait: self.wait.map(Duration::from_secs),
+            new_host_key: self.new_host_key,
+            verify: self.verify,
+        })
+    }
+}

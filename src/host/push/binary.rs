@@ -1,0 +1,194 @@
+//! The flasher that the box runs: found here for its processor, put into a directory there that root has just made,
+//! and held against what it was here.
+
+#![forbid(unsafe_code)]
+
+use super::place::Place;
+use super::shell::words;
+use super::ssh::Connection;
+use super::target::{Processor, Target, processor};
+use crate::base::code::Code;
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::quoted::{Quoted, one_line};
+use crate::base::units::hex;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// A flasher that is ready on the box.
+pub struct Installed {
+    /// What it says that it is.
+    pub version: String,
+    /// Its path there.
+    pub program: String,
+    /// The directory for what else it needs.
+    pub place: Place,
+}
+
+/// A device binary here.
+pub struct Binary {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Binary {
+    /// The one that was named, or that for the processor.
+    ///
+    /// # Errors
+    /// [`Exit::Unsupported`] where there is none for it.
+    pub fn find(named: Option<&Path>, target: &Target) -> Result<Binary> {
+        let path = match (named, &target.processor) {
+            (Some(path), _) => path.to_owned(),
+            (None, Processor::Other(what)) => return Err(unknown(what)),
+            (None, Processor::Known(name)) => {
+                let places = places(name);
+                places
+                    .iter()
+                    .find(|path| path.is_file())
+                    .cloned()
+                    .ok_or_else(|| missing(name, &places))?
+            }
+        };
+        let bytes = std::fs::read(&path).context(path.display())?;
+        let own = processor(&bytes, "");
+        match (&own, &target.processor) {
+            (Processor::Known(own), Processor::Known(box_is)) if own == box_is => Ok(Binary { path, bytes }),
+            (_, Processor::Other(what)) => Err(unknown(what)),
+            (own, Processor::Known(box_is)) => {
+                let own = match own {
+                    Processor::Known(name) => (*name).to_owned(),
+                    Processor::Other(what) => what.clone(),
+                };
+                Err(Failure::new(
+                    Exit::Unsupported,
+                    Code::Cpu,
+                    format_args!("{} is for {own}, and the box is {box_is}", path.display()),
+                )
+                .hint("name another one with --binary, or leave it out"))
+            }
+        }
+    }
+
+    /// Bytes.
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+fn unknown(what: &str) -> Failure {
+    Failure::new(
+        Exit::Unsupported,
+        Code::Cpu,
+        format_args!("there is no flasher for the processor of this box: {what}"),
+    )
+    .hint("flasher runs on armel, i586, mips, mipsel and x86_64")
+}
+
+fn missing(name: &str, places: &[PathBuf]) -> Failure {
+    let places: Vec<_> = places.iter().map(|path| path.display().to_string()).collect();
+    Failure::new(
+        Exit::Unsupported,
+        Code::NoBinary,
+        format_args!(
+            "the box is {name}, and there is no flasher for it here: {}",
+            places.join(", ")
+        ),
+    )
+    .hint(format!("cross/build {name} makes it; --binary FILE names it"))
+}
+
+/// Where the binary for a processor may be. Not in the working directory: what lies there would run as root.
+fn places(name: &str) -> Vec<PathBuf> {
+    let file = format!("flasher-{name}");
+    let mut places = Vec::new();
+    let own = std::env::current_exe().ok();
+    if let Some(beside) = own.as_deref().and_then(Path::parent) {
+        places.push(beside.join(&file));
+        places.push(beside.join("dist").join(&file));
+        // In a checkout this is target/release/flasher.
+        if let Some(checkout) = beside.parent().and_then(Path::parent)
+            && checkout.join("Cargo.toml").is_file()
+        {
+            places.push(checkout.join("dist").join(&file));
+        }
+    }
+    places.push(Path::new("/usr/lib/flasher").join(&file));
+    places
+}
+
+/// Puts a flasher onto the box, unless it has one of our version. The directory is made in any case.
+///
+/// # Errors
+/// A box without room, and a binary that does not run there or did not arrive as it was.
+pub fn install(connection: &Connection<'_>, named: Option<&Path>, target: &Target) -> Result<Installed> {
+    let binary = match (&target.flasher, named) {
+        (Some(_), None) => None,
+        _ => Some(Binary::find(named, target)?),
+    };
+    let place = Place::make(connection, binary.as_ref().map_or(0, Binary::len))?;
+    let Some(binary) = binary else {
+        return Ok(Installed {
+            version: target.own_version.clone(),
+            program: target.flasher.clone().unwrap_or_default(),
+            place,
+        });
+    };
+    place.put(connection, "flasher", &binary.bytes)?;
+    let mut installed = Installed {
+        version: String::new(),
+        program: format!("{}/flasher", place.path),
+        place,
+    };
+    installed.version = installed.prove(connection, &binary)?;
+    Ok(installed)
+}
+
+impl Installed {
+    /// Has the binary read itself, and says its version: it runs there, it is whole, and it understands what it will be told.
+    fn prove(&self, connection: &Connection<'_>, binary: &Binary) -> Result<String> {
+        let program = words([&self.program]);
+        let mut script = OsString::new();
+        for part in [
+            &program,
+            OsStr::new(" --version && "),
+            &program,
+            OsStr::new(" apply --pushed --help >/dev/null && "),
+        ] {
+            script.push(part);
+        }
+        script.push(&program);
+        script.push(" --format json inspect ");
+        script.push(&program);
+        let output = connection.run(&script, b"")?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        // A login may have said something before.
+        let mut lines = said.lines().skip_while(|line| !line.starts_with("flasher "));
+        let runs = lines.next().unwrap_or_default();
+        if runs.is_empty() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(Failure::new(
+                Exit::Unsupported,
+                Code::Cpu,
+                format_args!(
+                    "{} does not run on this box (exit code {}): {}",
+                    binary.path.display(),
+                    output.status.code().unwrap_or(-1),
+                    one_line(why.trim())
+                ),
+            )
+            .hint("its processor or kernel may be older than those that flasher is made for"));
+        }
+        let read = lines.next().and_then(|line| serde_json::from_str::<Value>(line).ok());
+        let Some(read) = read else {
+            let what = format_args!("{} is {}, which cannot be pushed", binary.path.display(), Quoted(runs));
+            return Err(Failure::usage(what).hint("use binaries of one version"));
+        };
+        match read["sha256"].as_str() == Some(hex(&Sha256::digest(&binary.bytes)).as_str()) {
+            true => Ok(one_line(runs)),
+            false => {
+                Err(Failure::system("flasher did not arrive on the box as it was sent").hint("the same command again"))
+            }
+        }
+    }
+}

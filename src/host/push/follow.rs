@@ -1,0 +1,280 @@
+//! After the box was told to write: it goes away, it comes back, and it is asked how the update ended.
+
+#![forbid(unsafe_code)]
+
+use super::binary::{self, Installed};
+use super::interrupt::Interrupt;
+use super::ssh::{Connection, HostKey, Refused, Ssh, Try};
+use super::target::{self, Target};
+use super::told::Question;
+use super::verdict;
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Harm, Result};
+use crate::base::units::Seconds;
+use crate::cli::push::Push;
+use crate::record::Record;
+use crate::report::Reporter;
+use std::ffi::OsStr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a box that boots may take to answer one try.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Between two questions to a box that may still be writing.
+const POLL: Duration = Duration::from_secs(3);
+
+/// Whether the box boots anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reboot {
+    /// It said so.
+    Due,
+    /// The connection broke before it said anything.
+    Maybe,
+    /// It stays up.
+    No,
+}
+
+/// What is known before the box goes away.
+pub struct Before {
+    /// Its boot.
+    pub boot: Option<String>,
+    /// Its record.
+    pub record: Option<Record>,
+    /// What was agreed to.
+    pub agreed: Question,
+    /// Whether it boots anew.
+    pub reboot: Reboot,
+    /// The directory that the run had there.
+    pub directory: String,
+}
+
+/// A box that answers again. What is on it goes before the connection does.
+pub struct Back<'a> {
+    /// The flasher there.
+    pub installed: Installed,
+    /// The connection.
+    pub connection: Connection<'a>,
+    /// Its record now.
+    pub record: Option<Record>,
+    /// Whether it has booted since.
+    pub booted: bool,
+}
+
+/// Waits for a box.
+pub struct Follow<'a> {
+    /// The way to it.
+    pub ssh: &'a Ssh<'a>,
+    /// What was asked for.
+    pub options: &'a Push,
+    /// Our version.
+    pub version: &'a str,
+    /// What is known.
+    pub before: Before,
+    /// ^C.
+    pub interrupt: &'a Interrupt,
+}
+
+/// A failure after which nobody here knows what is on the flash.
+pub fn unknown(code: Code, what: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Unreachable, code, what).harm(Harm::Partly)
+}
+
+/// A failure of ours after the box was told to write says nothing of its flash.
+pub fn not_untouched(failure: Failure) -> Failure {
+    match failure.harm {
+        Harm::Untouched => unknown(Code::NotBack, failure),
+        _ => failure,
+    }
+}
+
+/// The end for somebody who does not want to wait.
+pub fn detached(host: &str) -> Failure {
+    unknown(
+        Code::Detached,
+        "stopped waiting: the box goes on by itself, verifies what it writes, and reboots where that is due",
+    )
+    .hint(format!(
+        "afterwards the same command again, or: ssh {host} flasher status"
+    ))
+}
+
+impl<'a> Follow<'a> {
+    /// Waits until the box has booted anew, or until its record is a new one where it may not do that.
+    ///
+    /// # Errors
+    /// A box that does not come back in time or has another host key; ^C.
+    pub fn wait(&self, old: Option<Connection<'a>>, reporter: &mut Reporter) -> Result<Back<'a>> {
+        let deadline = Instant::now() + self.patience();
+        let mut old = old;
+        let mut key = HostKey::Known;
+        let mut why = "it has not gone away".to_owned();
+        loop {
+            if let Some(connection) = old.take().filter(|_| self.before.reboot != Reboot::No) {
+                self.until_gone(connection, deadline)?;
+            }
+            self.may_go_on(deadline, &why)?;
+            let try_of = Try {
+                key,
+                timeout: ANSWER,
+                aloud: false,
+            };
+            match self.ssh.connect(try_of)? {
+                Ok(connection) => match self.look(connection, deadline, reporter) {
+                    Ok(Look::Back(back)) => return Ok(*back),
+                    Ok(Look::NotYet(connection)) => {
+                        why = "it answers, and has not booted anew".to_owned();
+                        old = Some(connection);
+                    }
+                    // It may be on its way down.
+                    Err(failure) if failure.code == Code::Connection => why = failure.to_string(),
+                    Err(failure) if failure.code == Code::Detached || failure.code == Code::NotBack => {
+                        return Err(failure);
+                    }
+                    Err(failure) => {
+                        return Err(unknown(
+                            Code::NotBack,
+                            format_args!("the box answers, and how the update ended cannot be asked: {failure}"),
+                        )
+                        .hint(format!("ssh {} flasher status", self.ssh.host())));
+                    }
+                },
+                Err(refused) if refused.is_host_key() => key = self.new_key(key, &refused, reporter)?,
+                Err(refused) => {
+                    why = refused.why().to_owned();
+                    sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    /// How long the box may take.
+    fn patience(&self) -> Duration {
+        let planned = Duration::from_secs(self.before.agreed.seconds.saturating_mul(2).saturating_add(120));
+        self.options.wait.unwrap_or(planned.max(Duration::from_secs(600)))
+    }
+
+    fn may_go_on(&self, deadline: Instant, why: &str) -> Result<()> {
+        if self.interrupt.asked() {
+            return Err(detached(self.ssh.host()));
+        }
+        match Instant::now() < deadline {
+            true => Ok(()),
+            false => Err(unknown(
+                Code::NotBack,
+                format_args!(
+                    "{} did not come back within {}: {why}",
+                    self.ssh.host(),
+                    Seconds(self.patience().as_secs())
+                ),
+            )
+            .hint("it may need longer, have another address, or wait in its rescue; when it answers, the same command again")),
+        }
+    }
+
+    /// Waits until a connection has ended by itself.
+    fn until_gone(&self, mut connection: Connection<'_>, deadline: Instant) -> Result<()> {
+        while connection.is_alive() {
+            self.may_go_on(deadline, "it has not gone away")?;
+            sleep(PAUSE / 5);
+        }
+        Ok(())
+    }
+
+    /// The new firmware may have made itself a new host key.
+    fn new_key(&self, key: HostKey, refused: &Refused, reporter: &mut Reporter) -> Result<HostKey> {
+        let host = self.ssh.host();
+        if key == HostKey::Known && self.options.new_host_key {
+            reporter.stage(format_args!(
+                "{host} has another host key now, which is taken for this run; your known_hosts stays as it is: \
+                 ssh-keygen -R {host}"
+            ));
+            return Ok(HostKey::New);
+        }
+        Err(unknown(
+            Code::HostKey,
+            format_args!(
+                "{host} answers with a host key that ssh does not accept, so it was not asked how the update ended: {}",
+                refused.why()
+            ),
+        )
+        .hint(format!(
+            "if the new firmware makes itself new keys: ssh-keygen -R {host}, ssh {host} flasher status, and next time \
+             --new-host-key"
+        )))
+    }
+
+    /// Whether the box is as it will stay.
+    fn look(&self, connection: Connection<'a>, deadline: Instant, reporter: &mut Reporter) -> Result<Look<'a>> {
+        let target = target::ask(&connection, self.version)?;
+        let booted = match (&self.before.boot, &target.boot) {
+            (Some(before), Some(now)) => before != now,
+            // Not known is not proved.
+            _ => false,
+        };
+        match (booted, self.before.reboot) {
+            (true, _) => {
+                reporter.stage(format_args!("{} has booted and answers", self.ssh.host()));
+                self.ask(connection, &target, booted).map(Box::new).map(Look::Back)
+            }
+            (false, Reboot::Due) => Ok(Look::NotYet(connection)),
+            (false, Reboot::No) => self.ask(connection, &target, booted).map(Box::new).map(Look::Back),
+            (false, Reboot::Maybe) => self.still_writing(connection, &target, deadline),
+        }
+    }
+
+    fn ask(&self, connection: Connection<'a>, target: &Target, booted: bool) -> Result<Back<'a>> {
+        let installed = binary::install(&connection, self.options.binary.as_deref(), target)?;
+        let record = verdict::ask(&connection, &installed, self.options)?;
+        Ok(Back {
+            connection,
+            installed,
+            record,
+            booted,
+        })
+    }
+
+    /// Asks again until there is a new record, or the box goes away for its reboot.
+    fn still_writing(&self, connection: Connection<'a>, target: &Target, deadline: Instant) -> Result<Look<'a>> {
+        let mut back = self.ask(connection, target, false)?;
+        loop {
+            // Asked first: one that ends in between has left its record when that is asked for.
+            let at_work = self.is_at_work(&back.connection)?;
+            back.record = verdict::ask(&back.connection, &back.installed, self.options)?;
+            if back.record.is_some() && back.record != self.before.record {
+                return Ok(Look::Back(Box::new(back)));
+            }
+            if !at_work {
+                let what = "the connection broke when the box was told to write; no flasher is at work there, and it has \
+                            no record of an update";
+                return Err(unknown(Code::NotBack, what).hint("the same command again"));
+            }
+            self.may_go_on(deadline, "it answers, and is still at work")?;
+            sleep(POLL);
+            if !back.connection.is_alive() {
+                return Ok(Look::NotYet(back.connection));
+            }
+        }
+    }
+
+    /// Whether the run that we lost is still going on. Its files are in its command line, and nobody else has that directory.
+    fn is_at_work(&self, connection: &Connection<'_>) -> Result<bool> {
+        let (rest, last) = self
+            .before
+            .directory
+            .split_at(self.before.directory.len().saturating_sub(1));
+        // The brackets keep it from finding itself.
+        let script = format!("grep -q -e '{rest}[{last}]/' /proc/[0-9]*/cmdline 2>/dev/null");
+        let output = connection.run(OsStr::new(&script), b"")?;
+        Ok(output.status.success())
+    }
+}
+
+/// What a look at the box has shown.
+enum Look<'a> {
+    /// It can be judged.
+    Back(Box<Back<'a>>),
+    /// It is still to go away.
+    NotYet(Connection<'a>),
+}

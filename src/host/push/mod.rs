@@ -1,0 +1,295 @@
+//! `push [USER@]HOST IMAGE…`: an update of a box from a workstation, from the question what box it is to the proof that it
+//! runs the new firmware.
+//!
+//! The box does what it would do for `apply` and proves the same; here is only what the way there adds: ssh, the right
+//! program, an image that cannot be cut on its way, and a verdict that rests on what the box says after it has booted.
+
+#![forbid(unsafe_code)]
+
+mod binary;
+mod follow;
+mod images;
+mod interrupt;
+mod place;
+mod scratch;
+mod session;
+mod shell;
+mod ssh;
+mod target;
+mod told;
+mod verdict;
+
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Harm, Result};
+use crate::base::outcome::{Outcome, Tally};
+use crate::base::units::Size;
+use crate::cli::push::Push;
+use crate::report::Reporter;
+use crate::update::end;
+use binary::Installed;
+use follow::{Back, Before, Follow, Reboot};
+use images::Images;
+use interrupt::Interrupt;
+use session::{Run, Session};
+use ssh::{Connection, HostKey, Ssh, Try};
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+use target::{Processor, Target};
+use verdict::Verdict;
+
+/// How long a box may take to answer at first.
+const FIRST: Duration = Duration::from_secs(30);
+
+/// Replaces the firmware of a box, and reports how that ended as the last event.
+///
+/// `version` is ours, which a flasher on the box has to have to be used.
+///
+/// # Errors
+/// What was reported.
+pub fn run(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Exit> {
+    reporter.events = true;
+    end::report(attempt(options, version, reporter).map_err(Into::into), reporter)
+}
+
+fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Outcome> {
+    let decided = options.apply.yes || options.apply.dry_run;
+    if !decided && !io::stdin().is_terminal() {
+        let failure = Failure::usage("standard input is no terminal, so nobody can be asked");
+        return Err(failure.hint("add --yes"));
+    }
+    let interrupt = Interrupt::listen()?;
+    let images = Arc::new(Images::read(&options.apply)?);
+    let ssh = Ssh::new(options, &interrupt)?;
+    let connection = connect(&ssh, &interrupt)?;
+    let target = target::ask(&connection, version)?;
+    // A simulated box is anybody's.
+    if !target.root && options.apply.at.sim.is_none() {
+        let what = format_args!("ssh logs in to {} as another user than root", options.host);
+        return Err(Failure::new(Exit::NotRoot, Code::NotRoot, what).hint("flasher push root@HOST IMAGE"));
+    }
+    let installed = binary::install(&connection, options.binary.as_deref(), &target)?;
+    if installed.version != target::line(version) {
+        reporter.warning(format_args!(
+            "the flasher for the box is {}, this is {version}",
+            installed.version
+        ));
+    }
+    reporter.stage(format_args!("{}: {}", options.host, with(&installed, &target)));
+    let push = Pushing {
+        options,
+        version,
+        images,
+        interrupt,
+    };
+    push.update(&ssh, connection, (installed, target), reporter)
+}
+
+/// With which flasher it is done.
+fn with(installed: &Installed, target: &Target) -> String {
+    let processor = match &target.processor {
+        Processor::Known(name) => name,
+        Processor::Other(what) => what.as_str(),
+    };
+    match target.flasher.as_ref() == Some(&installed.program) {
+        true => format!("{processor}, with its own {}", installed.program),
+        false => format!("{processor}, flasher is in {}", installed.place.path),
+    }
+}
+
+fn connect<'a>(ssh: &'a Ssh<'a>, interrupt: &Interrupt) -> Result<Connection<'a>> {
+    let try_of = Try {
+        key: HostKey::Known,
+        timeout: FIRST,
+        aloud: true,
+    };
+    ssh.connect(try_of)?.map_err(|refused| match interrupt.asked() {
+        true => session::stopped(),
+        false => Failure::new(
+            Exit::Unreachable,
+            match refused.is_host_key() {
+                true => Code::HostKey,
+                false => Code::Connection,
+            },
+            format_args!("no connection to {}: {}", ssh.host(), refused.why()),
+        )
+        .hint(format!("ssh {} true", ssh.host())),
+    })
+}
+
+/// What holds from the first to the last step.
+struct Pushing<'a> {
+    options: &'a Push,
+    version: &'a str,
+    images: Arc<Images>,
+    interrupt: Interrupt,
+}
+
+impl Pushing<'_> {
+    fn session<'a>(&'a self, connection: &'a Connection<'a>, installed: &'a Installed) -> Session<'a> {
+        Session {
+            connection,
+            installed,
+            images: &self.images,
+            options: self.options,
+            interrupt: &self.interrupt,
+        }
+    }
+
+    fn update<'a>(
+        &'a self,
+        ssh: &'a Ssh<'a>,
+        connection: Connection<'a>,
+        (installed, target): (Installed, Target),
+        reporter: &mut Reporter,
+    ) -> Result<Outcome> {
+        for file in &self.images.beside {
+            installed.place.put(&connection, &file.name, &file.bytes)?;
+        }
+        let record = verdict::ask(&connection, &installed, self.options)?;
+        let run = self.session(&connection, &installed).apply(reporter)?;
+        let Some(reboot) = self.ended(&run, &connection)? else {
+            return Ok(outcome(&run));
+        };
+        let Some(agreed) = run.agreed else {
+            return Err(Failure::new(
+                Exit::Bug,
+                Code::Bug,
+                "the box wrote what nobody had agreed to",
+            ));
+        };
+        let follow = Follow {
+            ssh,
+            options: self.options,
+            version: self.version,
+            before: Before {
+                boot: target.boot,
+                record,
+                agreed,
+                reboot,
+                directory: installed.place.path.clone(),
+            },
+            interrupt: &self.interrupt,
+        };
+        let told = match reboot {
+            Reboot::No => verdict::ask(&connection, &installed, self.options).ok(),
+            _ => None,
+        };
+        let back = match told {
+            Some(record) => Back {
+                record,
+                connection,
+                installed,
+                booted: false,
+            },
+            None => {
+                reporter.stage(format_args!("waiting for {} to come back", self.options.host));
+                drop(installed);
+                follow.wait(Some(connection), reporter).map_err(follow::not_untouched)?
+            }
+        };
+        self.judge(&back, &follow.before, reporter)
+    }
+
+    /// What became of the run on the box; `None` where that was all.
+    fn ended(&self, run: &Run, connection: &Connection<'_>) -> Result<Option<Reboot>> {
+        match (&run.ended, run.interrupted, run.agreed.is_some()) {
+            (_, true, false) => Err(session::stopped()),
+            (_, true, true) => Err(follow::detached(&self.options.host)),
+            (None, false, true) => Ok(Some(Reboot::Maybe)),
+            (None, false, false) => Err(self.without_a_word(run, connection)),
+            (Some(_), false, _) if run.planned => Ok(None),
+            (Some(ended), false, _) if ended.exit != Exit::Done => Err(ended.failure(run.error.as_ref())),
+            (Some(ended), false, _) => Ok(match ended.code() {
+                Code::HandedOver => Some(Reboot::Due),
+                Code::Written if self.options.apply.no_reboot || self.options.apply.at.sim.is_some() => {
+                    Some(Reboot::No)
+                }
+                Code::Written => Some(Reboot::Due),
+                Code::NothingToDo | Code::Prepared => None,
+                // Of another version; what it did shows.
+                _ => Some(Reboot::Maybe),
+            }),
+        }
+    }
+
+    /// The program on the box ended before anything was agreed to, and did not say why.
+    fn without_a_word(&self, run: &Run, connection: &Connection<'_>) -> Failure {
+        match run.status {
+            Some(code) if code != 255 => Failure::system(format_args!(
+                "flasher on the box ended with exit code {code}: {}",
+                run.said.lines().last().unwrap_or("it said nothing")
+            )),
+            _ => connection.broken(&run.said),
+        }
+    }
+
+    /// How the update ended, by the record of the box, or by its flash where there is none.
+    fn judge(&self, back: &Back<'_>, before: &Before, reporter: &mut Reporter) -> Result<Outcome> {
+        let (host, sha256) = (&self.options.host, &before.agreed.sha256);
+        let tally = match verdict::judge(back.record.as_ref(), before.record.as_ref(), sha256) {
+            Verdict::Failed(failure) => return Err(failure),
+            Verdict::Written(tally) if !self.options.verify => tally,
+            Verdict::Written(tally) => {
+                self.compare(back, reporter)?;
+                tally
+            }
+            Verdict::Nothing => {
+                reporter.stage(format_args!(
+                    "{host} has no record of this update: its flash is compared with the image"
+                ));
+                self.compare(back, reporter)?;
+                Tally::default()
+            }
+        };
+        let what = match (back.booted, before.reboot) {
+            (true, _) => "has booted from what was written",
+            (false, _) => "has the new firmware, and has not booted since",
+        };
+        reporter.stage(format_args!(
+            "{host} {what}: written and verified, sha256 {sha256}, {} sent",
+            Size(self.images.size())
+        ));
+        Ok(Outcome::written(tally))
+    }
+
+    /// Compares the flash with the image.
+    fn compare(&self, back: &Back<'_>, reporter: &mut Reporter) -> Result<()> {
+        let put = |file: &images::Beside| back.installed.place.put(&back.connection, &file.name, &file.bytes);
+        let same = self
+            .images
+            .beside
+            .iter()
+            .try_for_each(put)
+            .and_then(|()| self.session(&back.connection, &back.installed).verify(reporter));
+        match same {
+            Ok(true) => {
+                reporter.stage("the flash is as the image wants it");
+                Ok(())
+            }
+            Ok(false) => Err(Failure::new(
+                Exit::Flash,
+                Code::Different,
+                "the box answers, and its flash is not as the image wants it",
+            )
+            .harm(Harm::Partly)
+            .hint("the same command again; a file system that the new firmware writes to differs by that")),
+            Err(failure) => Err(follow::unknown(
+                Code::NotBack,
+                format_args!("the box answers, and its flash could not be compared: {failure}"),
+            )),
+        }
+    }
+}
+
+/// The outcome of a run after which there is nothing to follow.
+fn outcome(run: &Run) -> Outcome {
+    match &run.ended {
+        Some(ended) if !run.planned => Outcome {
+            harm: ended.harm,
+            tally: ended.tally,
+            ..Outcome::untouched(ended.code())
+        },
+        _ => Outcome::untouched(Code::Planned),
+    }
+}

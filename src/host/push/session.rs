@@ -1,0 +1,337 @@
+//! One run of `apply` on the box: the files go there, the plan comes back, the answer goes there.
+
+#![forbid(unsafe_code)]
+
+use super::binary::Installed;
+use super::images::{Image, Images};
+use super::interrupt::Interrupt;
+use super::shell::words;
+use super::ssh::{Connection, Said};
+use super::told::{self, Ended, Event, Question};
+use crate::base::code::Code;
+use crate::base::error::{Context, Exit, Failure, Harm, Result};
+use crate::base::lossless;
+use crate::base::outcome::Tally;
+use crate::base::quoted::one_line;
+use crate::cli::push::Push;
+use crate::report::Reporter;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{ChildStdin, ChildStdout};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often the box is told that somebody is still there who thinks about the plan.
+const STILL_HERE: Duration = Duration::from_secs(10);
+/// How often ^C is looked for.
+const LOOK: Duration = Duration::from_millis(100);
+/// Bytes that are sent at a time.
+const CHUNK: usize = 32 << 10;
+/// Bytes of the longest line that the box may say.
+const LINE: u64 = 1 << 20;
+
+/// How a run on the box ended.
+pub struct Run {
+    /// What it said; `None` where the connection broke before that.
+    pub ended: Option<Ended>,
+    /// What it said of what failed.
+    pub error: Option<(String, Option<String>)>,
+    /// What was agreed to, if anything was.
+    pub agreed: Option<Question>,
+    /// Whether somebody wanted to go.
+    pub interrupted: bool,
+    /// The plan was shown, and that was all.
+    pub planned: bool,
+    /// Whether the flash is as the images want it, where that was asked.
+    pub same: Option<bool>,
+    /// The exit code of ssh, which is that of the command unless it is ssh's own.
+    pub status: Option<i32>,
+    /// What ssh or the box's shell said.
+    pub said: String,
+}
+
+/// What happens meanwhile.
+enum News {
+    Sent(u64),
+    AllSent(ChildStdin),
+    NotSent,
+    Line(String),
+    Ended,
+    Answer(bool),
+}
+
+/// Runs a verb of the box's flasher with the images on its standard input.
+pub struct Session<'a> {
+    /// The connection.
+    pub connection: &'a Connection<'a>,
+    /// The program there.
+    pub installed: &'a Installed,
+    /// What is sent.
+    pub images: &'a Arc<Images>,
+    /// What was asked for.
+    pub options: &'a Push,
+    /// ^C.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Session<'_> {
+    /// The command line for the box. `--` keeps a name that begins with a hyphen from being an option.
+    fn command(&self, verb: &str, reporter: &Reporter) -> OsString {
+        let directory = &self.installed.place.path;
+        let mut line: Vec<OsString> = vec![self.installed.program.clone().into(), "--format".into(), "json".into()];
+        if reporter.is_verbose() {
+            line.push("-v".into());
+        }
+        line.extend([verb.into(), "--pushed".into()]);
+        // `verify` takes but these of the options of `apply`.
+        let mut passed = self.options.passed.iter();
+        while let Some(word) = passed.next() {
+            let value = if takes_value(word) { passed.next() } else { None };
+            let known = ["--part", "--as-is", "--unpack", "--sim"]
+                .iter()
+                .any(|flag| word == flag);
+            if verb == "apply" || known {
+                line.push(word.clone());
+                line.extend(value.cloned());
+            }
+        }
+        for (flag, name) in [
+            ("--key", "key.pub"),
+            ("--sha256", "SHA256SUMS"),
+            ("--board", "board.json"),
+        ] {
+            if self.images.has(name) {
+                line.extend([flag.into(), format!("{directory}/{name}").into()]);
+            }
+        }
+        if let Some(board) = self
+            .options
+            .apply
+            .at
+            .board
+            .as_ref()
+            .filter(|_| !self.images.has("board.json"))
+        {
+            line.extend(["--board".into(), board.into()]);
+        }
+        line.push("--".into());
+        for image in &self.images.images {
+            let path = format!("{directory}/{}", image.name);
+            line.push(match &image.partition {
+                Some(partition) => lossless::path(&format!("{partition}={path}")).into(),
+                None => path.into(),
+            });
+        }
+        words(line)
+    }
+
+    /// Runs `apply`.
+    ///
+    /// # Errors
+    /// An ssh that cannot be started.
+    pub fn apply(&self, reporter: &mut Reporter) -> Result<Run> {
+        self.run(&self.command("apply", reporter), reporter)
+    }
+
+    /// Compares the flash with the images; `None` where the box did not say.
+    ///
+    /// # Errors
+    /// A connection that breaks, or a box that cannot compare.
+    pub fn verify(&self, reporter: &mut Reporter) -> Result<bool> {
+        let run = self.run(&self.command("verify", reporter), reporter)?;
+        match (&run.same, &run.ended) {
+            (Some(same), _) => Ok(*same),
+            (None, Some(ended)) if ended.exit != Exit::Done => Err(ended.failure(run.error.as_ref())),
+            _ => Err(self.connection.broken(&run.said)),
+        }
+    }
+
+    fn run(&self, script: &OsStr, reporter: &mut Reporter) -> Result<Run> {
+        let mut child = self.connection.command(script).spawn().context("ssh")?;
+        let said = Said::of(child.stderr.take(), false);
+        let (news, heard) = channel();
+        if let Some(stdin) = child.stdin.take() {
+            send(stdin, Arc::clone(self.images), news.clone());
+        }
+        if let Some(stdout) = child.stdout.take() {
+            listen(stdout, news.clone());
+        }
+        let mut run = Run {
+            ended: None,
+            error: None,
+            agreed: None,
+            interrupted: false,
+            planned: false,
+            same: None,
+            status: None,
+            said: String::new(),
+        };
+        self.follow((&news, &heard), &mut run, reporter);
+        // One that was told to go on does so without us.
+        if run.interrupted {
+            let _ = child.kill();
+        }
+        let status = child.wait().context("ssh")?;
+        run.said = said.text();
+        run.status = status.code();
+        // `verify` tells a failure without a result.
+        if run.ended.is_none()
+            && run.error.is_some()
+            && let Some(exit) = status.code().and_then(|code| u8::try_from(code).ok())
+            && let Ok(exit) = Exit::try_from(exit)
+        {
+            run.ended = Some(Ended {
+                exit,
+                harm: Harm::Untouched,
+                code: Code::Unknown.as_str().to_owned(),
+                tally: Tally::default(),
+            });
+        }
+        Ok(run)
+    }
+
+    fn follow(&self, (news, heard): (&Sender<News>, &Receiver<News>), run: &mut Run, reporter: &mut Reporter) {
+        let total = self.images.size();
+        let mut stdin = None;
+        let mut question = None;
+        let mut asked = false;
+        let mut told = Instant::now();
+        loop {
+            match heard.recv_timeout(LOOK) {
+                Ok(News::Sent(done)) => reporter.progress("sending", done, total),
+                Ok(News::AllSent(open)) => stdin = Some(open),
+                Ok(News::NotSent) => (),
+                Ok(News::Line(line)) => match told::read(&line) {
+                    Some((event, value)) => {
+                        told::show(&event, &value, reporter);
+                        match event {
+                            Event::Question(asks) => question = Some(asks),
+                            Event::Error { text, next } => run.error = Some((text, next)),
+                            Event::Result(ended) => run.ended = Some(ended),
+                            _ => (),
+                        }
+                    }
+                    None => match told::same(&line) {
+                        Some(same) => run.same = Some(same),
+                        None => told::stray(&line, reporter),
+                    },
+                },
+                Ok(News::Answer(yes)) => {
+                    let Some(mut to) = stdin.take() else { return };
+                    // From the first of these bytes on the box may be writing.
+                    if yes {
+                        run.agreed.clone_from(&question);
+                    }
+                    let _ = to.write_all(if yes { b"yes\n" } else { b"no\n" });
+                }
+                Ok(News::Ended) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => (),
+            }
+            if self.interrupt.asked() {
+                run.interrupted = true;
+                return;
+            }
+            if let (Some(to), Some(asks)) = (&mut stdin, &question) {
+                if !asked {
+                    asked = true;
+                    if self.options.apply.dry_run {
+                        run.planned = true;
+                        let _ = news.send(News::Answer(false));
+                    } else {
+                        self.ask(asks, news);
+                    }
+                } else if told.elapsed() > STILL_HERE {
+                    told = Instant::now();
+                    let _ = to.write_all(b"wait\n");
+                }
+            }
+        }
+    }
+
+    /// Asks whoever is at the terminal, who may take his time.
+    fn ask(&self, question: &Question, news: &Sender<News>) {
+        if self.options.apply.yes {
+            let _ = news.send(News::Answer(true));
+            return;
+        }
+        let mut out = io::stdout();
+        let _ = write!(out, "{} [y/N] ", one_line(&question.text));
+        let _ = out.flush();
+        let news = news.clone();
+        thread::spawn(move || {
+            let mut answer = String::new();
+            let _ = io::stdin().read_line(&mut answer);
+            let yes = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
+            let _ = news.send(News::Answer(yes));
+        });
+    }
+}
+
+/// Whether an option of `apply` has a value.
+fn takes_value(flag: &OsStr) -> bool {
+    const WITHOUT: [&str; 9] = [
+        "--as-is",
+        "--unpack",
+        "--no-reboot",
+        "--in-place",
+        "--prepare",
+        "--rescue-shell",
+        "--rescue-network",
+        "--no-rollback",
+        "--mark-bad",
+    ];
+    !WITHOUT.iter().any(|known| flag == *known)
+}
+
+/// Sends each image behind its length and checksum, and hands standard input back for the answer.
+fn send(mut stdin: ChildStdin, images: Arc<Images>, news: Sender<News>) {
+    thread::spawn(move || {
+        let mut done = 0;
+        let mut whole = |image: &Image| -> io::Result<()> {
+            writeln!(stdin, "{} {}", image.bytes.len(), image.sha256)?;
+            for chunk in image.bytes.chunks(CHUNK) {
+                stdin.write_all(chunk)?;
+                done += chunk.len() as u64;
+                let _ = news.send(News::Sent(done));
+            }
+            Ok(())
+        };
+        let sent = images.images.iter().try_for_each(&mut whole);
+        // Who does not take it says why.
+        let _ = news.send(match sent {
+            Ok(()) => News::AllSent(stdin),
+            Err(_) => News::NotSent,
+        });
+    });
+}
+
+/// Reads what the box says, line by line.
+fn listen(stdout: ChildStdout, news: Sender<News>) {
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stdout);
+        loop {
+            let mut line = Vec::new();
+            match reader.by_ref().take(LINE).read_until(b'\n', &mut line) {
+                Ok(1..) => {
+                    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+                    if news.send(News::Line(line)).is_err() {
+                        return;
+                    }
+                }
+                _ => break,
+            }
+        }
+        let _ = news.send(News::Ended);
+    });
+}
+
+/// The failure of a run that was stopped here before the box was told to write.
+pub fn stopped() -> Failure {
+    Failure::new(
+        Exit::Refused,
+        Code::Declined,
+        "stopped before the box was told to write",
+    )
+}

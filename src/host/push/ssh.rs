@@ -1,0 +1,270 @@
+//! The user's own `ssh`, as child processes: one that holds the connection, so that a password is asked for once, and one for
+//! each command on the box. Nothing but commands with standard input and output is used: boxes with dropbear often have
+//! neither scp nor sftp.
+
+#![forbid(unsafe_code)]
+
+use super::interrupt::Interrupt;
+use super::scratch::Scratch;
+use super::shell;
+use crate::base::code::Code;
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::quoted::{Quoted, printable};
+use crate::cli::push::Push;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// ssh's own exit code where it, and not the command, failed (ssh(1)).
+const FAILED: i32 = 255;
+/// Bytes of what ssh said that are kept for a message.
+const KEPT: usize = 4 << 10;
+
+/// The way to a box.
+pub struct Ssh<'a> {
+    options: &'a Push,
+    scratch: Scratch,
+    interrupt: Interrupt,
+}
+
+/// How a host key that is not known is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKey {
+    /// As the user's own configuration says.
+    Known,
+    /// The key of a firmware that has just been installed is taken, and kept for this run only.
+    New,
+}
+
+/// One try to connect.
+#[derive(Clone, Copy)]
+pub struct Try {
+    /// How a host key that is not known is met.
+    pub key: HostKey,
+    /// How long the box may take to answer.
+    pub timeout: Duration,
+    /// Whether what ssh says is shown.
+    pub aloud: bool,
+}
+
+/// A connection that was not made.
+pub struct Refused {
+    /// What ssh said.
+    pub said: String,
+}
+
+impl Refused {
+    /// Whether the box has shown another host key than the one that is known, or one that nobody knows.
+    pub fn is_host_key(&self) -> bool {
+        self.said.contains("Host key verification failed") || self.said.contains("HOST IDENTIFICATION HAS CHANGED")
+    }
+
+    /// Why, in one line.
+    pub fn why(&self) -> &str {
+        let mut lines = self.said.lines().rev();
+        lines.find(|line| !line.trim().is_empty()).unwrap_or("ssh ended")
+    }
+}
+
+/// A connection. It ends when this is dropped.
+pub struct Connection<'a> {
+    ssh: &'a Ssh<'a>,
+    master: Child,
+    socket: PathBuf,
+}
+
+impl<'a> Ssh<'a> {
+    /// Nothing is done yet.
+    ///
+    /// # Errors
+    /// No directory for a socket.
+    pub fn new(options: &'a Push, interrupt: &Interrupt) -> Result<Ssh<'a>> {
+        Ok(Ssh {
+            options,
+            scratch: Scratch::create()?,
+            interrupt: interrupt.clone(),
+        })
+    }
+
+    /// The name of the box as the user typed it.
+    pub fn host(&self) -> &'a str {
+        &self.options.host
+    }
+
+    fn program(&self) -> Command {
+        let words = &self.options.ssh;
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// Connects. Whatever has to be asked, ssh asks at the terminal.
+    ///
+    /// # Errors
+    /// An ssh that cannot be started; [`Refused`] where it made no connection.
+    pub fn connect(&'a self, try_of: Try) -> Result<std::result::Result<Connection<'a>, Refused>> {
+        let Try { key, timeout, aloud } = try_of;
+        let socket = self.scratch.path().join("s");
+        let _ = std::fs::remove_file(&socket);
+        let mut command = self.program();
+        command.args(["-N", "-T", "-x", "-o", "ControlMaster=yes", "-o", "ControlPersist=no"]);
+        command.arg("-S").arg(&socket);
+        command.args(["-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]);
+        // A box that does not answer for a minute has gone.
+        command.args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6"]);
+        command.arg("-o").arg(format!("ConnectTimeout={}", timeout.as_secs()));
+        if key == HostKey::New {
+            let known = self.scratch.path().join("known_hosts");
+            command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+            command.args([
+                "-o",
+                "GlobalKnownHostsFile=/dev/null",
+                "-o",
+                "StrictHostKeyChecking=accept-new",
+            ]);
+            command.args(["-o", "CheckHostIP=no"]);
+        }
+        command.arg("--").arg(self.host());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut master = command.spawn().map_err(|error| {
+            let words = Quoted(&self.options.ssh[0]);
+            Failure::system(format_args!("{words}: {error}")).hint("install OpenSSH's client, or name it with --ssh")
+        })?;
+        let said = Said::of(master.stderr.take(), aloud);
+        loop {
+            if let Some(_ended) = master.try_wait().map_err(Failure::system)? {
+                return Ok(Err(Refused { said: said.text() }));
+            }
+            if socket.exists() {
+                return Ok(Ok(Connection {
+                    ssh: self,
+                    master,
+                    socket,
+                }));
+            }
+            if self.interrupt.asked() {
+                end(&mut master);
+                return Ok(Err(Refused {
+                    said: "stopped by ^C".to_owned(),
+                }));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// A command on the box, not started yet.
+    pub fn command(&self, script: &OsStr) -> Command {
+        let mut command = self.ssh.program();
+        command.args(["-T", "-x", "-o", "ControlMaster=no", "-o", "RemoteCommand=none"]);
+        command.arg("-S").arg(&self.socket);
+        // Through this connection or not at all: a second one might ask for a password in the midst of something.
+        command.args(["-o", "ProxyCommand=false", "-o", "LogLevel=ERROR"]);
+        command.arg("--").arg(self.ssh.host()).arg(shell::command(script));
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a script on the box with this for its standard input.
+    ///
+    /// # Errors
+    /// [`Exit::Unreachable`] where the connection broke.
+    pub fn run(&self, script: &OsStr, input: &[u8]) -> Result<Output> {
+        let mut child = self.command(script).spawn().context("ssh")?;
+        let stdin = child.stdin.take();
+        let output = thread::scope(|scope| {
+            scope.spawn(|| {
+                // Whoever has heard enough does not read to the end; the exit code says what became of it.
+                let _ = stdin.map(|mut stdin| stdin.write_all(input));
+            });
+            child.wait_with_output()
+        });
+        let output = output.context("ssh")?;
+        match output.status.code() {
+            Some(code) if code != FAILED => Ok(output),
+            _ => Err(self.broken(&String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    /// Whether the connection is still there.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.master.try_wait(), Ok(None))
+    }
+
+    /// The failure of a connection that broke before anything was written.
+    pub fn broken(&self, said: &str) -> Failure {
+        // What ssh says where it finds no connection to share tells nothing.
+        let mut lines = said.lines().rev().map(str::trim);
+        let why = lines.find(|line| !line.is_empty() && !line.starts_with("kex_exchange_identification"));
+        let host = self.ssh.host();
+        let what = match why {
+            Some(why) => format!("the connection to {host} broke: {}", printable(why)),
+            None => format!("the connection to {host} broke"),
+        };
+        Failure::new(Exit::Unreachable, Code::Connection, what).hint("the same command again")
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        end(&mut self.master);
+    }
+}
+
+/// Asks an ssh to end, which then takes its socket away.
+fn end(child: &mut Child) {
+    if let Ok(None) = child.try_wait()
+        && let Ok(pid) = i32::try_from(child.id())
+    {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let _ = child.wait();
+    }
+}
+
+/// What a program says on standard error: kept for a message, and shown meanwhile if that is wanted.
+pub struct Said(Arc<Mutex<Vec<u8>>>, Option<thread::JoinHandle<()>>);
+
+impl Said {
+    /// Listens.
+    pub fn of(stderr: Option<ChildStderr>, aloud: bool) -> Said {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&kept);
+        let listener = stderr.map(|mut stderr| {
+            thread::spawn(move || {
+                let mut buffer = [0; 1024];
+                while let Ok(got @ 1..) = stderr.read(&mut buffer) {
+                    if aloud {
+                        let text = String::from_utf8_lossy(&buffer[..got]).replace('\r', "");
+                        let _ = std::io::stderr().write_all(printable(&text).as_bytes());
+                    }
+                    if let Ok(mut kept) = shared.lock() {
+                        kept.extend_from_slice(&buffer[..got]);
+                        let over = kept.len().saturating_sub(KEPT);
+                        kept.drain(..over);
+                    }
+                }
+            })
+        });
+        Said(kept, listener)
+    }
+
+    /// All of it, when the program has ended.
+    pub fn text(self) -> String {
+        let _ = self.1.map(thread::JoinHandle::join);
+        let bytes = self.0.lock().map(|kept| kept.clone()).unwrap_or_default();
+        printable(&String::from_utf8_lossy(&bytes).replace('\r', "")).into_owned()
+    }
+}

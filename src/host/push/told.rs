@@ -1,0 +1,135 @@
+//! The events of the flasher on the box, and what becomes of them here.
+
+#![forbid(unsafe_code)]
+
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Harm};
+use crate::base::outcome::Tally;
+use crate::base::quoted::one_line;
+use crate::report::Reporter;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A line of `--format json apply --pushed`.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// Something that was done.
+    Stage {
+        /// What.
+        text: String,
+    },
+    /// How far something is.
+    Progress {
+        /// What.
+        phase: String,
+        /// Bytes.
+        done: u64,
+        /// Bytes.
+        total: u64,
+    },
+    /// Something that a person should look at.
+    Warning {
+        /// What.
+        text: String,
+    },
+    /// What failed.
+    Error {
+        /// What.
+        text: String,
+        /// What to do next.
+        next: Option<String>,
+    },
+    /// The plan.
+    Plan {
+        /// For people.
+        text: String,
+    },
+    /// Whether the plan is agreed to.
+    Question(Question),
+    /// How it ended.
+    Result(Ended),
+    /// What is of no use here, or of another version.
+    #[serde(other)]
+    Other,
+}
+
+/// What is asked before anything is touched.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Question {
+    /// For people.
+    pub text: String,
+    /// The SHA-256 of everything that will be written, as the record of the update will have it.
+    pub sha256: String,
+    /// How long it will take.
+    pub seconds: u64,
+}
+
+/// How the run on the box ended.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Ended {
+    /// Its exit code.
+    pub exit: Exit,
+    /// The state of the flash.
+    pub harm: Harm,
+    /// One word for programs.
+    pub code: String,
+    /// Erase blocks.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+impl Ended {
+    /// The word, if it is one that is known here.
+    pub fn code(&self) -> Code {
+        Code::from_word(&self.code).unwrap_or(Code::Unknown)
+    }
+
+    /// The failure that it was, with what was said of it.
+    pub fn failure(&self, error: Option<&(String, Option<String>)>) -> Failure {
+        let what = error.map_or_else(|| self.code.clone(), |(text, _)| text.clone());
+        let failure = Failure::new(self.exit, self.code(), what).harm(self.harm);
+        match error.and_then(|(_, next)| next.clone()) {
+            Some(next) => failure.hint(next),
+            None => failure,
+        }
+    }
+}
+
+/// Reads a line; `None` for what is no event, such as what a login prints.
+pub fn read(line: &str) -> Option<(Event, Value)> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let event = Event::deserialize(&value).ok()?;
+    Some((event, value))
+}
+
+/// The answer of `verify`, if that is what the line is.
+pub fn same(line: &str) -> Option<bool> {
+    serde_json::from_str::<Value>(line).ok()?.get("same")?.as_bool()
+}
+
+/// Shows an event of the box. Its result is not the last word, and is not shown.
+pub fn show(event: &Event, value: &Value, reporter: &mut Reporter) {
+    // They are told here, with the state of the flash.
+    if matches!(event, Event::Result(_) | Event::Error { .. }) {
+        return;
+    }
+    if reporter.json() {
+        return reporter.object(value);
+    }
+    match event {
+        Event::Stage { text } => reporter.stage(text),
+        Event::Warning { text } => reporter.warning(text),
+        Event::Plan { text } => reporter.stage(text),
+        // What arrives there is shown as it is sent here.
+        Event::Progress { phase, done, total } if phase != "reading" => reporter.progress(phase, *done, *total),
+        _ => (),
+    }
+}
+
+/// What is no event, in one line.
+pub fn stray(line: &str, reporter: &mut Reporter) {
+    if !line.trim().is_empty() {
+        reporter.detail(one_line(line));
+    }
+}

@@ -1,0 +1,180 @@
+//! `flasher push` after the hand-over: never is success said of a box that has not booted, or of which nobody knows what it
+//! runs.
+
+use crate::simbox::{Run, bytes, is_root};
+use crate::sshbox::SshBox;
+use std::fs;
+
+const AT: usize = 13 << 20;
+
+/// A box that hands over instead of saying that it wrote, with an image and the words to push it.
+fn handing_over(server: SshBox) -> (SshBox, Vec<u8>, String) {
+    server.has_its_own();
+    server.hook(
+        r#"case $command in
+*apply*RootFS2*) command="$command | sed -u 's/\"code\":\"written\"/\"code\":\"handed-over\"/'" ;;
+esac
+"#,
+    );
+    let image = bytes(900_000, 1);
+    let path = server.sim.file("image.bin", &image);
+    (server, image, path)
+}
+
+fn said(run: &Run) -> String {
+    let text = |event: &serde_json::Value| Some(event.get("text")?.as_str()?.to_owned());
+    run.events().iter().filter_map(text).collect::<Vec<_>>().join("\n")
+}
+
+/// Off and on again.
+fn reboot(server: &mut SshBox) {
+    server.stop();
+    server.boots();
+    server.start();
+}
+
+#[test]
+fn a_box_that_comes_back_from_its_reboot_has_the_new_firmware() {
+    let servers = [Some(SshBox::new()), is_root().then(SshBox::dropbear)];
+    for server in servers.into_iter().flatten() {
+        let (mut server, image, path) = handing_over(server);
+        let args = ["--wait", "60", "--verify", "--part", "RootFS2", "box", &path];
+        let run = server.followed(&args, |server, _| reboot(server)).exits(0);
+        assert_eq!(
+            (&run.json()["code"], &run.json()["harm"]),
+            (&"written".into(), &"written".into())
+        );
+        assert!(said(&run).contains("has booted from what was written"), "{run:?}");
+        assert!(said(&run).contains("the flash is as the image wants it"), "{run:?}");
+        assert!(server.sim.flash()[AT..][..image.len()] == image);
+        assert_eq!(server.left(), [] as [std::path::PathBuf; 0]);
+    }
+}
+
+#[test]
+fn a_box_that_does_not_come_back_is_no_success() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    let args = ["--wait", "4", "--part", "RootFS2", "box", &path];
+    let run = server.followed(&args, |server, _| server.stop()).exits(68);
+    assert_eq!(
+        (&run.json()["code"], &run.json()["harm"]),
+        (&"not-back".into(), &"partly".into())
+    );
+    assert!(said(&run).contains("did not come back within 4 s"), "{run:?}");
+}
+
+#[test]
+fn a_box_that_answers_without_having_booted_is_no_success() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    let args = ["--wait", "6", "--part", "RootFS2", "box", &path];
+    // The connection stays, or another one can be made: it is the same boot.
+    for cut in [false, true] {
+        server.sim.fill(&vec![0xff; 16 << 20]);
+        let meanwhile = |server: &mut SshBox, _: &std::process::Child| {
+            if cut {
+                server.cut();
+            }
+        };
+        let run = server.followed(&args, meanwhile).exits(68);
+        assert_eq!(run.json()["code"], "not-back", "{run:?}");
+    }
+}
+
+#[test]
+fn a_new_host_key_is_told_and_taken_only_if_that_was_asked_for() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    let anew = |server: &mut SshBox, _: &std::process::Child| {
+        server.stop();
+        server.new_host_key();
+        server.boots();
+        server.start();
+    };
+    let args = ["--wait", "60", "--part", "RootFS2", "box", &path];
+    let run = server.followed(&args, anew).exits(68);
+    assert_eq!(
+        (&run.json()["code"], &run.json()["harm"]),
+        (&"host-key".into(), &"partly".into())
+    );
+    assert!(run.out.contains("--new-host-key"), "{run:?}");
+    server.sim.fill(&vec![0xff; 16 << 20]);
+    server.trusts(server.address().port());
+    let known = fs::read(server.file("known_hosts")).unwrap();
+    let args = ["--new-host-key", "--wait", "60", "--part", "RootFS2", "box", &path];
+    let run = server.followed(&args, anew).exits(0);
+    assert!(said(&run).contains("another host key"), "{run:?}");
+    assert_eq!(
+        fs::read(server.file("known_hosts")).unwrap(),
+        known,
+        "the user's own file stays as it is"
+    );
+}
+
+#[test]
+fn without_a_record_the_flash_itself_is_asked() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    let args = ["--wait", "60", "--part", "RootFS2", "box", &path];
+    let status = server.sim.path().join("status.json");
+    let lost = |server: &mut SshBox, _: &std::process::Child| {
+        fs::remove_file(&status).unwrap();
+        reboot(server);
+    };
+    let run = server.followed(&args, lost).exits(0);
+    assert!(said(&run).contains("no record of this update"), "{run:?}");
+    // A record of the time before is as good as none.
+    server.sim.fill(&vec![0xff; 16 << 20]);
+    server
+        .own_push(&["--wait", "1", "--part", "RootFS2", "box", &path])
+        .exits(68);
+    let old = fs::read(&status).unwrap();
+    server.sim.fill(&vec![0xff; 16 << 20]);
+    let stale = |server: &mut SshBox, _: &std::process::Child| {
+        fs::write(&status, &old).unwrap();
+        let mut flash = server.sim.flash();
+        flash[AT + 1000] ^= 1;
+        server.sim.fill(&flash);
+        reboot(server);
+    };
+    let run = server.followed(&args, stale).exits(74);
+    assert_eq!(
+        (&run.json()["code"], &run.json()["harm"]),
+        (&"different".into(), &"partly".into())
+    );
+}
+
+#[test]
+fn a_failure_on_the_box_is_told_with_its_exit_code() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    let args = ["--wait", "60", "--part", "RootFS2", "box", &path];
+    let status = server.sim.path().join("status.json");
+    let failed = |server: &mut SshBox, _: &std::process::Child| {
+        let text = fs::read_to_string(&status).unwrap();
+        let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        record["result"] = "failed".into();
+        record["harm"] = "partly".into();
+        record["code"] = "flash".into();
+        record["text"] = "mtd3: block 0x20000 cannot be erased".into();
+        fs::write(&status, record.to_string()).unwrap();
+        reboot(server);
+    };
+    let run = server.followed(&args, failed).exits(74);
+    assert_eq!(
+        (&run.json()["code"], &run.json()["harm"]),
+        (&"flash".into(), &"partly".into())
+    );
+    assert!(said(&run).contains("cannot be erased"), "{run:?}");
+}
+
+#[test]
+fn the_interrupt_while_the_box_is_away_only_stops_the_waiting() {
+    let (mut server, image, path) = handing_over(SshBox::new());
+    let args = ["--wait", "60", "--part", "RootFS2", "box", &path];
+    let run = server.followed(&args, |server, child| {
+        server.stop();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGINT).unwrap();
+    });
+    let run = run.exits(68);
+    assert_eq!(run.json()["code"], "detached");
+    assert!(run.out.contains("flasher status"), "{run:?}");
+    assert!(server.sim.flash()[AT..][..image.len()] == image);
+}
