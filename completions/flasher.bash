@@ -12,7 +12,7 @@ _flasher() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            -p|--part|--force|--backup|--env-config|--keep|--keep-to|--key|--sha256|--size|--fetch-config|--board|--sim|--format|--from|--kernel|--initrd|--updater|--mac|--ip|--address|--server|--name|--port|--tftp-port|--for) ((i++)) ;;
+            -p|--part|--force|--backup|--env-config|--keep|--keep-to|--key|--sha256|--size|--fetch-config|--board|--sim|--format|--from|--kernel|--initrd|--ssh|--binary|--wait|--updater|--mac|--ip|--address|--server|--name|--port|--tftp-port|--for) ((i++)) ;;
             -*) ;;
             '=') ((i++)) ;;
             *)
@@ -42,6 +42,9 @@ _flasher() {
         --from) _flasher_files d; return ;;
         --kernel) _flasher_files f; return ;;
         --initrd) _flasher_files f; return ;;
+        --ssh) :; return ;;
+        --binary) _flasher_files f; return ;;
+        --wait) :; return ;;
         --updater) _flasher_files f; return ;;
         --mac) :; return ;;
         --ip) :; return ;;
@@ -68,6 +71,7 @@ _flasher() {
             'recovery check') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery boards') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery name') COMPREPLY=($(compgen -W '--board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'push') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim --ssh --binary --wait --new-host-key --verify -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'pat') COMPREPLY=($(compgen -W '--board --updater -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'qpkg') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'manual') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
@@ -78,7 +82,7 @@ _flasher() {
         return
     fi
     case $verb in
-        '') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery pat qpkg manual' -- "$cur")) ;;
+        '') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg manual' -- "$cur")) ;;
         'apply') _flasher_files f ;;
         'plan') _flasher_files f ;;
         'inspect') _flasher_files f ;;
@@ -87,10 +91,11 @@ _flasher() {
         'restore') _flasher_files d ;;
         'env') if [[ $prev == env ]]; then COMPREPLY=($(compgen -W 'set' -- "$cur")); else :; fi ;;
         'sim create') COMPREPLY=($(compgen -W 'qnap-ts109 qnap-ts219 qnap-ts219-resized synology-ds213j tplink-wdr3600 thincan generic' -- "$cur")); _flasher_files f; _flasher_files d ;;
-        'help') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery pat qpkg manual' -- "$cur")) ;;
+        'help') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg manual' -- "$cur")) ;;
         'recovery create') _flasher_files f ;;
         'recovery check') _flasher_files f ;;
         'recovery name') _flasher_files f ;;
+        'push') _flasher_files f ;;
         'pat') if [[ $prev == pat ]]; then COMPREPLY=($(compgen -W 'check create extract list' -- "$cur")); else _flasher_files f; fi ;;
         'qpkg') if [[ $prev == qpkg ]]; then COMPREPLY=($(compgen -W 'extract' -- "$cur")); else _flasher_files f; _flasher_files d; fi ;;
         'manual') COMPREPLY=($(compgen -W 'man bash fish zsh' -- "$cur")) ;;

@@ -155,6 +155,7 @@ complete -c flasher -n '__fish_seen_subcommand_from push' -l mark-bad -d 'NAND: 
 complete -c flasher -n '__fish_seen_subcommand_from push' -l key -r -F -d 'this public key counts too (minisign, signify or usign); signatures are IMAGE.minisig, IMAGE.sig, in OpenWrt'\''s trailer, of - behind it'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l sha256 -r -F -d 'require this checksum of the image: 64 digits, or a file as sha256sum writes it'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l size -x -d 'require this length of the image, in bytes; a stream that does not say its own length needs it'
+complete -c flasher -n '__fish_seen_subcommand_from push' -l fetch-config -r -F -d 'credentials for https:// and ftp://, as curl -K or wget --config read them; root'\''s, mode 0600'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l board -r -F -a 'qnap-ts109 qnap-ts219 qnap-ts219-resized synology-ds213j tplink-wdr3600 thincan generic' -d 'what this box is, instead of recognising it'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l sim -x -a '(__fish_complete_directories)' -d 'work on the simulated box in DIR'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l ssh -x -d 'OpenSSH'\''s ssh with options, such as '\''ssh -p 2222'\''; else $FLASHER_SSH, else ssh'

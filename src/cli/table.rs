@@ -343,7 +343,7 @@ const FLAGS: &[Flag] = &[
     flag(
         "fetch-config",
         Some("FILE"),
-        &["apply", "inspect", "plan", "verify"],
+        &["apply", "inspect", "plan", "verify", "push"],
         "credentials for https:// and ftp://, as curl -K or wget --config read them; root's, mode 0600",
     ),
     flag(
