@@ -8,9 +8,9 @@ use crate::base::units::Fields;
 use crate::bytes::packed::bzip2::Bzip2;
 use crate::bytes::packed::codec::{Codec, LIMIT};
 use crate::bytes::packed::gzip::Gzip;
-use crate::bytes::packed::{Cursor, Handle, WINDOW};
+use crate::bytes::packed::zstd::Zstd;
+use crate::bytes::packed::{Cursor, Handle};
 use lzma_rust2::{LzmaReader, XzReader};
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use std::ops::Range;
 enum Member<'s> {
     Gzip(Gzip<Cursor<'s>>),
     Xz(Box<XzReader<BufReader<Cursor<'s>>>>),
-    Zstd(Box<StreamingDecoder<BufReader<Cursor<'s>>, FrameDecoder>>),
+    Zstd(Box<Zstd<BufReader<Cursor<'s>>>>),
     Bzip2(Box<Bzip2<'s>>),
     Lzma(Box<LzmaReader<Cursor<'s>>>),
 }
@@ -30,12 +30,7 @@ impl<'s> Member<'s> {
             Codec::Xz => Member::Xz(Box::new(XzReader::new_mem_limit(BufReader::new(cursor), false, LIMIT))),
             Codec::Bzip2 => Member::Bzip2(Box::new(Bzip2::new(cursor))),
             Codec::Lzma => Member::Lzma(Box::new(LzmaReader::new_mem_limit(cursor, LIMIT, None)?)),
-            Codec::Zstd => {
-                let mut decoder = FrameDecoder::new();
-                decoder.set_max_window_size(WINDOW);
-                let frame = StreamingDecoder::new_with_decoder(BufReader::new(cursor), decoder);
-                Member::Zstd(Box::new(frame.map_err(|_| bad("a frame's header makes no sense"))?))
-            }
+            Codec::Zstd => Member::Zstd(Box::new(Zstd::begin(BufReader::new(cursor))?)),
         })
     }
 
@@ -45,7 +40,7 @@ impl<'s> Member<'s> {
             Member::Xz(member) => member.read(buffer),
             Member::Bzip2(member) => member.read(buffer),
             Member::Lzma(member) => member.read(buffer),
-            Member::Zstd(member) => member.read(buffer).map_err(|_| bad("a block makes no sense")),
+            Member::Zstd(member) => member.read(buffer),
         }
     }
 
@@ -60,13 +55,7 @@ impl<'s> Member<'s> {
                 let (cursor, unused) = member.into_parts();
                 cursor.position() - unused.len() as u64
             }
-            Member::Zstd(member) => {
-                let listed = member.decoder.get_checksum_from_data();
-                if listed.is_some() && listed != member.decoder.get_calculated_checksum() {
-                    return Err(bad("a frame fails its checksum"));
-                }
-                buffered(member.get_ref())
-            }
+            Member::Zstd(member) => buffered(&member.end()?),
         })
     }
 }

@@ -14,6 +14,7 @@ mod gzip;
 mod members;
 mod peek;
 mod read_ahead;
+mod zstd;
 
 use crate::base::bad_data::bad;
 use crate::base::units::Grouped;
