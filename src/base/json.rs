@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 /// # Errors
 /// What is wrong with the text, and where.
 pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(text).map_err(|error| error.to_string())
+    stages::json::parse(text).map_err(|error| error.to_string())
 }
 
 /// Writes a value in one line, without its end.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::json;
 use crate::watchdog::{self, Node};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -65,7 +66,7 @@ impl HandOff {
         struct Version {
             version: u32,
         }
-        let version: Version = serde_json::from_slice(text).map_err(|e| format!("not a hand-off record: {e}"))?;
+        let version: Version = json::parse(text).map_err(|e| format!("not a hand-off record: {e}"))?;
         if version.version != Self::VERSION {
             return Err(format!(
                 "written by another flasher: version {}, this one knows {}",
@@ -73,7 +74,7 @@ impl HandOff {
                 Self::VERSION
             ));
         }
-        serde_json::from_slice(text).map_err(|e| format!("damaged: {e}"))
+        json::parse(text).map_err(|e| format!("damaged: {e}"))
     }
 
     /// Writes the record as `handoff.json` under `root`.

@@ -36,6 +36,7 @@ mod holder;
 mod holders;
 pub mod init;
 pub mod inittab;
+pub mod json;
 mod kill;
 mod marker;
 pub mod memory;

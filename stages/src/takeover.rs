@@ -114,7 +114,7 @@ fn parent(pid: u32, reader: OwnedFd, mountpoint: &Path, on_event: &mut dyn FnMut
     let lines = BufReader::new(File::from(reader))
         .split(b'\n')
         .map_while(std::result::Result::ok);
-    for report in lines.filter_map(|line| serde_json::from_slice(&line).ok()) {
+    for report in lines.filter_map(|line| crate::json::parse(&line).ok()) {
         match report {
             Report::Event(text) => on_event(StageEvent::note(text)),
             Report::Done => return Ok(()),
