@@ -46,7 +46,7 @@ fn pin_controller(node: &Path, depth: u32, nodes: &mut usize) -> Option<String> 
     *nodes = nodes.checked_sub(1)?;
     let entries = fs::read_dir(node).ok()?;
     let mut below: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    below.sort();
+    below.sort_unstable();
     // A link leads back up.
     below.retain(|path| depth > 0 && fs::symlink_metadata(path).is_ok_and(|about| about.is_dir()));
     below.iter().find_map(|path| pin_controller(path, depth - 1, nodes))

@@ -15,7 +15,7 @@ use crate::plan::{Check, Rest, Status};
 
 /// Whether it is whole, whether it belongs there, and what it replaces.
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
-    facts.each(|placed, partition| {
+    facts.each(&|placed, partition| {
         let target = Target::new(facts, placed, partition);
         let content = placed.content.as_ref();
         let mut checks: Vec<_> = content
@@ -54,7 +54,7 @@ fn whole(target: &Target<'_>, content: &Content) -> Option<Check> {
 
 /// Whether it is made for this flash, and what becomes of the rest of the partition.
 pub(super) fn fits_the_flash(facts: &Facts<'_>) -> Vec<Check> {
-    facts.each(|placed, partition| {
+    facts.each(&|placed, partition| {
         let shorter = placed.write.length() < partition.capacity();
         let mut checks = Vec::new();
         if placed.write.method.rest() == Rest::Zero && shorter {

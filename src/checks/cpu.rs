@@ -7,7 +7,7 @@ use crate::base::check_id::CheckId;
 use crate::plan::Check;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
-    facts.each(|placed, partition| {
+    facts.each(&|placed, partition| {
         let cpu = facts.board.cpu();
         let foreign = placed.content.as_ref().and_then(|content| content.foreign_to(cpu?));
         let say = |foreign| {

@@ -11,7 +11,7 @@ use crate::image::content::Content;
 use crate::plan::Check;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
-    facts.each(|placed, partition| {
+    facts.each(&|placed, partition| {
         let Some(content) = placed.content.as_ref().filter(|content| !content.compatible.is_empty()) else {
             return Vec::new();
         };

@@ -28,7 +28,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         }
         (_, None, None) => (),
     }
-    checks.extend(facts.each(|placed, partition| {
+    checks.extend(facts.each(&|placed, partition| {
         let hardware = placed.content.as_ref().and_then(|content| content.hardware.as_deref());
         hardware
             .map(|number| hardware_number(board, partition, number))

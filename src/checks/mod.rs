@@ -105,12 +105,15 @@ impl Facts<'_> {
     }
 
     /// Asks a check about every write and its partition.
-    fn each(&self, mut ask: impl FnMut(&Placed, &Partition) -> Vec<Check>) -> Vec<Check> {
-        let with_partition = |placed: &Placed| match self.board.get(placed.write.to.id) {
-            Some(partition) => ask(placed, partition),
-            None => vec![gone(&placed.write)],
-        };
-        self.placed().iter().flat_map(with_partition).collect()
+    fn each(&self, ask: &dyn Fn(&Placed, &Partition) -> Vec<Check>) -> Vec<Check> {
+        let mut checks = Vec::new();
+        for placed in self.placed() {
+            match self.board.get(placed.write.to.id) {
+                Some(partition) => checks.extend(ask(placed, partition)),
+                None => checks.push(gone(&placed.write)),
+            }
+        }
+        checks
     }
 }
 
@@ -132,14 +135,14 @@ const CHECKS: &[Ask] = &[
     image::check,
     metadata::check,
     partition::check,
-    |facts| facts.each(|placed, partition| of_partition(facts.board, &placed.write, partition)),
+    |facts| facts.each(&|placed, partition| of_partition(facts.board, &placed.write, partition)),
     joints::check,
     content::check,
     size::check,
     content::fits_the_flash,
     cpu::check,
     device_tree::check,
-    |facts| facts.each(|placed, partition| bad_blocks::check(partition, placed, facts)),
+    |facts| facts.each(&|placed, partition| bad_blocks::check(partition, placed, facts)),
     |facts| {
         overlap::check(facts.board, &facts.writes().collect::<Vec<_>>())
             .into_iter()

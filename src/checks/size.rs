@@ -8,7 +8,7 @@ use crate::base::units::Grouped;
 use crate::plan::Check;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
-    facts.each(|placed, partition| {
+    facts.each(&|placed, partition| {
         let room = partition.capacity();
         let content = placed.content.as_ref();
         let too_long = content.filter(|content| content.length > room && content.problem.is_none());

@@ -129,7 +129,7 @@ impl Backup {
     }
 
     fn finish(mut self, dir: &Path) -> Result<Backup> {
-        self.members.sort_by_key(|member| member.mtd);
+        self.members.sort_unstable_by_key(|member| member.mtd);
         let twice = self.members.windows(2).find(|pair| pair[0].mtd == pair[1].mtd);
         if let Some([one, other]) = twice {
             let what = format_args!(
@@ -333,7 +333,7 @@ fn names(dir: &Path) -> Result<Vec<String>> {
             names.push(lossless::text(&entry.file_name().into_vec()));
         }
     }
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }
 

@@ -264,7 +264,7 @@ impl Directory {
         let mut names = std::fs::read_dir(self.by_descriptor())?
             .map(|entry| Ok(entry?.file_name()))
             .collect::<io::Result<Vec<_>>>()?;
-        names.sort();
+        names.sort_unstable();
         Ok(names)
     }
 

@@ -62,7 +62,7 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
     let shown_as = |block: &&Block| block.mtd.is_some_and(|mtd| wanted.indexes().contains(&mtd));
     let aliases = blocks.iter().filter(shown_as).map(|block| block.name.clone());
     flash.names.extend(aliases);
-    flash.names.sort();
+    flash.names.sort_unstable();
     flash.names.dedup();
     let above = stack::above(&blocks, &flash.names, &|file, names| flash.has_file(file, names));
     flash.names.extend(above.iter().cloned());
@@ -180,7 +180,7 @@ fn parse_exports(text: &[u8]) -> Vec<PathBuf> {
         .filter(|line| !line.starts_with(b"#"))
         .filter_map(name)
         .collect();
-    found.sort();
+    found.sort_unstable();
     found.dedup();
     found
 }

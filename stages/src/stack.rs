@@ -196,7 +196,7 @@ impl Reader {
                 Vec::new()
             }
         };
-        names.sort();
+        names.sort_unstable();
         names
     }
 

@@ -95,7 +95,7 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
             look_at(&name, &[Some(numbers), also], (sys, proc))
         })
         .collect();
-    all.sort_by(|a, b| (!a.running, &a.node.device).cmp(&(!b.running, &b.node.device)));
+    all.sort_unstable_by(|a, b| (!a.running, &a.node.device).cmp(&(!b.running, &b.node.device)));
     all
 }
 

@@ -64,7 +64,7 @@ pub fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
     if found.is_empty() {
         found = from_proc(paths)?;
     }
-    found.sort_by_key(|info| info.index);
+    found.sort_unstable_by_key(|info| info.index);
     Ok(found)
 }
 

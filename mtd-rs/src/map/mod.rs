@@ -101,9 +101,9 @@ impl Map {
     /// The map of a box that is described: every device with its chip and its position there.
     pub fn new(devices: impl IntoIterator<Item = OnChip>, ubi: Vec<UbiInfo>) -> Map {
         let mut nodes: Vec<Node> = devices.into_iter().map(described).collect();
-        nodes.sort_by_key(|node| node.info.index);
+        nodes.sort_unstable_by_key(|node| node.info.index);
         let mut chips: Vec<ChipId> = nodes.iter().filter_map(|node| node.chip.clone()).collect();
-        chips.sort();
+        chips.sort_unstable();
         chips.dedup();
         for node in &mut nodes {
             node.group = chips

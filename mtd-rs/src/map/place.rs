@@ -374,7 +374,7 @@ fn at(node: &mut Node, chip: &ChipId, start: u64) {
 /// Whether partitions read flat follow each other from 0 on without a hole.
 fn fills(nodes: &[Node], parts: &[usize]) -> bool {
     let mut ranges: Vec<_> = parts.iter().filter_map(|&part| nodes[part].from(0)).collect();
-    ranges.sort_by_key(|range| (range.start, range.end));
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
     let mut end = 0;
     ranges.len() == parts.len()
         && ranges.iter().all(|range| {

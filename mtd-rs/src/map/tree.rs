@@ -135,7 +135,7 @@ fn children(path: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect();
-    found.sort();
+    found.sort_unstable();
     found
 }
 

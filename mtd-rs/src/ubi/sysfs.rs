@@ -118,8 +118,8 @@ pub fn list(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
             None => {}
         }
     }
-    devices.sort_by_key(|device| device.index);
-    volumes.sort_by_key(|volume| (volume.ubi, volume.id));
+    devices.sort_unstable_by_key(|device| device.index);
+    volumes.sort_unstable_by_key(|volume| (volume.ubi, volume.id));
     for mut volume in volumes {
         // A volume without its device is one that is just going away.
         if let Some(device) = devices.iter_mut().find(|device| device.index == volume.ubi) {
