@@ -36,12 +36,12 @@ pub(super) fn verb(verb: Option<&'static str>, word: &str) -> Result<Option<&'st
     }))
 }
 
-/// The verb or group that these words name; `None` for no word.
+/// The verb or group that these words name; `None` for no word. What stands behind the verb, as in `help env set`, is on its page.
 pub(super) fn named(words: &[String]) -> Result<Option<&'static str>> {
     let mut found = None;
     for word in words {
         found = match verb(found, word)? {
-            None => return Err(Failure::usage("help takes one VERB")),
+            None => break,
             more => more,
         };
     }

@@ -42,6 +42,10 @@ fn every_page_of_help_fits_into_80_columns() {
         );
         pages.push(help);
     }
+    assert_eq!(
+        flasher(&["help", "env", "set"]).exits(0).out,
+        flasher(&["help", "env"]).out
+    );
     for page in pages {
         for line in flasher(&page).exits(0).out.lines() {
             assert!(line.chars().count() <= 80, "{page:?}: {line}");
