@@ -194,9 +194,12 @@ impl Machine {
     }
 
     fn start(&mut self, kernel: &Path, disk: &Path) {
-        for _ in 0..5 {
-            self.ssh_port = free_port();
-            self.rescue_port = free_port();
+        for attempt in 0..5 {
+            // A box keeps its address, unless somebody else has it by now.
+            if attempt > 0 || self.ssh_port == 0 {
+                self.ssh_port = free_port();
+                self.rescue_port = free_port();
+            }
             let mut qemu = self.spawn(kernel, disk);
             // Between our choosing a port and QEMU's taking it, another may have come first.
             std::thread::sleep(Duration::from_millis(300));

@@ -82,6 +82,17 @@ impl Ssh<'_> {
             .expect("ssh, of the package openssh-client")
     }
 
+    /// The same `ssh` as a command line, for a program that is told one. The box's host key is learnt at first.
+    pub fn words(&self, known_hosts: &Path) -> String {
+        format!(
+            "ssh -F /dev/null -i {} -p {} -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=accept-new \
+             -o UserKnownHostsFile={}",
+            text(&self.keys.secret),
+            self.port,
+            text(known_hosts)
+        )
+    }
+
     /// `scp FILE… root@box:DIRECTORY`
     pub fn copy(&self, files: &[&Path], directory: &str) {
         let mut scp = command("scp");

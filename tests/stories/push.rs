@@ -404,17 +404,30 @@ fn the_interrupt_stops_it_before_the_answer_and_nothing_is_touched() {
     let before = server.sim.flash();
     // The box takes its time.
     server.hook("case $command in *--pushed*--*) command=\"sleep 3; $command\" ;; esac\n");
-    let mut command = server.command(&["--format", "json", "-y", "--binary", binary().to_str().unwrap()]);
-    command.args([PART[0], PART[1], "box", &path]);
-    let child = command.stdout(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(2));
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::SIGINT).unwrap();
-    let run = Run::from(child.wait_with_output().unwrap()).exits(78);
+    let interrupted = |signal| {
+        let mut command = server.command(&["--format", "json", "-y", "--binary", binary().to_str().unwrap()]);
+        command.args([PART[0], PART[1], "box", &path]);
+        let child = command.stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_secs(2));
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+        let run = Run::from(child.wait_with_output().unwrap());
+        assert_eq!(server.left(), [] as [std::path::PathBuf; 0]);
+        assert!(server.sim.flash() == before);
+        run
+    };
+    let run = interrupted(nix::sys::signal::SIGINT).exits(78);
     assert_eq!(
         (&run.json()["code"], &run.json()["harm"]),
         (&"declined".into(), &"untouched".into())
     );
-    assert_eq!(server.left(), [] as [std::path::PathBuf; 0]);
-    assert!(server.sim.flash() == before);
+    // Not even then does ssh hold on to the box.
+    interrupted(nix::sys::signal::SIGKILL);
+    let ssh = server.file("ssh_config").display().to_string();
+    let holds = || crate::simbox::tool("ps", &["-eo", "args"]).stdout;
+    let begun = std::time::Instant::now();
+    while String::from_utf8_lossy(&holds()).contains(&ssh) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "ssh goes on");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -113,7 +113,7 @@ impl<'a> Ssh<'a> {
         let socket = self.scratch.path().join("s");
         let _ = std::fs::remove_file(&socket);
         let mut command = self.program();
-        command.args(["-N", "-T", "-x", "-o", "ControlMaster=yes", "-o", "ControlPersist=no"]);
+        command.args(["-T", "-x", "-o", "ControlMaster=yes", "-o", "ControlPersist=no"]);
         command.arg("-S").arg(&socket);
         command.args(["-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]);
         // A box that does not answer for a minute has gone.
@@ -130,9 +130,11 @@ impl<'a> Ssh<'a> {
             ]);
             command.args(["-o", "CheckHostIP=no"]);
         }
-        command.arg("--").arg(self.host());
+        // It lasts as long as its standard input, which ends with us, whatever ends us.
+        let hold = shell::command(OsStr::new("cat >/dev/null"));
+        command.arg("--").arg(self.host()).arg(hold);
         command
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut master = command.spawn().map_err(|error| {

@@ -40,6 +40,7 @@ mod pmsg;
 mod power_cut;
 mod power_cuts_before_writing;
 mod power_cuts_while_writing;
+mod push_over_dropbear;
 mod refusals;
 mod rescue_network;
 mod rescue_shell;

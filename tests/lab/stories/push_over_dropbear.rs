@@ -1,0 +1,85 @@
+//! The owner types one command at his workstation: `flasher push`. The box has dropbear with neither scp nor sftp, and its
+//! firmware makes itself new host keys at each boot.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::tools::{flasher, scratch, text, write};
+use super::*;
+
+on!(tell: armel = Armel, mips = Mips);
+on!(tell_cut: cut_armel = Armel);
+
+/// `flasher push` of this image to the box, not started yet.
+fn push(machine: &Machine, dir: &Path, image: &[u8]) -> Command {
+    let file = dir.join("image.bin");
+    write(&file, image);
+    let mut push = Command::new(env!("CARGO_BIN_EXE_flasher"));
+    push.args(["--format", "json", "push", "-y", "--new-host-key"]);
+    push.args(["--ssh", &machine.ssh().words(&dir.join("known_hosts"))]);
+    push.arg("--binary").arg(flasher(machine.kind));
+    push.args(["--part", "kernel,rootfs", "root@127.0.0.1", text(&file)]);
+    push.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    push
+}
+
+fn tell(kind: Kind) {
+    let image = Parts::plain(kind, 'B').image();
+    let mut machine = Machine::new("push", Parts::plain(kind, 'A'));
+    let before = machine.flash();
+    machine.boot('A');
+    machine.ssh().wait();
+    let dir = scratch();
+    let child = push(&machine, dir.path(), &image).spawn().expect("flasher");
+    becomes_b(&mut machine, &before, &image);
+    let output = child.wait_with_output().expect("flasher");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let last = said.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("\"code\":\"written\"") && last.contains("\"harm\":\"written\""),
+        "{said}"
+    );
+    assert!(
+        said.contains("another host key") && said.contains("has booted from what was written"),
+        "{said}"
+    );
+    // Nothing is left of it, and it knows that nothing is to be done.
+    assert_eq!(machine.must("ls -d /tmp/flasher-* 2>/dev/null || true").trim(), "");
+    let dir = scratch();
+    let output = push(&machine, dir.path(), &image).output().expect("flasher");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("\"code\":\"nothing-to-do\""), "{said}");
+}
+
+/// The workstation loses its power while the image is under way, and later the same command finishes.
+fn tell_cut(kind: Kind) {
+    let image = Parts::plain(kind, 'B').image();
+    let mut machine = Machine::new("push-cut", Parts::plain(kind, 'A'));
+    let before = machine.flash();
+    machine.boot('A');
+    machine.ssh().wait();
+    let dir = scratch();
+    let mut child = push(&machine, dir.path(), &image).spawn().expect("flasher");
+    let output = child.stdout.take().expect("its output");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(output));
+    let sending = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"sending\"")));
+    child.kill().and_then(|()| child.wait()).expect("a running flasher");
+    assert!(sending.is_some(), "nothing was sent");
+    assert!(machine.flash() == before);
+    let child = push(&machine, dir.path(), &image).spawn().expect("flasher");
+    becomes_b(&mut machine, &before, &image);
+    let output = child.wait_with_output().expect("flasher");
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
