@@ -215,12 +215,11 @@ fn a_box_that_flasher_is_not_for_is_refused_by_name() {
     fs::write(server.file("head"), &arm).unwrap();
     let run = server.push(&[PART[0], PART[1], "box", &path]).exits(69);
     assert!(stages(&run).contains("and the box is armel"), "{run:?}");
-    // None was named, and there is none.
-    let run: Run = server
-        .command(&["-y", PART[0], PART[1], "box", &path])
-        .output()
-        .unwrap()
-        .into();
+    // None was named, and there is none beside this program.
+    let alone = server.file("alone");
+    fs::copy(env!("CARGO_BIN_EXE_flasher"), &alone).unwrap();
+    let words = server.command(&["-y", PART[0], PART[1], "box", &path]);
+    let run: Run = Command::new(alone).args(words.get_args()).output().unwrap().into();
     let run = run.exits(69);
     assert!(
         run.err.contains("flasher-armel") && run.err.contains("--binary"),

@@ -188,7 +188,8 @@ impl<'a> Follow<'a> {
         if key == HostKey::Known && self.options.new_host_key {
             reporter.stage(format_args!(
                 "{host} has another host key now, which is taken for this run; your known_hosts stays as it is: \
-                 ssh-keygen -R {host}"
+                 ssh-keygen -R {}",
+                self.ssh.box_name()
             ));
             return Ok(HostKey::New);
         }
@@ -200,8 +201,9 @@ impl<'a> Follow<'a> {
             ),
         )
         .hint(format!(
-            "if the new firmware makes itself new keys: ssh-keygen -R {host}, ssh {host} flasher status, and next time \
-             --new-host-key"
+            "if the new firmware makes itself new keys: ssh-keygen -R {}, ssh {host} flasher status, and next time \
+             --new-host-key",
+            self.ssh.box_name()
         )))
     }
 

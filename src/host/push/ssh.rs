@@ -97,11 +97,19 @@ impl<'a> Ssh<'a> {
         &self.options.host
     }
 
+    /// The name of the box without that of the user.
+    pub fn box_name(&self) -> &'a str {
+        self.host().rsplit('@').next().unwrap_or_default()
+    }
+
+    /// The program without its options.
     fn program(&self) -> Command {
-        let words = &self.options.ssh;
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]);
-        command
+        Command::new(&self.options.ssh[0])
+    }
+
+    /// The user's options, behind ours: of several the first counts (ssh_config(5)).
+    fn users(&self) -> &[String] {
+        &self.options.ssh[1..]
     }
 
     /// Connects. Whatever has to be asked, ssh asks at the terminal.
@@ -132,7 +140,7 @@ impl<'a> Ssh<'a> {
         }
         // It lasts as long as its standard input, which ends with us, whatever ends us.
         let hold = shell::command(OsStr::new("cat >/dev/null"));
-        command.arg("--").arg(self.host()).arg(hold);
+        command.args(self.users()).arg("--").arg(self.host()).arg(hold);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -172,7 +180,11 @@ impl Connection<'_> {
         command.arg("-S").arg(&self.socket);
         // Through this connection or not at all: a second one might ask for a password in the midst of something.
         command.args(["-o", "ProxyCommand=false", "-o", "LogLevel=ERROR"]);
-        command.arg("--").arg(self.ssh.host()).arg(shell::command(script));
+        command
+            .args(self.ssh.users())
+            .arg("--")
+            .arg(self.ssh.host())
+            .arg(shell::command(script));
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
