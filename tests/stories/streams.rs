@@ -141,14 +141,14 @@ fn another_protocol_is_answered_with_the_command_that_was_typed() {
         let run = sim.run(verb, args).exits(66);
         assert!(run.err.contains(&hint), "{hint}: {run:?}");
     }
-    let run = sim.run("plan", &["kernel=tftp://host/k", "rootfs=x"]).exits(66);
+    let run = sim.run("plan", &["kernel=nfs://host/k", "rootfs=x"]).exits(66);
     assert!(
         run.err.contains("plan --sim") && run.err.contains("kernel=- rootfs=x"),
         "{run:?}"
     );
-    let run = crate::simbox::flasher(&["inspect", "ftp://host/k"]).exits(66);
+    let run = crate::simbox::flasher(&["inspect", "nfs://host/k"]).exits(66);
     assert!(
-        run.err.contains("wget -O - ftp://host/k | flasher inspect -"),
+        run.err.contains("wget -O - nfs://host/k | flasher inspect -"),
         "{run:?}"
     );
 }
