@@ -2,7 +2,7 @@
 //! images, in one run.
 //!
 //! `counts` is a test: what the chip is told does not depend on the machine that emulates it. `times` only prints;
-//! `tests/bench/run` puts its tables into the README.
+//! `tests/bench/run` puts its tables into `docs/benchmarks.md`.
 //!
 //! The box of NAND and RAM has a clock of its own: each instruction takes a nanosecond of its time ([`CLOCK`]), however busy
 //! the workstation is. So the work of the CPU costs what it costs on a Marvell Kirkwood of 1.2 GHz, the processor of the boxes
@@ -72,7 +72,7 @@ fn counts() {
     }
 }
 
-/// Prints the table of the README.
+/// Prints the table of `docs/benchmarks.md`.
 #[test]
 #[ignore = "takes many minutes and tests nothing: tests/bench/run"]
 fn times() {

@@ -1,4 +1,4 @@
-//! The tables of the README.
+//! The tables of `docs/benchmarks.md`.
 
 use super::bench_box::Took;
 use super::images::{BLOCKS, Case};
