@@ -74,6 +74,7 @@ _flasher() {
             'push') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim --ssh --binary --wait --new-host-key --verify -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'pat') COMPREPLY=($(compgen -W '--board --updater -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'qpkg') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'demo') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'manual') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery serve') COMPREPLY=($(compgen -W '--force --mac --ip --address --server --name --port --tftp-port --once -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery config') COMPREPLY=($(compgen -W '--mac --ip --address --server --name --for -q --quiet -v --verbose --format --help' -- "$cur")) ;;
@@ -82,7 +83,7 @@ _flasher() {
         return
     fi
     case $verb in
-        '') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg manual' -- "$cur")) ;;
+        '') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg demo manual' -- "$cur")) ;;
         'apply') _flasher_files f ;;
         'plan') _flasher_files f ;;
         'inspect') _flasher_files f ;;
@@ -91,7 +92,7 @@ _flasher() {
         'restore') _flasher_files d ;;
         'env') if [[ $prev == env ]]; then COMPREPLY=($(compgen -W 'set' -- "$cur")); else :; fi ;;
         'sim create') COMPREPLY=($(compgen -W 'qnap-ts109 qnap-ts219 qnap-ts219-resized synology-ds213j tplink-wdr3600 thincan generic' -- "$cur")); _flasher_files f; _flasher_files d ;;
-        'help') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg manual' -- "$cur")) ;;
+        'help') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg demo manual' -- "$cur")) ;;
         'recovery create') _flasher_files f ;;
         'recovery check') _flasher_files f ;;
         'recovery name') _flasher_files f ;;

@@ -21,6 +21,7 @@ complete -c flasher -n __fish_use_subcommand -a recovery
 complete -c flasher -n __fish_use_subcommand -a push -d 'replace the firmware of a box from here, over ssh, and see that it comes back with the new one'
 complete -c flasher -n __fish_use_subcommand -a pat -d 'make a Synology .pat whose updater is flasher; also list, check, extract'
 complete -c flasher -n __fish_use_subcommand -a qpkg -d 'unpack a QNAP package into a new directory, and check its files against their .cksum'
+complete -c flasher -n __fish_use_subcommand -a demo -d 'show an update from the first look to the record, on a simulated box'
 complete -c flasher -n __fish_use_subcommand -a manual -d 'print the manual page (man), or the completions of a shell (bash, fish, zsh)'
 complete -c flasher -n '__fish_seen_subcommand_from apply' -F
 complete -c flasher -n '__fish_seen_subcommand_from apply' -l dry-run -l test -s n -s T -d 'print the plan and touch nothing'
@@ -118,7 +119,7 @@ complete -c flasher -n '__fish_seen_subcommand_from env' -l sim -x -a '(__fish_c
 complete -c flasher -n '__fish_seen_subcommand_from sim; and not __fish_seen_subcommand_from create' -a create -d 'make a simulated box in DIR; every verb works on it with --sim DIR'
 complete -c flasher -n '__fish_seen_subcommand_from sim; and __fish_seen_subcommand_from create' -F -a 'qnap-ts109 qnap-ts219 qnap-ts219-resized synology-ds213j tplink-wdr3600 thincan generic'
 complete -c flasher -n '__fish_seen_subcommand_from sim; and __fish_seen_subcommand_from create' -a '(__fish_complete_directories)'
-complete -c flasher -n '__fish_seen_subcommand_from help' -a 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg manual'
+complete -c flasher -n '__fish_seen_subcommand_from help' -a 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg demo manual'
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and not __fish_seen_subcommand_from create check boards name serve config' -a create -d 'make a QNAP recovery image of a backup, of this box, or of an installer'
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from create' -F
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from create' -l force -x -a '(__fish_append , aligned bad-blocks board bootloader bootloader-backup bootloader-checksum content cpu downgrade ecc environment fixed-offset holders image init keep metadata one-copy overlap partition ram record settings sha256 signature size slot unused watchdog writable)' -d 'override these checks by name; who refuses says whether that can be'

@@ -132,6 +132,12 @@ pub const VERBS: &[VerbRow] = &[
         text: "",
     },
     VerbRow {
+        name: "demo",
+        operands: &[],
+        summary: "show an update from the first look to the record, on a simulated box",
+        text: "",
+    },
+    VerbRow {
         name: "manual",
         operands: &["WHAT"],
         summary: "print the manual page (man), or the completions of a shell (bash, fish, zsh)",

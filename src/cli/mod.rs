@@ -292,6 +292,7 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
     match verb {
         "pat" => return host::pat(&raw.positional, raw.apply.at.board, raw.updater),
         "qpkg" => return host::qpkg(&raw.positional),
+        "demo" => return Ok(Verb::Demo),
         "manual" => return host::manual(&raw.positional),
         _ => (),
     }

@@ -156,6 +156,9 @@ pub enum Verb {
         /// A new directory.
         dir: PathBuf,
     },
+    /// Show an update on a simulated box.
+    #[cfg(feature = "host")]
+    Demo,
     /// Print the manual page, or completions.
     #[cfg(feature = "host")]
     Manual(crate::cli::host::Manual),

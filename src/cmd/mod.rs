@@ -4,6 +4,8 @@
 
 pub(crate) mod apply;
 pub(crate) mod backup;
+#[cfg(feature = "host")]
+mod demo;
 pub(crate) mod devices;
 pub(crate) mod env;
 pub(crate) mod inspect;
@@ -92,6 +94,8 @@ fn dispatch(verb: Verb, version: &str, reporter: &mut Reporter) -> Result<Exit> 
         Verb::Pat(verb) => crate::host::pat::run(verb, reporter),
         #[cfg(feature = "host")]
         Verb::QpkgExtract { file, dir } => crate::host::qpkg::extract(&file, &dir, reporter),
+        #[cfg(feature = "host")]
+        Verb::Demo => demo::run(version, reporter),
         #[cfg(feature = "host")]
         Verb::Manual(what) => crate::host::manual::run(what, reporter),
         Verb::Version => {

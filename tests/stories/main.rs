@@ -21,6 +21,7 @@ mod backup;
 mod boards;
 mod comfort;
 mod contract;
+mod demo;
 mod identity;
 mod policy;
 mod profiles;

@@ -1,0 +1,150 @@
+//! `demo`: an update from the first look to the record, as a user would type it, on a simulated box.
+
+#![forbid(unsafe_code)]
+
+use crate::base::checksum::CRC32;
+use crate::base::code::Code;
+use crate::base::error::{Context, Exit, Failure, Result};
+use crate::cli;
+use crate::report::Reporter;
+use std::ffi::OsString;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+/// Bytes of the chip of a QNAP TS-219, and where its kernel, its two root file systems and what is none of an update's business lie.
+const CHIP: usize = 16 << 20;
+const LOADER: usize = 0;
+const KERNEL: usize = 0x20_0000;
+const ROOT: usize = 0x40_0000;
+const ROOT2: usize = 0xd0_0000;
+
+/// Types the commands of an update.
+///
+/// # Errors
+/// A directory for temporary files that takes none, and what must not happen.
+pub fn run(version: &str, reporter: &mut Reporter) -> Result<Exit> {
+    let dir = std::env::temp_dir().join(format!("flasher-demo-{}", std::process::id()));
+    fs::create_dir(&dir).context(dir.display())?;
+    let done = update(&dir, version, reporter);
+    let _ = fs::remove_dir_all(&dir);
+    match done? {
+        true => {
+            reporter.line("\nThe planned bytes are the image's, every other byte of the chip is as it was.");
+            Ok(Exit::Done)
+        }
+        false => Err(Failure::new(Exit::Bug, Code::Bug, "the demo failed")),
+    }
+}
+
+/// Whether the chip holds what it should afterwards.
+fn update(dir: &Path, version: &str, reporter: &mut Reporter) -> Result<bool> {
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).context(name);
+    let (chip, name) = (dir.join("box/flash.bin"), dir.display());
+    let mut type_in = |line: String| {
+        reporter.line(&format!("\n$ flasher {line}"));
+        // Each with a reporter of its own, as each would be a program of its own.
+        let words = line.split(' ').map(OsString::from);
+        cli::parse(words).is_ok_and(|(global, verb)| super::run(verb, version, &mut Reporter::new(&global)).is_ok())
+    };
+    let at = format!("--sim {name}/box");
+    if !type_in(format!("sim create qnap-ts219 {name}/box")) {
+        return Ok(false);
+    }
+    // A boot loader that is known by its date, and firmware A.
+    let mut old = vec![0xff; CHIP];
+    let parts = [
+        (KERNEL, uimage(1 << 20, 1)),
+        (ROOT, ramdisk(2 << 20, 2)),
+        (ROOT2, ramdisk(1 << 19, 3)),
+        (
+            LOADER,
+            [noise(1 << 18, 4), b"U-Boot 1.1.4 (Feb  2 2009 - 12:00:00)".to_vec()].concat(),
+        ),
+    ];
+    for (place, bytes) in parts {
+        old[place..place + bytes.len()].copy_from_slice(&bytes);
+    }
+    fs::write(&chip, &old).context("flash.bin")?;
+    let (kernel, root) = (uimage((1 << 20) + 4321, 5), ramdisk((2 << 20) + 1234, 6));
+    write("uImage", &kernel)?;
+    write("initrd", &root)?;
+    let done = type_in(format!("devices {at}"))
+        && type_in(format!("backup {at} {name}/copies"))
+        && type_in(format!(
+            "recovery create --from {name}/copies --kernel {name}/uImage --initrd {name}/initrd {name}/image.bin"
+        ))
+        && type_in(format!("plan {at} {name}/image.bin"))
+        && type_in(format!("apply -y {at} {name}/image.bin"))
+        && type_in(format!("verify {at} {name}/image.bin"))
+        && type_in(format!("status {at}"));
+    let after = fs::read(&chip).context("flash.bin")?;
+    let is = |place: usize, bytes: &[u8]| after.get(place..place + bytes.len()) == Some(bytes);
+    let as_before = |range: Range<usize>| after.get(range.clone()) == old.get(range);
+    Ok(done && is(KERNEL, &kernel) && is(ROOT, &root) && as_before(0..KERNEL) && as_before(ROOT2..CHIP))
+}
+
+/// Bytes that are nothing that is known.
+fn noise(length: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 24) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
+/// A kernel for ARM as U-Boot starts it (`include/image.h` of U-Boot).
+fn uimage(length: usize, seed: u32) -> Vec<u8> {
+    let data = noise(length, seed);
+    let mut image = Vec::new();
+    for word in [
+        0x2705_1956,
+        0,
+        1_700_000_000,
+        length as u32,
+        0x8000,
+        0x8000,
+        CRC32.checksum(&data),
+    ] {
+        image.extend(u32::to_be_bytes(word));
+    }
+    // Linux, ARM, kernel, not packed.
+    image.extend([5, 2, 2, 0]);
+    image.extend([0; 32]);
+    let sum = CRC32.checksum(&image);
+    image[4..8].copy_from_slice(&sum.to_be_bytes());
+    image.extend(data);
+    image
+}
+
+/// A ramdisk: an archive in cpio's new format, in gzip that packs nothing (RFC 1951, 3.2.4).
+fn ramdisk(length: usize, seed: u32) -> Vec<u8> {
+    let member = |name: &str, data: &[u8]| {
+        let mode = 0o100_755;
+        let mut text = format!("070701{:08x}{mode:08x}", 1);
+        for number in [0, 0, 1, 0, data.len(), 0, 0, 0, 0, name.len() + 1, 0] {
+            text += &format!("{number:08x}");
+        }
+        let mut bytes = format!("{text}{name}\0").into_bytes();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    };
+    let archive = [member("init", &noise(length, seed)), member("TRAILER!!!", b"")].concat();
+    let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    let mut blocks = archive.chunks(0xffff).peekable();
+    while let Some(block) = blocks.next() {
+        let length = block.len() as u16;
+        packed.push(u8::from(blocks.peek().is_none()));
+        packed.extend(length.to_le_bytes());
+        packed.extend((!length).to_le_bytes());
+        packed.extend(block);
+    }
+    packed.extend(CRC32.checksum(&archive).to_le_bytes());
+    packed.extend((archive.len() as u32).to_le_bytes());
+    packed
+}
