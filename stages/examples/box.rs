@@ -86,6 +86,8 @@ fn apply(words: &[String]) -> stages::Result<()> {
         }
     };
     stages::take_over_with(root, limits, &mut on_event)?;
+    // As on a box that has much else to do.
+    sleep(Duration::from_millis(number("last_ms").unwrap_or(0)));
     tell(&name, "caller: last line");
     Ok(())
 }

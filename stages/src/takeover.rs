@@ -111,13 +111,16 @@ pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(
 }
 
 fn parent(pid: u32, reader: OwnedFd, mountpoint: &Path, on_event: &mut dyn FnMut(StageEvent)) -> Result<()> {
-    let lines = BufReader::new(File::from(reader))
-        .split(b'\n')
-        .map_while(std::result::Result::ok);
+    let pipe = File::from(reader);
+    let lines = BufReader::new(&pipe).split(b'\n').map_while(std::result::Result::ok);
     for report in lines.filter_map(|line| crate::json::parse(&line).ok()) {
         match report {
             Report::Event(text) => on_event(StageEvent::note(text)),
-            Report::Done => return Ok(()),
+            Report::Done => {
+                // Open until this process ends: stage one waits for that, so that the last line is out before init ends everybody.
+                std::mem::forget(pipe);
+                return Ok(());
+            }
             Report::Failed(error) => {
                 reap(pid);
                 return Err(error);

@@ -518,3 +518,17 @@ fn a_program_at_the_name_of_the_ram_root_is_not_in_its_way() {
     the_box.until("proof given: true");
     the_box.reboots();
 }
+
+/// Init ends everybody, but not before the caller has said its last word and ended by itself.
+#[test]
+fn a_caller_that_takes_its_time_ends_with_its_last_line() {
+    if !common::is_root() {
+        return;
+    }
+    let mut the_box = LittleBox::start();
+    let output = the_box.apply(&["last_ms=2000"]);
+    assert!(output.status.success(), "{output:?}");
+    let seen = the_box.until("proof given: true");
+    in_order(&seen, &["hands over now", "caller: last line", "pid one: up"]);
+    the_box.reboots();
+}
