@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::bytes::http::Body;
+use crate::bytes::http::{Body, plain};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -113,9 +113,7 @@ impl<'a> Url<'a> {
         if !["https", "ftp", "tftp"].contains(&scheme) {
             return Err("this flasher does not speak that".to_owned());
         }
-        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("a URL has no blanks or special characters: write them as %20 and so on".to_owned());
-        }
+        plain(rest)?;
         let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
         // Everybody on the box sees the arguments of a program.
         if place.contains('@') {

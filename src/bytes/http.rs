@@ -39,15 +39,21 @@ enum Answer {
     Elsewhere(String),
 }
 
+/// Whether what stands in a URL may stand there.
+pub(super) fn plain(text: &str) -> Result<(), String> {
+    match text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err("a URL has no blanks or special characters: write them as %20 and so on".to_owned()),
+    }
+}
+
 /// Host and port as they stand in the URL, and the path with its query.
 fn split(url: &str) -> Result<(&str, &str), String> {
     let rest = url
         .strip_prefix("http://")
         .ok_or("the server sends us to another protocol, which this flasher does not speak")?;
     // A line end would let whoever wrote the URL put lines of his own into the request.
-    if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a URL has no blanks or special characters: write them as %20 and so on".to_owned());
-    }
+    plain(rest)?;
     let rest = rest.split('#').next().unwrap_or_default();
     let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     match host.is_empty() || host.contains('@') {

@@ -6,6 +6,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::lossless;
+use crate::base::shell;
 use crate::base::units::{Grouped, Size, hex};
 use crate::bytes::on_disk::Pieces;
 use crate::bytes::store::Store;
@@ -430,7 +431,7 @@ fn for_a_shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%~".contains(&byte);
     match !word.is_empty() && word.bytes().all(plain) {
         true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
+        false => shell::quoted(word).to_string_lossy().into_owned(),
     }
 }
 

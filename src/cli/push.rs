@@ -17,8 +17,8 @@ pub struct Push {
     pub host: String,
     /// What is to be done there.
     pub apply: Apply,
-    /// The options that the box's `apply` gets as they were typed.
-    pub passed: Vec<OsString>,
+    /// The options that the box's `apply` gets as they were typed, and their values.
+    pub passed: Vec<(&'static str, Option<OsString>)>,
     /// The ssh program and options for it.
     pub ssh: Vec<String>,
     /// The flasher that the box is to run.
@@ -103,7 +103,7 @@ const PASSED: &[&str] = &[
 /// The values of these flags, before they are sorted.
 #[derive(Default)]
 pub(super) struct Raw {
-    passed: Vec<OsString>,
+    passed: Vec<(&'static str, Option<OsString>)>,
     ssh: Option<String>,
     binary: Option<PathBuf>,
     wait: Option<u64>,
@@ -114,9 +114,8 @@ pub(super) struct Raw {
 impl Raw {
     /// Remembers an option of `apply` as it was typed.
     pub(super) fn pass(&mut self, flag: &str, value: Option<&OsString>) {
-        if PASSED.contains(&flag) {
-            self.passed.push(format!("--{flag}").into());
-            self.passed.extend(value.cloned());
+        if let Some(flag) = PASSED.iter().find(|known| **known == flag) {
+            self.passed.push((flag, value.cloned()));
         }
     }
 
@@ -169,5 +168,21 @@ impl Raw {
             new_host_key: self.new_host_key,
             verify: self.verify,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::table;
+
+    #[test]
+    fn what_goes_to_the_box_is_known_there() {
+        let serving = |verb: &'static str| {
+            let known = move |flag: &&str| table::flags().any(|row| row.long == *flag && row.serves(Some(verb)));
+            PASSED.iter().copied().filter(known).collect::<Vec<_>>()
+        };
+        assert_eq!(serving("apply"), PASSED);
+        assert_eq!(serving("verify"), ["part", "as-is", "unpack", "sim"]);
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 const MIB: usize = 1 << 20;
+/// What is typed each time.
+const APPLY: [&str; 6] = ["--format", "json", "apply", "-y", "--part", "kernel"];
 
 /// HTTPS with a certificate of its own. `/secret` wants a user and his password, `/short` ends too early.
 const HTTPS: &str = "\
@@ -98,16 +100,8 @@ fn apply(sim: &SimBox, curl: bool, words: &[&str]) -> Run {
     };
     let output = Command::new("unshare")
         .args(["-m", "sh", "-ec", hide, "sh", env!("CARGO_BIN_EXE_flasher")])
-        .args([
-            "--format",
-            "json",
-            "apply",
-            "-y",
-            "--sim",
-            text(&sim.path()),
-            "--part",
-            "kernel",
-        ])
+        .args(APPLY)
+        .args(["--sim", text(&sim.path())])
         .args(words)
         .stdin(Stdio::null())
         .output()
@@ -213,16 +207,8 @@ fn tftp_by_curl_and_by_busybox() {
         let run = |words: &[&str]| {
             let output = Command::new("unshare")
                 .args(["-n", "-m", "sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_flasher")])
-                .args([
-                    "--format",
-                    "json",
-                    "apply",
-                    "-y",
-                    "--sim",
-                    text(&sim.path()),
-                    "--part",
-                    "kernel",
-                ])
+                .args(APPLY)
+                .args(["--sim", text(&sim.path())])
                 .args(words)
                 .output()
                 .unwrap();

@@ -9,6 +9,7 @@ mod zsh;
 
 use crate::base::check_id::CheckId;
 use crate::base::error::{Exit, Result};
+use crate::base::shell;
 use crate::board::known;
 use crate::cli::host::Manual;
 use crate::cli::table::{self, Flag, VerbRow};
@@ -131,5 +132,5 @@ fn names(flag: &Flag) -> Vec<String> {
 
 /// A text between single quotes of a shell.
 fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+    shell::quoted(text).to_string_lossy().into_owned()
 }

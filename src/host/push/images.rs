@@ -10,11 +10,10 @@ use crate::base::units::Grouped;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::cli::Apply;
+use crate::image::signature::SUFFIXES;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Behind which names of an image its signature is looked for.
-const SIGNATURES: [&str; 2] = [".minisig", ".sig"];
 /// Bytes of the longest file that goes beside an image.
 const LONGEST: u64 = 64 << 10;
 
@@ -125,7 +124,7 @@ impl Images {
             .hint("get the image again"));
         }
         let name = self.name(path);
-        for suffix in SIGNATURES {
+        for suffix in SUFFIXES {
             if !path.contains("://")
                 && let Some(bytes) = read(&lossless::path(&format!("{path}{suffix}")))?
             {

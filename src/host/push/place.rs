@@ -4,10 +4,10 @@
 #![forbid(unsafe_code)]
 
 use super::scratch::random;
-use super::shell::quoted;
 use super::ssh::Connection;
 use crate::base::error::{Context, Failure, Result};
 use crate::base::quoted::one_line;
+use crate::base::shell::quoted;
 use crate::base::units::Size;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};

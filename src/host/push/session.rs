@@ -14,6 +14,7 @@ use crate::base::lossless;
 use crate::base::outcome::Tally;
 use crate::base::quoted::one_line;
 use crate::cli::push::Push;
+use crate::cli::table;
 use crate::report::Reporter;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -85,17 +86,11 @@ impl Session<'_> {
             line.push("-v".into());
         }
         line.extend([verb.into(), "--pushed".into()]);
-        // `verify` takes but these of the options of `apply`.
-        let mut passed = self.options.passed.iter();
-        while let Some(word) = passed.next() {
-            let value = if takes_value(word) { passed.next() } else { None };
-            let known = ["--part", "--as-is", "--unpack", "--sim"]
-                .iter()
-                .any(|flag| word == flag);
-            if verb == "apply" || known {
-                line.push(word.clone());
-                line.extend(value.cloned());
-            }
+        // `verify` takes but some of the options of `apply`.
+        let serves = |flag: &str| table::flags().any(|known| known.long == flag && known.serves(Some(verb)));
+        for (flag, value) in self.options.passed.iter().filter(|(flag, _)| serves(flag)) {
+            line.push(format!("--{flag}").into());
+            line.extend(value.clone());
         }
         for (flag, name) in [
             ("--key", "key.pub"),
@@ -267,22 +262,6 @@ impl Session<'_> {
             let _ = news.send(News::Answer(yes));
         });
     }
-}
-
-/// Whether an option of `apply` has a value.
-fn takes_value(flag: &OsStr) -> bool {
-    const WITHOUT: [&str; 9] = [
-        "--as-is",
-        "--unpack",
-        "--no-reboot",
-        "--in-place",
-        "--prepare",
-        "--rescue-shell",
-        "--rescue-network",
-        "--no-rollback",
-        "--mark-bad",
-    ];
-    !WITHOUT.iter().any(|known| flag == *known)
 }
 
 /// Sends each image behind its length and checksum, and hands standard input back for the answer.

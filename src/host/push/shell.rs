@@ -2,21 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::shell::quoted;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-
-/// A word that every shell takes for one, whatever is in it.
-pub fn quoted(word: impl AsRef<OsStr>) -> OsString {
-    let mut bytes = vec![b'\''];
-    for byte in word.as_ref().as_bytes() {
-        match byte {
-            b'\'' => bytes.extend(b"'\\''"),
-            other => bytes.push(*other),
-        }
-    }
-    bytes.push(b'\'');
-    OsString::from_vec(bytes)
-}
 
 /// A script for `sh`, as one command of whatever shell the user has there.
 pub fn command(script: &OsStr) -> OsString {
@@ -41,6 +28,7 @@ pub fn words<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> OsString {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
     use std::process::Command;
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Signed {
 }
 
 /// Behind which names of an image its signature is looked for.
-const SUFFIXES: [&str; 2] = [".minisig", ".sig"];
+pub const SUFFIXES: [&str; 2] = [".minisig", ".sig"];
 /// Bytes of the longest file of a signature.
 const LONGEST: u64 = 8 << 10;
 /// Bytes at the end of a stream in which a signature begins.
