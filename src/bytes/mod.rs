@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod blocks;
 mod fetch;
 mod http;
 pub mod joined;

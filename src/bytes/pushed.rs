@@ -1,23 +1,32 @@
 //! Files that `flasher push` sends over standard input, and its answer to the plan.
 //!
-//! Each file is a line with its length and its SHA-256 in hexadecimal digits, and then its bytes. Behind the last one lines
-//! come: `wait` while nobody has decided yet, then `yes` or `no`. So a connection that breaks is never taken for a shorter
-//! image nor for an answer, whatever was sent before.
+//! First a line comes that asks which blocks are here already: `blocks BYTES`, with the length of all files. Each file then is a
+//! line with its length and its SHA-256 in hexadecimal digits, and its pieces in their order: `have NUMBER` for a block that is
+//! here, `data LENGTH PACKED` for bytes, which are deflated where PACKED is less than LENGTH. Behind the last file lines come:
+//! `wait` while nobody has decided yet, then `yes` or `no`. So a connection that breaks is never taken for a shorter image nor
+//! for an answer, whatever was sent before, and a file that is put together wrongly is not the one that was sent.
 
 #![forbid(unsafe_code)]
 
+use crate::base::bad_data::bad;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::bytes::blocks::Blocks;
 use crate::bytes::source::Source;
+use miniz_oxide::inflate::decompress_slice_iter_to_slice;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::rc::Rc;
 
 /// Milliseconds without a byte after which the other end has gone: the server of an ssh connection that nobody closed
 /// keeps its end for hours, and meanwhile nobody else could begin.
 const PATIENCE: u16 = 60_000;
 /// Bytes of the longest line.
 const LINE: usize = 128;
+/// Bytes of the longest piece that is sent.
+pub const PIECE: usize = 64 << 10;
 
 /// Standard input without a buffer: what comes behind a file is read by somebody else.
 struct Sent;
@@ -33,26 +42,103 @@ impl Read for Sent {
     }
 }
 
-/// The next file, under this name.
-///
-/// # Errors
-/// [`Exit::ImageUnreadable`] where there is none.
-pub fn next(name: &str) -> Result<Source> {
-    let line = line().map_err(|error| {
-        Failure::new(
-            Exit::ImageUnreadable,
-            Code::ImageCutOff,
-            format_args!("image {name} was not sent: {error}"),
-        )
-    })?;
-    let sent = line
-        .split_once(' ')
-        .and_then(|(length, sha256)| Some((length.parse().ok()?, sha256)));
-    match sent {
-        Some((length, sha256)) if sha256.len() == 64 => {
-            Source::sent(name, Box::new(Sent.take(length)), length, sha256.to_owned())
+/// Whoever sends, and knows these blocks.
+pub struct Sender {
+    blocks: Rc<RefCell<Blocks>>,
+}
+
+impl Sender {
+    /// Bytes of all files that will come, which the sender says before he is told what is here.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`] where nothing comes.
+    pub fn announced() -> Result<u64> {
+        let line = line().map_err(|error| not_sent("", &error))?;
+        let bytes = line.strip_prefix("blocks ").and_then(|bytes| bytes.parse().ok());
+        bytes.ok_or_else(|| Failure::usage("--pushed is for flasher push"))
+    }
+
+    /// One who was told these.
+    pub fn new(blocks: Blocks) -> Sender {
+        Sender {
+            blocks: Rc::new(RefCell::new(blocks)),
         }
-        _ => Err(Failure::usage("--pushed is for flasher push")),
+    }
+
+    /// The next file, under this name.
+    ///
+    /// # Errors
+    /// [`Exit::ImageUnreadable`] where there is none.
+    pub fn next(&self, name: &str) -> Result<Source> {
+        let line = line().map_err(|error| not_sent(name, &error))?;
+        let sent = line
+            .split_once(' ')
+            .and_then(|(length, sha256)| Some((length.parse().ok()?, sha256)));
+        match sent {
+            Some((length, sha256)) if sha256.len() == 64 => {
+                let pieces = Pieces {
+                    blocks: Rc::clone(&self.blocks),
+                    piece: Vec::new(),
+                    taken: 0,
+                };
+                Source::sent(name, Box::new(pieces.take(length)), length, sha256.to_owned())
+            }
+            _ => Err(Failure::usage("--pushed is for flasher push")),
+        }
+    }
+}
+
+fn not_sent(name: &str, error: &io::Error) -> Failure {
+    Failure::new(
+        Exit::ImageUnreadable,
+        Code::ImageCutOff,
+        format_args!("image {name} was not sent: {error}"),
+    )
+}
+
+/// A file that is put together.
+struct Pieces {
+    blocks: Rc<RefCell<Blocks>>,
+    piece: Vec<u8>,
+    taken: usize,
+}
+
+impl Pieces {
+    /// Fetches the next piece, which is not empty.
+    fn fetch(&mut self) -> io::Result<()> {
+        self.taken = 0;
+        let line = line()?;
+        let mut words = line.split(' ');
+        let (kind, mut numbers) = (words.next(), words.map(|word| word.parse::<usize>().ok()));
+        match (kind, numbers.next().flatten(), numbers.next().flatten()) {
+            (Some("have"), Some(number), None) => self.blocks.borrow_mut().read(number, &mut self.piece),
+            (Some("data"), Some(length @ 1..=PIECE), Some(packed)) if packed <= length => {
+                self.piece.resize(length, 0);
+                if packed == length {
+                    return Sent.read_exact(&mut self.piece);
+                }
+                let mut bytes = vec![0; packed];
+                Sent.read_exact(&mut bytes)?;
+                match decompress_slice_iter_to_slice(&mut self.piece, std::iter::once(&bytes[..]), false, false) {
+                    Ok(unpacked) if unpacked == length => Ok(()),
+                    _ => Err(bad("a piece of it is damaged")),
+                }
+            }
+            _ => Err(bad("what was sent is no piece of it")),
+        }
+    }
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.piece.len() {
+            self.fetch()?;
+        }
+        let left = self.piece.get(self.taken..).unwrap_or_default();
+        let length = left.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&left[..length]);
+        self.taken += length;
+        Ok(length)
     }
 }
 

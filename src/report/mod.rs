@@ -61,6 +61,14 @@ enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<&'a str>,
     },
+    /// A block that is on the box, for `push`.
+    Block {
+        bytes: usize,
+        weak: u32,
+        sha256: &'a str,
+    },
+    /// The last of them has been told.
+    Blocks,
     /// The plan as text, for `push`.
     Plan {
         text: &'a str,
@@ -240,6 +248,16 @@ impl Reporter {
     pub fn plan_as_text(&mut self, plan: &Plan) {
         let text = plan_text(plan, self.verbosity);
         self.event(&Event::Plan { text: &text });
+    }
+
+    /// A block that is here, for whoever reads the events: its length, its rolling checksum and its SHA-256.
+    pub fn block(&mut self, bytes: usize, weak: u32, sha256: &str) {
+        self.event(&Event::Block { bytes, weak, sha256 });
+    }
+
+    /// All blocks have been told.
+    pub fn blocks_end(&mut self) {
+        self.event(&Event::Blocks);
     }
 
     /// Asks whoever reads the events, who has seen the plan.

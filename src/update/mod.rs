@@ -17,6 +17,7 @@ mod fuzz;
 mod handoff;
 mod in_place;
 mod members;
+mod offer;
 pub mod pid_one;
 mod policy;
 pub mod prepare;

@@ -10,7 +10,7 @@ use crate::base::lossless;
 use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
 use crate::bytes::packed::Packing;
-use crate::bytes::pushed;
+use crate::bytes::pushed::Sender;
 use crate::bytes::source::{self, Source};
 use crate::bytes::store::Store;
 use crate::checks::{Delivered, MORE_ROOM, OVERHEAD, Signature};
@@ -25,6 +25,7 @@ use crate::report::Reporter;
 use crate::update::budget::Budget;
 use crate::update::handoff::{self, Stamp};
 use crate::update::members::{self, Member};
+use crate::update::offer;
 use crate::update::trust;
 use mtd_rs::PartitionId;
 use std::fs::File;
@@ -153,6 +154,8 @@ struct Operand<'a> {
     partitions: &'a [&'a str],
     /// What RAM is left for it, in bytes.
     available: Option<u64>,
+    /// Who sends it, where that is `flasher push`.
+    sender: Option<&'a Sender>,
 }
 
 /// A file that is at hand, before it is looked at.
@@ -290,8 +293,13 @@ impl Staging<'_> {
         if operands.len() > 1 && operands.iter().filter(|(image, _)| *image == "-").count() > 1 {
             return Err(Failure::usage("only one of the files can be standard input"));
         }
+        let sender = match options.pushed {
+            true => Some(offer::tell(self.board, options, reporter)?),
+            false => None,
+        };
         for (index, (image, partitions)) in operands.iter().enumerate() {
             let operand = Operand {
+                sender: sender.as_ref(),
                 index,
                 image,
                 partitions,
@@ -404,9 +412,9 @@ impl Staging<'_> {
     /// The source. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.
     fn source(self, operand: Operand<'_>) -> Result<Source> {
         let options = self.options;
-        let source = match options.pushed {
-            true => pushed::next(operand.image)?,
-            false => Source::fetch(operand.image, options.trust.fetch_config.as_deref())
+        let source = match operand.sender {
+            Some(sender) => sender.next(operand.image)?,
+            None => Source::fetch(operand.image, options.trust.fetch_config.as_deref())
                 .map_err(|failure| source::by_pipe(failure, operand.image, &options.typed))?,
         };
         let source = match options.trust.size.filter(|_| options.files.is_empty()) {

@@ -430,3 +430,83 @@ fn the_interrupt_stops_it_before_the_answer_and_nothing_is_touched() {
         std::thread::sleep(Duration::from_millis(100));
     }
 }
+
+#[test]
+fn only_what_differs_goes_over_the_wire() {
+    let mut server = SshBox::new();
+    let wire = Wire::to(server.address());
+    server.through(wire.port);
+    server.has_its_own();
+    // Where RootFS1 lies.
+    const FIRST: usize = 4 * MIB;
+    const LENGTH: usize = 8 * MIB;
+    const BLOCK: usize = 64 << 10;
+    let old = bytes(LENGTH, 1);
+    let sent = |run: &Run| {
+        let last = |event: &serde_json::Value| (event["phase"] == "sending").then(|| event["total"].as_u64().unwrap());
+        run.events().iter().filter_map(last).next_back().unwrap() as usize
+    };
+    let mut told = Vec::new();
+    for (percent, changed) in [(0, 0), (1, 1), (30, 38), (100, 128)] {
+        let mut before = server.sim.flash();
+        before[FIRST..][..LENGTH].copy_from_slice(&old);
+        server.sim.fill(&before);
+        let mut image = old.clone();
+        for block in 0..changed {
+            let at = block * (LENGTH / BLOCK) / changed * BLOCK;
+            image[at..][..BLOCK].copy_from_slice(&bytes(BLOCK, 50 + block as u64));
+        }
+        let path = server.sim.file("image.bin", &image);
+        let begun = wire.sent();
+        let run = server.own_push(&["--part", "RootFS1", "box", &path]).exits(0);
+        assert!(server.sim.flash()[FIRST..][..LENGTH] == image);
+        let (said, all) = (sent(&run), (wire.sent() - begun) as usize);
+        // The pieces that are there are named in some bytes each.
+        let most = changed * BLOCK * 101 / 100 + (4 << 10);
+        assert!(said <= most, "{percent} %: {said} of {LENGTH}");
+        // The rest is ssh, the questions and what is shown.
+        assert!(all < said + (96 << 10), "{percent} %: {all} beside {said}");
+        assert!(stages(&run).contains("sent for 8 MiB of images"), "{run:?}");
+        told.push(format!("{percent} % changed: {said} of {LENGTH} bytes sent"));
+    }
+    println!("{}", told.join("; "));
+    // At another offset, and with more that packs well.
+    let now = &server.sim.flash()[FIRST..][..LENGTH];
+    let image = [&[7; 3 * BLOCK + 5][..], &now[2 * BLOCK..20 * BLOCK], &[b'a'; 1000]].concat();
+    let path = server.sim.file("moved.bin", &image);
+    let run = server.own_push(&["--part", "RootFS1", "--verify", "box", &path]);
+    let run = run.exits(0);
+    assert!(server.sim.flash()[FIRST..][..image.len()] == image);
+    assert!(sent(&run) < 64 << 10, "{run:?}");
+}
+
+#[test]
+fn what_changes_between_question_and_answer_is_sent_whole() {
+    let server = SshBox::new();
+    server.has_its_own();
+    let image = bytes(900_000, 1);
+    let path = server.sim.file("image.bin", &image);
+    let mut before = server.sim.flash();
+    before[AT..][..image.len()].copy_from_slice(&image);
+    before[AT + 300_000] ^= 1;
+    server.sim.fill(&before);
+    // Somebody else writes to the flash as soon as the blocks have been told.
+    let chip = server.sim.path().join("flash.bin");
+    let meddle = format!(
+        "while read -r line; do\n\
+         case $line in *'\"blocks\"'*) printf x | dd of={} bs=1 seek={} conv=notrunc 2>/dev/null ;; esac\n\
+         printf '%s\\n' \"$line\"\ndone\n",
+        chip.display(),
+        AT + 100
+    );
+    server.sim.file("meddle", meddle.as_bytes());
+    server.hook(
+        "case $command in *--pushed*image.bin*)\n\
+         [ -e $box/once ] || { : >$box/once; command=\"$command | sh $box/meddle\"; } ;; esac\n",
+    );
+    let run = server.own_push(&[PART[0], PART[1], "box", &path]).exits(0);
+    assert!(server.sim.flash()[AT..][..image.len()] == image);
+    let said = stages(&run);
+    assert!(said.contains("changed meanwhile: all of the image is sent"), "{said}");
+    assert!(server.file("once").exists());
+}

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod binary;
+mod difference;
 mod follow;
 mod images;
 mod interrupt;
@@ -133,7 +134,28 @@ impl Pushing<'_> {
             images: &self.images,
             options: self.options,
             interrupt: &self.interrupt,
+            whole: false,
         }
+    }
+
+    /// Runs `apply` there; once more with all of the image, where what the box has was another thing a moment later.
+    fn apply(&self, connection: &Connection<'_>, installed: &Installed, reporter: &mut Reporter) -> Result<Run> {
+        let session = self.session(connection, installed);
+        let run = session.apply(reporter)?;
+        let changed = |ended: &told::Ended| ended.code() == Code::ImageChanged && ended.harm == Harm::Untouched;
+        let run = match run.ended.as_ref().is_some_and(changed) {
+            false => run,
+            true => {
+                reporter.stage("what the box has changed meanwhile: all of the image is sent");
+                Session { whole: true, ..session }.apply(reporter)?
+            }
+        };
+        reporter.stage(format_args!(
+            "{} sent for {} of images",
+            Size(run.sent),
+            Size(self.images.size())
+        ));
+        Ok(run)
     }
 
     fn update<'a>(
@@ -147,7 +169,7 @@ impl Pushing<'_> {
             installed.place.put(&connection, &file.name, &file.bytes)?;
         }
         let record = verdict::ask(&connection, &installed, self.options)?;
-        let run = self.session(&connection, &installed).apply(reporter)?;
+        let run = self.apply(&connection, &installed, reporter)?;
         let Some(reboot) = self.ended(&run, &connection)? else {
             return Ok(outcome(&run));
         };
@@ -246,10 +268,7 @@ impl Pushing<'_> {
             (true, _) => "has booted from what was written",
             (false, _) => "has the new firmware, and has not booted since",
         };
-        reporter.stage(format_args!(
-            "{host} {what}: written and verified, sha256 {sha256}, {} sent",
-            Size(self.images.size())
-        ));
+        reporter.stage(format_args!("{host} {what}: written and verified, sha256 {sha256}"));
         Ok(Outcome::written(tally))
     }
 

@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use super::binary::Installed;
+use super::difference;
 use super::images::{Image, Images};
 use super::interrupt::Interrupt;
 use super::shell::words;
 use super::ssh::{Connection, Said};
-use super::told::{self, Ended, Event, Question};
+use super::told::{self, Block, Ended, Event, Question};
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Harm, Result};
 use crate::base::lossless;
@@ -30,6 +31,8 @@ const STILL_HERE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// Bytes that are sent at a time.
 const CHUNK: usize = 32 << 10;
+/// Blocks of the box that are listened to.
+const BLOCKS: usize = 1 << 20;
 /// Bytes of the longest line that the box may say.
 const LINE: u64 = 1 << 20;
 
@@ -51,10 +54,13 @@ pub struct Run {
     pub status: Option<i32>,
     /// What ssh or the box's shell said.
     pub said: String,
+    /// Bytes that went there for the images.
+    pub sent: u64,
 }
 
 /// What happens meanwhile.
 enum News {
+    Packed(u64),
     Sent(u64),
     AllSent(ChildStdin),
     NotSent,
@@ -75,6 +81,8 @@ pub struct Session<'a> {
     pub options: &'a Push,
     /// ^C.
     pub interrupt: &'a Interrupt,
+    /// Whether all of them is sent, whatever the box has already.
+    pub whole: bool,
 }
 
 impl Session<'_> {
@@ -147,8 +155,16 @@ impl Session<'_> {
         let mut child = self.connection.command(script).spawn().context("ssh")?;
         let said = Said::of(child.stderr.take(), false);
         let (news, heard) = channel();
+        let (tell, blocks) = channel();
         if let Some(stdin) = child.stdin.take() {
-            send(stdin, Arc::clone(self.images), news.clone());
+            let sending = Sending {
+                stdin,
+                images: Arc::clone(self.images),
+                news: news.clone(),
+                blocks,
+                whole: self.whole,
+            };
+            thread::spawn(|| sending.run());
         }
         if let Some(stdout) = child.stdout.take() {
             listen(stdout, news.clone());
@@ -162,8 +178,9 @@ impl Session<'_> {
             same: None,
             status: None,
             said: String::new(),
+            sent: 0,
         };
-        self.follow((&news, &heard), &mut run, reporter);
+        self.follow((&news, &heard, &tell), &mut run, reporter);
         // One that was told to go on does so without us.
         if run.interrupted {
             let _ = child.kill();
@@ -187,21 +204,35 @@ impl Session<'_> {
         Ok(run)
     }
 
-    fn follow(&self, (news, heard): (&Sender<News>, &Receiver<News>), run: &mut Run, reporter: &mut Reporter) {
-        let total = self.images.size();
+    fn follow(
+        &self,
+        (news, heard, tell): (&Sender<News>, &Receiver<News>, &Sender<Vec<Block>>),
+        run: &mut Run,
+        reporter: &mut Reporter,
+    ) {
+        let mut total = self.images.size();
+        let mut blocks = Vec::new();
         let mut stdin = None;
         let mut question = None;
         let mut asked = false;
         let mut told = Instant::now();
         loop {
             match heard.recv_timeout(LOOK) {
-                Ok(News::Sent(done)) => reporter.progress("sending", done, total),
+                Ok(News::Packed(bytes)) => total = bytes,
+                Ok(News::Sent(done)) => {
+                    run.sent = done;
+                    reporter.progress("sending", done, total);
+                }
                 Ok(News::AllSent(open)) => stdin = Some(open),
                 Ok(News::NotSent) => (),
                 Ok(News::Line(line)) => match told::read(&line) {
                     Some((event, value)) => {
                         told::show(&event, &value, reporter);
                         match event {
+                            Event::Block(block) if blocks.len() < BLOCKS => blocks.push(block),
+                            Event::Blocks => {
+                                let _ = tell.send(std::mem::take(&mut blocks));
+                            }
                             Event::Question(asks) => question = Some(asks),
                             Event::Error { text, next } => run.error = Some((text, next)),
                             Event::Result(ended) => run.ended = Some(ended),
@@ -264,26 +295,46 @@ impl Session<'_> {
     }
 }
 
-/// Sends each image behind its length and checksum, and hands standard input back for the answer.
-fn send(mut stdin: ChildStdin, images: Arc<Images>, news: Sender<News>) {
-    thread::spawn(move || {
-        let mut done = 0;
-        let mut whole = |image: &Image| -> io::Result<()> {
-            writeln!(stdin, "{} {}", image.bytes.len(), image.sha256)?;
-            for chunk in image.bytes.chunks(CHUNK) {
-                stdin.write_all(chunk)?;
-                done += chunk.len() as u64;
-                let _ = news.send(News::Sent(done));
-            }
-            Ok(())
-        };
-        let sent = images.images.iter().try_for_each(&mut whole);
+/// What goes to the box.
+struct Sending {
+    stdin: ChildStdin,
+    images: Arc<Images>,
+    news: Sender<News>,
+    blocks: Receiver<Vec<Block>>,
+    whole: bool,
+}
+
+impl Sending {
+    /// Sends each image behind its length and checksum, without what the box has already, and hands standard input back for
+    /// the answer.
+    fn run(mut self) {
+        let news = self.news.clone();
         // Who does not take it says why.
-        let _ = news.send(match sent {
-            Ok(()) => News::AllSent(stdin),
+        let _ = news.send(match self.all() {
+            Ok(()) => News::AllSent(self.stdin),
             Err(_) => News::NotSent,
         });
-    });
+    }
+
+    fn all(&mut self) -> io::Result<()> {
+        let bytes = if self.whole { 0 } else { self.images.size() };
+        writeln!(self.stdin, "blocks {bytes}")?;
+        let blocks = self.blocks.recv().map_err(io::Error::other)?;
+        let packed = |image: &Image| {
+            let mut wire = format!("{} {}\n", image.bytes.len(), image.sha256).into_bytes();
+            wire.append(&mut difference::packed(&image.bytes, &blocks));
+            wire
+        };
+        let wire: Vec<u8> = self.images.images.iter().flat_map(packed).collect();
+        let _ = self.news.send(News::Packed(wire.len() as u64));
+        let mut done = 0;
+        for chunk in wire.chunks(CHUNK) {
+            self.stdin.write_all(chunk)?;
+            done += chunk.len() as u64;
+            let _ = self.news.send(News::Sent(done));
+        }
+        Ok(())
+    }
 }
 
 /// Reads what the box says, line by line.

@@ -40,6 +40,10 @@ pub enum Event {
         /// What to do next.
         next: Option<String>,
     },
+    /// A block that it has.
+    Block(Block),
+    /// It has told all of them.
+    Blocks,
     /// The plan.
     Plan {
         /// For people.
@@ -52,6 +56,17 @@ pub enum Event {
     /// What is of no use here, or of another version.
     #[serde(other)]
     Other,
+}
+
+/// A block that the box has.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Block {
+    /// Its length.
+    pub bytes: usize,
+    /// Its rolling checksum.
+    pub weak: u32,
+    /// Its SHA-256 in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// What is asked before anything is touched.
@@ -110,8 +125,11 @@ pub fn same(line: &str) -> Option<bool> {
 
 /// Shows an event of the box. Its result is not the last word, and is not shown.
 pub fn show(event: &Event, value: &Value, reporter: &mut Reporter) {
-    // They are told here, with the state of the flash.
-    if matches!(event, Event::Result(_) | Event::Error { .. }) {
+    // They are told here, with the state of the flash; and blocks are of no use to anybody else.
+    if matches!(
+        event,
+        Event::Result(_) | Event::Error { .. } | Event::Block(_) | Event::Blocks
+    ) {
         return;
     }
     if reporter.json() {
