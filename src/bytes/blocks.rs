@@ -5,8 +5,10 @@
 
 use mtd_rs::Flash;
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 /// Bytes of the largest block that is told: larger erase blocks are told in parts.
 pub const LARGEST: usize = 64 << 10;
@@ -47,17 +49,34 @@ impl Rolling {
     }
 }
 
+/// Where blocks are.
+pub enum Device {
+    /// A partition.
+    Flash(Box<dyn Flash>),
+    /// What arrived of an image before.
+    File(File),
+}
+
+impl Device {
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match self {
+            Device::Flash(flash) => flash.read(offset, buffer).map_err(io::Error::other),
+            Device::File(file) => file.read_exact_at(buffer, offset),
+        }
+    }
+}
+
 /// The blocks, by the order in which they were told.
 #[derive(Default)]
 pub struct Blocks {
-    devices: Vec<Box<dyn Flash>>,
+    devices: Vec<Device>,
     blocks: Vec<(usize, Range<u64>)>,
 }
 
 impl Blocks {
     /// Adds a device, and tells the rolling checksum and the SHA-256 of each block of these ranges. One that cannot be read is
     /// left out.
-    pub fn add(&mut self, mut device: Box<dyn Flash>, ranges: &[Range<u64>], told: &mut dyn FnMut(usize, u32, &[u8])) {
+    pub fn add(&mut self, mut device: Device, ranges: &[Range<u64>], told: &mut dyn FnMut(usize, u32, &[u8])) {
         let mut buffer = Vec::with_capacity(LARGEST);
         for range in ranges {
             for start in range.clone().step_by(LARGEST) {
@@ -81,7 +100,7 @@ impl Blocks {
         let (device, block) = self.blocks.get(number).ok_or(io::ErrorKind::InvalidData)?;
         buffer.resize((block.end - block.start) as usize, 0);
         let device = self.devices.get_mut(*device).ok_or(io::ErrorKind::InvalidData)?;
-        device.read(block.start, buffer).map_err(io::Error::other)
+        device.read(block.start, buffer)
     }
 }
 

@@ -18,6 +18,7 @@ mod handoff;
 mod in_place;
 mod members;
 mod offer;
+mod partial;
 pub mod pid_one;
 mod policy;
 pub mod prepare;

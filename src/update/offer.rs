@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::Result;
+use crate::base::error::{Failure, Result};
 use crate::base::units::hex;
 use crate::board::{Board, Partition};
-use crate::bytes::blocks::Blocks;
+use crate::bytes::blocks::{Blocks, Device};
 use crate::bytes::pushed::Sender;
 use crate::cli::Apply;
 use crate::report::Reporter;
+use crate::update::partial;
 
 /// How often the length of what is to come may be read in search of it: on a big flash the rest would take longer than to
 /// send it.
@@ -28,6 +29,11 @@ pub(super) fn tell(board: &Board, options: &Apply, reporter: &mut Reporter) -> R
         0 => 0,
         _ => bytes.saturating_mul(AS_MUCH).max(AT_LEAST),
     };
+    let mut told = |length, weak, sha256: &[u8]| reporter.block(length, weak, &hex(sha256));
+    if let Some(file) = partial::take(board) {
+        let length = file.metadata().map_err(Failure::system)?.len();
+        here.add(Device::File(file), std::slice::from_ref(&(0..length)), &mut told);
+    }
     for partition in sought(board, options) {
         let mut blocks: Vec<_> = partition.good_blocks().collect();
         blocks.retain(|block| {
@@ -37,9 +43,7 @@ pub(super) fn tell(board: &Board, options: &Apply, reporter: &mut Reporter) -> R
         });
         // Without it everything is sent.
         if let Ok(device) = board.open(partition) {
-            here.add(device, &blocks, &mut |length, weak, sha256| {
-                reporter.block(length, weak, &hex(sha256));
-            });
+            here.add(Device::Flash(device), &blocks, &mut told);
         }
     }
     reporter.blocks_end();

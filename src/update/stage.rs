@@ -26,10 +26,11 @@ use crate::update::budget::Budget;
 use crate::update::handoff::{self, Stamp};
 use crate::update::members::{self, Member};
 use crate::update::offer;
+use crate::update::partial;
 use crate::update::trust;
 use mtd_rs::PartitionId;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -397,16 +398,28 @@ impl Staging<'_> {
             let limit = operand.available.map(|available| available.saturating_sub(OVERHEAD));
             let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(source::SET_ASIDE) as usize);
             let mut sink = Budget::new(&mut bytes, limit, !self.board.is_sim());
-            let (_, sha256) = source.copy(&mut sink, &mut progress)?;
-            return Ok(of((Store::Memory(bytes), sha256)));
+            let copied = source.copy(&mut sink, &mut progress);
+            self.spare(operand, &copied, &mut &bytes[..]);
+            return Ok(of((Store::Memory(bytes), copied?.1)));
         };
         let path = handoff::image_path(root, operand.index);
         let mut file = File::create_new(&path).context(path.display())?;
-        let (_, sha256) = source.copy(&mut Budget::of_ram(&mut file), &mut progress)?;
+        let copied = source.copy(&mut Budget::of_ram(&mut file), &mut progress);
+        file.rewind().map_err(Failure::system)?;
+        self.spare(operand, &copied, &mut file);
+        let sha256 = copied?.1;
         // For writing too: a signature behind it is cut off.
         let opened = File::options().read(true).write(true).open(&path);
         let store = Store::file(opened.context(path.display())?).map_err(unreadable)?;
         Ok(of((store, sha256)))
+    }
+
+    /// Keeps what has arrived from a sender whose connection broke.
+    fn spare(self, operand: Operand<'_>, copied: &Result<(u64, String)>, arrived: &mut dyn Read) {
+        let broke = |failure: &Failure| failure.exit == Exit::ImageUnreadable && failure.code != Code::ImageChanged;
+        if operand.sender.is_some() && copied.as_ref().is_err_and(broke) {
+            partial::keep(self.board, arrived);
+        }
     }
 
     /// The source. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.

@@ -84,6 +84,7 @@ pub use guard::set_flash_touched;
 pub use handoff::HandOff;
 pub use holder::{Holder, HolderKind};
 pub use holders::holders;
+pub use mounts::is_in_ram;
 pub use pidone::PidOne;
 pub use pivot::Pivoted;
 pub use populate::{DeviceNode, Populate, Populated};

@@ -120,9 +120,14 @@ pub(crate) fn is_ram(fs: &str) -> bool {
 
 /// Whether `/` is the RAM root: a tmpfs or ramfs with a hand-off record in it.
 pub(crate) fn root_is_ram_root() -> bool {
+    is_in_ram(Path::new("/")) && Path::new(HANDOFF).exists()
+}
+
+/// Whether what is put there is in RAM alone: on a tmpfs or ramfs.
+#[must_use]
+pub fn is_in_ram(path: &Path) -> bool {
     // Magic numbers of `include/uapi/linux/magic.h`; the width of the field differs between libcs.
-    let ram = statfs("/").is_ok_and(|fs| matches!(fs.filesystem_type().0 as u32, 0x0102_1994 | 0x8584_58f6));
-    ram && Path::new(HANDOFF).exists()
+    statfs(path).is_ok_and(|fs| matches!(fs.filesystem_type().0 as u32, 0x0102_1994 | 0x8584_58f6))
 }
 
 /// mount(2) of a file system that has no device.

@@ -4,6 +4,7 @@ use crate::simbox::{Run, bytes, is_root, read};
 use crate::sshbox::{SshBox, Wire, binary};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -509,4 +510,37 @@ fn what_changes_between_question_and_answer_is_sent_whole() {
     let said = stages(&run);
     assert!(said.contains("changed meanwhile: all of the image is sent"), "{said}");
     assert!(server.file("once").exists());
+}
+
+#[test]
+fn what_had_arrived_before_the_connection_broke_is_not_sent_again() {
+    let mut server = SshBox::new();
+    let wire = Wire::to(server.address());
+    server.through(wire.port);
+    server.has_its_own();
+    let image = bytes(3 * MIB - 7, 1);
+    let path = server.sim.file("image.bin", &image);
+    let args = [PART[0], PART[1], "box", path.as_str()];
+    let partial = server.sim.path().join("flasher.partial");
+    let mut left = image.len() as u64;
+    for _ in 0..2 {
+        wire.breaks_after(1200 << 10);
+        let run = server.own_push(&args).exits(68);
+        assert_eq!(run.json()["harm"], "untouched", "{run:?}");
+        assert_eq!(server.left(), [] as [std::path::PathBuf; 0]);
+        let about = fs::metadata(&partial).unwrap();
+        assert_eq!(about.permissions().mode() & 0o777, 0o600);
+        let arrived = read(&partial);
+        assert!(image.starts_with(&arrived));
+        let now = (image.len() - arrived.len()) as u64;
+        assert!(now + (100 << 10) < left, "each try gets further: {now} of {left} left");
+        left = now;
+    }
+    wire.breaks_after(u64::MAX / 2);
+    let run = server.own_push(&args).exits(0);
+    assert!(server.sim.flash()[AT..][..image.len()] == image);
+    let total = |event: &serde_json::Value| (event["phase"] == "sending").then(|| event["total"].as_u64().unwrap());
+    let total = run.events().iter().filter_map(total).next_back().unwrap();
+    assert!(total < left + (80 << 10), "{total} for the last {left}");
+    assert!(!partial.exists());
 }
