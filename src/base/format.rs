@@ -167,6 +167,14 @@ words! {
         Cpio = "cpio",
         /// Microsoft's cabinet.
         Cab = "cab",
+        /// lha.
+        Lha = "lha",
+        /// xar.
+        Xar = "xar",
+        /// Windows' image of an installation.
+        Wim = "wim",
+        /// What Android and Chrome OS update themselves with.
+        UpdatePayload = "update-payload",
         /// lzip.
         Lzip = "lzip",
         /// lz4.
@@ -175,6 +183,8 @@ words! {
         Lzo = "lzo",
         /// compress.
         Compress = "compress",
+        /// lrzip.
+        Lrzip = "lrzip",
         /// A table of partitions of a disk, of MBR's kind.
         Mbr = "mbr",
         /// A table of partitions of a disk, of GPT's kind.
@@ -183,14 +193,34 @@ words! {
         Iso = "iso9660",
         /// FAT.
         Fat = "fat",
+        /// XFS.
+        Xfs = "xfs",
+        /// Btrfs.
+        Btrfs = "btrfs",
+        /// Swap space of Linux.
+        Swap = "swap",
+        /// A physical volume of LVM.
+        Lvm = "lvm",
+        /// An encrypted disk of LUKS's kind.
+        Luks = "luks",
         /// A disk of a virtual machine.
         VirtualDisk = "virtual-disk",
         /// A program, or a piece of one.
         Elf = "elf",
         /// A program of Windows.
         Exe = "exe",
+        /// A program of another system, or of a virtual machine.
+        Program = "program",
+        /// Firmware of a microcontroller, in USB's flashing format.
+        Uf2 = "uf2",
         /// A script.
         Script = "script",
+        /// What has been encrypted or signed as a whole, and must be opened first.
+        Encrypted = "encrypted",
+        /// A database.
+        Database = "database",
+        /// Recorded traffic of a network.
+        Capture = "capture",
         /// Text.
         Text = "text",
         /// HTML or XML, such as the error page of a server.
@@ -227,10 +257,11 @@ impl Format {
         use Format::*;
         match self {
             Tar | SynologyPat | SysupgradeTar | Qpkg | Rauc | Swu | Zip | SevenZip | Rar | Ar | Deb | Rpm | Cpio
-            | Cab => Nature::Archive,
-            Gzip | Bzip2 | Xz | Lzma | Zstd | Lzip | Lz4 | Lzo | Compress | AndroidSparse => Nature::Packed,
-            Mbr | Gpt | Iso | Fat | VirtualDisk => Nature::Disk,
-            Elf | Exe | Script | Text | Html | Pdf | Picture | Signature => Nature::File,
+            | Cab | Lha | Xar | Wim | UpdatePayload => Nature::Archive,
+            Gzip | Bzip2 | Xz | Lzma | Zstd | Lzip | Lz4 | Lzo | Compress | Lrzip | AndroidSparse => Nature::Packed,
+            Mbr | Gpt | Iso | Fat | Xfs | Btrfs | Swap | Lvm | Luks | VirtualDisk => Nature::Disk,
+            Elf | Exe | Program | Uf2 | Script | Text | Html | Pdf | Picture | Signature | Encrypted | Database
+            | Capture => Nature::File,
             Seama | TplinkV1 | TplinkV2 | TplinkSafeloader | NetgearChk | NetgearDni | Linksys | Cybertan | Ubnt
             | Buffalo | Dlink | Wrgg | Senao | Zyxel | Edimax | Csys | Sercomm | Moxa | Xiaomi | Meraki
             | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Planex | Poray | Mstc | Iptime | Ruckus
@@ -301,6 +332,10 @@ impl Format {
             Rpm => "an RPM package",
             Cpio => "a cpio archive",
             Cab => "a cabinet archive",
+            Lha => "an lha archive",
+            Xar => "a xar archive",
+            Wim => "an image of Windows (wim)",
+            UpdatePayload => "an update of Android or Chrome OS",
             Gzip => "packed with gzip",
             Bzip2 => "packed with bzip2",
             Xz => "packed with xz",
@@ -310,19 +345,30 @@ impl Format {
             Lz4 => "packed with lz4",
             Lzo => "packed with lzop",
             Compress => "packed with compress",
+            Lrzip => "packed with lrzip",
             Mbr => "the copy of a disk with partitions (MBR)",
             Gpt => "the copy of a disk with partitions (GPT)",
             Iso => "the image of a CD (ISO 9660)",
             Fat => "a FAT file system",
+            Xfs => "an XFS",
+            Btrfs => "a Btrfs",
+            Swap => "swap space",
+            Lvm => "a physical volume of LVM",
+            Luks => "an encrypted disk (LUKS)",
             VirtualDisk => "the disk of a virtual machine",
             Elf => "an ELF program",
             Exe => "a program of Windows",
+            Program => "a program of another system",
+            Uf2 => "firmware of a microcontroller (UF2)",
             Script => "a script",
             Text => "text",
             Html => "HTML or XML text, such as the error page of a server",
             Pdf => "a PDF document",
             Picture => "a picture",
             Signature => "a signature or a key",
+            Encrypted => "encrypted or wrapped in a signature",
+            Database => "a database",
+            Capture => "recorded network traffic",
             Uimage => "a uImage",
             Squashfs => "a squashfs",
             Cramfs => "a cramfs",

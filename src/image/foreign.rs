@@ -19,8 +19,9 @@ use std::ops::Range;
 
 /// Bytes at the beginning that are looked at.
 const HEAD: usize = 8 << 10;
-/// Where the first descriptor of a CD says what it is: behind its first sixteen sectors (ECMA-119, 6.2.1 and 8.1.2).
-const CD: u64 = 0x8001;
+/// What stands behind them: the first descriptor of a CD, behind its first sixteen sectors (ECMA-119, 6.2.1 and 8.1.2), and
+/// the super block of Btrfs (`fs/btrfs/fs.h`).
+const FAR: &[(u64, &[u8], Format)] = &[(0x8001, b"CD001", Format::Iso), (0x10040, b"_BHRfS_M", Format::Btrfs)];
 /// Bytes at the end: footers.
 const TAIL: u64 = 512;
 
@@ -73,6 +74,7 @@ const SIGNS: &[Sign] = &[
     (0x1014, b"fwup-ptn", Format::TplinkSafeloader),
     (0x1018, b"fwup-ptn", Format::TplinkSafeloader),
     (0, b"ANDROID!", Format::AndroidBoot),
+    (0, b"VNDRBOOT", Format::AndroidBoot),
     // Archives and packages.
     (0, b"PK\x03\x04", Format::Zip),
     (0, b"PK\x05\x06", Format::Zip),
@@ -88,6 +90,9 @@ const SIGNS: &[Sign] = &[
     (0, b"070707", Format::Cpio),
     (0, b"MSCF\0\0\0\0", Format::Cab),
     (257, b"ustar", Format::Tar),
+    (0, b"xar!", Format::Xar),
+    (0, b"MSWIM\0\0\0", Format::Wim),
+    (0, b"CrAU\0\0\0\0", Format::UpdatePayload),
     // Packings.
     (0, &[0x3a, 0xff, 0x26, 0xed], Format::AndroidSparse),
     (0, b"LZIP\x01", Format::Lzip),
@@ -97,6 +102,7 @@ const SIGNS: &[Sign] = &[
     (0, &[0x03, 0x21, 0x4c, 0x18], Format::Lz4),
     (0, &[0x89, b'L', b'Z', b'O', 0, 0x0d, 0x0a, 0x1a, 0x0a], Format::Lzo),
     (0, &[0x1f, 0x9d], Format::Compress),
+    (0, b"LRZI\0", Format::Lrzip),
     // Kernels and file systems.
     (0x24, &[0x18, 0x28, 0x6f, 0x01], Format::Zimage),
     (0x38, b"ARM\x64", Format::Arm64Image),
@@ -110,12 +116,28 @@ const SIGNS: &[Sign] = &[
     (3, b"NTFS    ", Format::Mbr),
     (54, b"FAT1", Format::Fat),
     (82, b"FAT32", Format::Fat),
+    (0, b"XFSB", Format::Xfs),
+    (0, b"LUKS\xba\xbe", Format::Luks),
+    (4086, b"SWAPSPACE2", Format::Swap),
+    (512, b"LABELONE", Format::Lvm),
+    (0, b"vhdxfile", Format::VirtualDisk),
     (0, b"QFI\xfb", Format::VirtualDisk),
     (0, b"KDMV", Format::VirtualDisk),
     (0, b"conectix", Format::VirtualDisk),
     (0x40, &[0x7f, 0x10, 0xda, 0xbe], Format::VirtualDisk),
     // Programs and documents.
     (0, &[0x7f, b'E', b'L', b'F'], Format::Elf),
+    (0, &[0xca, 0xfe, 0xba, 0xbe], Format::Program),
+    (0, &[0xfe, 0xed, 0xfa, 0xce], Format::Program),
+    (0, &[0xfe, 0xed, 0xfa, 0xcf], Format::Program),
+    (0, &[0xce, 0xfa, 0xed, 0xfe], Format::Program),
+    (0, &[0xcf, 0xfa, 0xed, 0xfe], Format::Program),
+    (0, b"\0asm", Format::Program),
+    (0, b"UF2\n", Format::Uf2),
+    (0, b"SQLite format 3\0", Format::Database),
+    (0, &[0xd4, 0xc3, 0xb2, 0xa1], Format::Capture),
+    (0, &[0xa1, 0xb2, 0xc3, 0xd4], Format::Capture),
+    (0, b"Salted__", Format::Encrypted),
     (0, b"#!/", Format::Script),
     (0, b"#! /", Format::Script),
     (0, b"%PDF-", Format::Pdf),
@@ -136,8 +158,10 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         Some(format) => Some(format),
         None => match of_tail(store, range)? {
             Some(format) => Some(format),
-            None if is_cd(store, range)? => Some(Format::Iso),
-            None => Codec::recognise(&head).map(Codec::format),
+            None => match far_behind(store, range)? {
+                None => Codec::recognise(&head).map(Codec::format),
+                found => found,
+            },
         },
     };
     let mut found = format.map(content);
@@ -156,14 +180,18 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     Ok(found)
 }
 
-fn is_cd(store: &Store, range: &Range<u64>) -> io::Result<bool> {
-    let mut name = [0; 5];
-    let at = range.start + CD;
-    if at + name.len() as u64 > range.end {
-        return Ok(false);
+fn far_behind(store: &Store, range: &Range<u64>) -> io::Result<Option<Format>> {
+    for (at, magic, format) in FAR {
+        let mut found = [0; 8];
+        let found = &mut found[..magic.len()];
+        if range.start + at + found.len() as u64 <= range.end {
+            store.read_exact_at(range.start + at, found)?;
+            if found == *magic {
+                return Ok(Some(*format));
+            }
+        }
     }
-    store.read_exact_at(at, &mut name)?;
-    Ok(&name == b"CD001")
+    Ok(None)
 }
 
 /// What is known of a format that says nothing but what it is.
@@ -221,7 +249,10 @@ fn by_structure(head: &[u8]) -> Option<Format> {
         && fields
             .be32(30)
             .is_some_and(|length| length > 0 && length.trailing_zeros() >= 16);
+    // Such as `openssl cms` makes it: a sequence that begins with the number of its kind.
+    let cms = head.starts_with(&[0x30]) && head.get(..32).is_some_and(|begin| has(begin, &CMS));
     let found = [
+        (cms, Format::Encrypted),
         (ext, Format::Ext),
         (exe, Format::Exe),
         (open, Format::Ubnt),
@@ -229,11 +260,19 @@ fn by_structure(head: &[u8]) -> Option<Format> {
         (senao, Format::Senao),
         (poray, Format::Poray),
         (planex, Format::Planex),
+        (matches!(head.get(2..7), Some([b'-', b'l', b'h', _, b'-'])), Format::Lha),
         (is_old_cpio(head), Format::Cpio),
         (is_mbr(head), Format::Mbr),
     ];
     let known = found.into_iter().find(|(is, _)| *is).map(|(_, format)| format);
     known.or_else(|| text(head))
+}
+
+/// What the kinds of content of CMS have in common: the numbers 1.2.840.113549.1.7 (RFC 5652).
+const CMS: [u8; 10] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7];
+
+fn has(bytes: &[u8], what: &[u8]) -> bool {
+    bytes.windows(what.len()).any(|window| window == what)
 }
 
 fn crc(bytes: &[u8]) -> u32 {
@@ -277,16 +316,28 @@ fn text(head: &[u8]) -> Option<Format> {
         return Some(Format::Html);
     }
     let head = &head[..head.len().min(1024)];
+    // As Windows writes it: a mark of the order of bytes, and every other byte is zero.
+    let wide = |low: usize| head.len() >= 32 && head.iter().skip(3 - low).step_by(2).take(15).all(|byte| *byte == 0);
+    if head.starts_with(&[0xff, 0xfe]) && wide(0) || head.starts_with(&[0xfe, 0xff]) && wide(1) {
+        return Some(Format::Text);
+    }
     // A character may be cut at the end.
     let valid = match std::str::from_utf8(head) {
         Ok(text) => text,
         Err(error) if head.len() - error.valid_up_to() < 4 => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
         }
-        Err(_) => return None,
+        Err(_) => return is_latin(head).then_some(Format::Text),
     };
     let printable = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b');
     (valid.len() >= 16 && valid.chars().all(printable)).then_some(Format::Text)
+}
+
+/// Whether it is text of one byte a character, of which nearly all are ASCII's: what is packed or a program has others.
+fn is_latin(head: &[u8]) -> bool {
+    let ascii = |byte: &&u8| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    let others = |byte: &u8| ascii(&byte) || *byte >= 0xa0;
+    head.len() >= 64 && head.iter().all(others) && head.iter().filter(ascii).count() * 10 > head.len() * 9
 }
 
 /// What the last bytes say: some vendors put a footer behind a file that begins as another.
@@ -305,7 +356,6 @@ pub fn of_tail(store: &Store, range: &Range<u64>) -> io::Result<Option<Format>> 
 /// RAUC puts a signature behind the file system, and its length in the last eight bytes ("Bundle Formats" in RAUC's
 /// documentation). It is in CMS: a sequence that begins with the number of signed data, 1.2.840.113549.1.7.2 (RFC 5652).
 fn is_rauc(store: &Store, range: &Range<u64>, tail: &[u8]) -> io::Result<bool> {
-    const SIGNED_DATA: [u8; 11] = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
     let fields = |at| Fields(&tail[tail.len().saturating_sub(8)..]).be32(at);
     let (Some(0), Some(length)) = (fields(0), fields(4)) else {
         return Ok(false);
@@ -319,7 +369,7 @@ fn is_rauc(store: &Store, range: &Range<u64>, tail: &[u8]) -> io::Result<bool> {
         return Ok(false);
     };
     store.read_exact_at(at, &mut begin)?;
-    let is_cms = begin[0] == 0x30 && begin.windows(SIGNED_DATA.len()).any(|window| window == SIGNED_DATA);
+    let is_cms = begin[0] == 0x30 && has(&begin, &[&CMS[..], &[2]].concat());
     Ok(is_cms)
 }
 

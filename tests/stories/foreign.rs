@@ -153,6 +153,31 @@ fn documents_and_programs() {
         ),
         ("elf", "an ELF program", &program[..100_000]),
         (
+            "program",
+            "a program of another system",
+            &[&b"\xca\xfe\xba\xbe\0\0\0\x34"[..], &bytes(300, 2)].concat(),
+        ),
+        (
+            "program",
+            "a program of another system",
+            &[&b"\xcf\xfa\xed\xfe\x07\0\0\x01"[..], &bytes(300, 2)].concat(),
+        ),
+        (
+            "uf2",
+            "microcontroller",
+            &[&b"UF2\nWQ]\x9e"[..], &bytes(504, 2)].concat(),
+        ),
+        (
+            "database",
+            "a database",
+            &[&b"SQLite format 3\0"[..], &bytes(300, 2)].concat(),
+        ),
+        (
+            "capture",
+            "network traffic",
+            &[&b"\xd4\xc3\xb2\xa1\x02\0\x04\0"[..], &bytes(300, 2)].concat(),
+        ),
+        (
             "pdf",
             "a PDF document",
             b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n",
@@ -173,6 +198,55 @@ fn documents_and_programs() {
 }
 
 #[test]
+fn text_in_other_encodings_and_what_is_encrypted() {
+    let sim = SimBox::new("generic");
+    let page = "printf '<html><body>Die Datei wurde nicht gefunden, bitte \\303\\274ber die Startseite</body></html>\\n%.0s' \
+                1 2 3 4 5 6 7 8 9 >page";
+    let keys = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -subj /CN=a -days 3650 2>/dev/null";
+    for (word, name, script) in [
+        (
+            "text",
+            "text",
+            format!("{page}; tail -c +13 page | iconv -f utf-8 -t latin1 >out"),
+        ),
+        (
+            "text",
+            "text",
+            format!("{page}; (printf '\\377\\376'; iconv -f utf-8 -t utf-16le page) >out"),
+        ),
+        (
+            "text",
+            "text",
+            format!("{page}; (printf '\\376\\377'; iconv -f utf-8 -t utf-16be page) >out"),
+        ),
+        (
+            "encrypted",
+            "encrypted",
+            "openssl enc -aes-256-cbc -pbkdf2 -pass pass:a -in firmware.bin -out out".to_owned(),
+        ),
+        (
+            "encrypted",
+            "encrypted",
+            format!(
+                "{keys}; openssl cms -sign -nodetach -binary -in firmware.bin -signer cert -inkey key -outform DER -out out"
+            ),
+        ),
+        (
+            "encrypted",
+            "encrypted",
+            format!("{keys}; openssl cms -encrypt -binary -in firmware.bin -outform DER -out out cert"),
+        ),
+    ] {
+        refused_by_name(&sim, "kernel", &Kind { word, name }, &shell(&sim, &script));
+    }
+    // What has no rule is no text.
+    for seed in 0..20 {
+        let path = sim.file("noise", &bytes(5000, seed));
+        assert_eq!(flasher(&["inspect", "--format", "json", &path]).json()["format"], "raw");
+    }
+}
+
+#[test]
 fn copies_of_disks() {
     let sim = SimBox::new("generic");
     let disk = |label: &str| {
@@ -186,8 +260,39 @@ fn copies_of_disks() {
             "the image of a CD",
             "echo x >file; genisoimage -quiet -o out file".to_owned(),
         ),
+        (
+            "swap",
+            "swap space",
+            "truncate -s 1M out; /sbin/mkswap -q out 2>/dev/null || mkswap out >/dev/null".to_owned(),
+        ),
     ] {
         refused_by_name(&sim, "kernel", &Kind { word, name }, &shell(&sim, &script));
+    }
+}
+
+/// Where their documentation, or their header in the kernel, has the magic numbers.
+#[test]
+fn other_file_systems_disks_and_archives() {
+    let sim = SimBox::new("generic");
+    let at = |offset: usize, magic: &[u8]| {
+        let mut image = bytes(80_000, 3);
+        image[offset..offset + magic.len()].copy_from_slice(magic);
+        image
+    };
+    for (word, name, image) in [
+        ("xfs", "an XFS", at(0, b"XFSB")),
+        ("btrfs", "a Btrfs", at(0x10040, b"_BHRfS_M")),
+        ("luks", "LUKS", at(0, b"LUKS\xba\xbe\0\x02")),
+        ("lvm", "LVM", at(512, b"LABELONE")),
+        ("virtual-disk", "virtual machine", at(0, b"vhdxfile")),
+        ("lha", "an lha archive", at(0, b"\x20\0-lh5-")),
+        ("xar", "a xar archive", at(0, b"xar!\0\x1c\0\x01")),
+        ("wim", "wim", at(0, b"MSWIM\0\0\0")),
+        ("update-payload", "Android", at(0, b"CrAU\0\0\0\0\0\0\0\x02")),
+        ("lrzip", "packed with lrzip", at(0, b"LRZI\0\x06")),
+        ("android-boot", "Android", at(0, b"VNDRBOOT")),
+    ] {
+        refused_by_name(&sim, "kernel", &Kind { word, name }, &image);
     }
 }
 
