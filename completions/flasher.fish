@@ -159,7 +159,7 @@ complete -c flasher -n '__fish_seen_subcommand_from push' -l size -x -d 'require
 complete -c flasher -n '__fish_seen_subcommand_from push' -l fetch-config -r -F -d 'credentials for https:// and ftp://, as curl -K or wget --config read them; root'\''s, mode 0600'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l board -r -F -a 'qnap-ts109 qnap-ts219 qnap-ts219-resized synology-ds213j tplink-wdr3600 thincan generic' -d 'what this box is, instead of recognising it'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l sim -x -a '(__fish_complete_directories)' -d 'work on the simulated box in DIR'
-complete -c flasher -n '__fish_seen_subcommand_from push' -l ssh -x -d 'OpenSSH'\''s ssh with options, such as '\''ssh -p 2222'\''; else $FLASHER_SSH, else ssh'
+complete -c flasher -n '__fish_seen_subcommand_from push' -l ssh -x -d 'OpenSSH'\''s ssh with options, such as '\''ssh -p 2222'\''; words with blanks in quotes; else $FLASHER_SSH, else ssh'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l binary -r -F -d 'the flasher for the box; else flasher-PROCESSOR beside this program, in dist or in /usr/lib/flasher'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l wait -x -d 'how long the box may take until it answers again; 600 if not given, and at least twice what the plan says'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l new-host-key -d 'accept that the box has another ssh host key after the update'

@@ -52,7 +52,7 @@ pub const FLAGS: &[Flag] = &[
         "ssh",
         Some("COMMAND"),
         PUSH,
-        "OpenSSH's ssh with options, such as 'ssh -p 2222'; else $FLASHER_SSH, else ssh",
+        "OpenSSH's ssh with options, such as 'ssh -p 2222'; words with blanks in quotes; else $FLASHER_SSH, else ssh",
     ),
     flag(
         "binary",
@@ -150,11 +150,13 @@ impl Raw {
         }
         images("push HOST", &mut apply, operands)?;
         let ssh = self.ssh.or_else(|| std::env::var("FLASHER_SSH").ok());
-        let ssh: Vec<String> = ssh
-            .iter()
-            .flat_map(|words| words.split_whitespace())
-            .map(str::to_owned)
-            .collect();
+        let ssh = match &ssh {
+            Some(line) => words_of(line).ok_or_else(|| {
+                let what = format_args!("--ssh takes words as a shell does: {} ends within quotes", Quoted(line));
+                Failure::usage(what).hint("close the quotes")
+            })?,
+            None => Vec::new(),
+        };
         Ok(Push {
             host: host.clone(),
             apply,
@@ -171,10 +173,68 @@ impl Raw {
     }
 }
 
+/// The words of a line, of which those with blanks stand in quotes or have a backslash before each, as for a shell; `None`
+/// for one that ends in the midst of that. Nothing else that a shell does is done.
+fn words_of(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut letters = line.chars();
+    while let Some(letter) = letters.next() {
+        match (quote, letter) {
+            (Some(open), letter) if letter == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None | Some('"'), '\\') => {
+                let next = letters.next()?;
+                let word = word.get_or_insert_default();
+                // Between double quotes a backslash stands for itself elsewhere.
+                if quote.is_some() && !['"', '\\'].contains(&next) {
+                    word.push('\\');
+                }
+                word.push(next);
+            }
+            (None, letter) if letter.is_whitespace() => words.extend(word.take()),
+            (_, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::table;
+
+    #[test]
+    fn words_for_ssh_are_those_of_a_shell() {
+        for (line, words) in [
+            ("ssh -p 2222", Some(&["ssh", "-p", "2222"][..])),
+            ("  ", Some(&[])),
+            (
+                "ssh -i 'my key' -F \"a b\"c",
+                Some(&["ssh", "-i", "my key", "-F", "a bc"]),
+            ),
+            ("ssh my\\ key ''", Some(&["ssh", "my key", ""])),
+            (
+                r#"ssh 'a\b' "c\d" "e\"f" "g\\h" \'"#,
+                Some(&["ssh", r"a\b", r"c\d", "e\"f", r"g\h", "'"]),
+            ),
+            (
+                "ssh 'ProxyCommand=ssh -W %h:%p \"jump\"'",
+                Some(&["ssh", "ProxyCommand=ssh -W %h:%p \"jump\""]),
+            ),
+            ("ssh 'my key", None),
+            ("ssh \"my key", None),
+            ("ssh \\", None),
+        ] {
+            let words = words.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+            assert_eq!(words_of(line), words, "{line}");
+        }
+    }
 
     #[test]
     fn what_goes_to_the_box_is_known_there() {
