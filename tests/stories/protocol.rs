@@ -61,7 +61,7 @@ fn fault(value: &Value, schema: &Value, root: &Value, at: &str) -> Option<String
 
 /// Every line is an object of that kind.
 #[track_caller]
-fn holds(run: &Run, kind: &str) {
+pub fn holds(run: &Run, kind: &str) {
     let root = schema();
     let schema = &root["$defs"][kind];
     assert!(schema.is_object(), "{kind}");
@@ -69,6 +69,12 @@ fn holds(run: &Run, kind: &str) {
     for event in run.events() {
         assert_eq!(fault(&event, schema, &root, kind), None, "{event}");
     }
+}
+
+/// Whether this is one of the events.
+pub fn is_event(value: &Value) -> bool {
+    let root = schema();
+    fault(value, &root["$defs"]["event"], &root, "event").is_none()
 }
 
 #[test]

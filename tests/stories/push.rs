@@ -51,6 +51,10 @@ fn a_box_gets_its_firmware_and_says_so_itself() {
             );
         }
         assert!(run.events().iter().filter(|event| event["event"] == "result").count() == 1);
+        let box_is = run.events().into_iter().find(|event| event["event"] == "devices").unwrap();
+        assert_eq!(box_is["board"], "qnap-ts219", "{box_is}");
+        assert!(box_is["partitions"].as_array().unwrap().len() > 3, "{box_is}");
+        crate::protocol::holds(&run, "event");
         assert_eq!(server.left(), [] as [std::path::PathBuf; 0]);
         // Once more: there is nothing to be done.
         let run = server.push(&[PART[0], PART[1], "box", &path]).exits(0);
@@ -269,6 +273,8 @@ fn a_box_that_does_not_answer_or_that_nobody_knows_is_not_touched() {
     server.new_host_key();
     server.stop();
     let run = server.push(&[PART[0], PART[1], "box", &path]).exits(68);
+    let events = run.events();
+    assert!(events.iter().all(|event| crate::protocol::is_event(event)), "{run:?}");
     assert_eq!(
         (&run.json()["code"], &run.json()["harm"]),
         (&"connection".into(), &"untouched".into())

@@ -8,6 +8,7 @@
 
 mod binary;
 mod difference;
+mod facts;
 mod follow;
 mod images;
 mod interrupt;
@@ -168,6 +169,7 @@ impl Pushing<'_> {
         for file in &self.images.beside {
             installed.place.put(&connection, &file.name, &file.bytes)?;
         }
+        facts::tell((&connection, &installed), &self.images, self.options, reporter);
         let record = verdict::ask(&connection, &installed, self.options)?;
         let run = self.apply(&connection, &installed, reporter)?;
         let Some(reboot) = self.ended(&run, &connection)? else {

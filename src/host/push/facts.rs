@@ -1,0 +1,72 @@
+//! What the box is made of, for programs: what its `devices` says, as an event. Nothing is decided by it.
+
+#![forbid(unsafe_code)]
+
+use super::binary::Installed;
+use super::images::Images;
+use super::shell::words;
+use super::ssh::Connection;
+use crate::cli::push::Push;
+use crate::report::Reporter;
+use serde_json::Value;
+use std::ffi::OsString;
+
+/// Has the box look at itself. One that cannot says nothing: why it cannot is for its plan to tell.
+pub fn tell(box_has: (&Connection<'_>, &Installed), images: &Images, options: &Push, reporter: &mut Reporter) {
+    if !reporter.json() {
+        return;
+    }
+    let (connection, installed) = box_has;
+    let at = &options.apply.at;
+    let mut line: Vec<OsString> = vec![installed.program.clone().into()];
+    line.extend(["--format", "json", "devices"].map(OsString::from));
+    if let Some(dir) = &at.sim {
+        line.extend(["--sim".into(), dir.into()]);
+    }
+    match &at.board {
+        _ if images.has("board.json") => {
+            line.extend(["--board".into(), format!("{}/board.json", installed.place.path).into()]);
+        }
+        Some(board) => line.extend(["--board".into(), board.into()]),
+        None => (),
+    }
+    if let Ok(output) = connection.run(&words(line), b"")
+        && let Some(event) = event(&output.stdout)
+    {
+        reporter.object(&event);
+    }
+}
+
+/// The object that `devices` printed, behind whatever a login says, as an event.
+fn event(said: &[u8]) -> Option<Value> {
+    let line = said.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{"))?;
+    let mut object: Value = serde_json::from_slice(line).ok()?;
+    let fields = object.as_object_mut()?;
+    // A failure is an event already.
+    if fields.contains_key("event") || !fields.contains_key("board") {
+        return None;
+    }
+    fields.insert("event".to_owned(), "devices".into());
+    Some(object)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_what_devices_says_becomes_an_event() {
+        let said = event(b"Welcome {to} the box\n{\"board\":\"generic\",\"partitions\":[]}\n").unwrap();
+        assert_eq!((&said["event"], &said["board"]), (&"devices".into(), &"generic".into()));
+        for other in [
+            &b""[..],
+            b"{\"board\":\"gen",
+            b"{}",
+            b"{\"event\":\"error\",\"board\":\"x\"}",
+            b"[{\"board\":1}]",
+        ] {
+            assert_eq!(event(other), None);
+        }
+    }
+}
