@@ -13,6 +13,7 @@ mod fakebox;
 mod lab;
 mod simbox;
 mod sshbox;
+mod sshfleet;
 
 // An update: what is written, what is refused, and what programs are told.
 mod apply;
@@ -22,6 +23,7 @@ mod boards;
 mod comfort;
 mod contract;
 mod demo;
+mod fleet;
 mod identity;
 mod policy;
 mod profiles;
@@ -86,6 +88,7 @@ mod vendors;
 
 // The documents, and what comments point to.
 mod documents;
+mod documents_commands;
 mod manual;
 mod porting;
 mod protocol;

@@ -51,7 +51,11 @@ fn a_box_gets_its_firmware_and_says_so_itself() {
             );
         }
         assert!(run.events().iter().filter(|event| event["event"] == "result").count() == 1);
-        let box_is = run.events().into_iter().find(|event| event["event"] == "devices").unwrap();
+        let box_is = run
+            .events()
+            .into_iter()
+            .find(|event| event["event"] == "devices")
+            .unwrap();
         assert_eq!(box_is["board"], "qnap-ts219", "{box_is}");
         assert!(box_is["partitions"].as_array().unwrap().len() > 3, "{box_is}");
         crate::protocol::holds(&run, "event");
@@ -274,7 +278,7 @@ fn a_box_that_does_not_answer_or_that_nobody_knows_is_not_touched() {
     server.stop();
     let run = server.push(&[PART[0], PART[1], "box", &path]).exits(68);
     let events = run.events();
-    assert!(events.iter().all(|event| crate::protocol::is_event(event)), "{run:?}");
+    assert!(events.iter().all(crate::protocol::is_event), "{run:?}");
     assert_eq!(
         (&run.json()["code"], &run.json()["harm"]),
         (&"connection".into(), &"untouched".into())

@@ -1,0 +1,213 @@
+# Copyright (c) 2026 the flasher authors
+# SPDX-License-Identifier: MIT
+"""Runs `flasher push --format json` on the controller. What a box is, what it needs and how it ended is push's to say."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import tempfile
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+ARGUMENTS = {
+    "image": {"type": "list", "elements": "str", "required": True},
+    "part": {"type": "list", "elements": "str"},
+    "key": {"type": "str"},
+    "sha256": {"type": "str"},
+    "options": {"type": "list", "elements": "str", "default": []},
+    "program": {"type": "str", "default": "flasher"},
+    "binary": {"type": "str"},
+    "wait": {"type": "int"},
+    "new_host_key": {"type": "bool", "default": False},
+    "verify": {"type": "bool", "default": False},
+}
+# What is known here of how push may end: the words for the flash, and those for an end that is a success with the flash as
+# it is then.
+HARMS = ("untouched", "partly", "written")
+SUCCESSES = {"written": "written", "nothing-to-do": "untouched", "planned": "untouched", "prepared": "untouched"}
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """The task `flasher.fleet.push`."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp=None, task_vars=None):
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        host = task_vars["inventory_hostname"]
+        try:
+            _, args = self.validate_argument_spec(argument_spec=ARGUMENTS)
+            if not args["image"] or not all(args["image"]):
+                raise AnsibleError("there is no image")
+            command = self._command(args, Inventory(self, task_vars))
+        except (AnsibleError, ValueError) as error:
+            return dict(result, **not_begun("arguments", error))
+        display.vv(shlex.join(command), host=host)
+        heard = Heard(lambda text: display.v(text, host=host))
+        # Not a pipe: nobody reads it before the end.
+        with tempfile.TemporaryFile() as errors:
+            try:
+                child = start(command, errors)
+            except OSError as error:
+                return dict(result, **not_begun("no-program", f"{command[0]} does not start on the controller: {error}"))
+            with child:
+                for line in child.stdout:
+                    heard.line(line)
+            errors.seek(0)
+            said = errors.read().decode("utf-8", "replace")
+        result.update(heard.verdict(child.returncode, said))
+        if self._task.diff and heard.plan:
+            result["diff"] = {"prepared": heard.plan}
+        return result
+
+    def _command(self, args, inventory):
+        command = [args["program"], "--format", "json", "push", "-v"]
+        command.append("--dry-run" if self._task.check_mode else "--yes")
+        command += ["--ssh", shlex.join(inventory.ssh())]
+        for name in ("binary", "key", "sha256", "wait"):
+            if args[name] is not None:
+                command += [f"--{name}", str(args[name])]
+        if args["part"]:
+            command += ["--part", ",".join(args["part"])]
+        for name in ("new_host_key", "verify"):
+            if args[name]:
+                command.append("--" + name.replace("_", "-"))
+        return command + args["options"] + ["--", inventory.destination(), *args["image"]]
+
+
+def start(command, errors):
+    """Starts push. Nobody can be asked."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def not_begun(code, why):
+    """The result of a task that did nothing."""
+    return {"failed": True, "changed": False, "rc": 64, "code": code, "harm": "untouched", "msg": str(why)}
+
+
+class Inventory:
+    """How ssh reaches the box, as Ansible's own connection would have it."""
+
+    def __init__(self, action, task_vars):
+        self.templar = action._templar
+        self.variables = task_vars
+        self.remote_user = action._task.remote_user
+
+    def _first(self, *names):
+        for name in names:
+            if self.variables.get(name) not in (None, ""):
+                return str(self.templar.template(self.variables[name]))
+        return None
+
+    def ssh(self):
+        """The words of the ssh command. Of options that are given twice ssh takes the first."""
+        words = [self._first("ansible_ssh_executable") or "ssh"]
+        port = self._first("ansible_port", "ansible_ssh_port")
+        if port:
+            words += ["-p", port]
+        key = self._first("ansible_private_key_file", "ansible_ssh_private_key_file")
+        if key:
+            words += ["-i", key]
+        for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
+            words += shlex.split(self._first(name) or "")
+        # There is no terminal where it could ask.
+        return words + ["-o", "BatchMode=yes"]
+
+    def destination(self):
+        host = self._first("ansible_host", "ansible_ssh_host") or self.variables["inventory_hostname"]
+        user = self._first("ansible_user", "ansible_ssh_user") or self.remote_user
+        return f"{user}@{host}" if user else host
+
+
+class Heard:
+    """What push says, event by event."""
+
+    def __init__(self, tell):
+        self.tell = tell
+        self.plan = None
+        self.last_stage = None
+        self.error = {}
+        self.result = None
+        self.found = {}
+        self.warnings = []
+
+    def line(self, line):
+        try:
+            event = json.loads(line)
+            kind = event["event"]
+        except (ValueError, TypeError, KeyError):
+            return
+        text = str(event.get("text", ""))
+        if kind == "stage":
+            self.last_stage = text
+            self.tell(text)
+        elif kind == "plan":
+            self.plan = text
+        elif kind == "warning":
+            self.warnings.append(text)
+        elif kind == "error":
+            self.error = event
+        elif kind == "question":
+            self.found.update({name: event[name] for name in ("sha256", "seconds") if name in event})
+        elif kind == "devices":
+            box = {name: value for name, value in event.items() if name != "event"}
+            self.found["ansible_facts"] = {"flasher_box": box}
+        elif kind == "result":
+            self.result = event
+
+    def verdict(self, status, said):
+        """The result of the task. It is a success only where push said so and ended so."""
+        result = dict(self.found, rc=status)
+        if self.plan:
+            result["plan"] = self.plan
+        if self.warnings:
+            result["warnings"] = self.warnings
+        ended = self.result
+        if ended is None:
+            how = f"signal {-status}" if status < 0 else f"exit code {status}"
+            last = said.strip().splitlines()[-1:] or ["it said nothing"]
+            return dict(
+                result,
+                failed=True,
+                changed=True,
+                harm="unknown",
+                code="no-result",
+                msg=f"push ended with {how} and without a result: {last[0]}; the same again finds out how the box is",
+            )
+        result.update({name: ended[name] for name in ("erased", "unchanged", "retried", "corrected") if name in ended})
+        result["code"] = str(ended.get("code", "unknown"))
+        result["harm"] = ended.get("harm") if ended.get("harm") in HARMS else "unknown"
+        known = SUCCESSES.get(result["code"]) == result["harm"]
+        result["failed"] = not (ended.get("ok") is True and status == 0 and known)
+        if result["failed"]:
+            result["changed"] = result["harm"] != "untouched"
+            how = f"push ended with exit code {status}, {result['code']}"
+            result["msg"] = str(self.error.get("text") or how)
+            result["msg"] += {
+                "untouched": "; the flash is untouched",
+                "partly": "; the flash is partly written, or how it is is not known here",
+                "written": "; the flash is written",
+                "unknown": "; how the flash is is not known here",
+            }[result["harm"]]
+            if self.error.get("next"):
+                result["next"] = self.error["next"]
+        else:
+            result["changed"] = result["code"] != "nothing-to-do"
+            result["msg"] = self.last_stage or result["code"]
+        return result
