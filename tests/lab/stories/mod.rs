@@ -19,6 +19,7 @@ mod busy_root;
 mod by_hand;
 mod confined;
 mod env_on_ubi;
+mod fleet;
 mod foreign_init;
 mod held_every_way;
 mod image_on_disk;
