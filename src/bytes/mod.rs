@@ -4,6 +4,7 @@
 
 pub(crate) mod blocks;
 mod fetch;
+pub(crate) mod gzip_write;
 mod http;
 pub mod joined;
 pub(crate) mod on_disk;

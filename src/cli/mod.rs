@@ -194,6 +194,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "no-rollback" => apply.on_fault.rollback = false,
         "keep" => apply.keep.paths.push(value),
         "keep-to" => apply.keep.to = Some(value),
+        "no-keep" => apply.keep.nothing = true,
         "mark-bad" => apply.on_fault.mark_bad = true,
         "key" => apply.trust.key = Some(lossless::path(&value)),
         "sha256" => {
@@ -376,6 +377,9 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
 }
 
 fn exclusive(apply: &Apply) -> Result<()> {
+    if apply.keep.nothing && (!apply.keep.paths.is_empty() || apply.keep.to.is_some()) {
+        return Err(Failure::usage("--no-keep excludes --keep and --keep-to"));
+    }
     match apply.prepare && (apply.in_place || apply.at.sim.is_some()) {
         true => Err(Failure::usage("--prepare excludes --in-place and --sim")),
         false => Ok(()),

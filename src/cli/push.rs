@@ -96,6 +96,7 @@ const PASSED: &[&str] = &[
     "no-rollback",
     "keep",
     "keep-to",
+    "no-keep",
     "mark-bad",
     "sim",
 ];

@@ -310,6 +310,12 @@ const FLAGS: &[Flag] = &[
         "keep this file, directory or glob, besides those in /etc/flasher/keep; may be given again",
     ),
     flag(
+        "no-keep",
+        None,
+        APPLY,
+        "keep nothing: neither what /etc/flasher/keep names nor the settings of OpenWrt, which it hands over as sysupgrade does",
+    ),
+    flag(
         "keep-to",
         Some("FS:WHERE"),
         APPLY,

@@ -21,7 +21,7 @@ const JFFS2_CRC: crc::Algorithm<u32> = crc::Algorithm {
     check: 0x2dfd_2d88,
     ..CRC_32_ISO_HDLC
 };
-const CRC: Crc<u32> = Crc::<u32>::new(&JFFS2_CRC);
+pub(crate) static CRC: Crc<u32> = Crc::<u32>::new(&JFFS2_CRC);
 const HEADER: usize = 12;
 /// Bytes of the longest fixed part of a node, that of an inode (`struct jffs2_raw_inode`).
 const FIXED: usize = 68;

@@ -5,14 +5,17 @@
 use crate::base::check_id::CheckId;
 use crate::base::error::Result;
 use crate::base::files;
+use crate::base::format::Format;
 use crate::base::lossless;
 use crate::base::quoted::Shown;
-use crate::base::units::{Grouped, Size};
+use crate::base::units::Grouped;
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
 use crate::keep::list::{Found, patterns};
+use crate::keep::settings::settings;
 use crate::keep::{OURS, Place, Request, lists, tar};
-use crate::plan::{Check, KeptFile, KeptFiles, Ram, Route, Status, Write};
+use crate::layout::Placed;
+use crate::plan::{Check, Form, KeptFile, KeptFiles, Ram, Route, Status, VolumeChanges, Write};
 use mtd_rs::{Area, Overlap, PartitionId};
 use nix::sys::statvfs::statvfs;
 use std::fs;
@@ -35,8 +38,16 @@ pub struct Asked<'a> {
     pub request: &'a Request,
     /// Checks that are overridden; if this one is, nothing is kept.
     pub force: &'a [CheckId],
+    /// The root of its file system.
+    pub root: &'a Path,
     /// The image.
     pub image: &'a Store,
+    /// Its format.
+    pub format: Format,
+    /// What of it goes where.
+    pub placed: &'a [Placed],
+    /// What becomes of the volumes of a UBI.
+    pub volumes: Option<&'a VolumeChanges>,
     /// Every planned write, those of the environment among them.
     pub writes: &'a [&'a Write],
     /// How the flash is reached.
@@ -46,12 +57,41 @@ pub struct Asked<'a> {
 }
 
 /// What is kept, and the check about it.
+pub type Kept = (Option<KeptFiles>, Option<Check>);
+
+/// What the settings of an OpenWrt box make of it.
+pub enum Answer {
+    /// This is it.
+    Settled(Option<Box<KeptFiles>>, Option<Check>),
+    /// Nothing; what is to be said all the same.
+    Other(Option<Check>),
+}
+
+/// What is kept, and the check about it.
 ///
 /// # Errors
 /// A request that cannot be understood.
-pub fn kept_files(asked: &Asked<'_>) -> Result<(Option<KeptFiles>, Option<Check>)> {
-    let (lists, unread) = read(lists(asked.board));
+pub fn kept_files(asked: &Asked<'_>) -> Result<Kept> {
     let to = asked.request.to.as_ref().or(asked.board.profile.keep_to.as_ref());
+    // A place that is named is where everything goes.
+    let settings = match to {
+        Some(_) if !asked.request.nothing => Answer::Other(None),
+        _ => settings(asked),
+    };
+    let remark = match settings {
+        Answer::Settled(kept, check) => return Ok((kept.map(|kept| *kept), check)),
+        Answer::Other(remark) => remark,
+    };
+    if asked.request.nothing {
+        return Ok((None, remark));
+    }
+    let (kept, check) = named(asked, to)?;
+    Ok((kept, check.or(remark)))
+}
+
+/// Files that are kept because somebody named them and a place for them.
+fn named(asked: &Asked<'_>, to: Option<&String>) -> Result<Kept> {
+    let (lists, unread) = read(lists(asked.board));
     // OpenWrt's lists are on every OpenWrt box, and ask for nothing by themselves.
     let ours = |path: &Path| path == Path::new(OURS);
     let listed = lists.iter().any(|(_, path)| ours(path)) || unread.as_ref().is_some_and(|(_, path)| ours(path));
@@ -102,15 +142,15 @@ fn read(paths: Vec<PathBuf>) -> (Vec<List>, Option<(String, PathBuf)>) {
 }
 
 /// What it means to force this check.
-const NOTHING: &str = " (forced: nothing is kept)";
+pub(super) const NOTHING: &str = " (forced: nothing is kept)";
 
-type Checked<T> = std::result::Result<T, Box<Check>>;
+pub(super) type Checked<T> = std::result::Result<T, Box<Check>>;
 
-fn refuse(why: impl Into<String>, remedy: &str) -> Check {
+pub(super) fn refuse(why: impl Into<String>, remedy: &str) -> Check {
     Check::fail(CheckId::Keep, why, remedy).forceable()
 }
 
-fn refused<T>(why: impl Into<String>, remedy: &str) -> Checked<T> {
+pub(super) fn refused<T>(why: impl Into<String>, remedy: &str) -> Checked<T> {
     Err(Box::new(refuse(why, remedy)))
 }
 
@@ -169,6 +209,7 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
         },
         source,
         bytes,
+        form: Form::Files,
         files: found.items,
         write: None,
     };
@@ -231,23 +272,8 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) 
             "keep less",
         );
     }
-    if asked.ram.available < asked.ram.needed + keeping.bytes {
-        return refused(
-            format!(
-                "the kept files need {} bytes of RAM beside the {} of the update, {} are available",
-                Grouped(keeping.bytes),
-                Grouped(asked.ram.needed),
-                Grouped(asked.ram.available)
-            ),
-            "keep less, or stop services that use much memory",
-        );
-    }
-    let mut text = format!(
-        "{} files, {} as a tar, are kept in {}",
-        keeping.files.len(),
-        Size(keeping.bytes),
-        keeping.to
-    );
+    in_ram(asked, keeping.bytes)?;
+    let mut text = format!("{}, are kept in {}", keeping.summary(), keeping.to);
     let mut check = Check::pass(CheckId::Keep, "");
     if room.is_none() {
         text.push_str(", whose free room is not known before it is mounted");
@@ -261,11 +287,28 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) 
     Ok((keeping, check))
 }
 
+/// Whether the RAM has this much beside the update.
+pub(super) fn in_ram(asked: &Asked<'_>, bytes: u64) -> Checked<()> {
+    let ram = asked.ram;
+    match ram.available < ram.needed + bytes {
+        false => Ok(()),
+        true => refused(
+            format!(
+                "the kept files need {} bytes of RAM beside the {} of the update, {} are available",
+                Grouped(bytes),
+                Grouped(ram.needed),
+                Grouped(ram.available)
+            ),
+            "keep less, or stop services that use much memory",
+        ),
+    }
+}
+
 fn sum(keeping: &KeptFiles, each: impl Fn(&KeptFile) -> u64) -> u64 {
     keeping.files.iter().map(each).sum()
 }
 
-fn kernel_has(fs: &str) -> bool {
+pub(super) fn kernel_has(fs: &str) -> bool {
     fs::read_to_string("/proc/filesystems")
         .is_ok_and(|text| text.lines().any(|line| line.split_whitespace().last() == Some(fs)))
 }

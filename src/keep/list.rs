@@ -33,6 +33,8 @@ pub struct Found {
     pub items: Vec<KeptFile>,
     /// How many sockets, devices and pipes were passed over.
     pub odd: u32,
+    /// Whether a walk goes on into file systems that are mounted below.
+    pub across: bool,
 }
 
 /// Where a walk is.
@@ -79,10 +81,18 @@ impl Found {
             paths = next;
         }
         let mut any = false;
-        for path in paths {
-            let Some(about) = there(fs::symlink_metadata(lossless::path(&path)))? else {
+        for mut path in paths {
+            let Some(mut about) = there(fs::symlink_metadata(lossless::path(&path)))? else {
                 continue;
             };
+            // As find(1): with a slash at its end, what a link leads to.
+            if self.across && about.is_symlink() && pattern.ends_with('/') {
+                path.push_str("/.");
+                let Some(target) = there(fs::metadata(lossless::path(&path)))? else {
+                    continue;
+                };
+                about = target;
+            }
             any = true;
             // The directories above it, in case the new firmware has none of that name.
             let name = rename(&path);
@@ -104,7 +114,7 @@ impl Found {
     /// Stays on the file system it began on.
     fn walk(&mut self, path: &str, about: &Metadata, level: Level, rename: Rename<'_>) -> io::Result<()> {
         self.put(path, about, rename)?;
-        if !about.is_dir() || about.dev() != level.device {
+        if !about.is_dir() || about.dev() != level.device && !self.across {
             return Ok(());
         }
         if level.depth == DEPTH {

@@ -7,9 +7,13 @@
 
 #![forbid(unsafe_code)]
 
+mod behind;
 mod check;
+mod jffs2;
 mod list;
+mod openwrt;
 mod put;
+mod settings;
 mod tar;
 
 use crate::base::code::Code;
@@ -21,12 +25,13 @@ use crate::base::quoted::{Quoted, Shown};
 use crate::base::units::hex;
 use crate::board::Board;
 use crate::bytes::store::Store;
-use crate::plan::{KeptFiles, Write};
+use crate::plan::{Form, KeptFiles, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +49,8 @@ pub struct Request {
     pub paths: Vec<String>,
     /// `--keep-to`.
     pub to: Option<String>,
+    /// `--no-keep`.
+    pub nothing: bool,
 }
 
 /// What is left to do after the update: crosses the hand-off.
@@ -53,6 +60,7 @@ pub struct Task {
     source: String,
     sha256: String,
     files: u64,
+    form: Form,
     /// For a raw place.
     write: Option<Write>,
     /// Another copy of the tar, made by `--backup`.
@@ -102,24 +110,42 @@ pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result
         file: for_owner(&path).context(path.display())?,
         hash: Sha256::new(),
     };
-    for file in &kept.files {
-        tar::append(file, &mut out).map_err(|error| {
-            Failure::system(format_args!("{} cannot be kept: {error}", Shown(&file.path)))
-                .hint("try again, or leave it out of the keep list")
-        })?;
-    }
-    tar::end(&mut out).context(path.display())?;
+    // What a backup has a copy of, and its name there: the archive, not the file system around it.
+    let (name, archive) = match kept.form {
+        Form::Files => {
+            for file in &kept.files {
+                tar::append(file, &mut out).map_err(|error| cannot(format_args!("{}: {error}", Shown(&file.path))))?;
+            }
+            tar::end(&mut out).context(path.display())?;
+            (TAR, None)
+        }
+        form => {
+            let packed = settings::pack(&kept.files).map_err(cannot)?;
+            let archive = backup.map(|_| packed.clone());
+            let mut bytes = settings::shaped(form, packed);
+            if form != Form::Archive && bytes.len() as u64 > kept.bytes {
+                return Err(cannot("the settings have become longer since they were measured"));
+            }
+            if kept.write.is_some() {
+                bytes.resize(kept.bytes as usize, 0xff);
+            }
+            out.write_all(&bytes).context(path.display())?;
+            (settings::ARCHIVE, archive)
+        }
+    };
     let copy = match backup {
         None => None,
         Some(backup) => {
-            let copy = tar_in(backup);
             // It may have keys and passwords in it.
             let into = Directory::make(backup).map_err(Failure::system)?;
-            files::put(&into, OsStr::new(TAR), Readers::Owner, &mut |to| {
-                let mut tar = File::open(&path).context(path.display())?;
-                io::copy(&mut tar, to).context(copy.display()).map(drop)
+            files::put(&into, OsStr::new(name), Readers::Owner, &mut |to| match &archive {
+                Some(archive) => to.write_all(archive).context(name),
+                None => {
+                    let mut tar = File::open(&path).context(path.display())?;
+                    io::copy(&mut tar, to).context(name).map(drop)
+                }
             })?;
-            Some(copy.display().to_string())
+            Some(backup.join(name).display().to_string())
         }
     };
     let task = Task {
@@ -127,11 +153,18 @@ pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result
         source: kept.source.clone(),
         sha256: hex(&out.hash.finalize()),
         files: kept.files.len() as u64,
+        form: kept.form,
         write: kept.write.clone(),
         copy,
     };
     task.tar(directory)?;
     Ok(task)
+}
+
+/// Why the files cannot be kept; nothing was touched.
+fn cannot(why: impl std::fmt::Display) -> Failure {
+    Failure::system(format_args!("the files cannot be kept: {why}"))
+        .hint("try again, or leave what is named out of the keep list")
 }
 
 /// A new file, for its owner alone: there may be keys and passwords in it.
@@ -161,10 +194,18 @@ impl io::Write for Hashed {
     }
 }
 
+/// Something that is done with the tar below a directory.
+type Step = fn(&Store, &Path) -> io::Result<()>;
+
 impl Task {
     /// How the tar is written to a raw place.
     pub fn write(&self) -> Option<&Write> {
         self.write.as_ref()
+    }
+
+    /// Whether the new firmware unpacks it by itself.
+    pub fn unpacks_itself(&self) -> bool {
+        self.form != Form::Files
     }
 
     /// How it stands.
@@ -204,11 +245,15 @@ impl Task {
         let mount =
             || stages::Attached::mount(place.fs, &self.source, &directory.join("keep")).map_err(Failure::system);
         let attached = mount()?;
-        let done = put::put(&tar, attached.path())
+        let (put, compare): (Step, Step) = match self.form {
+            Form::Archive => (put::put_archive, put::compare_archive),
+            _ => (put::put, put::compare),
+        };
+        let done = put(&tar, attached.path())
             .and_then(|()| attached.unmount().map_err(io::Error::other))
             // Mounted anew, so that what is compared comes from the device and not from the page cache.
             .and_then(|()| mount().map_err(|failure| io::Error::other(failure.told().what)))
-            .and_then(|attached| put::compare(&tar, attached.path()));
+            .and_then(|attached| compare(&tar, attached.path()));
         done.map_err(|error| {
             let left = self.leave(&tar_in(directory), &mount);
             Failure::system(format_args!("{error}; {left}"))

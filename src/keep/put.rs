@@ -6,6 +6,8 @@
 use crate::base::lossless;
 use crate::base::quoted::Shown;
 use crate::bytes::store::Store;
+use crate::bytes::tar_entries::FILE;
+use crate::keep::settings::ARCHIVE;
 use crate::keep::tar;
 use crate::plan::KeptFile;
 use std::fs::{self, File, FileTimes, Permissions};
@@ -83,36 +85,64 @@ fn put_file(item: &KeptFile, tar: &Store, data: Range<u64>, path: &Path) -> io::
 
 /// Compares everything in the tar with what is there: bytes, mode, owner and time of files, the aim of links.
 pub fn compare(tar: &Store, root: &Path) -> io::Result<()> {
-    tar::walk(tar, &mut |item, data| {
-        let path = below(root, &item.name)?;
-        let about = fs::symlink_metadata(&path)?;
-        let same = match item.kind {
-            b'5' => about.is_dir(),
-            b'2' => fs::read_link(&path)? == lossless::path(&item.link),
-            _ => {
-                let mut file = File::options()
-                    .read(true)
-                    .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-                    .open(&path)?;
-                let mut found = vec![0; CHUNK];
-                let mut same = about.is_file() && about.len() == item.size;
-                if same {
-                    chunks(tar, data, &mut |chunk| {
-                        let found = &mut found[..chunk.len()];
-                        file.read_exact(found)?;
-                        same &= found == chunk;
-                        Ok(())
-                    })?;
-                }
-                same && about.mode() & 0o7777 == item.mode && about.mtime().unsigned_abs() == item.mtime
+    tar::walk(tar, &mut |item, data| compare_item(item, tar, data, root))
+}
+
+fn compare_item(item: &KeptFile, tar: &Store, data: Range<u64>, root: &Path) -> io::Result<()> {
+    let path = below(root, &item.name)?;
+    let about = fs::symlink_metadata(&path)?;
+    let same = match item.kind {
+        b'5' => about.is_dir(),
+        b'2' => fs::read_link(&path)? == lossless::path(&item.link),
+        _ => {
+            let mut file = File::options()
+                .read(true)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+                .open(&path)?;
+            let mut found = vec![0; CHUNK];
+            let mut same = about.is_file() && about.len() == item.size;
+            if same {
+                chunks(tar, data, &mut |chunk| {
+                    let found = &mut found[..chunk.len()];
+                    file.read_exact(found)?;
+                    same &= found == chunk;
+                    Ok(())
+                })?;
             }
-        };
-        let owned = item.kind == b'5' || (about.uid(), about.gid()) == (item.uid, item.gid);
-        match same && owned {
-            true => Ok(()),
-            false => Err(io::Error::other("it does not read back as it was written")),
+            same && about.mode() & 0o7777 == item.mode && about.mtime().unsigned_abs() == item.mtime
         }
-    })
+    };
+    let owned = item.kind == b'5' || (about.uid(), about.gid()) == (item.uid, item.gid);
+    match same && owned {
+        true => Ok(()),
+        false => Err(io::Error::other("it does not read back as it was written")),
+    }
+}
+
+/// The archive itself, in the top directory.
+pub fn put_archive(archive: &Store, root: &Path) -> io::Result<()> {
+    put_file(&archive_item(archive), archive, 0..archive.len(), &root.join(ARCHIVE))
+}
+
+/// Compares it with what is there.
+pub fn compare_archive(archive: &Store, root: &Path) -> io::Result<()> {
+    compare_item(&archive_item(archive), archive, 0..archive.len(), root)
+}
+
+/// For root alone: there may be keys and passwords in it.
+fn archive_item(archive: &Store) -> KeptFile {
+    KeptFile {
+        path: String::new(),
+        identity: (0, 0),
+        size: archive.len(),
+        name: ARCHIVE.to_owned(),
+        kind: FILE,
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        link: String::new(),
+    }
 }
 
 fn chunks(tar: &Store, data: Range<u64>, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {

@@ -6,7 +6,25 @@ use super::{Write, told};
 use crate::base::lossless;
 use crate::base::quoted::Shown;
 use crate::base::units::Size;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// In which form the new firmware gets the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// The files themselves, or for a raw place a tar of them.
+    #[default]
+    Files,
+    /// `sysupgrade.tgz` in the top directory of the place, which OpenWrt unpacks when it boots.
+    Archive,
+    /// The same in a JFFS2 that is made for it.
+    Jffs2 {
+        /// Whether the box is big-endian.
+        big_endian: bool,
+        /// Bytes of an erase block.
+        erase_size: u32,
+    },
+}
 
 /// What will be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,8 +33,11 @@ pub struct KeptFiles {
     pub to: String,
     /// What is mounted, or the partition of a raw place.
     pub source: String,
-    /// Bytes of the tar.
+    /// Bytes of the tar, or of what is written in its place.
     pub bytes: u64,
+    /// In which form.
+    #[serde(skip)]
+    pub form: Form,
     /// Everything in it, in its order.
     pub files: Vec<KeptFile>,
     /// For a raw place, how the tar is written.
@@ -71,12 +92,19 @@ impl KeptFiles {
             .iter()
             .map(|kept| format!("keep: {} {}", Size(kept.size), Shown(&kept.path)))
             .collect();
-        lines.push(format!(
-            "keep: {} files, {} as a tar, to {}",
-            self.files.len(),
-            Size(self.bytes),
-            self.to
-        ));
+        lines.push(format!("keep: {}, to {}", self.summary(), self.to));
         lines
+    }
+
+    /// How many, how long, and as what.
+    pub fn summary(&self) -> String {
+        let form = match self.form {
+            Form::Files => "as a tar",
+            Form::Archive => "as sysupgrade.tgz",
+            Form::Jffs2 { .. } => "as sysupgrade.tgz in a jffs2",
+        };
+        let files = self.files.len();
+        let plural = if files == 1 { "" } else { "s" };
+        format!("{files} file{plural}, {} {form}", Size(self.bytes))
     }
 }

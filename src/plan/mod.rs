@@ -21,7 +21,7 @@ use serde::Serialize;
 
 pub use check::{Check, Status};
 pub use image::{ImageFile, ImageSummary, Taken};
-pub use kept_files::{KeptFile, KeptFiles};
+pub use kept_files::{Form, KeptFile, KeptFiles};
 pub use slot_switch::SlotSwitch;
 pub use survey::{Step, Survey};
 pub use time::{Pace, seconds};

@@ -91,6 +91,7 @@ fn attempt(options: &Env, reporter: &mut Reporter) -> std::result::Result<Outcom
         proof: &proof,
         change: change.as_ref(),
         slot: None,
+        volumes: None,
         files: None,
         directory: Path::new("/"),
     };

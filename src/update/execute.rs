@@ -13,10 +13,11 @@ use crate::bytes::store::Store;
 use crate::env::{Change, Environment};
 use crate::flash::{self, Phase, Policy, Progress, Target, Verified};
 use crate::keep::Task;
-use crate::plan::{self, Destination, Method, SlotSwitch, Step, Write};
+use crate::plan::{self, Destination, Method, SlotSwitch, Step, VolumeChanges, Write};
 use crate::record::{self, Record, Versions};
 use crate::report::Reporter;
 use crate::slots;
+use crate::update::volumes;
 use mtd_rs::PartitionId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::path::Path;
@@ -57,6 +58,8 @@ pub struct Execution<'a> {
     pub change: Option<&'a Change>,
     /// The slots that it switches.
     pub slot: Option<&'a SlotSwitch>,
+    /// What becomes of the volumes of a UBI; the one for settings is made anew before files are put into it.
+    pub volumes: Option<&'a VolumeChanges>,
     /// The user's files that are put back afterwards.
     pub files: Option<&'a Task>,
     /// Where their tar is.
@@ -94,6 +97,9 @@ impl Execution<'_> {
         }
         self.record(&outcome, reporter);
         let _verified = result?;
+        if let Some(Err(failure)) = self.volumes.map(volumes::data_again) {
+            reporter.warning(failure);
+        }
         if let Some(task) = self.files {
             outcome.kept = Some(self.put_back(task, reporter));
             reporter.reach("files put back");
@@ -171,10 +177,11 @@ impl Execution<'_> {
         match result {
             Ok(()) => {
                 let fate = task.fate("restored", String::new());
-                reporter.stage(format_args!(
-                    "{} files put back into {} and read back",
-                    fate.files, fate.to
-                ));
+                let done = match task.unpacks_itself() {
+                    true => "handed to the new firmware in",
+                    false => "put back into",
+                };
+                reporter.stage(format_args!("{} files {done} {} and read back", fate.files, fate.to));
                 fate
             }
             Err(why) => {

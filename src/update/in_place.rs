@@ -68,14 +68,10 @@ pub(super) fn on_this_box(
         directory,
         proof: proof(board, prepared, files.as_ref()).map_err(partly)?,
     };
-    let outcome = execute(&place, prepared, staged, (options, files), reporter).map_err(|stopped| Stopped {
+    execute(&place, prepared, staged, (options, files), reporter).map_err(|stopped| Stopped {
         failure: partly(stopped.failure),
         ..stopped
-    })?;
-    if let Err(failure) = volumes::data_again(changes) {
-        reporter.warning(failure);
-    }
-    Ok(outcome)
+    })
 }
 
 /// That nothing uses what the plan writes.
@@ -128,6 +124,7 @@ fn execute(
         proof: &place.proof,
         change: prepared.change.as_ref(),
         slot: plan.slot.as_ref(),
+        volumes: plan.volumes.as_ref(),
         files: files.as_ref(),
         directory: place.directory,
     };

@@ -169,6 +169,7 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         proof,
         change: None,
         slot: None,
+        volumes: job.volumes.as_ref(),
         files: job.files.as_ref(),
         directory: Path::new("/"),
     };
@@ -177,9 +178,6 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         stages::set_flash_touched(true);
         match execution.run(reporter) {
             Ok(outcome) => {
-                if let Some(Err(failure)) = job.volumes.as_ref().map(volumes::data_again) {
-                    reporter.warning(failure);
-                }
                 stages::set_flash_touched(false);
                 summary(&outcome, store, reporter);
                 return Ok(());

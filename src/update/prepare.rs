@@ -175,9 +175,13 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     checks.push(checks::ram(ram));
     let (keep, check) = keep::kept_files(&Asked {
         board,
+        root: &version::root(board),
         request: &options.keep,
         force: &options.force,
         image: &staged.store,
+        format: image.format,
+        placed,
+        volumes: wanted.volumes.as_ref(),
         writes: &touched,
         route,
         ram,

@@ -61,6 +61,7 @@ mod geometry;
 mod nand;
 mod recovery_last;
 mod rest;
+mod settings;
 mod shapes;
 mod time_and_memory;
 mod ubi;

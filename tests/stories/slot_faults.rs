@@ -119,6 +119,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         proof: &Proof::Sim(Lock::of_sim(&sim.path()).unwrap()),
         change: prepared.change.as_ref(),
         slot: plan.slot.as_ref(),
+        volumes: None,
         files: None,
         directory: &sim.path(),
     };

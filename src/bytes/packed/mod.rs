@@ -10,7 +10,7 @@
 mod block;
 mod bzip2;
 mod codec;
-mod gzip;
+pub(crate) mod gzip;
 mod members;
 mod peek;
 mod read_ahead;
