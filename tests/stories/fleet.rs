@@ -2,9 +2,13 @@
 //! of each box.
 
 use crate::simbox::{Run, bytes};
-use crate::sshfleet::{SIZE, SshFleet, program};
+use crate::sshfleet::{SIZE, SshFleet, ansible, program};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const UPDATE: &str = "flasher.fleet.update";
 
@@ -39,6 +43,14 @@ fn check_mode_is_a_plan_and_a_second_run_has_nothing_to_do() {
     // One of them has another image.
     fs::create_dir(fleet.file("host_vars")).unwrap();
     fs::write(fleet.file("host_vars/box004.yml"), "flasher_image: other.bin\n").unwrap();
+    // And one has it in two files.
+    fs::write(fleet.file("kernel.bin"), &image[..192 << 10]).unwrap();
+    fs::write(fleet.file("root.bin"), &image[192 << 10..]).unwrap();
+    fs::write(
+        fleet.file("host_vars/box003.yml"),
+        "flasher_image: [Kernel=kernel.bin, RootFS1=root.bin]\nflasher_part: []\nflasher_options: [--verify]\n",
+    )
+    .unwrap();
     let before: Vec<_> = (1..=4).map(|number| fleet.flash(number)).collect();
     let run = fleet.playbook(&[UPDATE, "--check", "--diff"]).exits(0);
     assert_eq!(reported(&fleet.report(), "planned"), [1, 2, 3, 4], "{run:?}");
@@ -82,7 +94,7 @@ fn tell_waves(count: usize, waves: &[usize], bad: usize) {
     fleet.inventory("");
     fleet.root(bad, false);
     let serial = serde_json::json!({ "flasher_serial": waves }).to_string();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let run = fleet.playbook(&[UPDATE, "--forks", "16", "-e", &serial]).exits(2);
     println!("{count} boxes up to {bad}: {:.0?}", begun.elapsed());
     let mut wave = 0;
@@ -114,7 +126,7 @@ fn tell_waves(count: usize, waves: &[usize], bad: usize) {
     let line = format!("box{bad:03}  failed, flash untouched: ssh logs in");
     assert!(run.out.contains(&line), "{run:?}");
     fleet.root(bad, true);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let run = fleet
         .playbook(&[UPDATE, "--forks", "16", "-e", r#"{"flasher_serial": "100%"}"#])
         .exits(0);
@@ -223,6 +235,83 @@ fn of_a_box_that_push_did_not_vouch_for_it_is_never_said_that_it_was_written() {
     }
     // A name from a box moves no cursor.
     assert!(!run.out.split("FIRMWARE").nth(1).unwrap().contains('\u{1b}'), "{run:?}");
+}
+
+#[test]
+fn of_boxes_that_were_under_way_when_ansible_was_stopped_nothing_is_claimed() {
+    let fleet = SshFleet::new(3);
+    fleet.inventory("");
+    // It ends as push does that is interrupted, and says that it was.
+    let path = fleet.file("push");
+    program(
+        &path,
+        &format!(
+            "#!/bin/sh\ntrap ': >{0}/stopped; exit 68' INT TERM\n: >{0}/begun\nwhile :; do sleep 0.1; done\n",
+            fleet.path().display()
+        ),
+    );
+    let words = [
+        "-e",
+        "flasher_serial=1",
+        "-e",
+        &format!("flasher_program={}", path.display()),
+    ];
+    let mut playbook = fleet.playbook_command(&[&[UPDATE], &words[..]].concat());
+    // ^C reaches all of them, as at a terminal.
+    let mut playbook = playbook.process_group(0).stdout(Stdio::null()).spawn().unwrap();
+    let until = |name: &str| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !fleet.file(name).exists() {
+            assert!(Instant::now() < deadline, "no {name}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    until("begun");
+    let group = nix::unistd::Pid::from_raw(i32::try_from(playbook.id()).unwrap());
+    nix::sys::signal::killpg(group, nix::sys::signal::SIGINT).unwrap();
+    until("stopped");
+    assert_ne!(playbook.wait().unwrap().code(), Some(0));
+    let report = fleet.report();
+    assert!(
+        [&reported(&report, "unknown")[..], &reported(&report, "failed")].concat() == [1],
+        "{report}"
+    );
+    assert_eq!(report["boxes"]["box001"]["harm"], "unknown", "{report}");
+    assert_eq!(reported(&report, "untouched"), [2, 3], "{report}");
+}
+
+#[test]
+fn an_option_of_the_module_is_one_of_the_role_and_of_the_page() {
+    let fleet = SshFleet::new(1);
+    let mut doc = ansible("ansible-doc", fleet.path());
+    let output = doc
+        .args(["-t", "module", "--json", "flasher.fleet.push"])
+        .output()
+        .unwrap();
+    let documented: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let options = documented["flasher.fleet.push"]["doc"]["options"].as_object().unwrap();
+    let source = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let action = source("fleet/plugins/action/push.py");
+    let known = action
+        .split("ARGUMENTS = {")
+        .nth(1)
+        .unwrap()
+        .split("\n}")
+        .next()
+        .unwrap();
+    assert_eq!(known.matches("\"type\"").count(), options.len(), "{known}");
+    let (role, tasks) = (
+        source("fleet/roles/update/meta/argument_specs.yml"),
+        source("fleet/roles/update/tasks/main.yml"),
+    );
+    let page = source("docs/fleets.md");
+    for (name, option) in options {
+        let kind = option["type"].as_str().unwrap();
+        assert!(known.contains(&format!("\"{name}\": {{\"type\": \"{kind}\"")), "{name}");
+        assert!(role.contains(&format!("      flasher_{name}:\n")), "{name}");
+        assert!(tasks.contains(&format!("    {name}: \"{{{{ flasher_{name} ")), "{name}");
+        assert!(page.contains(&format!("`flasher_{name}`")), "{name}");
+    }
 }
 
 #[test]

@@ -242,27 +242,36 @@ impl SshFleet {
             text.push_str(&format!("box{number:03} ansible_host=127.1.0.{number}\n"));
         }
         text.push_str(&format!(
-            "[boxes:vars]\nansible_user={}\nansible_port={}\nansible_ssh_private_key_file={}\n\
-             ansible_ssh_common_args=-F /dev/null -o IdentitiesOnly=yes -o 'UserKnownHostsFile=\"{}\"' \
-             -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes\nflasher_program={}\nflasher_part=Kernel,RootFS1\n\
-             flasher_image=image.bin\nflasher_retries=0\n{variables}\n",
+            "[boxes:vars]\nansible_user={}\nansible_port={}\nansible_ssh_private_key_file={}\nflasher_program={}\n\
+             flasher_part=Kernel,RootFS1\nflasher_image=image.bin\nflasher_retries=0\n{variables}\n",
             nix::unistd::User::from_uid(nix::unistd::geteuid())
                 .unwrap()
                 .unwrap()
                 .name,
             self.port,
             self.file("id").display(),
-            self.file("known hosts").display(),
             env!("CARGO_BIN_EXE_flasher"),
         ));
         fs::write(self.file("hosts"), text).unwrap();
+        let config = format!(
+            "[ssh_connection]\nssh_common_args = -F /dev/null -o IdentitiesOnly=yes -o 'UserKnownHostsFile=\"{}\"' \
+             -o GlobalKnownHostsFile=/dev/null -o StrictHostKeyChecking=yes\n",
+            self.file("known hosts").display(),
+        );
+        fs::write(self.file("ansible.cfg"), config).unwrap();
     }
 
     /// `ansible-playbook -i hosts ARGS…`
     pub fn playbook(&self, args: &[&str]) -> Run {
-        let mut command = ansible("ansible-playbook", self.path());
-        let output = command.args(["-i", "hosts"]).args(args).output();
+        let output = self.playbook_command(args).output();
         output.expect("tests/install base installs ansible-core").into()
+    }
+
+    /// The same, not started yet.
+    pub fn playbook_command(&self, args: &[&str]) -> Command {
+        let mut command = ansible("ansible-playbook", self.path());
+        command.args(["-i", "hosts"]).args(args);
+        command
     }
 
     /// What the last run reported.

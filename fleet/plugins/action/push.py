@@ -45,10 +45,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         host = task_vars["inventory_hostname"]
         try:
-            _, args = self.validate_argument_spec(argument_spec=ARGUMENTS)
+            _checked, args = self.validate_argument_spec(argument_spec=ARGUMENTS)
             if not args["image"] or not all(args["image"]):
                 raise AnsibleError("there is no image")
-            command = self._command(args, Inventory(self, task_vars))
+            command = self._command(args, Way(self, task_vars))
         except (AnsibleError, ValueError) as error:
             return dict(result, **not_begun("arguments", error))
         display.vv(shlex.join(command), host=host)
@@ -69,10 +69,10 @@ class ActionModule(ActionBase):
             result["diff"] = {"prepared": heard.plan}
         return result
 
-    def _command(self, args, inventory):
+    def _command(self, args, way):
         command = [args["program"], "--format", "json", "push", "-v"]
         command.append("--dry-run" if self._task.check_mode else "--yes")
-        command += ["--ssh", shlex.join(inventory.ssh())]
+        command += ["--ssh", shlex.join(way.ssh())]
         for name in ("binary", "key", "sha256", "wait"):
             if args[name] is not None:
                 command += [f"--{name}", str(args[name])]
@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
         for name in ("new_host_key", "verify"):
             if args[name]:
                 command.append("--" + name.replace("_", "-"))
-        return command + args["options"] + ["--", inventory.destination(), *args["image"]]
+        return command + args["options"] + ["--", way.destination(), *args["image"]]
 
 
 def start(command, errors):
@@ -101,37 +101,38 @@ def not_begun(code, why):
     return {"failed": True, "changed": False, "rc": 64, "code": code, "harm": "untouched", "msg": str(why)}
 
 
-class Inventory:
-    """How ssh reaches the box, as Ansible's own connection would have it."""
+class Way:
+    """How ssh reaches the box: as Ansible's own connection would, by inventory, configuration and command line."""
 
     def __init__(self, action, task_vars):
+        self.connection = action._connection
         self.templar = action._templar
         self.variables = task_vars
-        self.remote_user = action._task.remote_user
 
-    def _first(self, *names):
-        for name in names:
-            if self.variables.get(name) not in (None, ""):
-                return str(self.templar.template(self.variables[name]))
-        return None
+    def _value(self, option, *variables):
+        """An option of Ansible's ssh. With another connection, as of a delegated task, what the inventory says."""
+        if self.connection.transport == "ssh":
+            return self.connection.get_option(option)
+        found = (self.variables[name] for name in variables if self.variables.get(name) not in (None, ""))
+        return self.templar.template(next(found, None))
 
     def ssh(self):
-        """The words of the ssh command. Of options that are given twice ssh takes the first."""
-        words = [self._first("ansible_ssh_executable") or "ssh"]
-        port = self._first("ansible_port", "ansible_ssh_port")
+        """The words of the ssh command. Of options that are given twice ssh takes the first, and push gives its own before."""
+        words = [self._value("ssh_executable", "ansible_ssh_executable") or "ssh"]
+        port = self._value("port", "ansible_port", "ansible_ssh_port")
         if port:
-            words += ["-p", port]
-        key = self._first("ansible_private_key_file", "ansible_ssh_private_key_file")
+            words += ["-p", str(port)]
+        key = self._value("private_key_file", "ansible_private_key_file", "ansible_ssh_private_key_file")
         if key:
             words += ["-i", key]
-        for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
-            words += shlex.split(self._first(name) or "")
+        for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"):
+            words += shlex.split(self._value(name, f"ansible_{name}") or "")
         # There is no terminal where it could ask.
         return words + ["-o", "BatchMode=yes"]
 
     def destination(self):
-        host = self._first("ansible_host", "ansible_ssh_host") or self.variables["inventory_hostname"]
-        user = self._first("ansible_user", "ansible_ssh_user") or self.remote_user
+        host = self._value("host", "ansible_host", "ansible_ssh_host") or self.variables["inventory_hostname"]
+        user = self._value("remote_user", "ansible_user", "ansible_ssh_user")
         return f"{user}@{host}" if user else host
 
 

@@ -18,7 +18,7 @@ type: aggregate
 short_description: Which box got its firmware, which had it, which failed and why, and which were not begun
 description:
   - Shows a table at the end of a run that has the task flasher.fleet.push, and writes it as JSON.
-  - The file is written anew after each box, so that it is there too if Ansible itself is ended.
+  - The file is written anew before and after each box, so that it is there too if Ansible itself is ended.
 requirements:
   - C(callbacks_enabled = flasher.fleet.report) in ansible.cfg
 options:
@@ -86,6 +86,7 @@ class CallbackModule(CallbackBase):
         if is_push(task):
             # Until it says how it ended.
             self.boxes[host.get_name()] = {"state": "unknown", "harm": "unknown", "reason": "push has not ended"}
+            self._write()
 
     def v2_runner_on_ok(self, result):
         if is_push(result._task):
