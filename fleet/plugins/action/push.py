@@ -125,6 +125,8 @@ class Way:
         key = self._value("private_key_file", "ansible_private_key_file", "ansible_ssh_private_key_file")
         if key:
             words += ["-i", key]
+        # Ansible's own default compresses, which is slow work for a small box, and push packs what it sends.
+        words += ["-o", "Compression=no"]
         for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"):
             words += shlex.split(self._value(name, f"ansible_{name}") or "")
         # There is no terminal where it could ask.
