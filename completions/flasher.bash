@@ -12,7 +12,7 @@ _flasher() {
     for ((i = 1; i < COMP_CWORD; i++)); do
         word=${COMP_WORDS[i]}
         case $word in
-            -p|--part|--force|--backup|--env-config|--keep|--keep-to|--key|--sha256|--size|--fetch-config|--board|--sim|--format|--from|--kernel|--initrd|--ssh|--binary|--wait|--updater|--mac|--ip|--address|--server|--name|--port|--tftp-port|--for) ((i++)) ;;
+            -p|--part|--force|--backup|--env-config|--keep|--keep-to|--key|--sha256|--size|--fetch-config|--board|--sim|--format|--url|--id|--config|--artifact|--every|--jitter|--deadline|--from|--kernel|--initrd|--ssh|--binary|--wait|--updater|--mac|--ip|--address|--server|--name|--port|--tftp-port|--for) ((i++)) ;;
             -*) ;;
             '=') ((i++)) ;;
             *)
@@ -39,6 +39,13 @@ _flasher() {
         --board) COMPREPLY=($(compgen -W 'qnap-ts109 qnap-ts219 qnap-ts219-resized synology-ds213j tplink-wdr3600 thincan generic' -- "$cur")); _flasher_files f; return ;;
         --sim) _flasher_files d; return ;;
         --format) COMPREPLY=($(compgen -W 'text json' -- "$cur")); return ;;
+        --url) :; return ;;
+        --id) :; return ;;
+        --config) _flasher_files f; return ;;
+        --artifact) :; return ;;
+        --every) :; return ;;
+        --jitter) :; return ;;
+        --deadline) :; return ;;
         --from) _flasher_files d; return ;;
         --kernel) _flasher_files f; return ;;
         --initrd) _flasher_files f; return ;;
@@ -67,6 +74,7 @@ _flasher() {
             'env') COMPREPLY=($(compgen -W '-n -T --dry-run --test --force --env-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'sim create') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'help') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'poll') COMPREPLY=($(compgen -W '-p --part --as-is --unpack --force --env-config --in-place --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --fetch-config --board --sim --url --id --config --artifact --every --jitter --deadline -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery create') COMPREPLY=($(compgen -W '--force --board --sim --from --kernel --initrd -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery check') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery boards') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
@@ -83,7 +91,7 @@ _flasher() {
         return
     fi
     case $verb in
-        '') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg demo manual' -- "$cur")) ;;
+        '') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help poll recovery push pat qpkg demo manual' -- "$cur")) ;;
         'apply') _flasher_files f ;;
         'plan') _flasher_files f ;;
         'inspect') _flasher_files f ;;
@@ -92,7 +100,7 @@ _flasher() {
         'restore') _flasher_files d ;;
         'env') if [[ $prev == env ]]; then COMPREPLY=($(compgen -W 'set' -- "$cur")); else :; fi ;;
         'sim create') COMPREPLY=($(compgen -W 'qnap-ts109 qnap-ts219 qnap-ts219-resized synology-ds213j tplink-wdr3600 thincan generic' -- "$cur")); _flasher_files f; _flasher_files d ;;
-        'help') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help recovery push pat qpkg demo manual' -- "$cur")) ;;
+        'help') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help poll recovery push pat qpkg demo manual' -- "$cur")) ;;
         'recovery create') _flasher_files f ;;
         'recovery check') _flasher_files f ;;
         'recovery name') _flasher_files f ;;

@@ -10,6 +10,7 @@
 //! * `record` and [`report`]: what is kept of an update, and what is said. [`cli`]: the command line.
 //! * `checks`: a file a check, one verdict. [`mod@env`]: U-Boot's environment. `slots`: what it boots.
 //! * [`update`]: the pipeline – stage, prepare, takeover, execute, end.
+//! * `poll`: what an update server wants.
 //! * `host`: what only a workstation does.
 //! * [`cmd`]: a thin file a verb.
 
@@ -27,6 +28,7 @@ pub mod image;
 pub(crate) mod keep;
 pub(crate) mod layout;
 pub mod plan;
+pub(crate) mod poll;
 pub(crate) mod record;
 pub mod recovery;
 pub mod report;

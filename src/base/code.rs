@@ -14,6 +14,16 @@ words! {
         Written = "written",
         /// The flash was as the image wants it.
         NothingToDo = "nothing-to-do",
+        /// The update server wants nothing.
+        Idle = "idle",
+        /// The update server wants something that is not to be done yet.
+        Waiting = "waiting",
+        /// The update server was told how its update ended.
+        Settled = "settled",
+        /// The update server has canceled its update.
+        Canceled = "canceled",
+        /// The update server cannot be reached, or makes no sense.
+        Server = "server",
         /// Init hands over; the rest happens as PID 1.
         HandedOver = "handed-over",
         /// The plan was shown, and that was all.

@@ -24,7 +24,7 @@ pub enum Exit {
     ImageBad = 65,
     /// The image cannot be read.
     ImageUnreadable = 66,
-    /// The box cannot be reached, or not any more.
+    /// The box or the update server cannot be reached, or not any more.
     Unreachable = 68,
     /// The board or the device is not supported.
     Unsupported = 69,

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod bad_data;
+pub(crate) mod boot;
 pub mod check_id;
 pub mod checksum;
 pub(crate) mod clock;

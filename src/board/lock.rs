@@ -8,6 +8,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files::Directory;
+use crate::board::{Backend, Board};
 use nix::fcntl::{Flock, FlockArg};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -24,6 +25,8 @@ pub struct Lock {
 /// Where the lock of the real box may be; the first of them that is root's and can be written is the same for all.
 const PLACES: [&str; 5] = ["/run", "/var/run", "/tmp", "/dev/shm", "/dev"];
 const NAME: &str = "flasher.lock";
+/// That of whoever asks an update server.
+const POLLING: &str = "flasher.poll.lock";
 /// How often somebody else's file of that name is taken away before that is given up.
 const TRIES: u32 = 100;
 
@@ -33,9 +36,13 @@ impl Lock {
     /// # Errors
     /// [`Exit::Busy`] with the process that holds it.
     pub fn of_this_box() -> Result<Lock> {
+        Lock::somewhere(NAME)
+    }
+
+    fn somewhere(name: &str) -> Result<Lock> {
         let mut last = String::new();
         for place in PLACES {
-            match Directory::open(Path::new(place)).and_then(|directory| for_root(&directory)) {
+            match Directory::open(Path::new(place)).and_then(|directory| for_root(&directory, name)) {
                 Ok(file) => return Lock::take(file),
                 Err(error) => last = error.to_string(),
             }
@@ -43,12 +50,27 @@ impl Lock {
         Err(Failure::system(format_args!("no directory for a lock file: {last}")))
     }
 
+    /// Keeps another flasher from asking an update server for this box meanwhile.
+    ///
+    /// # Errors
+    /// [`Exit::Busy`] with the process that does.
+    pub fn of_polling(board: &Board) -> Result<Lock> {
+        match &board.backend {
+            Backend::Sim(sim) => Lock::of_directory(&sim.dir, POLLING),
+            Backend::Linux => Lock::somewhere(POLLING),
+        }
+    }
+
     /// Locks a simulated box.
     ///
     /// # Errors
     /// [`Exit::Busy`] with the process that holds it.
     pub fn of_sim(dir: &Path) -> Result<Lock> {
-        let path = dir.join("lock");
+        Lock::of_directory(dir, "lock")
+    }
+
+    fn of_directory(dir: &Path, name: &str) -> Result<Lock> {
+        let path = dir.join(name);
         let file = open(&path).map_err(|error| Failure::system(format_args!("{}: {error}", path.display())))?;
         Lock::take(file)
     }
@@ -76,8 +98,8 @@ impl Lock {
 }
 
 /// The lock file of a directory, which nobody but root can open.
-fn for_root(directory: &Directory) -> io::Result<File> {
-    let name = OsStr::new(NAME);
+fn for_root(directory: &Directory, name: &str) -> io::Result<File> {
+    let name = OsStr::new(name);
     let mut last = io::ErrorKind::AlreadyExists.into();
     for _ in 0..TRIES {
         let opened = directory.file_for_writing(name);

@@ -5,11 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::bytes::access::Request;
+use crate::bytes::fetch_config;
 use crate::bytes::http::{Body, plain};
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::Duration;
 
 /// How long nothing may come.
@@ -23,7 +23,7 @@ const NAMES: [&str; 4] = ["curl", "wget", "uclient-fetch", "tftp"];
 
 /// The programs that are known. Names alone do not tell: on many boxes `wget` is one of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Curl,
     Wget,
     BusyboxWget,
@@ -60,9 +60,10 @@ impl Kind {
     }
 
     /// The arguments by which it writes what this URL names to its standard output.
-    fn arguments(self, url: &Url<'_>, config: Option<&str>) -> Vec<String> {
+    fn arguments(self, url: &Url<'_>, config: Option<&str>, redirects: bool) -> Vec<String> {
         let seconds = PATIENCE.as_secs().to_string();
         let only = format!("={}", url.scheme);
+        let redirects = if redirects { "5" } else { "0" };
         let of_config = match self {
             Kind::Curl => config.map(|file| ["-K".to_owned(), file.to_owned()].to_vec()),
             _ => config.map(|file| [format!("--config={file}")].to_vec()),
@@ -75,7 +76,7 @@ impl Kind {
                 "--proto-redir",
                 &only,
                 "--max-redirs",
-                "5",
+                redirects,
                 "--connect-timeout",
                 &seconds,
                 "--speed-limit",
@@ -84,7 +85,18 @@ impl Kind {
                 &seconds,
                 url.whole,
             ],
-            Kind::Wget => &["-nv", "-O", "-", "-T", &seconds, "-t", "1", url.whole],
+            Kind::Wget => &[
+                "-nv",
+                "-O",
+                "-",
+                "-T",
+                &seconds,
+                "-t",
+                "1",
+                "--max-redirect",
+                redirects,
+                url.whole,
+            ],
             Kind::BusyboxWget | Kind::UclientFetch => &["-q", "-O", "-", "-T", &seconds, url.whole],
             Kind::BusyboxTftp => &["-g", "-l", "-", "-r", url.path, url.host, url.port],
         };
@@ -138,22 +150,40 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Asks for this URL.
+/// Output of the program, and the file that it read its credentials from.
+struct Fetched {
+    child: stages::Child,
+    _config: Option<fetch_config::Given>,
+}
+
+impl Read for Fetched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.child.read(buffer)
+    }
+}
+
+/// Sends this request. With credentials of ours no server may send the program elsewhere, where it might show them.
 ///
 /// # Errors
 /// What is wrong with the URL or the file with credentials, or that no program of this box fetches it, as a phrase.
-pub fn get(url: &str, config: Option<&Path>) -> Result<Body, String> {
-    let url = Url::of(url)?;
-    let config = config.map(secret).transpose()?;
+pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
+    let url = Url::of(request.url)?;
+    let ours = request.access.authorization.is_some() || request.sent.is_some();
+    let configured = ours || request.access.config.is_some();
     let (program, kind) = programs()
-        .find(|(_, kind)| kind.speaks(url.scheme) && (config.is_none() || kind.is_configurable()))
-        .ok_or_else(|| lacking(&url, config.is_some()))?;
-    let arguments = kind.arguments(&url, config.as_deref());
+        .find(|(_, kind)| kind.speaks(url.scheme) && (!configured || kind.is_configurable()))
+        .ok_or_else(|| lacking(&url, configured))?;
+    let config = match configured {
+        true => Some(fetch_config::given(kind, request)?),
+        false => None,
+    };
+    let path = config.as_ref().map(fetch_config::Given::path).transpose()?;
+    let arguments = kind.arguments(&url, path, !ours);
     let start = |arguments: &[String]| {
         stages::Child::start(&program, arguments, PATIENCE).map_err(|error| format!("{program}: {error}"))
     };
     let length = match (kind, url.scheme) {
-        (Kind::Curl, "https" | "ftp") => {
+        (Kind::Curl, "https" | "ftp") if request.sent.is_none() => {
             let head = [&["-I".to_owned()], &arguments[..]].concat();
             let mut text = String::new();
             // A server that does not answer that may still answer the other.
@@ -162,7 +192,11 @@ pub fn get(url: &str, config: Option<&Path>) -> Result<Body, String> {
         }
         _ => None,
     };
-    Ok((Box::new(start(&arguments)?), length))
+    let fetched = Fetched {
+        child: start(&arguments)?,
+        _config: config,
+    };
+    Ok((Box::new(fetched), length))
 }
 
 /// The length that the last header says: those before it are of places that sent us on.
@@ -171,19 +205,6 @@ fn content_length(text: &str) -> Option<u64> {
     let mut lines = last.lines().filter_map(|line| line.split_once(':'));
     let (_, length) = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
     length.trim().parse().ok()
-}
-
-/// The path of a file that only root can read.
-fn secret(path: &Path) -> Result<String, String> {
-    let said = |what: &dyn std::fmt::Display| format!("--fetch-config {}: {what}", path.display());
-    let about = stages::files::open(path)
-        .and_then(|file: File| file.metadata())
-        .map_err(|error| said(&error))?;
-    match path.to_str() {
-        _ if about.mode() & 0o077 != 0 => Err(said(&"others can read it: chmod 0600 it")),
-        None => Err(said(&"its name is no text")),
-        Some(path) => Ok(path.to_owned()),
-    }
 }
 
 /// Those that are there.
@@ -247,7 +268,7 @@ mod tests {
         assert_eq!((url.host, url.port, url.path), ("[::1]", "69", "dir/file"));
         let url = Url::of("tftp://host/file").unwrap();
         assert_eq!(
-            Kind::BusyboxTftp.arguments(&url, None),
+            Kind::BusyboxTftp.arguments(&url, None, true),
             ["-g", "-l", "-", "-r", "file", "host"]
         );
     }

@@ -1,10 +1,11 @@
-//! An image over `http://`: one GET without TLS, in HTTP/1.0 (RFC 1945), so that no server answers in chunks.
+//! `http://` without TLS, in HTTP/1.0 (RFC 1945), so that no server answers in chunks: an image, or a short text that is sent.
 //!
 //! Small because it is carried to boxes of 4 MiB: the client library that was here before took 72 kB on MIPS.
 
 #![forbid(unsafe_code)]
 
 use crate::base::quoted::Quoted;
+use crate::bytes::access::{Access, Request};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -19,15 +20,30 @@ const REDIRECTS: usize = 5;
 /// What the server sends, and its length in bytes where the server says it.
 pub type Body = (Box<dyn Read>, Option<u64>);
 
-/// Asks for this URL and reads up to the first byte of the content.
+/// Sends this request and reads up to the first byte of the content. Whoever we are sent to gets no credentials unless it is the
+/// same host, and nothing that was to be sent.
 ///
 /// # Errors
 /// What is wrong with the URL, the way there or the answer, as a phrase.
-pub fn get(url: &str) -> Result<Body, String> {
-    let mut url = url.to_owned();
+pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
+    let first = split(request.url)?.0;
+    let nothing = Access::default();
+    let mut url = request.url.to_owned();
     for _ in 0..=REDIRECTS {
-        match ask(&url)? {
+        let access = match split(&url)?.0 == first {
+            true => request.access,
+            false => &nothing,
+        };
+        let now = Request {
+            url: &url,
+            access,
+            ..*request
+        };
+        match exchange(&now)? {
             Answer::Content(body) => return Ok(body),
+            Answer::Elsewhere(_) if request.sent.is_some() => {
+                return Err("the server sends us elsewhere with what it was to take".to_owned());
+            }
             Answer::Elsewhere(other) => url = other,
         }
     }
@@ -83,24 +99,42 @@ fn connect(host: &str) -> Result<TcpStream, String> {
     Err(failed.unwrap_or_else(|| format!("{name} has no address")))
 }
 
-fn ask(url: &str) -> Result<Answer, String> {
-    let (host, path) = split(url)?;
-    let mut stream = connect(host)?;
+/// The bytes of a request.
+fn written(request: &Request<'_>) -> Result<String, String> {
+    let (host, path) = split(request.url)?;
     let slash = if path.starts_with('/') { "" } else { "/" };
-    let request = format!(
-        "GET {slash}{path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: flasher\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    let (method, body) = request.sent.unwrap_or(("GET", ""));
+    let mut text = format!(
+        "{method} {slash}{path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: flasher\r\nAccept: */*\r\nConnection: close\r\n"
     );
+    if let Some(secret) = &request.access.authorization {
+        text.push_str(&format!("Authorization: {}\r\n", secret.0));
+    }
+    if request.sent.is_some() {
+        let length = body.len();
+        text.push_str(&format!(
+            "Content-Type: application/json\r\nContent-Length: {length}\r\n"
+        ));
+    }
+    Ok([&text, "\r\n", body].concat())
+}
+
+fn exchange(request: &Request<'_>) -> Result<Answer, String> {
+    let host = split(request.url)?.0;
+    let mut stream = connect(host)?;
+    let text = written(request)?;
     stream
         .set_read_timeout(Some(PATIENCE))
         .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
-        .and_then(|()| stream.write_all(request.as_bytes()))
+        .and_then(|()| stream.write_all(text.as_bytes()))
         .map_err(|error| format!("the request could not be sent: {error}"))?;
     let mut stream = BufReader::new(stream);
     let head = Head::read(&mut stream)?;
     match (head.status, head.location) {
-        (200, _) if head.chunked => Err("the server answers in chunks, which HTTP/1.0 does not have".to_owned()),
+        (200..=299, _) if head.chunked => Err("the server answers in chunks, which HTTP/1.0 does not have".to_owned()),
         // Behind its length a server may keep the connection open.
-        (200, _) => Ok(Answer::Content((
+        // Other words for success come in answer to what was sent.
+        (200..=299, _) if head.status == 200 || request.sent.is_some() => Ok(Answer::Content((
             Box::new(stream.take(head.length.unwrap_or(u64::MAX))),
             head.length,
         ))),
@@ -197,6 +231,7 @@ fn line(stream: &mut io::Take<&mut dyn BufRead>, until: Instant) -> Result<Strin
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::bytes::access::Secret;
     use std::net::TcpListener;
 
     /// Serves these answers to one client after the other; `{}` stands for the server's own address.
@@ -216,7 +251,11 @@ mod tests {
     }
 
     fn fetch(answers: &'static [&'static str]) -> Result<String, String> {
-        let (mut body, _) = get(&server(answers))?;
+        let (mut body, _) = ask(&Request {
+            url: &server(answers),
+            access: &Access::default(),
+            sent: None,
+        })?;
         let mut text = String::new();
         body.read_to_string(&mut text).map_err(|error| error.to_string())?;
         Ok(text)
@@ -245,6 +284,52 @@ mod tests {
         assert!(away.unwrap_err().contains("another protocol"));
         let circle = fetch(&["HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"; 6]);
         assert!(circle.unwrap_err().contains("from one place to the next"));
+    }
+
+    #[test]
+    fn what_is_sent_has_its_length_and_credentials_go_to_no_other_host() {
+        let access = Access {
+            authorization: Some(Secret("TargetToken abc".into())),
+            ..Access::default()
+        };
+        let request = Request {
+            url: "http://host/path?c=1",
+            access: &access,
+            sent: Some(("PUT", "{}")),
+        };
+        let text = written(&request).unwrap();
+        assert!(text.starts_with("PUT /path?c=1 HTTP/1.0\r\nHost: host\r\n"), "{text}");
+        let rest = "Authorization: TargetToken abc\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+        assert!(text.ends_with(rest), "{text}");
+        // The other host tells by its answer whether it has seen any.
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://{}/\r\n\r\n",
+            other.local_addr().unwrap()
+        );
+        let seen = std::thread::spawn(move || {
+            let (mut stream, _) = other.accept().unwrap();
+            let mut request = [0; 1024];
+            let got = stream.read(&mut request).unwrap();
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&request[..got]).into_owned()
+        });
+        let answers: &[&str] = Box::leak(Box::new([&*Box::leak(place.into_boxed_str()); 2]));
+        let url = server(answers);
+        let get = Request {
+            url: &url,
+            access: &access,
+            sent: None,
+        };
+        ask(&get).unwrap();
+        let seen = seen.join().unwrap();
+        assert!(seen.starts_with("GET / ") && !seen.contains("Authorization"), "{seen}");
+        let sent = Request {
+            sent: Some(("POST", "{}")),
+            ..get
+        };
+        assert!(ask(&sent).err().unwrap().contains("elsewhere"));
+        assert!(fetch(&["HTTP/1.1 204 No Content\r\n\r\n"]).is_err(), "no image");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub(crate) mod blocks;
 mod fetch;
+mod fetch_config;
 pub(crate) mod gzip_write;
 mod http;
 pub mod joined;

@@ -8,6 +8,7 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::base::lossless;
 use crate::base::shell;
 use crate::base::units::{Grouped, Size, hex};
+use crate::bytes::access::{Access, Hurried, Request};
 use crate::bytes::on_disk::Pieces;
 use crate::bytes::store::Store;
 use crate::bytes::{fetch, http};
@@ -16,7 +17,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// An image that has not been read yet.
@@ -38,18 +39,6 @@ enum Reader {
 /// How long a sender may take who keeps all others away from a box in the rescue.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// Standard input that ends at a certain time.
-struct Hurried(io::Stdin, Instant);
-
-impl Read for Hurried {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match Instant::now() < self.1 {
-            true => self.0.read(buffer),
-            false => Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
-}
-
 /// Bytes that are left of standard input, where it is a file: `<image.bin`.
 fn redirected() -> Option<u64> {
     let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
@@ -65,20 +54,19 @@ const LONGEST: u64 = 4 << 30;
 pub const SET_ASIDE: u64 = 16 << 20;
 
 impl Source {
-    /// As [`Source::fetch`], without a file for the program that fetches.
+    /// As [`Source::fetch`], without credentials.
     ///
     /// # Errors
     /// [`Exit::ImageUnreadable`].
     pub fn open(image: &str) -> Result<Source> {
-        Source::fetch(image, None)
+        Source::fetch(image, &Access::default())
     }
 
-    /// Opens a path, `-` for standard input, or a URL. What is not `http://` is fetched by a program of the box, which may be
-    /// told its credentials in a file.
+    /// Opens a path, `-` for standard input, or a URL. What is not `http://` is fetched by a program of the box.
     ///
     /// # Errors
     /// [`Exit::ImageUnreadable`].
-    pub fn fetch(image: &str, config: Option<&Path>) -> Result<Source> {
+    pub fn fetch(image: &str, access: &Access) -> Result<Source> {
         if image == "-" {
             return (Source {
                 name: "standard input".into(),
@@ -93,7 +81,7 @@ impl Source {
             .limited();
         }
         if image.contains("://") {
-            return open_url(image, config);
+            return open_url(image, access);
         }
         let unreadable = |what: &dyn std::fmt::Display| {
             Failure::new(
@@ -381,12 +369,13 @@ fn cut_off(name: &str, length: u64, expected: u64) -> Failure {
     .hint("copy it to the box again")
 }
 
-fn open_url(url: &str, config: Option<&Path>) -> Result<Source> {
-    let got = match url.starts_with("http://") {
-        true => http::get(url),
-        false => fetch::get(url, config),
+fn open_url(url: &str, access: &Access) -> Result<Source> {
+    let request = Request {
+        url,
+        access,
+        sent: None,
     };
-    let (body, length) = got.map_err(|what| {
+    let (body, length) = ask(&request).map_err(|what| {
         Failure::new(
             Exit::ImageUnreadable,
             Code::ImageUnreadable,
@@ -396,12 +385,45 @@ fn open_url(url: &str, config: Option<&Path>) -> Result<Source> {
     })?;
     let source = Source {
         name: url.into(),
-        reader: Reader::Stream(body),
+        reader: Reader::Stream(match access.until {
+            Some(until) => Box::new(Hurried(body, until)),
+            None => body,
+        }),
         length,
         hash: Some(Sha256::new()),
         said: None,
     };
     source.limited()
+}
+
+fn ask(request: &Request<'_>) -> std::result::Result<http::Body, String> {
+    match request.url.starts_with("http://") {
+        true => http::ask(request),
+        false => fetch::ask(request),
+    }
+}
+
+/// Bytes of the longest answer of a server to what is no image.
+const ANSWER: u64 = 64 << 10;
+
+/// Asks a server for a short text, or sends it one: with the method and the JSON in `sent`.
+///
+/// # Errors
+/// What is wrong with the URL, the way there or the answer, as a phrase; an answer that is longer than 64 KiB, or that takes
+/// longer than `access` allows.
+pub fn exchange(url: &str, access: &Access, sent: Option<(&str, &str)>) -> std::result::Result<Vec<u8>, String> {
+    let (body, _) = ask(&Request { url, access, sent })?;
+    let mut text = Vec::new();
+    let until = access.until.unwrap_or_else(|| Instant::now() + PATIENCE);
+    // A reader that is hurried in each of its calls, whatever pieces the server sends.
+    Hurried(body, until)
+        .take(ANSWER + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| format!("the answer could not be read: {error}"))?;
+    match text.len() as u64 > ANSWER {
+        true => Err("the answer does not end".to_owned()),
+        false => Ok(text),
+    }
 }
 
 /// The same failure, with the command that brings an image in by a pipe: that which was typed, for standard input instead.

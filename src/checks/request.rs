@@ -5,6 +5,7 @@
 use crate::base::error::{Failure, Result};
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
+use crate::bytes::access::Access;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,10 @@ pub struct Trust {
     pub sha256: Option<Checksum>,
     /// The length that it must have, in bytes.
     pub size: Option<u64>,
-    /// The file with credentials for the program that fetches it.
-    pub fetch_config: Option<PathBuf>,
+    /// How it is reached where it is a URL.
+    pub access: Access,
+    /// A key has to be there whose signature it must carry: nobody else says what it is.
+    pub signed: bool,
 }
 
 /// A SHA-256, or where it stands.

@@ -11,7 +11,7 @@ pub const ABOUT: &str = "replaces the firmware of a small Linux box from inside 
 
 /// Each exit code and what it means.
 pub const EXIT_CODES: &str = "Exit codes: 0 done · 1 verify differs · 64 usage · 65 image bad · 66 image not readable · \
-    68 box not reached · 69 not supported · 70 bug · 71 system failed, flash untouched · 74 flash failed after the first erase · 75 busy · \
+    68 box or server not reached · 69 not supported · 70 bug · 71 system failed, flash untouched · 74 flash failed after the first erase · 75 busy · \
     77 not root · 78 refused by a check";
 
 /// Columns of a line.

@@ -10,6 +10,7 @@ mod lookup;
 #[cfg(feature = "host")]
 pub(crate) mod network;
 mod options;
+pub(crate) mod poll;
 #[cfg(feature = "host")]
 pub(crate) mod push;
 pub(crate) mod recovery;
@@ -39,6 +40,7 @@ pub use options::*;
 struct Raw {
     global: Global,
     apply: Apply,
+    poll: poll::Raw,
     recovery: recovery::Raw,
     #[cfg(feature = "host")]
     network: network::Raw,
@@ -151,6 +153,9 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
     if its(push::FLAGS) {
         return raw.push.set(flag, value);
     }
+    if its(poll::FLAGS) {
+        return raw.poll.set(flag, value);
+    }
     if its(recovery::FLAGS) {
         raw.recovery.set(flag, value);
         return Ok(());
@@ -202,7 +207,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
                 Failure::usage("--sha256 takes 64 hexadecimal digits, or a file as sha256sum writes it")
             })?);
         }
-        "fetch-config" => apply.trust.fetch_config = Some(value.into()),
+        "fetch-config" => apply.trust.access.config = Some(value.into()),
         "size" => {
             apply.trust.size = Some(parse_size(&value).ok_or_else(|| {
                 Failure::usage(format_args!(
@@ -299,6 +304,7 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
     }
     let Raw {
         mut apply,
+        poll,
         recovery,
         #[cfg(feature = "host")]
         network,
@@ -355,11 +361,12 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
         }
         "inspect" => Verb::Inspect {
             image: operand(),
-            fetch_config: apply.trust.fetch_config,
+            access: apply.trust.access,
             typed,
         },
         "devices" => Verb::Devices { at: apply.at, profile },
         "status" => Verb::Status(apply.at),
+        "poll" => Verb::Poll(Box::new(poll.finish(apply))),
         "backup" => Verb::Backup(Backup {
             dir: lossless::path(&operand()),
             at: apply.at,

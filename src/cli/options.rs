@@ -4,10 +4,12 @@
 
 use crate::base::check_id::CheckId;
 use crate::board::selector::Where;
+use crate::bytes::access::Access;
 use crate::checks::request::Trust;
 use crate::flash::OnFault;
 use crate::image::Unpacking;
 use crate::layout::Choice;
+use crate::record::Action;
 use std::path::PathBuf;
 
 /// `apply` and `plan`, and `restore` through them.
@@ -51,6 +53,8 @@ pub struct Apply {
     pub env_config: Option<PathBuf>,
     /// The files come over standard input as `push` sends them.
     pub pushed: bool,
+    /// What an update server calls it.
+    pub action: Option<Action>,
     /// The words of the command line, to be repeated in what is said to type next.
     pub typed: Vec<String>,
 }
@@ -110,8 +114,8 @@ pub enum Verb {
     Inspect {
         /// The path, URL or `-`.
         image: String,
-        /// The file with credentials for the program that fetches it.
-        fetch_config: Option<PathBuf>,
+        /// How it is reached where it is a URL.
+        access: Access,
         /// The words of the command line.
         typed: Vec<String>,
     },
@@ -130,6 +134,8 @@ pub enum Verb {
     Env(Env),
     /// What happened last time.
     Status(Where),
+    /// Do what an update server wants.
+    Poll(Box<crate::cli::poll::Poll>),
     /// Make a simulated box.
     SimCreate {
         /// A board id or the file of a profile.

@@ -56,7 +56,10 @@ pub const fn flag(
 
 /// Every verb: those of the box, then those of its recovery mode.
 pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
-    let verbs = VERBS.iter().chain(crate::cli::recovery::VERBS);
+    let verbs = VERBS
+        .iter()
+        .chain(crate::cli::poll::VERBS)
+        .chain(crate::cli::recovery::VERBS);
     #[cfg(feature = "host")]
     let verbs = verbs
         .chain(crate::cli::push::VERBS)
@@ -67,7 +70,10 @@ pub fn verbs() -> impl Iterator<Item = &'static VerbRow> {
 
 /// Every flag, likewise.
 pub fn flags() -> impl Iterator<Item = &'static Flag> {
-    let flags = FLAGS.iter().chain(crate::cli::recovery::FLAGS);
+    let flags = FLAGS
+        .iter()
+        .chain(crate::cli::poll::FLAGS)
+        .chain(crate::cli::recovery::FLAGS);
     #[cfg(feature = "host")]
     let flags = flags
         .chain(crate::cli::push::FLAGS)
@@ -177,7 +183,9 @@ const VERBS: &[VerbRow] = &[
 ];
 
 const APPLY: &[&str] = &["apply", "plan", "restore", "push"];
-const WRITES: &[&str] = &["apply", "plan", "restore", "verify", "backup", "push"];
+/// What whoever is not there may want too.
+const ALONE: &[&str] = &["apply", "plan", "restore", "push", "poll"];
+const WRITES: &[&str] = &["apply", "plan", "restore", "verify", "backup", "push", "poll"];
 const BOXES: &[&str] = &[
     "apply",
     "plan",
@@ -186,6 +194,7 @@ const BOXES: &[&str] = &[
     "devices",
     "backup",
     "status",
+    "poll",
     "push",
     "env",
     "recovery create",
@@ -194,6 +203,7 @@ const BOXES: &[&str] = &[
 const FORCEABLE: &[&str] = &[
     "apply",
     "plan",
+    "poll",
     "restore",
     "push",
     "env",
@@ -208,6 +218,7 @@ const BOARDS: &[&str] = &[
     "devices",
     "backup",
     "status",
+    "poll",
     "push",
     "env",
     "pat",
@@ -245,13 +256,13 @@ const FLAGS: &[Flag] = &[
     flag(
         "as-is",
         None,
-        &["apply", "plan", "verify", "push"],
+        &["apply", "plan", "poll", "verify", "push"],
         "write the file byte for byte, whatever it is packed with",
     ),
     flag(
         "unpack",
         None,
-        &["apply", "plan", "verify", "push"],
+        &["apply", "plan", "poll", "verify", "push"],
         "unpack the file although what is inside is nothing known",
     ),
     flag(
@@ -269,7 +280,7 @@ const FLAGS: &[Flag] = &[
     flag(
         "env-config",
         Some("FILE"),
-        &["apply", "plan", "env", "push"],
+        &["apply", "plan", "poll", "env", "push"],
         "where the boot loader's environment lies: lines as in /etc/fw_env.config",
     ),
     flag(
@@ -278,7 +289,7 @@ const FLAGS: &[Flag] = &[
         APPLY,
         "leave the box running after an update in place",
     ),
-    flag("in-place", None, APPLY, "refuse rather than take the box over"),
+    flag("in-place", None, ALONE, "refuse rather than take the box over"),
     flag(
         "prepare",
         None,
@@ -288,25 +299,25 @@ const FLAGS: &[Flag] = &[
     flag(
         "rescue-shell",
         None,
-        APPLY,
+        ALONE,
         "keep busybox in RAM for a console shell, should the flash not be made good",
     ),
     flag(
         "rescue-network",
         None,
-        APPLY,
+        ALONE,
         "should the flash not be made good, take another signed image at TCP port 3552",
     ),
     flag(
         "no-rollback",
         None,
-        APPLY,
+        ALONE,
         "do not keep the old content in RAM to put it back if the new one cannot be written",
     ),
     flag(
         "keep",
         Some("PATH"),
-        APPLY,
+        ALONE,
         "keep this file, directory or glob, besides those in /etc/flasher/keep; may be given again",
     ),
     flag(
@@ -318,20 +329,20 @@ const FLAGS: &[Flag] = &[
     flag(
         "keep-to",
         Some("FS:WHERE"),
-        APPLY,
+        ALONE,
         "put the kept files there: jffs2:PARTITION, ext4:/dev/sda1, or a tar in raw:PARTITION",
     ),
     flag("pushed", None, &["apply", "verify"], ""),
     flag(
         "mark-bad",
         None,
-        APPLY,
+        ALONE,
         "NAND: mark blocks bad that cannot be erased or programmed, and use the next good one",
     ),
     flag(
         "key",
         Some("FILE"),
-        &["apply", "plan", "restore", "verify", "push"],
+        &["apply", "plan", "poll", "restore", "verify", "push"],
         "this public key counts too (minisign, signify or usign); signatures are IMAGE.minisig, IMAGE.sig, in OpenWrt's trailer, of - behind it",
     ),
     flag(
@@ -349,7 +360,7 @@ const FLAGS: &[Flag] = &[
     flag(
         "fetch-config",
         Some("FILE"),
-        &["apply", "inspect", "plan", "verify", "push"],
+        &["apply", "inspect", "plan", "poll", "verify", "push"],
         "credentials for https:// and ftp://, as curl -K or wget --config read them; root's, mode 0600",
     ),
     flag(

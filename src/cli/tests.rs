@@ -21,7 +21,7 @@ fn every_flag_of_the_table_is_understood() {
             "size" => "0x1000".into(),
             "mac" => "00:50:43:3c:3b:5d".into(),
             "ip" | "address" => "192.168.1.2".into(),
-            "wait" => "60".into(),
+            "wait" | "every" | "jitter" | "deadline" => "60".into(),
             "port" | "tftp-port" => "6900".into(),
             "for" => "dnsmasq".into(),
             "kernel" => "x --initrd x --from x".into(),

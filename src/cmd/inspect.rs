@@ -8,6 +8,7 @@ use crate::base::format::Format;
 use crate::base::quoted::one_line;
 use crate::base::units::Size;
 use crate::board::profile::Profile;
+use crate::bytes::access::Access;
 use crate::bytes::packed::ARCHIVE;
 use crate::bytes::source::{Source, by_pipe};
 use crate::image;
@@ -16,7 +17,6 @@ use crate::image::{Image, Part, Reading, known};
 use crate::layout;
 use crate::report::Reporter;
 use serde::Serialize;
-use std::path::Path;
 
 #[derive(Serialize)]
 struct PartReport<'a> {
@@ -48,8 +48,8 @@ struct Report<'a> {
 ///
 /// # Errors
 /// An image that cannot be read.
-pub fn run(name: &str, fetch_config: Option<&Path>, typed: &[String], reporter: &mut Reporter) -> Result<Exit> {
-    let source = Source::fetch(name, fetch_config).map_err(|failure| by_pipe(failure, name, typed))?;
+pub fn run(name: &str, access: &Access, typed: &[String], reporter: &mut Reporter) -> Result<Exit> {
+    let source = Source::fetch(name, access).map_err(|failure| by_pipe(failure, name, typed))?;
     let (store, sha256) = source.in_place()?;
     let reading = Reading {
         room: ARCHIVE,

@@ -19,6 +19,7 @@ pub(crate) mod verify;
 use crate::base::error::{Exit, Failure, Result};
 use crate::cli;
 use crate::cli::Verb;
+use crate::poll;
 use crate::report::{Global, Reporter};
 use crate::update::{self, end, stage::ImageSource};
 use std::ffi::OsString;
@@ -35,7 +36,7 @@ pub fn misused(words: impl IntoIterator<Item = OsString>, failure: Failure) -> R
     });
     match words
         .iter()
-        .any(|word| word == "apply" || word == "restore" || word == "push")
+        .any(|word| ["apply", "restore", "push", "poll"].iter().any(|verb| word == verb))
     {
         true => end::report(Err(failure.into()), &mut reporter),
         false => {
@@ -55,6 +56,7 @@ pub fn run(verb: Verb, version: &str, reporter: &mut Reporter) -> Result<Exit> {
     let changes = match &verb {
         Verb::Apply(options) | Verb::Restore(options) => !options.dry_run,
         Verb::Env(options) => !options.set.is_empty() && !options.dry_run,
+        Verb::Poll(_) => true,
         _ => false,
     };
     let result = dispatch(verb, version, reporter);
@@ -73,13 +75,10 @@ fn dispatch(verb: Verb, version: &str, reporter: &mut Reporter) -> Result<Exit> 
         // These have an outcome of their own to report.
         Verb::Apply(options) => return apply::run(&options, ImageSource::Image, reporter),
         Verb::Restore(options) => return apply::run(&options, ImageSource::Backup, reporter),
+        Verb::Poll(options) => return poll::run(&options, version, reporter),
         Verb::Env(options) if !options.set.is_empty() => return update::set_environment(&options, reporter),
         Verb::Env(options) => env::show(&options, reporter),
-        Verb::Inspect {
-            image,
-            fetch_config,
-            typed,
-        } => inspect::run(&image, fetch_config.as_deref(), &typed, reporter),
+        Verb::Inspect { image, access, typed } => inspect::run(&image, &access, &typed, reporter),
         Verb::Verify(options) => verify::run(&options, reporter),
         Verb::Devices { at, profile } => devices::run(&at, profile, reporter),
         Verb::Backup(options) => backup::run(&options, reporter),

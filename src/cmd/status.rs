@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Exit, Result};
+use crate::base::quoted::Shown;
 use crate::board::Board;
 use crate::board::selector::Where;
 use crate::report::Reporter;
@@ -31,6 +32,13 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     if !record.stages.is_empty() {
         line.push('\n');
         line.push_str(&record.stages);
+    }
+    if let Some(action) = &record.action {
+        line.push_str(&format!(
+            "\nupdate {} of the server, try {}",
+            Shown(&action.id),
+            action.attempt
+        ));
     }
     if let Some(kept) = &record.kept {
         line.push_str(&format!("\nkept files: {kept}"));

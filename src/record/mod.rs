@@ -6,6 +6,7 @@ mod disk;
 mod flash_log;
 mod pstore;
 
+use crate::base::boot;
 use crate::base::clock;
 use crate::base::code::Code;
 use crate::base::error::{Context, Failure, Harm, Result};
@@ -38,6 +39,15 @@ pub struct Record {
     pub version: Option<String>,
     /// When, in UTC, as far as the box knew.
     pub finished: Option<String>,
+    /// The slot that the update made the one to boot, where there are two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_slot: Option<String>,
+    /// The boot in which it ended, by the kernel's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// What an update server calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<Action>,
     /// Which slot boots, where there are two; not kept, but looked up by `status`.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
@@ -55,6 +65,15 @@ pub struct Record {
     pub kept: Option<Fate>,
 }
 
+/// An update that a server wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    /// What the server calls it.
+    pub id: String,
+    /// Which try at it this is, from 1.
+    pub attempt: u32,
+}
+
 fn known_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Code, D::Error> {
     let word = String::deserialize(deserializer)?;
     Ok(Code::from_word(&word).unwrap_or(Code::Unknown))
@@ -70,6 +89,9 @@ impl Record {
             image_sha256: None,
             version: None,
             finished: None,
+            written_slot: None,
+            boot: None,
+            action: None,
             slot: None,
             text: "no update is on record".into(),
             tally: Tally::default(),
@@ -97,6 +119,9 @@ impl Record {
             // Places of records are small, and so are versions.
             version: version.filter(|version| version.len() <= VERSION).cloned(),
             finished: Some(clock::utc_now()),
+            written_slot: None,
+            boot: None,
+            action: versions.action.clone(),
             slot: None,
             text,
             tally: outcome.tally,
@@ -109,13 +134,16 @@ impl Record {
 /// Bytes of the longest version that is kept.
 const VERSION: usize = 64;
 
-/// The versions that a record is made of.
+/// What a record says of an update beside its end: the versions, and whose update it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
     /// That of the image.
     pub offered: Option<String>,
     /// That of the last image which was written as a whole.
     pub before: Option<String>,
+    /// What an update server calls it.
+    #[serde(default)]
+    pub action: Option<Action>,
 }
 
 impl Versions {
@@ -123,6 +151,7 @@ impl Versions {
     pub fn before(board: &Board) -> Versions {
         Versions {
             offered: None,
+            action: None,
             before: load(board).ok().and_then(|record| record.version),
         }
     }
@@ -142,12 +171,24 @@ fn sim_path(dir: &Path) -> PathBuf {
     dir.join("status.json")
 }
 
-/// Keeps the record, in every place that this box has.
+/// The boot that this is: of a simulated box what a file of its directory says.
+pub fn boot(board: &Board) -> Option<String> {
+    boot::id(match &board.backend {
+        Backend::Sim(sim) => &sim.dir,
+        Backend::Linux => Path::new("/"),
+    })
+}
+
+/// Keeps the record with the boot that this is, in every place that the box has.
 ///
 /// # Errors
 /// When it could be kept nowhere; that is worth a warning and changes nothing about the outcome.
 pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()> {
-    let text = json::write(record).map_err(Failure::system)?;
+    let record = Record {
+        boot: boot(board),
+        ..record.clone()
+    };
+    let text = json::write(&record).map_err(Failure::system)?;
     if let Backend::Sim(sim) = &board.backend {
         return files::replace(&sim_path(&sim.dir), Readers::Everyone, |file| {
             file.write_all(text.as_bytes()).context("status.json")

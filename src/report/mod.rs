@@ -86,6 +86,13 @@ enum Event<'a> {
 pub trait Sink {
     /// How far a phase is, in bytes.
     fn progress(&mut self, phase: &str, done: u64, total: u64);
+    /// Whether the flash may be touched now: all is checked, and nothing is changed yet.
+    ///
+    /// # Errors
+    /// Why not; it is how the update ends.
+    fn may_begin(&mut self, _plan: &Plan) -> Result<(), Failure> {
+        Ok(())
+    }
     /// What failed.
     fn failure(&mut self, failure: &Failure);
     /// How an `apply` ended; the last call.
@@ -126,6 +133,22 @@ impl Reporter {
     /// Tells this one too what happens from now on.
     pub fn attach(&mut self, sink: Box<dyn Sink>) {
         self.sink = Some(sink);
+    }
+
+    /// Tells it nothing any more.
+    pub fn detach(&mut self) {
+        self.sink = None;
+    }
+
+    /// Whether whoever is told has nothing against it that the flash is touched.
+    ///
+    /// # Errors
+    /// What it has against it.
+    pub fn may_begin(&mut self, plan: &Plan) -> Result<(), Failure> {
+        match &mut self.sink {
+            Some(sink) => sink.may_begin(plan),
+            None => Ok(()),
+        }
     }
 
     /// Whether objects are wanted instead of text.

@@ -109,7 +109,8 @@ impl Execution<'_> {
     }
 
     fn record(&self, outcome: &Outcome, reporter: &mut Reporter) {
-        let record = Record::now(outcome, (self.sha256, self.versions), &reporter.reached);
+        let mut record = Record::now(outcome, (self.sha256, self.versions), &reporter.reached);
+        record.written_slot = self.slot.map(|slot| slot.written.clone());
         let changed = self.change.iter().flat_map(|change| &change.writes);
         let files = self.files.and_then(Task::write);
         let writes = self.steps.iter().map(|step| &step.write).chain(changed).chain(files);

@@ -50,7 +50,7 @@ pub struct Job {
     pub writes: Vec<Write>,
     /// The image's checksum.
     pub sha256: String,
-    /// The versions for the record.
+    /// What the record says beside the end.
     #[serde(default)]
     pub versions: Versions,
     /// How it is packed, if it is; one for each of several files.

@@ -17,6 +17,7 @@ mod fuzz;
 mod handoff;
 mod in_place;
 mod members;
+pub(crate) mod note;
 mod offer;
 mod partial;
 pub mod pid_one;
@@ -27,7 +28,7 @@ pub mod stage;
 mod survey;
 mod takeover;
 mod trust;
-mod version;
+pub(crate) mod version;
 mod volumes;
 
 use crate::base::code::Code;
@@ -50,8 +51,8 @@ use std::io::{self, IsTerminal, Write as _};
 pub use environment::{read as read_environment, set as set_environment};
 
 /// How a run ended, and whether the box is to be rebooted when that has been told.
-struct Ended {
-    outcome: Outcome,
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
     /// Nobody else may begin before the reboot.
     reboot: Option<Lock>,
 }
@@ -78,6 +79,16 @@ pub fn apply(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> Res
             let refused = Failure::new(Exit::ImageBad, Code::Signature, "refused");
             end::report(Err(refused.into()), reporter)
         }
+        other => report(other, reporter),
+    }
+}
+
+/// Reports how a run ended, and reboots where that is due.
+///
+/// # Errors
+/// What was reported.
+pub(crate) fn report(result: std::result::Result<Ended, Stopped>, reporter: &mut Reporter) -> Result<Exit> {
+    match result {
         Ok(Ended { outcome, reboot }) => {
             let exit = end::report(Ok(outcome), reporter);
             if let Some(_lock) = reboot {
@@ -154,7 +165,15 @@ fn staging<'a>(options: &'a Apply, board: &'a Board, from: ImageSource, keys: &'
     }
 }
 
-fn attempt(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> std::result::Result<Ended, Stopped> {
+/// The whole pipeline, up to what there is to report.
+///
+/// # Errors
+/// Why the flash is not as it was wanted.
+pub(crate) fn attempt(
+    options: &Apply,
+    from: ImageSource,
+    reporter: &mut Reporter,
+) -> std::result::Result<Ended, Stopped> {
     let terminal = io::stdin().is_terminal() && !options.reads_stdin();
     if !options.yes && !options.pushed && !terminal {
         let failure = Failure::usage("standard input is no terminal, so nobody can be asked");
@@ -244,6 +263,7 @@ fn decide(
     } else if !options.yes {
         ask(plan)?;
     }
+    reporter.may_begin(plan)?;
     if let Some(dir) = &options.backup {
         // Volumes are in the copies of what they lie on.
         let all: Vec<_> = board.partitions.iter().filter(|p| p.volume.is_none()).collect();

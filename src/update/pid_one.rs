@@ -22,7 +22,7 @@ use crate::update::execute::{Execution, held, targets};
 use crate::update::handoff::{Job, Stamp, image_path};
 use crate::update::members;
 use crate::update::policy::policy;
-use crate::update::{rescue, volumes};
+use crate::update::{note, rescue, volumes};
 use stages::{Detached, PidOne};
 use std::fs::File;
 use std::path::Path;
@@ -218,11 +218,7 @@ fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
     };
     let kept = Board::discover(&place).and_then(|board| {
         // The partition of the record may be free although the planned ones are not.
-        let proof = board
-            .record_partition()
-            .and_then(|partition| stages::prove_unheld_in_place(&board.map, &[partition.id]).ok())
-            .map(Proof::Unheld);
-        record::save(&board, &record, proof.as_ref())
+        record::save(&board, &record, note::free(&board).as_ref())
     });
     if let Err(error) = kept {
         reporter.warning(format_args!("the outcome could not be kept: {error}"));

@@ -141,6 +141,7 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let versions = Versions {
         offered: staged.versions().into_iter().flatten().next().map(str::to_owned),
         before: Versions::before(board).before,
+        action: options.action.clone(),
     };
     let installed = version::installed(board, &versions);
     let mut offered = staged.versions();

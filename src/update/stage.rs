@@ -427,7 +427,7 @@ impl Staging<'_> {
         let options = self.options;
         let source = match operand.sender {
             Some(sender) => sender.next(operand.image)?,
-            None => Source::fetch(operand.image, options.trust.fetch_config.as_deref())
+            None => Source::fetch(operand.image, &options.trust.access)
                 .map_err(|failure| source::by_pipe(failure, operand.image, &options.typed))?,
         };
         let source = match options.trust.size.filter(|_| options.files.is_empty()) {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::version::root;
+use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::quoted::Quoted;
@@ -29,12 +30,23 @@ fn directories(board: &Board, path: &str) -> Vec<PathBuf> {
 /// The keys of which one must have signed what is written: those of the box, and `--key`. With none of them nothing is demanded.
 ///
 /// # Errors
-/// Keys that others can write, or that are none.
+/// Keys that others can write, or that are none; that there is none where one is demanded.
 pub(super) fn keys(board: &Board, options: &Apply) -> Result<Keyring> {
     let mut ring = Keyring::of(&directories(board, KEYS))?;
     if let Some(path) = &options.trust.key {
         ring.add_named(path)?;
     }
+    if options.trust.signed && ring.is_empty() {
+        return Err(Failure::new(
+            Exit::Refused,
+            Code::Signature,
+            "refused by check signature: nothing but a signature could say what this image is, and there is no key",
+        )
+        .hint(format!(
+            "put the public key into {KEYS}, or have the server say a SHA-256"
+        )));
+    }
+    ring.access.clone_from(&options.trust.access);
     Ok(ring)
 }
 
@@ -105,7 +117,7 @@ pub(super) fn check_rescue(ring: &Keyring, options: &Apply) -> Result<()> {
     match options.rescue_network && ring.is_empty() {
         true => Err(Failure::new(
             Exit::Usage,
-            crate::base::code::Code::Usage,
+            Code::Usage,
             "--rescue-network takes nothing but signed images, and there is no key",
         )
         .hint(format!("add --key FILE, or put the public key into {KEYS}"))),

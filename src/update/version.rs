@@ -16,7 +16,7 @@ const SAY: [(&str, &str); 2] = [
 ];
 
 /// The root of the box's file system; a simulated box has one in its directory.
-pub(super) fn root(board: &Board) -> PathBuf {
+pub(crate) fn root(board: &Board) -> PathBuf {
     match &board.backend {
         Backend::Sim(sim) => sim.dir.clone(),
         Backend::Linux => "/".into(),
@@ -24,7 +24,7 @@ pub(super) fn root(board: &Board) -> PathBuf {
 }
 
 /// What it has: by its record of the last update that succeeded, and by what runs.
-pub(super) fn installed(board: &Board, versions: &Versions) -> Vec<Installed> {
+pub(crate) fn installed(board: &Board, versions: &Versions) -> Vec<Installed> {
     let last = versions.before.iter().map(|version| Installed {
         says: "the last update".into(),
         version: version.clone(),

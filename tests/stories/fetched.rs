@@ -44,16 +44,22 @@ print(server.socket.getsockname()[1], flush=True)
 server.serve_forever()
 ";
 
-struct Server {
+pub struct Server {
     process: Child,
-    port: String,
+    pub port: String,
 }
 
 impl Server {
     /// A program that says its port in its first line.
     fn start(dir: &Path, program: &str) -> Server {
+        Server::start_with(dir, program, &[])
+    }
+
+    /// The same, with these arguments.
+    pub fn start_with(dir: &Path, program: &str, arguments: &[&str]) -> Server {
         let mut process = Command::new("/usr/bin/python3")
             .args(["-c", program])
+            .args(arguments)
             .current_dir(dir)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -8,6 +8,7 @@
 #[path = "../bench/mod.rs"]
 mod bench;
 mod cable;
+mod ddi;
 mod fakebox;
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -26,6 +27,9 @@ mod demo;
 mod fleet;
 mod identity;
 mod policy;
+mod poll;
+mod poll_goosebit;
+mod poll_hostile;
 mod profiles;
 mod protection;
 mod push;

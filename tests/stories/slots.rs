@@ -20,7 +20,7 @@ fn two_slots() -> Value {
     profile
 }
 
-fn booting(slot: &str) -> SimBox {
+pub fn booting(slot: &str) -> SimBox {
     let sim = sim(&two_slots());
     put(
         &sim,
@@ -28,6 +28,15 @@ fn booting(slot: &str) -> SimBox {
         &made(&format!("slot={slot}\ntries=0\nbootcmd=run x\n"), &["-r"]),
     );
     sim
+}
+
+/// Changes the environment as its boot loader does.
+pub fn boot(sim: &SimBox, slot: &str) {
+    put(
+        sim,
+        ENV,
+        &made(&format!("slot={slot}\ntries=0\nbootcmd=run x\n"), &["-r"]),
+    );
 }
 
 fn value(sim: &SimBox, name: &str) -> String {

@@ -100,7 +100,7 @@ impl Images {
     }
 
     fn one(&mut self, partition: Option<String>, path: &str, options: &Apply) -> Result<()> {
-        let mut source = Source::fetch(path, options.trust.fetch_config.as_deref())?;
+        let mut source = Source::fetch(path, &options.trust.access)?;
         if let Some(size) = options.trust.size.filter(|_| options.files.is_empty()) {
             source = source.of_size(size)?;
         }

@@ -17,6 +17,7 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
+use crate::bytes::access::Access;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::image::fwtool;
@@ -100,7 +101,7 @@ impl Keyring {
         }
         for suffix in SUFFIXES.into_iter().filter(|_| image != "-") {
             let name = format!("{image}{suffix}");
-            let text = match beside(&name) {
+            let text = match beside(&name, &self.access) {
                 Ok(Some(text)) => text,
                 Ok(None) => continue,
                 Err(error) => return Err(bad(format_args!("{}: {error}", Quoted(&name)))),
@@ -183,7 +184,7 @@ impl Keyring {
 }
 
 /// The file of a signature; `None` where there is none. It proves itself, so that it may be anybody's.
-fn beside(name: &str) -> io::Result<Option<String>> {
+fn beside(name: &str, access: &Access) -> io::Result<Option<String>> {
     let bytes = match name.contains("://") {
         false => match files::read_plain(&lossless::path(name), LONGEST) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -191,7 +192,7 @@ fn beside(name: &str) -> io::Result<Option<String>> {
         },
         true => {
             let mut sink = Short(Vec::new());
-            match Source::open(name).and_then(|source| source.copy(&mut sink, &mut |_| ())) {
+            match Source::fetch(name, access).and_then(|source| source.copy(&mut sink, &mut |_| ())) {
                 Ok(_) => sink.0,
                 // Whoever serves has none, or says so in a way of his own.
                 Err(_) => return Ok(None),

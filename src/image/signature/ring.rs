@@ -10,6 +10,7 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files::{self, Directory};
 use crate::base::quoted::Quoted;
+use crate::bytes::access::Access;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
@@ -33,6 +34,8 @@ pub struct Keyring {
     keys: Vec<Key>,
     /// Ids of 16 digits, in usign's order or in minisign's.
     revoked: Vec<String>,
+    /// How the file of a signature is reached that lies beside a URL.
+    pub access: Access,
 }
 
 fn unusable(error: impl std::fmt::Display) -> Failure {

@@ -1,0 +1,279 @@
+//! `poll`: asks an update server of hawkBit's DDI what it wants, does it, and tells how it ended.
+//!
+//! Nothing is kept beside the record of the last update, which says which of the server's updates it was. Whoever polls after the
+//! reboot judges by it: an update counts as done only when the box has booted since it was written.
+
+#![forbid(unsafe_code)]
+
+mod attempt;
+mod choose;
+mod config;
+mod document;
+mod feedback;
+#[cfg(test)]
+mod fuzz;
+mod judge;
+mod server;
+mod wait;
+
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Result};
+use crate::base::outcome::{Outcome, Stopped};
+use crate::base::quoted::Quoted;
+use crate::board::lock::Lock;
+use crate::board::{Board, usable};
+use crate::bytes::access::Access;
+use crate::cli::poll as cli;
+use crate::record::{self, Action, Record, Versions};
+use crate::report::Reporter;
+use crate::slots::{self, State};
+use crate::update::{self, Ended, version};
+use attempt::{Attempt, Offer};
+use config::Config;
+use document::{Cancel, Deployment};
+use feedback::Stands;
+use judge::{Verdict, judge};
+use server::{Server, failed, is_plain};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wait::Waits;
+
+/// Asks the server once, or again and again, and reports what came of it each time.
+///
+/// # Errors
+/// What was reported last.
+pub fn run(options: &cli::Poll, version: &str, reporter: &mut Reporter) -> Result<Exit> {
+    reporter.events = true;
+    let mut waits = Waits::new(options);
+    waits.before_the_first();
+    loop {
+        reporter.reached.clear();
+        let mut sleep = None;
+        let result = once(options, version, &mut sleep, reporter);
+        // What boots anew, or is configured wrongly, does not poll on.
+        let ends = match &result {
+            Ok(ended) => matches!(ended.outcome.code, Code::Written | Code::HandedOver),
+            Err(stopped) => [Exit::Usage, Exit::NotRoot, Exit::Unsupported].contains(&stopped.failure.exit),
+        };
+        let fine = result.is_ok();
+        let exit = update::report(result, reporter);
+        if ends || !waits.until_the_next(sleep, fine) {
+            return exit;
+        }
+    }
+}
+
+/// What a poll knows.
+struct Poll<'a> {
+    options: &'a cli::Poll,
+    config: Config,
+    board: Board,
+    server: Server,
+    last: Record,
+    /// The boot that this is, where the kernel says it.
+    boot: Option<String>,
+    slots: Option<State>,
+}
+
+fn once(
+    options: &cli::Poll,
+    version: &str,
+    sleep: &mut Option<Duration>,
+    reporter: &mut Reporter,
+) -> std::result::Result<Ended, Stopped> {
+    usable::root(options.apply.at.sim.is_some())?;
+    let board = Board::discover(&options.apply.at)?;
+    usable::usable(&board)?;
+    let _lock = Lock::of_polling(&board)?;
+    let mut config = Config::read(options.config.as_deref(), &version::root(&board))?;
+    let server = server(options, &mut config)?;
+    if server.is_open() {
+        reporter.detail("http:// without TLS: whoever is on the way hears the token, and can send an image of his own");
+    }
+    let poll = Poll {
+        last: record::load(&board)?,
+        boot: record::boot(&board),
+        slots: slots::state(&board),
+        options,
+        config,
+        board,
+        server,
+    };
+    let mut base = poll.server.base()?;
+    *sleep = base.sleep();
+    let links = base.links();
+    if links.config_data.is_some() {
+        feedback::attributes(&poll.server, &poll.attributes(version))?;
+    }
+    let mut canceled = false;
+    if let Some(link) = links.cancel_action {
+        canceled = poll.cancel(&poll.server.get(&link.href)?, reporter)?;
+    }
+    match (links.deployment_base, links.confirmation_base) {
+        (Some(link), _) => poll.deploy(&poll.server.get(&link.href)?, reporter),
+        (None, Some(_)) => Ok(waiting(
+            Code::Waiting,
+            "an update waits until somebody agrees to it at the server",
+            reporter,
+        )),
+        (None, None) if canceled => Ok(Outcome::untouched(Code::Canceled).into()),
+        (None, None) => Ok(waiting(Code::Idle, "the server wants nothing", reporter)),
+    }
+}
+
+/// The server that is meant, by the command line or the file.
+fn server(options: &cli::Poll, config: &mut Config) -> Result<Server> {
+    let lacking = |what: &str| {
+        Failure::usage(format_args!("{what} is not known")).hint(format!(
+            "give --url and --id, or put url= and id= into /{}",
+            config::PLACE
+        ))
+    };
+    let url = options.url.clone().or(config.url.take());
+    let id = options.id.clone().or(config.id.take());
+    let access = Access {
+        config: options.apply.trust.access.config.clone().or(config.fetch_config.take()),
+        authorization: config.authorization.take(),
+        until: None,
+    };
+    let url = url.ok_or_else(|| lacking("the URL of the server"))?;
+    let id = id.ok_or_else(|| lacking("what the server calls this box"))?;
+    Server::new(&url, &id, access)
+}
+
+/// An end at which nothing was to be done now.
+fn waiting(code: Code, text: &str, reporter: &mut Reporter) -> Ended {
+    reporter.result(text);
+    Outcome::untouched(code).into()
+}
+
+/// Agrees to a wish to cancel.
+fn agree(server: &Server, cancel: &Cancel) -> Result<()> {
+    feedback::cancel(server, named(&cancel.id)?, Stands::Success, "nothing was touched")
+}
+
+/// What the server calls something, if that can stand in a path.
+fn named(id: &str) -> Result<&str> {
+    match is_plain(id) {
+        true => Ok(id),
+        false => Err(failed(format_args!(
+            "what it calls an update makes no sense: {}",
+            Quoted(id)
+        ))),
+    }
+}
+
+impl Poll<'_> {
+    fn judge(&self, id: &str) -> Verdict {
+        judge(id, &self.last, self.boot.as_deref(), self.slots.as_ref())
+    }
+
+    /// What the server is told of the box: what the file says has the last word.
+    fn attributes(&self, version: &str) -> BTreeMap<String, String> {
+        let versions = Versions {
+            before: self.last.version.clone(),
+            ..Versions::default()
+        };
+        let has = version::installed(&self.board, &versions).into_iter().next();
+        let mut all = BTreeMap::new();
+        let mut put = |name: &str, value: &str| all.insert(name.to_owned(), value.to_owned());
+        put("flasher", version);
+        // As SWUpdate calls it, which servers look at.
+        put("hw_boardname", &self.board.profile.id);
+        if let Some(has) = has {
+            put("sw_version", &has.version);
+        }
+        if let Some(sum) = self.last.image_sha256.as_ref().filter(|_| self.last.result == "ok") {
+            put("image_sha256", sum);
+        }
+        all.extend(self.config.attributes.clone());
+        all
+    }
+
+    /// Whether it could be canceled: not what is written already.
+    fn cancel(&self, cancel: &Cancel, reporter: &mut Reporter) -> Result<bool> {
+        let stop = named(&cancel.cancel_action.stop_id)?;
+        match self.judge(stop) {
+            Verdict::Due(_) | Verdict::Failed(_) => {
+                agree(&self.server, cancel)?;
+                reporter.result(format_args!("update {stop} is canceled"));
+                Ok(true)
+            }
+            Verdict::Written | Verdict::Runs(_) => {
+                reporter.stage(format_args!("update {stop} is written already and cannot be canceled"));
+                let text = "it is written and verified already";
+                feedback::cancel(&self.server, named(&cancel.id)?, Stands::Rejected, text)?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn deploy(&self, wanted: &Deployment, reporter: &mut Reporter) -> std::result::Result<Ended, Stopped> {
+        let id = named(&wanted.id)?;
+        let attempt = match self.judge(id) {
+            Verdict::Runs(text) => return self.close(id, Stands::Success, &text, reporter),
+            Verdict::Failed(text) => return self.close(id, Stands::Failure, &text, reporter),
+            Verdict::Written => {
+                let text = format!("update {id} is written, and the box has to boot");
+                return Ok(waiting(Code::Waiting, &text, reporter));
+            }
+            Verdict::Due(attempt) => attempt,
+        };
+        if judge::is_to_boot(&self.last, self.boot.as_deref()) {
+            let text = "the box was updated by somebody else, and has to boot first";
+            return Ok(waiting(Code::Waiting, text, reporter));
+        }
+        let work = &wanted.deployment;
+        let window = work.maintenance_window.as_deref();
+        match (work.update.as_str(), window) {
+            ("forced" | "attempt", None | Some("available")) => (),
+            ("skip", _) | (_, Some("unavailable")) => {
+                let text = format!("update {id} is not to be done now");
+                return Ok(waiting(Code::Waiting, &text, reporter));
+            }
+            (update, window) => {
+                let window = Quoted(window.unwrap_or_default());
+                let text = format!(
+                    "when it is to be done is not known: {}, window {window}",
+                    Quoted(update)
+                );
+                return self.close(id, Stands::Failure, &text, reporter);
+            }
+        }
+        let glob = self.options.artifact.as_deref().or(self.config.artifact.as_deref());
+        let chosen = choose::choose(&work.chunks, glob, &self.board.profile)
+            .and_then(|artifact| Offer::of(artifact, &self.server, self.options.deadline));
+        let offer = match chosen {
+            Ok(offer) => offer,
+            Err(why) => return self.close(id, Stands::Failure, &why, reporter),
+        };
+        let attempt = Attempt {
+            server: &self.server,
+            board: &self.board,
+            action: Action {
+                id: id.to_owned(),
+                attempt,
+            },
+            last: &self.last,
+        };
+        attempt.run(self.options, offer, reporter)
+    }
+
+    /// Tells how an update ended.
+    fn close(
+        &self,
+        id: &str,
+        stands: Stands,
+        text: &str,
+        reporter: &mut Reporter,
+    ) -> std::result::Result<Ended, Stopped> {
+        feedback::deployment(&self.server, id, stands, text)?;
+        let how = if stands == Stands::Success {
+            "succeeded"
+        } else {
+            "failed"
+        };
+        reporter.result(format_args!("update {id} {how}, and the server knows it: {text}"));
+        Ok(Outcome::untouched(Code::Settled).into())
+    }
+}

@@ -1,0 +1,100 @@
+//! When the server is asked: a fleet that was started by one power cut does not ask all at once.
+
+#![forbid(unsafe_code)]
+
+use crate::cli::poll::{Every, Poll};
+use std::fs::File;
+use std::io::Read;
+use std::thread::sleep;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where neither the server nor anybody else says it.
+const USUAL: Duration = Duration::from_secs(300);
+/// What a server may ask for: neither to be asked without end nor never again.
+const SHORTEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(86_400);
+/// How often the interval doubles while the server does not answer.
+const DOUBLED: u32 = 5;
+
+/// The pauses of a run.
+pub struct Waits {
+    every: Option<Every>,
+    jitter: Option<Duration>,
+    /// Polls that failed, one after the other.
+    failed: u32,
+}
+
+impl Waits {
+    /// As they were asked for.
+    pub fn new(options: &Poll) -> Waits {
+        Waits {
+            every: options.every,
+            jitter: options.jitter,
+            failed: 0,
+        }
+    }
+
+    /// Waits before the first poll, where that was asked for.
+    pub fn before_the_first(&self) {
+        sleep(self.jitter.unwrap_or_default().mul_f64(random()));
+    }
+
+    /// Waits until the next poll; `false` if there is to be none. What a server asks for counts unless the user said something else.
+    pub fn until_the_next(&mut self, asked: Option<Duration>, fine: bool) -> bool {
+        let Some(every) = self.every else { return false };
+        self.failed = if fine { 0 } else { self.failed.saturating_add(1) };
+        sleep(self.pause(every, asked, random()));
+        true
+    }
+
+    fn pause(&self, every: Every, asked: Option<Duration>, random: f64) -> Duration {
+        let interval = match every {
+            Every::After(interval) => interval,
+            Every::Server => asked.unwrap_or(USUAL).clamp(SHORTEST, LONGEST),
+        };
+        let longest = interval.max(LONGEST);
+        let interval = interval.saturating_mul(1 << self.failed.min(DOUBLED)).min(longest);
+        interval + self.jitter.unwrap_or(interval / 10).mul_f64(random)
+    }
+}
+
+/// A number from 0 up to 1. On a box without random numbers at least another one each time.
+fn random() -> f64 {
+    let mut bytes = [0; 4];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    let number = match read {
+        Ok(()) => u32::from_ne_bytes(bytes),
+        Err(_) => SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.subsec_nanos()),
+    };
+    f64::from(number % 1000) / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_makes_a_box_ask_without_end_or_never_again() {
+        let mut waits = Waits {
+            every: None,
+            jitter: None,
+            failed: 0,
+        };
+        let of = |waits: &Waits, every, asked| waits.pause(every, asked, 0.0).as_secs();
+        assert_eq!(of(&waits, Every::Server, None), 300);
+        assert_eq!(of(&waits, Every::Server, Some(Duration::ZERO)), 10);
+        assert_eq!(of(&waits, Every::Server, Some(Duration::MAX)), 86_400);
+        assert_eq!(of(&waits, Every::After(Duration::from_secs(1)), Some(Duration::MAX)), 1);
+        assert!((0.0..1.0).contains(&random()));
+        let minute = Every::After(Duration::from_secs(60));
+        assert_eq!(waits.pause(minute, None, 0.5).as_secs(), 63);
+        waits.failed = 3;
+        assert_eq!(of(&waits, minute, None), 480);
+        waits.failed = u32::MAX;
+        assert_eq!(of(&waits, minute, None), 60 * 32);
+        let year = Every::After(Duration::from_secs(365 * 86_400));
+        assert_eq!(of(&waits, year, None), 365 * 86_400);
+    }
+}

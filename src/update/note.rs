@@ -1,0 +1,32 @@
+//! A record beside an update: of one that is about to begin, or that failed before it came to the flash.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::Result;
+use crate::board::lock::Lock;
+use crate::board::{Backend, Board, Proof};
+use crate::record::{self, Record};
+
+/// Keeps it.
+///
+/// # Errors
+/// Another flasher at work, or that it could be kept nowhere.
+pub(crate) fn keep(board: &Board, record: &Record) -> Result<()> {
+    match &board.backend {
+        Backend::Sim(sim) => {
+            let proof = Proof::Sim(Lock::of_sim(&sim.dir)?);
+            record::save(board, record, Some(&proof))
+        }
+        Backend::Linux => {
+            let _lock = Lock::of_this_box()?;
+            record::save(board, record, free(board).as_ref())
+        }
+    }
+}
+
+/// That the record's own partition is free, whatever uses the others.
+pub(super) fn free(board: &Board) -> Option<Proof> {
+    let partition = board.record_partition()?;
+    let proof = stages::prove_unheld_in_place(&board.map, &[partition.id]).ok()?;
+    Some(Proof::Unheld(proof))
+}
