@@ -221,7 +221,7 @@ fn hooks(root: &Path) -> io::Result<Vec<String>> {
     Ok(hooks)
 }
 
-/// The files of a directory that a shell's `*` names, in their order; none where it is not there.
+/// The files of a directory that a shell's `*` names; none where it is not there.
 fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -235,7 +235,6 @@ fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
             names.push(entry.path());
         }
     }
-    names.sort();
     Ok(names)
 }
 
