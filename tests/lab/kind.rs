@@ -143,12 +143,8 @@ impl Kind {
             .unwrap_or_else(|| panic!("{self} has no partition {name}"))
     }
 
-    /// The kernel's command line.
-    pub fn command_line(self) -> String {
-        let (console, chip) = match self {
-            Kind::Armel | Kind::ArmelSmall => ("ttyAMA0", "34000000.flash"),
-            Kind::Mips | Kind::Mipsel => ("ttyS2", "1e000000.flash"),
-        };
+    /// The partitions as the kernel's command line has them.
+    pub fn table(self) -> String {
         let table: Vec<String> = self
             .partitions()
             .iter()
@@ -157,10 +153,18 @@ impl Kind {
                 format!("{}k({}){ro}", p.size / KIB, p.name)
             })
             .collect();
+        table.join(",")
+    }
+
+    /// The kernel's command line, with these partitions.
+    pub fn command_line(self, table: &str) -> String {
+        let (console, chip) = match self {
+            Kind::Armel | Kind::ArmelSmall => ("ttyAMA0", "34000000.flash"),
+            Kind::Mips | Kind::Mipsel => ("ttyS2", "1e000000.flash"),
+        };
         // With `loglevel=4` the kernel's chatter stays out of the lines that tests look for.
         format!(
-            "console={console} root=/dev/mtdblock2 rootfstype=squashfs ro panic=1 loglevel=4 mtdparts={chip}:{}",
-            table.join(",")
+            "console={console} root=/dev/mtdblock2 rootfstype=squashfs ro panic=1 loglevel=4 mtdparts={chip}:{table}"
         )
     }
 

@@ -26,6 +26,8 @@ pub struct Machine {
     keys: Keys,
     ram_mib: u32,
     append: String,
+    /// The partitions, as the command line has them.
+    table: String,
     /// Whether the environment says what is started, and what the boot loader adds to the command line then.
     slots: Option<Slots>,
     words: String,
@@ -58,6 +60,7 @@ impl Machine {
             keys,
             ram_mib: firmware.kind.ram_mib(),
             append: String::new(),
+            table: firmware.kind.table(),
             slots: None,
             words: String::new(),
             devices: Vec::new(),
@@ -81,6 +84,12 @@ impl Machine {
     /// Adds to the kernel's command line.
     pub fn append(mut self, words: &str) -> Self {
         self.append = words.to_owned();
+        self
+    }
+
+    /// Divides the flash in another way. A malta takes no more than 255 characters of command line in all.
+    pub fn table(mut self, table: &str) -> Self {
+        self.table = table.to_owned();
         self
     }
 
@@ -225,7 +234,7 @@ impl Machine {
             .args(["-m", &self.ram_mib.to_string(), "-kernel", text(kernel)])
             .args([
                 "-append",
-                &format!("{} {} {}", self.kind.command_line(), self.words, self.append),
+                &format!("{} {} {}", self.kind.command_line(&self.table), self.words, self.append),
             ])
             .args([
                 "-drive",
@@ -436,6 +445,11 @@ impl Machine {
     /// What the box has sent to its second serial port since it was switched on.
     pub fn heard(&self) -> Vec<u8> {
         read(&self.second_port_file())
+    }
+
+    /// Lets the workstation in: puts its public key below this directory, as `Keys::authorize` does.
+    pub fn authorize(&self, config: &Path) {
+        self.keys.authorize(config);
     }
 
     /// The workstation's side of the network.

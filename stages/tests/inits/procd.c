@@ -8,6 +8,7 @@
  *   deaf         answers only calls without arguments
  *   order        writes the header's numbers in the machine's byte order (before 2016-02)
  *   early        executes at once and leaves the services alone (before 2021-11)
+ *   watchdog     feeds /dev/watchdog, and hands it on open, with its number in the environment
  * Like ubusd it drops a new client when it cannot look up root in /etc/passwd.
  */
 #include <arpa/inet.h>
@@ -30,7 +31,7 @@ enum { A_STATUS = 1, A_OBJPATH = 2, A_OBJID = 3, A_METHOD = 4, A_DATA = 7 };
 enum { SYSTEM = 0x51, SERVICE = 0x52 };
 enum { OK = 0, INVALID_COMMAND = 1, INVALID_ARGUMENT = 2, METHOD_NOT_FOUND = 3, NOT_FOUND = 4, NO_DATA = 5, UNKNOWN_ERROR = 9 };
 
-static int novalidator, unserved, hung, deaf, order, early;
+static int novalidator, unserved, hung, deaf, order, early, watchdog = -1;
 
 /* What the two processes tell each other. */
 struct message {
@@ -241,6 +242,7 @@ static pid_t start(char *const argv[])
 {
 	pid_t pid = fork();
 	if (!pid) {
+		close(watchdog);
 		execv(argv[0], argv);
 		_exit(127);
 	}
@@ -262,6 +264,7 @@ static uint32_t validate(struct message *message)
 	if (!fork()) {
 		dup2(fds[1], 1);
 		close(fds[0]);
+		close(watchdog);
 		execl(path, path, "/x", NULL);
 		_exit(127);
 	}
@@ -301,6 +304,13 @@ int main(int argc, char **argv)
 		deaf |= !strcmp(argv[i], "deaf");
 		order |= !strcmp(argv[i], "order");
 		early |= !strcmp(argv[i], "early");
+		if (!strcmp(argv[i], "watchdog"))
+			watchdog = open("/dev/watchdog", O_WRONLY);
+	}
+	if (watchdog >= 0) {
+		char number[16];
+		snprintf(number, sizeof(number), "%d", watchdog);
+		setenv("WDTFD", number, 1);
 	}
 	signal(SIGPIPE, SIG_IGN);
 	mkdir("/var", 0755);
@@ -312,6 +322,7 @@ int main(int argc, char **argv)
 	bus = fork();
 	if (!bus) {
 		close(pair[0]);
+		close(watchdog);
 		ubusd(listener, pair[1]);
 	}
 	close(pair[1]);
@@ -322,6 +333,8 @@ int main(int argc, char **argv)
 		struct message message;
 		pid_t gone;
 
+		if (watchdog >= 0 && write(watchdog, "X", 1) < 0)
+			return 1;
 		while ((gone = waitpid(-1, NULL, WNOHANG)) > 0)
 			if (gone == serving) {
 				sleep(1);

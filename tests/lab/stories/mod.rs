@@ -34,6 +34,7 @@ mod nested_partitions;
 mod nfs_export;
 mod nfs_root;
 mod old_system_calls;
+mod openwrt_box;
 mod over_the_network;
 mod overlay_root;
 mod packed;

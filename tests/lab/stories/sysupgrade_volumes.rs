@@ -6,6 +6,7 @@ use crate::lab::nand;
 use tools::{command, run, scratch, text};
 
 on!(tell: armel = Armel);
+on!(tell_settings: settings_armel = Armel);
 
 /// Bytes that do not pack.
 fn noise(length: usize, seed: u32) -> Vec<u8> {
@@ -56,7 +57,12 @@ fn archive(kernel: &[u8], root: &[u8]) -> Vec<u8> {
     tools::read(&tar)
 }
 
-fn tell(kind: Kind) {
+/// How long the roots of the two images are, by their names.
+type Lengths = [(&'static str, usize); 2];
+
+/// A box that runs A, with a UBI that has an old system, and two images.
+fn ready(story: &str, firmware: &Parts) -> (Machine, Lengths) {
+    let kind = firmware.kind;
     let kernel = Parts::plain(kind, 'B').kernel.clone();
     let [old, longer, shorter] =
         [(500_000, 1), (1_500_000, 2), (300_000, 3)].map(|(length, seed)| squashfs(length, seed));
@@ -81,23 +87,26 @@ fn tell(kind: Kind) {
     all.extend(files);
     let all: Vec<_> = all.iter().map(|(name, content)| (&**name, &**content)).collect();
     // The same partitions, of which none is called as the volume is.
-    let table = kind.command_line();
+    let table = kind.command_line(&kind.table());
     let table = table
         .split(' ')
         .find(|word| word.starts_with("mtdparts="))
         .expect("a table");
     let table = table.replace("(rootfs)", "(system)");
-    let mut machine = Machine::new("sysupgrade-volumes", Parts::plain(kind, 'A'))
-        .append(&table)
-        .data_disk(&all);
+    let mut machine = Machine::new(story, firmware).append(&table).data_disk(&all);
     machine.boot('A');
     machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
     nand::load(&mut machine, "");
     nand::attach(&mut machine, "image.ubi");
+    machine.must("mkdir -p /tmp/m");
+    (machine, lengths)
+}
 
+fn tell(kind: Kind) {
+    let (mut machine, lengths) = ready("sysupgrade-volumes", Parts::plain(kind, 'A'));
     let apply = "/tmp/flasher apply -y --no-reboot --in-place --force=metadata";
     // Who has the old settings open is asked to let go, and nothing has changed.
-    machine.must("mkdir -p /tmp/m && mount -t ubifs ubi0:rootfs_data /tmp/m && grep -q old /tmp/m/settings");
+    machine.must("mount -t ubifs ubi0:rootfs_data /tmp/m && grep -q old /tmp/m/settings");
     let (status, said) = machine.run(&format!("{apply} /mnt/data/longer.tar 2>&1"));
     assert_eq!(status, 78, "{said}");
     assert!(said.contains("ubi0:rootfs_data mounted on /tmp/m"), "{said}");
@@ -132,4 +141,35 @@ fn tell(kind: Kind) {
     }
     let log = machine.must("dmesg | grep -i 'ubi.*error' || true");
     assert_eq!(log.trim(), "", "neither UBI nor UBIFS complains");
+}
+
+/// An OpenWrt box: what its lists name lies in the new volume as OpenWrt's `nand_restore_config` puts it there.
+fn tell_settings(kind: Kind) {
+    let firmware = Firmware::new(kind, 'A')
+        .file("etc/openwrt_release", b"DISTRIB_ID='OpenWrt'\n")
+        .file("lib/upgrade/keep.d/lab", b"/config/mine\n/config/nothing\n")
+        .pack();
+    let (mut machine, _) = ready("sysupgrade-settings", &firmware);
+    machine.must("echo secret >/config/mine && chmod 640 /config/mine && chown 3:4 /config/mine");
+    let plan = machine.must("/tmp/flasher plan --force=metadata /mnt/data/longer.tar 2>&1");
+    assert!(plan.contains("as sysupgrade.tgz, to ubifs:ubi0:rootfs_data"), "{plan}");
+    let apply = "/tmp/flasher apply -y --no-reboot --in-place --force=metadata";
+    let said = machine.must(&format!("{apply} /mnt/data/longer.tar 2>&1"));
+    assert!(
+        said.contains("handed to the new firmware in ubifs:ubi0:rootfs_data"),
+        "{said}"
+    );
+    machine.must("mount -t ubifs ubi0:rootfs_data /tmp/m && test \"$(ls /tmp/m)\" = sysupgrade.tgz");
+    let listed = machine.must("ls -ln /tmp/m/sysupgrade.tgz");
+    assert!(listed.starts_with("-rw-------    1 0        0"), "{listed}");
+    assert_eq!(machine.must("tar tzf /tmp/m/sysupgrade.tgz").trim(), "config/mine");
+    machine.must("mkdir /tmp/new && tar xzf /tmp/m/sysupgrade.tgz -C /tmp/new && umount /tmp/m");
+    let mine = machine.must("cat /tmp/new/config/mine && ls -ln /tmp/new/config/mine");
+    assert!(
+        mine.starts_with("secret") && mine.contains("-rw-r-----    1 3        4"),
+        "{mine}"
+    );
+    // Without them the volume is blank.
+    machine.must(&format!("cd /tmp && {apply} --no-keep /mnt/data/shorter.tar"));
+    machine.must("mount -t ubifs ubi0:rootfs_data /tmp/m && test -z \"$(ls /tmp/m)\"");
 }
