@@ -21,6 +21,27 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("synology-ds213j", include_str!("profiles/synology-ds213j.json")),
     ("tplink-wdr3600", include_str!("profiles/tplink-wdr3600.json")),
     ("thincan", include_str!("profiles/thincan.json")),
+    ("seagate-goflexnet", include_str!("profiles/seagate-goflexnet.json")),
+    ("seagate-dockstar", include_str!("profiles/seagate-dockstar.json")),
+    (
+        "cloudengines-pogoe02",
+        include_str!("profiles/cloudengines-pogoe02.json"),
+    ),
+    ("zyxel-nsa310", include_str!("profiles/zyxel-nsa310.json")),
+    ("dlink-dns320", include_str!("profiles/dlink-dns320.json")),
+    ("dlink-dns323", include_str!("profiles/dlink-dns323.json")),
+    ("buffalo-linkstation", include_str!("profiles/buffalo-linkstation.json")),
+    (
+        "netgear-readynas-duo-v2",
+        include_str!("profiles/netgear-readynas-duo-v2.json"),
+    ),
+    ("iomega-iconnect", include_str!("profiles/iomega-iconnect.json")),
+    ("linksys-ea4500", include_str!("profiles/linksys-ea4500.json")),
+    ("tplink-wdr4300", include_str!("profiles/tplink-wdr4300.json")),
+    ("tplink-archer-c7-v2", include_str!("profiles/tplink-archer-c7-v2.json")),
+    ("glinet-gl-ar150", include_str!("profiles/glinet-gl-ar150.json")),
+    ("glinet-gl-ar300m16", include_str!("profiles/glinet-gl-ar300m16.json")),
+    ("ubnt-xm", include_str!("profiles/ubnt-xm.json")),
     ("generic", include_str!("profiles/generic.json")),
 ];
 

@@ -90,13 +90,30 @@ fn boards(image: &Image) -> Result<Vec<String>> {
     let mut boards = Vec::new();
     for id in crate::board::known::ids() {
         let profile = Profile::find(id)?;
-        let content = image.parts.first().and_then(|part| part.content.as_ref());
-        let foreign = content.is_some_and(|c| profile.cpu.is_some_and(|cpu| c.foreign_to(cpu).is_some()));
-        if !foreign && layout::accepted(&profile, image).is_some() {
+        if layout::accepted(&profile, image).is_some() && is_for(&profile, image) {
             boards.push(id.to_owned());
         }
     }
     Ok(boards)
+}
+
+/// Whether what an image says of its box, if it says anything, may be said of this one.
+fn is_for(profile: &Profile, image: &Image) -> bool {
+    let any = |named: &[String], known: &[String]| named.is_empty() || named.iter().any(|name| known.contains(name));
+    let named = image
+        .metadata
+        .as_ref()
+        .is_none_or(|metadata| metadata.is_for(&profile.openwrt));
+    let content = image.parts.first().and_then(|part| part.content.as_ref());
+    named
+        && content.is_none_or(|content| {
+            let foreign = profile.cpu.is_some_and(|cpu| content.foreign_to(cpu).is_some());
+            let number = content
+                .hardware
+                .as_ref()
+                .is_none_or(|number| profile.tplink.contains(number));
+            !foreign && number && any(&content.compatible, &profile.signs.compatible)
+        })
 }
 
 fn text(name: &str, report: &Report<'_>, reporter: &mut Reporter) {

@@ -1,7 +1,8 @@
 //! The built-in boards of QNAP and Synology: names, sizes, physical order; and a profile of the user's own. The numbers
 //! are written down here once more, from Linux's device trees and board files.
 
-use crate::simbox::{SimBox, bytes, flasher};
+use crate::simbox::{SimBox, bytes, flasher, read, tool};
+use std::path::Path;
 
 /// Partition, mtd number, offset on the chip, size.
 type Row = (&'static str, u64, u64, u64);
@@ -98,4 +99,144 @@ fn a_profile_of_the_users_own() {
     );
     std::fs::write(&profile, "{\"id\": \"broken\"}").unwrap();
     flasher(&["sim", "create", profile.to_str().unwrap(), "/nonexistent/x"]).exits(64);
+}
+
+/// A partition of a device tree: label, offset, size, whether the kernel makes it read-only.
+type InTree = (String, u64, u64, bool);
+
+/// The strings that name the machine, and the partitions of the only flash that has some, as `dtc` prints them.
+fn tree(path: &Path) -> (Vec<String>, Vec<InTree>) {
+    let text =
+        String::from_utf8(tool("dtc", &["-q", "-I", "dtb", "-O", "dts", path.to_str().unwrap()]).stdout).unwrap();
+    let value = |line: &str, name: &str| {
+        let rest = line.trim().strip_prefix(name)?.strip_prefix(" = ")?;
+        Some(rest.trim_end_matches(';').to_owned())
+    };
+    let strings = |value: String| -> Vec<String> {
+        let plain = value.replace("\\0", "\", \"");
+        plain
+            .split(", ")
+            .map(|word| word.trim_matches('"').to_owned())
+            .collect()
+    };
+    let compatible = text.lines().find_map(|line| value(line, "compatible")).map(strings);
+    let mut partitions = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if !line.trim().starts_with("partition@") {
+            continue;
+        }
+        let inside: Vec<&str> = lines.by_ref().take_while(|line| line.trim() != "};").collect();
+        let of = |name: &str| inside.iter().find_map(|line| value(line, name));
+        let numbers = of("reg").unwrap();
+        let mut numbers = numbers
+            .trim_matches(['<', '>'])
+            .split(' ')
+            .map(|number| u64::from_str_radix(number.trim_start_matches("0x"), 16).unwrap());
+        partitions.push((
+            strings(of("label").unwrap()).remove(0),
+            numbers.next().unwrap(),
+            numbers.next().unwrap(),
+            inside.iter().any(|line| line.trim() == "read-only;"),
+        ));
+    }
+    (compatible.unwrap(), partitions)
+}
+
+#[test]
+fn the_profiles_of_kirkwood_boxes_are_linuxs_device_trees() {
+    let trees = crate::processors::debian().join("usr/lib");
+    let trees = crate::processors::only(trees, "linux-image-");
+    let boxes = [
+        ("qnap-ts219", "ts219-6281 ts219-6282 ts419-6281 ts419-6282"),
+        ("seagate-goflexnet", "goflexnet"),
+        ("seagate-dockstar", "dockstar"),
+        ("cloudengines-pogoe02", "pogo_e02"),
+        ("zyxel-nsa310", "nsa310 nsa310a nsa320 nsa325"),
+        ("dlink-dns320", "dns320 dns325"),
+        (
+            "buffalo-linkstation",
+            "linkstation-lsvl linkstation-lsqvl linkstation-lswvl lsxhl lschlv2",
+        ),
+        (
+            "netgear-readynas-duo-v2",
+            "netgear_readynas_duo_v2 netgear_readynas_nv+_v2",
+        ),
+        ("iomega-iconnect", "iconnect"),
+        ("linksys-ea4500", "linksys-viper"),
+    ];
+    let mut compared = 0;
+    for (id, names) in boxes {
+        let text = read(Path::new(&format!(
+            "{}/src/board/profiles/{id}.json",
+            env!("CARGO_MANIFEST_DIR")
+        )));
+        let signs: Vec<String> = {
+            let profile: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            serde_json::from_value(profile["signs"]["compatible"].clone()).unwrap()
+        };
+        let sim = SimBox::new(id);
+        let devices = sim.run("devices", &["--format", "json"]).exits(0).json();
+        let known: Vec<InTree> = devices["partitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|partition| {
+                (
+                    partition["name"].as_str().unwrap().to_owned(),
+                    partition["offset"].as_u64().unwrap(),
+                    partition["size"].as_u64().unwrap(),
+                    !partition["writable"].as_bool().unwrap(),
+                )
+            })
+            .collect();
+        for name in names.split(' ') {
+            let (compatible, partitions) = tree(&trees.join(format!("kirkwood-{name}.dtb")));
+            assert!(
+                compatible.iter().any(|name| signs.contains(name)),
+                "{id}: {compatible:?}"
+            );
+            assert_eq!(known.len(), partitions.len(), "{id}");
+            for (label, offset, size, read_only) in partitions {
+                let same = |known: &&InTree| (&known.0, known.1, known.2) == (&label, offset, size);
+                let known = known.iter().find(same);
+                let known = known.unwrap_or_else(|| panic!("{id}: {name} has {label} at {offset:#x}, {size:#x}"));
+                // Older kernels than this tree make more of them read-only.
+                assert!(known.3 || !read_only, "{id}: {name}: {label}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 90, "{compared}");
+}
+
+/// What the boot loader and the box itself need is kept on every one of them.
+#[test]
+fn every_built_in_board_keeps_its_boot_loader_and_settings() {
+    let dir = format!("{}/src/board/profiles", env!("CARGO_MANIFEST_DIR"));
+    let mut boards = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let profile: serde_json::Value = serde_json::from_slice(&read(&entry.unwrap().path())).unwrap();
+        let id = profile["id"].as_str().unwrap();
+        if ["generic", "thincan"].contains(&id) {
+            continue;
+        }
+        boards += 1;
+        let sim = SimBox::new(id);
+        let path = sim.file("image", &bytes(3000, 1));
+        for kind in ["bootloader", "settings"] {
+            let kept = |partition: &&serde_json::Value| partition["keep"] == kind;
+            let kept: Vec<_> = profile["partitions"].as_array().unwrap().iter().filter(kept).collect();
+            // Some have their environment within the boot loader's partition.
+            assert!(!kept.is_empty() || kind == "settings", "{id} keeps no {kind}");
+            for partition in kept {
+                let run = sim
+                    .apply(&["--part", partition["name"].as_str().unwrap(), &path])
+                    .exits(78);
+                let failed = |check: &&serde_json::Value| check["name"] == kind && check["status"] == "fail";
+                assert!(run.events().iter().find(failed).is_some(), "{id}: {run:?}");
+            }
+        }
+    }
+    assert!(boards >= 20, "{boards}");
 }

@@ -191,14 +191,14 @@ fn the_default_configuration_of_a_fit_decides() {
 }
 
 /// Debian's kernel and device trees for these boxes.
-fn debian() -> PathBuf {
+pub fn debian() -> PathBuf {
     let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/fetch");
     let output = Command::new(fetch).arg("kernel").output().unwrap();
     assert!(output.status.success(), "{output:?}");
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
-fn only(dir: PathBuf, begins: &str) -> PathBuf {
+pub fn only(dir: PathBuf, begins: &str) -> PathBuf {
     let mut entries = std::fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let fits = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(begins);
     entries.by_ref().map(|entry| entry.unwrap().path()).find(fits).unwrap()
