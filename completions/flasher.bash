@@ -74,7 +74,7 @@ _flasher() {
             'env') COMPREPLY=($(compgen -W '-n -T --dry-run --test --force --env-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'sim create') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'help') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
-            'poll') COMPREPLY=($(compgen -W '-p --part --as-is --unpack --force --env-config --in-place --rescue-shell --rescue-network --no-rollback --keep --keep-to --mark-bad --key --fetch-config --board --sim --url --id --config --artifact --every --jitter --deadline -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'poll') COMPREPLY=($(compgen -W '-p --part --as-is --unpack --force --env-config --in-place --rescue-shell --rescue-network --no-rollback --keep --no-keep --keep-to --mark-bad --key --fetch-config --board --sim --url --id --config --artifact --every --jitter --deadline -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery create') COMPREPLY=($(compgen -W '--force --board --sim --from --kernel --initrd -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery check') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery boards') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;

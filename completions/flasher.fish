@@ -134,6 +134,7 @@ complete -c flasher -n '__fish_seen_subcommand_from poll' -l rescue-shell -d 'ke
 complete -c flasher -n '__fish_seen_subcommand_from poll' -l rescue-network -d 'should the flash not be made good, take another signed image at TCP port 3552'
 complete -c flasher -n '__fish_seen_subcommand_from poll' -l no-rollback -d 'do not keep the old content in RAM to put it back if the new one cannot be written'
 complete -c flasher -n '__fish_seen_subcommand_from poll' -l keep -r -F -d 'keep this file, directory or glob, besides those in /etc/flasher/keep; may be given again'
+complete -c flasher -n '__fish_seen_subcommand_from poll' -l no-keep -d 'keep nothing: neither what /etc/flasher/keep names nor the settings of OpenWrt, which it hands over as sysupgrade does'
 complete -c flasher -n '__fish_seen_subcommand_from poll' -l keep-to -x -d 'put the kept files there: jffs2:PARTITION, ext4:/dev/sda1, or a tar in raw:PARTITION'
 complete -c flasher -n '__fish_seen_subcommand_from poll' -l mark-bad -d 'NAND: mark blocks bad that cannot be erased or programmed, and use the next good one'
 complete -c flasher -n '__fish_seen_subcommand_from poll' -l key -r -F -d 'this public key counts too (minisign, signify or usign); signatures are IMAGE.minisig, IMAGE.sig, in OpenWrt'\''s trailer, of - behind it'

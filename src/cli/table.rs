@@ -323,7 +323,7 @@ const FLAGS: &[Flag] = &[
     flag(
         "no-keep",
         None,
-        APPLY,
+        ALONE,
         "keep nothing: neither what /etc/flasher/keep names nor the settings of OpenWrt, which it hands over as sysupgrade does",
     ),
     flag(

@@ -39,6 +39,7 @@ mod over_the_network;
 mod overlay_root;
 mod packed;
 mod pmsg;
+mod poll;
 mod power_cut;
 mod power_cuts_before_writing;
 mod power_cuts_while_writing;
