@@ -63,13 +63,13 @@ _flasher() {
     esac
     if [[ $cur == -* ]]; then
         case $verb in
-            'apply') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --no-keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
-            'plan') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --no-keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'apply') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --listen --no-rollback --keep --no-keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'plan') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --listen --no-rollback --keep --no-keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'inspect') COMPREPLY=($(compgen -W '--fetch-config -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'verify') COMPREPLY=($(compgen -W '-p --part --as-is --unpack --key --sha256 --size --fetch-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'devices') COMPREPLY=($(compgen -W '--board --sim --profile -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'backup') COMPREPLY=($(compgen -W '-p --part --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
-            'restore') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --force --backup --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --no-keep --keep-to --mark-bad --key --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'restore') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --force --backup --no-reboot --in-place --prepare --rescue-shell --rescue-network --listen --no-rollback --keep --no-keep --keep-to --mark-bad --key --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'status') COMPREPLY=($(compgen -W '--board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'env') COMPREPLY=($(compgen -W '-n -T --dry-run --test --force --env-config --board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'sim create') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
@@ -79,7 +79,7 @@ _flasher() {
             'recovery check') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery boards') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery name') COMPREPLY=($(compgen -W '--board --sim -q --quiet -v --verbose --format --help' -- "$cur")) ;;
-            'push') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --no-rollback --keep --no-keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim --ssh --binary --wait --new-host-key --verify -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'push') COMPREPLY=($(compgen -W '-n -T --dry-run --test -y --yes -p --part --as-is --unpack --force --backup --env-config --no-reboot --in-place --prepare --rescue-shell --rescue-network --listen --no-rollback --keep --no-keep --keep-to --mark-bad --key --sha256 --size --fetch-config --board --sim --ssh --binary --wait --new-host-key --verify -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'pat') COMPREPLY=($(compgen -W '--board --updater -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'qpkg') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'demo') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;

@@ -90,7 +90,8 @@ fn left(flag: &Flag) -> String {
         .for_each(|short| names.extend(['-', short, ',', ' ']));
     names.extend(["--", flag.long]);
     flag.alias.iter().for_each(|alias| names.extend([", --", alias]));
-    flag.value.iter().for_each(|value| names.extend([" ", value]));
+    let space = if flag.is_optional() { "" } else { " " };
+    flag.value.iter().for_each(|value| names.extend([space, value]));
     names
 }
 

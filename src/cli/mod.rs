@@ -27,6 +27,7 @@ use crate::checks;
 use crate::checks::request::Checksum;
 use crate::image::Unpacking;
 use crate::layout::Choice;
+use crate::report::listen::Listen;
 use crate::report::{Format, Global, Verbosity};
 use lexopt::{Arg, Parser};
 use std::ffi::OsString;
@@ -94,6 +95,7 @@ fn read(args: Vec<OsString>, verb: &mut Option<&'static str>) -> Result<(Global,
             Arg::Short(_) | Arg::Long(_) => {
                 let flag = lookup::flag(&arg, *verb)?;
                 let value = match flag.value {
+                    Some(_) if flag.is_optional() => parser.optional_value(),
                     Some(_) => Some(parser.value().map_err(misused)?),
                     None => None,
                 };
@@ -196,6 +198,14 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "prepare" => apply.prepare = true,
         "rescue-shell" => apply.rescue_shell = true,
         "rescue-network" => apply.rescue_network = true,
+        "listen" => {
+            apply.listen = Some(Listen::parse(&value).ok_or_else(|| {
+                Failure::usage(format_args!(
+                    "--listen takes =PORT or =ADDRESS:PORT, not {}",
+                    Quoted(&value)
+                ))
+            })?);
+        }
         "no-rollback" => apply.on_fault.rollback = false,
         "keep" => apply.keep.paths.push(value),
         "keep-to" => apply.keep.to = Some(value),

@@ -10,6 +10,7 @@ use crate::flash::OnFault;
 use crate::image::Unpacking;
 use crate::layout::Choice;
 use crate::record::Action;
+use crate::report::listen::Listen;
 use std::path::PathBuf;
 
 /// `apply` and `plan`, and `restore` through them.
@@ -45,6 +46,8 @@ pub struct Apply {
     pub rescue_shell: bool,
     /// Take another signed image over the network then.
     pub rescue_network: bool,
+    /// Where whoever has the token can follow it.
+    pub listen: Option<Listen>,
     /// How faults are met.
     pub on_fault: OnFault,
     /// Files that outlive the update.

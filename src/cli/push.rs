@@ -93,6 +93,7 @@ const PASSED: &[&str] = &[
     "prepare",
     "rescue-shell",
     "rescue-network",
+    "listen",
     "no-rollback",
     "keep",
     "keep-to",

@@ -35,6 +35,11 @@ impl Flag {
     pub fn serves(&self, verb: Option<&str>) -> bool {
         self.verbs.is_empty() || verb.is_some_and(|verb| self.verbs.contains(&verb))
     }
+
+    /// Whether its value may be left out: it stands behind a `=` then, and so it does in the table.
+    pub fn is_optional(&self) -> bool {
+        self.value.is_some_and(|value| value.starts_with("[="))
+    }
 }
 
 /// A flag with no other name.
@@ -307,6 +312,13 @@ const FLAGS: &[Flag] = &[
         None,
         ALONE,
         "should the flash not be made good, take another signed image at TCP port 3552",
+    ),
+    flag(
+        "listen",
+        Some("[=[ADDRESS:]PORT]"),
+        APPLY,
+        "tell whoever connects and knows the token how far it is: a page and JSON lines, at TCP port 3553, at PORT, or at a \
+         free one (0)",
     ),
     flag(
         "no-rollback",

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod listen;
 mod options;
 mod progress;
 pub(crate) mod synology;
@@ -18,6 +19,7 @@ use crate::base::outcome::{Fate, Outcome, Tally};
 use crate::base::quoted::{printable, printable_json};
 use crate::base::units::{Seconds, Size};
 use crate::plan::{Check, Plan, Status};
+use listen::{Door, Listen, Tap};
 use progress::Meter;
 use serde::Serialize;
 use std::fmt::Display;
@@ -50,6 +52,8 @@ enum Event<'a> {
         done: u64,
         total: u64,
         percent: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        left: Option<u64>,
     },
     Warning {
         text: &'a str,
@@ -79,6 +83,8 @@ enum Event<'a> {
         sha256: &'a str,
         seconds: u64,
     },
+    /// Where the events can be followed.
+    Listening(listen::Told),
     Result(ToldOutcome<'a>),
 }
 
@@ -111,6 +117,8 @@ pub struct Reporter {
     /// What was reached so far, for the record.
     pub reached: String,
     sink: Option<Box<dyn Sink>>,
+    /// Those who follow over the network, and what was told to them.
+    tap: Option<(Tap, Meter)>,
     /// Why standard output did not take something.
     lost: Option<io::Error>,
 }
@@ -126,6 +134,7 @@ impl Reporter {
             muted: false,
             reached: String::new(),
             sink: None,
+            tap: None,
             lost: None,
         }
     }
@@ -148,6 +157,40 @@ impl Reporter {
         match &mut self.sink {
             Some(sink) => sink.may_begin(plan),
             None => Ok(()),
+        }
+    }
+
+    /// Says where the events can be followed.
+    pub fn listening(&mut self, door: &Door) {
+        let told = door.told();
+        match self.format {
+            Format::Json => self.event(&Event::Listening(told)),
+            Format::Text => self.line(&["progress: ", &told.url].concat()),
+        }
+    }
+
+    /// Tells those who connect what happens from now on.
+    pub fn serve(&mut self, door: Door) {
+        self.listening(&door);
+        self.tapped(door.serve());
+    }
+
+    /// The same in process 1, which has told nobody where.
+    pub fn serve_again(&mut self, at: Listen) {
+        self.tapped(Tap::again(at));
+    }
+
+    fn tapped(&mut self, tap: io::Result<Tap>) {
+        match tap {
+            Ok(tap) => self.tap = Some((tap, Meter::new(true))),
+            Err(error) => self.warning(format_args!("nobody can follow over the network: {error}")),
+        }
+    }
+
+    /// Those who follow have heard everything.
+    pub fn hang_up(&mut self) {
+        if let Some((tap, _)) = self.tap.take() {
+            tap.end();
         }
     }
 
@@ -180,18 +223,18 @@ impl Reporter {
     /// Something that was done.
     pub fn stage(&mut self, text: impl Display) {
         let text = text.to_string();
-        match self.format {
-            Format::Json => self.event(&Event::Stage { text: &text }),
-            Format::Text if self.verbosity >= Verbosity::Normal => self.line(&text),
-            Format::Text => (),
+        self.event(&Event::Stage { text: &text });
+        if !self.json() && self.verbosity >= Verbosity::Normal {
+            self.line(&text);
         }
     }
 
     /// What came of it all: told even when little is wanted.
     pub fn result(&mut self, text: impl Display) {
-        match self.format {
-            Format::Json => self.stage(text),
-            Format::Text => self.line(&text.to_string()),
+        let text = text.to_string();
+        self.event(&Event::Stage { text: &text });
+        if !self.json() {
+            self.line(&text);
         }
     }
 
@@ -205,16 +248,32 @@ impl Reporter {
     /// Something that a person should look at.
     pub fn warning(&mut self, text: impl Display) {
         let text = text.to_string();
-        match self.format {
-            Format::Json if self.events => self.event(&Event::Warning { text: &text }),
-            _ => self.complain(&format!("warning: {text}")),
+        if self.json() && self.events {
+            return self.event(&Event::Warning { text: &text });
         }
+        if !self.json() {
+            self.event(&Event::Warning { text: &text });
+        }
+        self.complain(&format!("warning: {text}"));
     }
 
     /// How far something is. Draws at each new 5 % and at least once a minute, or a bar on a terminal.
     pub fn progress(&mut self, phase: &str, done: u64, total: u64) {
         if let Some(sink) = &mut self.sink {
             sink.progress(phase, done, total);
+        }
+        let event = |(meter, percent): (&Meter, u64)| Event::Progress {
+            phase,
+            done,
+            total,
+            percent,
+            left: meter.left(done, total),
+        };
+        if let Some((tap, meter)) = &mut self.tap
+            && let Some(percent) = meter.due(phase, done, total)
+            && let Ok(text) = json::write(&event((meter, percent)))
+        {
+            tap.tell(&text);
         }
         let wanted = !self.muted
             && match self.format {
@@ -228,13 +287,8 @@ impl Reporter {
             return;
         };
         if self.format == Format::Json {
-            let phase = &phase;
-            return self.event(&Event::Progress {
-                phase,
-                done,
-                total,
-                percent,
-            });
+            let event = event((&self.meter, percent));
+            return self.object(&event);
         }
         let text = self.meter.text(phase, percent, done, total);
         let _ = match self.meter.bar {
@@ -311,8 +365,16 @@ impl Reporter {
         self.print(&format!("{}\n", printable(text)));
     }
 
+    /// For those who follow, and on standard output where objects are wanted.
     fn event(&mut self, event: &Event<'_>) {
-        self.object(event);
+        if let Some((tap, _)) = &mut self.tap
+            && let Ok(text) = json::write(event)
+        {
+            tap.tell(&printable_json(&text));
+        }
+        if self.json() {
+            self.object(event);
+        }
     }
 
     fn complain(&mut self, text: &str) {
@@ -328,13 +390,14 @@ impl Reporter {
         if let Some(sink) = &mut self.sink {
             sink.failure(failure);
         }
+        self.event(&Event::Error {
+            text: &failure.what,
+            code: failure.code,
+            flash: failure.harm.as_str(),
+            next: failure.hint.as_deref(),
+        });
         if self.json() && self.lost.is_none() {
-            return self.event(&Event::Error {
-                text: &failure.what,
-                code: failure.code,
-                flash: failure.harm.as_str(),
-                next: failure.hint.as_deref(),
-            });
+            return;
         }
         self.complain(&failure.what);
         let _ = say(&mut io::stderr(), &format!("  flash: {}\n", failure.state()));
@@ -348,16 +411,14 @@ impl Reporter {
         if let Some(sink) = &mut self.sink {
             sink.outcome(outcome);
         }
-        if self.json() {
-            self.event(&Event::Result(ToldOutcome {
-                ok: outcome.is_ok(),
-                exit: outcome.exit,
-                harm: outcome.harm,
-                code: outcome.code,
-                tally: outcome.tally,
-                kept: outcome.kept.as_ref(),
-            }));
-        }
+        self.event(&Event::Result(ToldOutcome {
+            ok: outcome.is_ok(),
+            exit: outcome.exit,
+            harm: outcome.harm,
+            code: outcome.code,
+            tally: outcome.tally,
+            kept: outcome.kept.as_ref(),
+        }));
     }
 }
 

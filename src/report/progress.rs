@@ -90,16 +90,18 @@ impl Meter {
         Some(percent)
     }
 
+    /// Seconds that the phase takes yet, once that can be said.
+    pub fn left(&self, done: u64, total: u64) -> Option<u64> {
+        let elapsed = self.begun.elapsed().as_secs();
+        let known = elapsed >= 2 && done > 0 && done < total;
+        known.then(|| (total - done).saturating_mul(elapsed) / done)
+    }
+
     /// `writing 45 %, 7.1 MiB of 16 MiB, 12 s left`.
     pub fn text(&self, phase: &str, percent: u64, done: u64, total: u64) -> String {
-        let elapsed = self.begun.elapsed().as_secs();
-        let left = match done {
-            0 => String::new(),
-            _ if elapsed < 2 || done >= total => String::new(),
-            done => {
-                let seconds = (total - done).saturating_mul(elapsed) / done;
-                format!(", {seconds} s left")
-            }
+        let left = match self.left(done, total) {
+            None => String::new(),
+            Some(seconds) => format!(", {seconds} s left"),
         };
         let rest = format!("{percent} %, {} of {}{left}", Size(done), Size(total));
         match self.bar {

@@ -11,6 +11,7 @@ use crate::flash::OnFault;
 use crate::keep::Task;
 use crate::plan::{VolumeChanges, Write};
 use crate::record::Versions;
+use crate::report::listen::Listen;
 use crate::update::members::Member;
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
@@ -68,6 +69,8 @@ pub struct Job {
     pub on_fault: OnFault,
     /// The user's files, saved beside the image.
     pub files: Option<Task>,
+    /// Where it goes on telling how far it is.
+    pub listen: Option<Listen>,
     /// What was reached before the hand-off.
     pub reached: String,
     /// What the rescue runs for an image that comes over the network; empty without a key.

@@ -43,6 +43,7 @@ use crate::cli::Apply;
 use crate::image::signature::Keyring;
 use crate::plan::{Plan, Route, VolumeChanges};
 use crate::report::Reporter;
+use crate::report::listen::{Door, Listen};
 use prepare::{Prepared, Purpose, Wanted, prepare};
 use stage::{ImageSource, StagedImage, Staging};
 use stages::RamRoot;
@@ -88,16 +89,16 @@ pub fn apply(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> Res
 /// # Errors
 /// What was reported.
 pub(crate) fn report(result: std::result::Result<Ended, Stopped>, reporter: &mut Reporter) -> Result<Exit> {
-    match result {
-        Ok(Ended { outcome, reboot }) => {
-            let exit = end::report(Ok(outcome), reporter);
-            if let Some(_lock) = reboot {
-                stages::power::reboot_behind_us();
-            }
-            exit
-        }
-        Err(stopped) => end::report(Err(stopped), reporter),
+    let (result, reboot) = match result {
+        Ok(Ended { outcome, reboot }) => (Ok(outcome), reboot),
+        Err(stopped) => (Err(stopped), None),
+    };
+    let exit = end::report(result, reporter);
+    reporter.hang_up();
+    if let Some(_lock) = reboot {
+        stages::power::reboot_behind_us();
     }
+    exit
 }
 
 /// Prepares the plan and does nothing else. What only is looked at stays where it is.
@@ -182,6 +183,8 @@ pub(crate) fn attempt(
     let board = begin(options)?;
     let keys = trust::keys(&board, options)?;
     trust::check_rescue(&keys, options)?;
+    // A port that cannot be had is told while nothing has been done.
+    let door = options.listen.as_ref().map(Listen::open).transpose()?;
     match &board.backend {
         Backend::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
@@ -189,6 +192,7 @@ pub(crate) fn attempt(
             let Some(prepared) = decide((&board, None), &staged, options, reporter)? else {
                 return Ok(Outcome::untouched(Code::NothingToDo).into());
             };
+            door.into_iter().for_each(|door| reporter.serve(door));
             let place = in_place::Place {
                 board: &board,
                 directory: &sim.dir,
@@ -196,13 +200,13 @@ pub(crate) fn attempt(
             };
             Ok(in_place::write(&place, &prepared, &staged, options, reporter)?.into())
         }
-        Backend::Linux => on_this_box((board, &keys), options, from, reporter),
+        Backend::Linux => on_this_box((board, &keys), (options, door), from, reporter),
     }
 }
 
 fn on_this_box(
     (mut board, keys): (Board, &Keyring),
-    options: &Apply,
+    (options, door): (&Apply, Option<Door>),
     from: ImageSource,
     reporter: &mut Reporter,
 ) -> std::result::Result<Ended, Stopped> {
@@ -217,6 +221,7 @@ fn on_this_box(
     };
     match prepared.plan.route {
         Route::InPlace => {
+            door.into_iter().for_each(|door| reporter.serve(door));
             let outcome = in_place::on_this_box((board, root.path()), &prepared, &staged, options, reporter)?;
             drop((staged, root));
             let mut reboot = None;
@@ -226,7 +231,9 @@ fn on_this_box(
             }
             Ok(Ended { outcome, reboot })
         }
-        Route::Staged => Ok(takeover::take_over((board, keys), (prepared, &staged), options, root, reporter)?.into()),
+        Route::Staged => {
+            Ok(takeover::take_over((board, keys), (prepared, &staged), (options, door), root, reporter)?.into())
+        }
     }
 }
 

@@ -35,24 +35,32 @@ const ATTEMPTS: u32 = 3;
 pub fn run(pid_one: PidOne) -> ! {
     let mut reporter = Reporter::new(&Global::default());
     let mut job = None;
-    match finish(pid_one, &mut job, &mut reporter) {
-        Ok(()) => {
-            reporter.stage("rebooting into the new firmware");
-            stages::power::reboot()
+    let (outcome, firmware) = match finish(pid_one, &mut job, &mut reporter) {
+        Ok(outcome) => (outcome, "new"),
+        Err(failure) => {
+            let outcome = Outcome::failed(&failure, Tally::default());
+            if failure.harm != Harm::Untouched {
+                // Whoever follows can do so as long as the box waits.
+                reporter.outcome(&outcome);
+                rescue::run(&failure.to_string(), job)
+            }
+            (outcome, "old")
         }
-        Err(failure) if failure.harm == Harm::Untouched => {
-            reporter.stage("rebooting into the old firmware");
-            stages::power::reboot()
-        }
-        Err(failure) => rescue::run(&failure.to_string(), job),
-    }
+    };
+    reporter.stage(format_args!("rebooting into the {firmware} firmware"));
+    reporter.outcome(&outcome);
+    reporter.hang_up();
+    stages::power::reboot()
 }
 
 /// Every failure is said as soon as it is known: what comes after it may take long, or may not come back.
-fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Result<()> {
+fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Result<Outcome> {
     let unpacked = Job::unpack(pid_one.handoff()).inspect_err(|failure| reporter.failure(failure))?;
     let job = &*job.insert(unpacked);
     reporter.reached.clone_from(&job.reached);
+    if let Some(at) = &job.listen {
+        reporter.serve_again(at.clone());
+    }
     reporter.reach("taken over");
     let detached = match pid_one.detach(&mut |event| reporter.stage(event)) {
         Ok(detached) => detached,
@@ -156,7 +164,7 @@ fn delivered(index: usize, stamped: bool) -> Result<(Arc<Store>, String)> {
     Ok((Arc::new(store), sha256))
 }
 
-fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<()> {
+fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<Outcome> {
     reporter.stage("nothing holds the flash any more: writing");
     let steps: Vec<_> = job.writes.iter().cloned().map(Step::unread).collect();
     let execution = Execution {
@@ -180,7 +188,7 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
             Ok(outcome) => {
                 stages::set_flash_touched(false);
                 summary(&outcome, store, reporter);
-                return Ok(());
+                return Ok(outcome);
             }
             Err(stopped) if stopped.failure.harm == Harm::Untouched && job.volumes.is_none() => {
                 stages::set_flash_touched(false);

@@ -13,6 +13,7 @@ use crate::image::signature::{KEYS, Keyring, Signed};
 use crate::keep::Task;
 use crate::record;
 use crate::report::Reporter;
+use crate::report::listen::Door;
 use crate::update::handoff::Job;
 use crate::update::in_place::{on_fault, save};
 use crate::update::prepare::Prepared;
@@ -26,7 +27,7 @@ use std::path::Path;
 pub(super) fn take_over(
     (board, keys): (&Board, &Keyring),
     (prepared, staged): (Prepared, &StagedImage),
-    options: &Apply,
+    (options, door): (&Apply, Option<Door>),
     root: RamRoot,
     reporter: &mut Reporter,
 ) -> Result<Outcome> {
@@ -54,6 +55,9 @@ pub(super) fn take_over(
         true => again(options, named.as_deref().unwrap_or_default()),
         false => Vec::new(),
     };
+    if let Some(door) = &door {
+        reporter.listening(door);
+    }
     let job = Job {
         writes: plan.steps.into_iter().map(|step| step.write).collect(),
         sha256: plan.image.sha256,
@@ -69,6 +73,8 @@ pub(super) fn take_over(
         on_fault: on_fault(options.on_fault, plan.volumes.is_some()),
         volumes: plan.volumes,
         files,
+        // Process 1 opens the port anew.
+        listen: door.map(Door::close),
         reached: reporter.reached.clone(),
         again,
     };

@@ -93,7 +93,7 @@ pub use proof::{Unheld, prove_unheld_in_place};
 pub use ramroot::RamRoot;
 pub use route::{Refusal, takeover_route};
 pub use shown::is_plain;
-pub use sys::terminal_columns;
+pub use sys::{stand_back, terminal_columns};
 pub use takeover::{Limits, take_over, take_over_with};
 pub use volumes::{create_volume, remove_volume, resize_volume};
 pub use wake::{Wakeup, wake};

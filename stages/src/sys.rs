@@ -30,6 +30,15 @@ pub fn terminal_columns(terminal: &impl AsRawFd) -> Option<u16> {
     Some(size.ws_col).filter(|columns| *columns > 0)
 }
 
+/// setpriority(2) of this thread alone: everything else that wants the processor comes first. On Linux each thread has a nice value
+/// of its own (setpriority(2), C library/kernel differences).
+pub fn stand_back() {
+    // SAFETY: numbers only. A refusal changes nothing.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+    }
+}
+
 /// Which side of a fork we are on.
 pub(crate) enum Forked {
     /// The parent, with the child's pid.

@@ -26,6 +26,7 @@ mod contract;
 mod demo;
 mod fleet;
 mod identity;
+mod listen;
 mod policy;
 mod poll;
 mod poll_goosebit;

@@ -59,6 +59,12 @@ fn fault(value: &Value, schema: &Value, root: &Value, at: &str) -> Option<String
         .find_map(|(name, value, schema)| fault(value, schema, root, &format!("{at}/{name}")))
 }
 
+/// What is wrong with an event, if anything.
+pub fn event_fault(event: &Value) -> Option<String> {
+    let root = schema();
+    fault(event, &root["$defs"]["event"], &root, "event")
+}
+
 /// Every line is an object of that kind.
 #[track_caller]
 pub fn holds(run: &Run, kind: &str) {

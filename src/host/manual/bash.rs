@@ -84,7 +84,7 @@ fn complete(kind: Kind) -> String {
 pub(super) fn script() -> String {
     let mut out = BEGIN.to_owned();
     let valued: Vec<_> = table::shown()
-        .filter(|flag| flag.value.is_some())
+        .filter(|flag| flag.value.is_some() && !flag.is_optional())
         .flat_map(names)
         .collect();
     out.push_str(&format!("            {}) ((i++)) ;;\n", valued.join("|")));
@@ -95,7 +95,7 @@ pub(super) fn script() -> String {
         ));
     }
     out.push_str(VALUES);
-    for flag in table::shown() {
+    for flag in table::shown().filter(|flag| !flag.is_optional()) {
         if let Some(value) = flag.value {
             out.push_str(&format!(
                 "        {}) {}; return ;;\n",

@@ -83,7 +83,7 @@ fn option(flag: &Flag) -> String {
     flag.shorts
         .chars()
         .for_each(|short| words.push_str(&format!(" -s {short}")));
-    if let Some(kind) = flag.value.map(kind) {
+    if let Some(kind) = flag.value.filter(|_| !flag.is_optional()).map(kind) {
         // With files, or with nothing but what is listed.
         let required = match kind {
             Kind::File | Kind::Board => "-r",

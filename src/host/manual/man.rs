@@ -144,7 +144,9 @@ fn option(out: &mut String, flag: &Flag) {
     let tag = format!(
         "{}{}",
         bold.join(", "),
-        flag.value.map(|name| format!(" {}", value(name))).unwrap_or_default()
+        flag.value
+            .map(|name| format!("{}{}", if flag.is_optional() { "" } else { " " }, value(name)))
+            .unwrap_or_default()
     );
     let mut text = sentence(flag.help);
     if !flag.verbs.is_empty() {

@@ -117,13 +117,16 @@ fn values(kind: Kind) -> String {
 /// A line for each name of a flag.
 fn options(flag: &Flag, margin: &str) -> String {
     let help = flag.help.replace('[', "\\[").replace(']', "\\]");
+    // `=-` is for a value in the same word, `::` for one that may be left out.
+    let (behind, may) = if flag.is_optional() { ("=-", ":") } else { ("", "") };
     let value = flag.value.map(|value| {
-        let name: String = value.chars().take_while(|c| c.is_ascii_alphabetic()).collect();
-        format!(":{}:{}", name.to_lowercase(), values(kind(value)))
+        let letters = value.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).chars();
+        let name: String = letters.take_while(|c| c.is_ascii_alphabetic()).collect();
+        format!("{may}:{}:{}", name.to_lowercase(), values(kind(value)))
     });
     let value = value.unwrap_or_default();
     names(flag)
         .iter()
-        .map(|name| format!("{margin}{} \\\n", quoted(&format!("{name}[{help}]{value}"))))
+        .map(|name| format!("{margin}{} \\\n", quoted(&format!("{name}{behind}[{help}]{value}"))))
         .collect()
 }
