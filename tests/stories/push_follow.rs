@@ -4,6 +4,9 @@
 use crate::simbox::{Run, bytes, is_root};
 use crate::sshbox::SshBox;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::time::Duration;
 
 const AT: usize = 13 << 20;
 
@@ -177,4 +180,134 @@ fn the_interrupt_while_the_box_is_away_only_stops_the_waiting() {
     assert_eq!(run.json()["code"], "detached");
     assert!(run.out.contains("flasher status"), "{run:?}");
     assert!(server.sim.flash()[AT..][..image.len()] == image);
+}
+
+/// A box that has handed over, as process 1 tells of itself at the port that was told before: these events, for who has the
+/// token; the first who connects is turned away. Answers what was asked.
+fn process_one(events: &'static str) -> (u16, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = std::thread::spawn(move || {
+        drop(listener.accept().unwrap());
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        let request: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+        stream
+            .write_all(b"HTTP/1.0 200 OK\r\nContent-Type: application/x-ndjson\r\n\r\n\n")
+            .unwrap();
+        for line in events.lines() {
+            stream.write_all(format!("{line}\n\n").as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        request
+    });
+    (port, thread)
+}
+
+/// What the box is said to listen at is there.
+fn telling(server: &SshBox, port: u16) {
+    server.hook(&format!(
+        r#"case $command in
+*apply*RootFS2*) command="$command | sed -u -e 's/\"code\":\"written\"/\"code\":\"handed-over\"/' \\
+    -e 's/\"port\":[0-9]*,\"token\":\"[0-9a-f]*/\"port\":{port},\"token\":\"0123456789abcdef/'" ;;
+esac
+"#
+    ));
+}
+
+#[test]
+fn what_process_one_tells_is_shown_and_only_the_box_itself_says_success() {
+    let (mut server, image, path) = handing_over(SshBox::new());
+    let (port, box_end) = process_one(
+        "{\"event\":\"stage\",\"text\":\"the old root is gone\"}\n\
+         {\"event\":\"progress\",\"phase\":\"writing\",\"done\":1,\"total\":2,\"percent\":50,\"left\":3}\n\
+         half a li\n\
+         {\"event\":\"result\",\"ok\":true,\"exit\":0,\"harm\":\"written\",\"code\":\"written\",\"erased\":1,\
+         \"unchanged\":0,\"retried\":0,\"corrected\":0,\"uncorrectable\":0}",
+    );
+    telling(&server, port);
+    let args = ["--wait", "60", "--part", "RootFS2", "box", &path];
+    let run = server.followed(&args, |server, _| {
+        server.stop();
+        let request = box_end.join().unwrap();
+        assert_eq!(request, ["GET /0123456789abcdef/events HTTP/1.0"]);
+        server.boots();
+        server.start();
+    });
+    let run = run.exits(0);
+    let told = run.out.find("the old root is gone").expect("shown");
+    assert!(told < run.out.find("has booted and answers").unwrap(), "{run:?}");
+    let events = run.events();
+    let mut shown = events.iter().filter(|event| event["event"] == "progress");
+    assert!(
+        shown.any(|event| event["percent"] == 50 && event["left"] == 3),
+        "{run:?}"
+    );
+    assert!(!said(&run).contains("cannot be seen"), "{run:?}");
+    assert_eq!(events.iter().filter(|event| event["event"] == "result").count(), 1);
+    assert!(server.sim.flash()[AT..][..image.len()] == image);
+}
+
+#[test]
+fn a_box_that_tells_that_its_flash_is_not_good_is_not_waited_for() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    let (port, box_end) = process_one(
+        "{\"event\":\"error\",\"text\":\"erase block 7 cannot be erased\",\"code\":\"flash\",\"flash\":\"partly\"}\n\
+         {\"event\":\"result\",\"ok\":false,\"exit\":74,\"harm\":\"partly\",\"code\":\"flash\",\"erased\":1,\
+         \"unchanged\":0,\"retried\":0,\"corrected\":0,\"uncorrectable\":0}",
+    );
+    telling(&server, port);
+    let args = ["--wait", "60", "--part", "RootFS2", "box", &path];
+    let begun = std::time::Instant::now();
+    let run = server.followed(&args, |server, _| server.stop()).exits(74);
+    box_end.join().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(40), "{run:?}");
+    assert_eq!(
+        (&run.json()["code"], &run.json()["harm"]),
+        (&"flash".into(), &"partly".into())
+    );
+    assert!(said(&run).contains("erase block 7"), "{run:?}");
+    assert!(run.out.contains("rescue"), "{run:?}");
+}
+
+#[test]
+fn what_cannot_be_seen_is_said_and_the_box_is_waited_for_all_the_same() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    // Nobody is there; it is the port of somebody who was.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    telling(&server, port);
+    let args = ["--wait", "120", "--part", "RootFS2", "box", &path];
+    let run = server.followed(&args, |server, _| {
+        server.stop();
+        std::thread::sleep(Duration::from_secs(24));
+        server.boots();
+        server.start();
+    });
+    let run = run.exits(0);
+    let unseen = format!("cannot be seen from here: 127.0.0.1 port {port}: ");
+    assert!(said(&run).contains(&unseen), "{run:?}");
+}
+
+#[test]
+fn push_asks_to_be_told_only_when_something_is_to_be_written_and_never_twice() {
+    let (server, _, path) = handing_over(SshBox::new());
+    let asked = |args: &[&str]| {
+        server.sim.fill(&vec![0xff; 16 << 20]);
+        let log = server.file("asked");
+        server.hook(&format!(
+            "case $command in *apply*RootFS2*) echo \"$command\" >{} ;; esac\n",
+            log.display()
+        ));
+        let all = [args, &["--part", "RootFS2", "box", &path]].concat();
+        let run = server.own_push(&all).exits(0);
+        let listening = run.out.contains(r#""event":"listening""#);
+        (fs::read_to_string(log).unwrap().replace(['\'', '\\'], ""), listening)
+    };
+    let (words, listening) = asked(&["--no-reboot"]);
+    assert!(words.contains(" --listen=0 ") && listening, "{words}");
+    let (words, listening) = asked(&["-n"]);
+    assert!(!words.contains("--listen") && !listening, "{words}");
+    let (words, listening) = asked(&["--no-reboot", "--listen=127.0.0.1:0"]);
+    assert!(words.contains(" --listen=127.0.0.1:0 ") && listening, "{words}");
+    assert_eq!(words.matches("--listen").count(), 1, "{words}");
 }

@@ -4,6 +4,7 @@
 
 use super::binary::{self, Installed};
 use super::interrupt::Interrupt;
+use super::live::{self, Live};
 use super::ssh::{Connection, HostKey, Refused, Ssh, Try};
 use super::target::{self, Target};
 use super::told::Question;
@@ -48,6 +49,8 @@ pub struct Before {
     pub reboot: Reboot,
     /// The directory that the run had there.
     pub directory: String,
+    /// Where it can be followed meanwhile.
+    pub live: Option<live::Place>,
 }
 
 /// A box that answers again. What is on it goes before the connection does.
@@ -108,13 +111,18 @@ impl<'a> Follow<'a> {
     pub fn wait(&self, old: Option<Connection<'a>>, reporter: &mut Reporter) -> Result<Back<'a>> {
         let deadline = Instant::now() + self.patience();
         let mut old = old;
+        let mut live = self.before.live.as_ref().map(|place| Live::begin(self.ssh, place));
         let mut key = HostKey::Known;
         let mut why = "it has not gone away".to_owned();
         loop {
             if let Some(connection) = old.take().filter(|_| self.before.reboot != Reboot::No) {
-                self.until_gone(connection, deadline)?;
+                self.until_gone(connection, (&mut live, deadline), reporter)?;
             }
             self.may_go_on(deadline, &why)?;
+            if self.hears(&mut live, reporter)? {
+                sleep(PAUSE / 5);
+                continue;
+            }
             let try_of = Try {
                 key,
                 timeout: ANSWER,
@@ -173,9 +181,21 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// Waits until a connection has ended by itself.
-    fn until_gone(&self, mut connection: Connection<'_>, deadline: Instant) -> Result<()> {
-        while connection.is_alive() {
+    /// Shows what the box tells by itself. Answers whether it is at work, and is not to be asked anything yet.
+    fn hears(&self, live: &mut Option<Live>, reporter: &mut Reporter) -> Result<bool> {
+        let Some(live) = live else { return Ok(false) };
+        let connected = live.show(reporter);
+        live.failed().map_or(Ok(connected), Err)
+    }
+
+    /// Waits until a connection has ended by itself, or process 1 tells that it must have.
+    fn until_gone(
+        &self,
+        mut connection: Connection<'_>,
+        (live, deadline): (&mut Option<Live>, Instant),
+        reporter: &mut Reporter,
+    ) -> Result<()> {
+        while connection.is_alive() && !self.hears(live, reporter)? {
             self.may_go_on(deadline, "it has not gone away")?;
             sleep(PAUSE / 5);
         }

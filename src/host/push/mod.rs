@@ -12,6 +12,7 @@ mod facts;
 mod follow;
 mod images;
 mod interrupt;
+mod live;
 mod place;
 mod scratch;
 mod session;
@@ -136,6 +137,8 @@ impl Pushing<'_> {
             options: self.options,
             interrupt: &self.interrupt,
             whole: false,
+            // Another version may not know what that is.
+            listens: installed.version == target::line(self.version),
         }
     }
 
@@ -182,6 +185,8 @@ impl Pushing<'_> {
                 "the box wrote what nobody had agreed to",
             ));
         };
+        // One that has written while we listened tells nothing more before its reboot.
+        let silent = run.ended.as_ref().is_some_and(|ended| ended.code() == Code::Written);
         let follow = Follow {
             ssh,
             options: self.options,
@@ -192,6 +197,7 @@ impl Pushing<'_> {
                 agreed,
                 reboot,
                 directory: installed.place.path.clone(),
+                live: run.listening.filter(|_| !silent),
             },
             interrupt: &self.interrupt,
         };

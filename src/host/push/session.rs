@@ -6,6 +6,7 @@ use super::binary::Installed;
 use super::difference;
 use super::images::{Image, Images};
 use super::interrupt::Interrupt;
+use super::live::Place;
 use super::shell::words;
 use super::ssh::{Connection, Said};
 use super::told::{self, Block, Ended, Event, Question};
@@ -44,6 +45,8 @@ pub struct Run {
     pub error: Option<(String, Option<String>)>,
     /// What was agreed to, if anything was.
     pub agreed: Option<Question>,
+    /// Where it can be followed when ssh has ended.
+    pub listening: Option<Place>,
     /// Whether somebody wanted to go.
     pub interrupted: bool,
     /// The plan was shown, and that was all.
@@ -83,6 +86,8 @@ pub struct Session<'a> {
     pub interrupt: &'a Interrupt,
     /// Whether all of them is sent, whatever the box has already.
     pub whole: bool,
+    /// Whether it can be asked to be followed over the network.
+    pub listens: bool,
 }
 
 impl Session<'_> {
@@ -97,8 +102,20 @@ impl Session<'_> {
         // `verify` takes but some of the options of `apply`.
         let serves = |flag: &str| table::flags().any(|known| known.long == flag && known.serves(Some(verb)));
         for (flag, value) in self.options.passed.iter().filter(|(flag, _)| serves(flag)) {
-            line.push(format!("--{flag}").into());
-            line.extend(value.clone());
+            let mut word = OsString::from(format!("--{flag}"));
+            let optional = table::flags().any(|known| known.long == *flag && known.is_optional());
+            match value {
+                Some(value) if optional => {
+                    word.push("=");
+                    word.push(value);
+                    line.push(word);
+                }
+                _ => line.extend([Some(word), value.clone()].into_iter().flatten()),
+            }
+        }
+        // A port that is free is never a reason against the update.
+        if self.listens && serves("listen") && self.options.apply.listen.is_none() && !self.options.apply.dry_run {
+            line.push("--listen=0".into());
         }
         for (flag, name) in [
             ("--key", "key.pub"),
@@ -173,6 +190,7 @@ impl Session<'_> {
             ended: None,
             error: None,
             agreed: None,
+            listening: None,
             interrupted: false,
             planned: false,
             same: None,
@@ -235,6 +253,12 @@ impl Session<'_> {
                             }
                             Event::Question(asks) => question = Some(asks),
                             Event::Error { text, next } => run.error = Some((text, next)),
+                            // What goes into a request.
+                            Event::Listening { port, token, .. }
+                                if token.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+                            {
+                                run.listening = Some(Place { port, token });
+                            }
                             Event::Result(ended) => run.ended = Some(ended),
                             _ => (),
                         }

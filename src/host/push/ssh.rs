@@ -102,6 +102,17 @@ impl<'a> Ssh<'a> {
         self.host().rsplit('@').next().unwrap_or_default()
     }
 
+    /// The name or address that ssh connects to, by the user's own configuration; of an old ssh that does not say, what was typed.
+    pub fn resolved(&self) -> String {
+        let mut command = self.program();
+        command.args(self.users()).args(["-G", "--", self.host()]);
+        let said = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let said = said.unwrap_or_default();
+        let name = said.lines().find_map(|line| line.strip_prefix("hostname "));
+        name.unwrap_or(self.box_name()).to_owned()
+    }
+
     /// The program without its options.
     fn program(&self) -> Command {
         Command::new(&self.options.ssh[0])

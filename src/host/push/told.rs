@@ -51,6 +51,15 @@ pub enum Event {
     },
     /// Whether the plan is agreed to.
     Question(Question),
+    /// Where it can be followed over the network.
+    Listening {
+        /// For people.
+        url: String,
+        /// The TCP port.
+        port: u16,
+        /// What has to be known.
+        token: String,
+    },
     /// How it ended.
     Result(Ended),
     /// What is of no use here, or of another version.
@@ -139,6 +148,7 @@ pub fn show(event: &Event, value: &Value, reporter: &mut Reporter) {
         Event::Stage { text } => reporter.stage(text),
         Event::Warning { text } => reporter.warning(text),
         Event::Plan { text } => reporter.stage(text),
+        Event::Listening { url, .. } => reporter.stage(format_args!("progress: {url}")),
         // What arrives there is shown as it is sent here.
         Event::Progress { phase, done, total } if phase != "reading" => reporter.progress(phase, *done, *total),
         _ => (),
