@@ -43,6 +43,7 @@ pub struct Machine {
     qemu: Option<Child>,
     ssh_port: u16,
     rescue_port: u16,
+    listen_port: u16,
 }
 
 impl Machine {
@@ -72,6 +73,7 @@ impl Machine {
             qemu: None,
             ssh_port: 0,
             rescue_port: 0,
+            listen_port: 0,
         }
     }
 
@@ -208,6 +210,7 @@ impl Machine {
             if attempt > 0 || self.ssh_port == 0 {
                 self.ssh_port = free_port();
                 self.rescue_port = free_port();
+                self.listen_port = free_port();
             }
             let mut qemu = self.spawn(kernel, disk);
             // Between our choosing a port and QEMU's taking it, another may have come first.
@@ -249,8 +252,9 @@ impl Machine {
             .args([
                 "-netdev",
                 &format!(
-                    "user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:3552",
-                    self.ssh_port, self.rescue_port
+                    "user,id=n0,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:22,hostfwd=tcp:127.0.0.1:{}-10.0.2.15:3552,\
+                     hostfwd=tcp:127.0.0.1:{}-10.0.2.15:3553",
+                    self.ssh_port, self.rescue_port, self.listen_port
                 ),
             ])
             .args(["-device", "virtio-net-pci,netdev=n0,romfile="])
@@ -460,6 +464,11 @@ impl Machine {
     /// The workstation's port that leads to the one at which the box in the rescue takes an image.
     pub fn rescue_port(&self) -> u16 {
         self.rescue_port
+    }
+
+    /// The workstation's port that leads to the one at which the box lets itself be followed.
+    pub fn listen_port(&self) -> u16 {
+        self.listen_port
     }
 
     fn flash_file(&self) -> PathBuf {

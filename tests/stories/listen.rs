@@ -81,6 +81,10 @@ impl Slow {
         }
     }
 
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/{}", self.port, self.token)
+    }
+
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -134,7 +138,7 @@ impl Slow {
     }
 
     /// Waits for its end; answers also how long it took.
-    fn ends(mut self) -> (SimBox, Run, Duration) {
+    pub fn ends(mut self) -> (SimBox, Run, Duration) {
         self.output.read_to_string(&mut self.out).unwrap();
         let took = self.begun.elapsed();
         let mut run = Run::from(self.child.wait_with_output().unwrap());

@@ -236,6 +236,11 @@ impl Tap {
         while !self.thread.is_finished() && begun.elapsed() < FAREWELL {
             sleep(Duration::from_millis(10));
         }
+        if self.thread.is_finished() {
+            let _ = self.thread.join();
+            // Who forks next looks whether it is alone, and the kernel takes a moment longer to forget a thread.
+            sleep(Duration::from_millis(20));
+        }
     }
 }
 
