@@ -27,6 +27,7 @@ mod demo;
 mod fleet;
 mod identity;
 mod listen;
+mod listen_page;
 mod policy;
 mod poll;
 mod poll_goosebit;
