@@ -33,8 +33,17 @@ fn every_flag_of_the_table_is_understood() {
         names.extend(flag.shorts.chars().map(|short| format!("-{short}")));
         for name in names {
             let value = flag.value.map(|_| value.as_str()).unwrap_or_default();
-            let line = format!("{verb} {name} {value} {operands}");
-            assert!(run(&line).is_ok(), "{line}: {:?}", run(&line).err());
+            // What may be left out stands in the same word.
+            let lines = match flag.is_optional() {
+                true => vec![
+                    format!("{verb} {name} {operands}"),
+                    format!("{verb} {name}=3553 {operands}"),
+                ],
+                false => vec![format!("{verb} {name} {value} {operands}")],
+            };
+            for line in lines {
+                assert!(run(&line).is_ok(), "{line}: {:?}", run(&line).err());
+            }
         }
     }
 }

@@ -3,12 +3,14 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use super::tools::{flasher, scratch, text, write};
+use super::tools::{flasher, patience, scratch, text, write};
 use super::*;
 
 on!(tell: armel = Armel, mips = Mips);
 on!(tell_cut: cut_armel = Armel);
+on!(tell_dark: dark_armel = Armel);
 
 /// `flasher push` of this image to the box, not started yet.
 fn push(machine: &Machine, dir: &Path, image: &[u8]) -> Command {
@@ -82,4 +84,63 @@ fn tell_cut(kind: Kind) {
         "{}",
         String::from_utf8_lossy(&output.stdout)
     );
+}
+
+/// The power of the box fails at ten moments, from the first word to the last block. That is never told as success, what is
+/// called untouched is so, and the same command finishes the job.
+fn tell_dark(kind: Kind) {
+    const CUTS: u32 = 10;
+    let image = Parts::plain(kind, 'B').image();
+    let mut machine = Machine::new("push-dark", Parts::plain(kind, 'A'));
+    let before = machine.flash();
+    let mut whole = std::time::Duration::ZERO;
+    let mut untouched = 0;
+    for cut in 0..=CUTS {
+        machine.set_flash(&before);
+        machine.boot('A');
+        machine.ssh().wait();
+        let dir = scratch();
+        let begun = Instant::now();
+        let child = push(&machine, dir.path(), &image)
+            .args(["--wait", "5"])
+            .spawn()
+            .expect("flasher");
+        if cut == 0 {
+            // How long it takes undisturbed.
+            machine.wait_exit(patience(300));
+            whole = begun.elapsed();
+            machine.boot('B');
+            let output = child.wait_with_output().expect("flasher");
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            machine.power_cut();
+            continue;
+        }
+        std::thread::sleep(whole * cut / (CUTS + 1));
+        machine.power_cut();
+        let output = child.wait_with_output().expect("flasher");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let last = said.lines().last().unwrap_or_default();
+        assert_eq!(output.status.code(), Some(68), "{cut}: {said}");
+        if last.contains("\"harm\":\"untouched\"") {
+            untouched += 1;
+            Expected::unchanged(kind, &before).compare(&machine.flash());
+        } else {
+            assert!(last.contains("\"harm\":\"partly\""), "{cut}: {said}");
+            Expected::unchanged(kind, &before).only_differs_in(&PARTITIONS, &machine.flash());
+        }
+        if cut == CUTS / 2 {
+            machine.set_flash(&before);
+            machine.boot('A');
+            machine.ssh().wait();
+            // It has other host keys again.
+            let dir = scratch();
+            let child = push(&machine, dir.path(), &image).spawn().expect("flasher");
+            becomes_b(&mut machine, &before, &image);
+            let output = child.wait_with_output().expect("flasher");
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            machine.power_cut();
+        }
+    }
+    println!("{CUTS} power cuts, {untouched} of them told as untouched");
+    assert!(untouched > 0 && untouched < CUTS, "{untouched}");
 }
