@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const UPDATE: &str = "flasher.fleet.update";
@@ -256,9 +256,19 @@ fn of_boxes_that_were_under_way_when_ansible_was_stopped_nothing_is_claimed() {
         "-e",
         &format!("flasher_program={}", path.display()),
     ];
-    let mut playbook = fleet.playbook_command(&[&[UPDATE], &words[..]].concat());
+    let playbook = fleet.playbook_command(&[&[UPDATE], &words[..]].concat());
+    // Tests that run in the background of a shell ignore ^C, and so would all that they start.
+    let mut attentive = Command::new("env");
+    attentive
+        .arg("--default-signal=INT")
+        .arg(playbook.get_program())
+        .args(playbook.get_args());
+    attentive.envs(playbook.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(directory) = playbook.get_current_dir() {
+        attentive.current_dir(directory);
+    }
     // ^C reaches all of them, as at a terminal.
-    let mut playbook = playbook.process_group(0).stdout(Stdio::null()).spawn().unwrap();
+    let mut playbook = attentive.process_group(0).stdout(Stdio::null()).spawn().unwrap();
     let until = |name: &str| {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !fleet.file(name).exists() {
