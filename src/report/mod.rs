@@ -8,6 +8,7 @@
 pub mod listen;
 mod options;
 mod progress;
+mod swupdate;
 pub(crate) mod synology;
 
 use crate::base::check_id::CheckId;
@@ -173,6 +174,11 @@ impl Reporter {
     pub fn serve(&mut self, door: Door) {
         self.listening(&door);
         self.tapped(door.serve());
+        if self.sink.is_none()
+            && let Some(socket) = swupdate::Socket::open()
+        {
+            self.attach(Box::new(socket));
+        }
     }
 
     /// The same in process 1, which has told nobody where.

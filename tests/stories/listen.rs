@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,11 @@ pub struct Slow {
 impl Slow {
     /// Each of the 64 times that it writes to its flash takes so many milliseconds longer.
     pub fn begin(milliseconds: u32) -> Slow {
+        Slow::within(milliseconds, &std::env::temp_dir())
+    }
+
+    /// The same with another directory for temporary files.
+    fn within(milliseconds: u32, temporary: &Path) -> Slow {
         let sim = SimBox::of_anything("generic");
         let image = sim.file("image.bin", &bytes(LENGTH, 1));
         let mut child = Command::new("strace")
@@ -51,6 +57,7 @@ impl Slow {
             ])
             .arg(sim.path())
             .args(["--part", "rootfs", "--listen=127.0.0.1:0", &image])
+            .env("TMPDIR", temporary)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -386,4 +393,35 @@ fn where_to_look_is_told_also_where_little_is_wanted_and_nothing_listens_unless_
         !["socket", "bind(", "listen("].iter().any(|call| calls.contains(call)),
         "{calls}"
     );
+}
+
+/// Splash screens and web pages of boxes that had SWUpdate: judged by its own client.
+#[test]
+fn programs_that_know_swupdate_show_it_too() {
+    let dir = tempfile::tempdir().unwrap();
+    // A socket that nobody listens at any more is in nobody's way.
+    drop(std::os::unix::net::UnixListener::bind(dir.path().join("swupdateprog")).unwrap());
+    let slow = Slow::within(40, dir.path());
+    let mut client = Command::new("stdbuf");
+    client
+        .args(["-oL", "swupdate-progress", "-w"])
+        .env("TMPDIR", dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut client = client.spawn().expect("swupdate: tests/install base installs it");
+    // Whoever connects and reads nothing is in nobody's way either.
+    let idle = std::os::unix::net::UnixStream::connect(dir.path().join("swupdateprog")).unwrap();
+    let (_, run, _) = slow.ends();
+    let run = run.exits(0);
+    assert_eq!(run.json()["code"], "written");
+    std::thread::sleep(Duration::from_millis(500));
+    client.kill().unwrap();
+    let mut said = String::new();
+    client.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    client.wait().unwrap();
+    assert!(said.contains("1 of 2") && said.contains("2 of 2"), "{said}");
+    assert!(said.contains("writing") && said.contains("100%"), "{said}");
+    assert!(said.contains("SUCCESS"), "{said}");
+    assert!(!dir.path().join("swupdateprog").exists());
+    drop(idle);
 }

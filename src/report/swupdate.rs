@@ -1,0 +1,132 @@
+//! SWUpdate's progress socket, for programs of the box that know it: `swupdate-progress`, splash screens, web pages. It is there
+//! while an update is written in place that can be followed (`--listen`), as SWUpdate 2022.12 has it (include/progress_ipc.h,
+//! core/progress_thread.c); later clients wait for a greeting that this version does not know.
+//!
+//! Nothing waits for a client: one that does not take a message at once is given up.
+
+#![forbid(unsafe_code)]
+
+use super::Sink;
+use super::progress::Meter;
+use crate::base::error::Failure;
+use crate::base::outcome::Outcome;
+use std::io::{ErrorKind, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+/// `RECOVERY_STATUS` of include/swupdate_status.h.
+const RUN: u32 = 2;
+const SUCCESS: u32 = 3;
+const FAILURE: u32 = 4;
+/// `SOURCE_LOCAL` there.
+const LOCAL: u32 = 4;
+/// Bytes of the texts of `struct progress_msg`, each with a zero at its end.
+const IMAGE: usize = 256;
+const HANDLER: usize = 64;
+const INFO: usize = 2048;
+/// Clients at a time.
+const CLIENTS: usize = 8;
+
+/// The phases of an update, which are its steps there.
+const STEPS: [&str; 2] = ["writing", "verifying"];
+
+/// The socket and those who have connected.
+pub struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+    clients: Vec<UnixStream>,
+    meter: Meter,
+    /// Number and percentage of the step that is told.
+    step: (usize, u64),
+    why: String,
+}
+
+impl Socket {
+    /// Opens it where SWUpdate's clients look (`get_prog_socket`, ipc/progress_ipc.c); `None` where that cannot be, or where
+    /// somebody has it: the update does not need it.
+    pub fn open() -> Option<Socket> {
+        let dir = std::env::var_os("TMPDIR").unwrap_or_else(|| "/tmp".into());
+        let path = PathBuf::from(dir).join("swupdateprog");
+        let listener = UnixListener::bind(&path).or_else(|error| match UnixStream::connect(&path) {
+            // Left behind by one that was killed.
+            Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(&path)?;
+                UnixListener::bind(&path)
+            }
+            _ => Err(error),
+        });
+        let listener = listener.ok()?;
+        listener.set_nonblocking(true).ok()?;
+        Some(Socket {
+            path,
+            listener,
+            clients: Vec::new(),
+            meter: Meter::new(true),
+            step: (0, 0),
+            why: String::new(),
+        })
+    }
+
+    fn tell(&mut self, status: u32) {
+        while let Ok((client, _)) = self.listener.accept() {
+            if self.clients.len() < CLIENTS && client.set_nonblocking(true).is_ok() {
+                self.clients.push(client);
+            }
+        }
+        let bytes = message(status, self.step, &self.why);
+        self.clients.retain_mut(|client| client.write_all(&bytes).is_ok());
+    }
+}
+
+impl Sink for Socket {
+    fn progress(&mut self, phase: &str, done: u64, total: u64) {
+        let Some(step) = STEPS.iter().position(|step| *step == phase) else {
+            return;
+        };
+        if let Some(percent) = self.meter.due(phase, done, total) {
+            self.step = (step + 1, percent);
+            self.tell(RUN);
+        }
+    }
+
+    fn failure(&mut self, failure: &Failure) {
+        self.why.clone_from(&failure.what);
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        self.tell(if outcome.is_ok() { SUCCESS } else { FAILURE });
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A `struct progress_msg` as the C compiler of this processor lays it out.
+fn message(status: u32, (step, percent): (usize, u64), info: &str) -> Vec<u8> {
+    let name = STEPS.get(step.wrapping_sub(1)).copied().unwrap_or_default();
+    let mut bytes = Vec::new();
+    // What is called a magic number in this version is never set; then the percentage of a download.
+    numbers(&mut bytes, &[0, status, 100]);
+    align(&mut bytes);
+    bytes.extend(0u64.to_ne_bytes());
+    numbers(&mut bytes, &[STEPS.len() as u32, step as u32, percent as u32]);
+    text(&mut bytes, name, IMAGE);
+    text(&mut bytes, "flasher", HANDLER);
+    numbers(&mut bytes, &[LOCAL, info.len().min(INFO - 1) as u32]);
+    text(&mut bytes, info, INFO);
+    align(&mut bytes);
+    bytes
+}
+
+fn numbers(bytes: &mut Vec<u8>, numbers: &[u32]) {
+    bytes.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+}
+
+fn align(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(align_of::<u64>()), 0);
+}
+
+/// What fits of a text, and zeros behind it.
+fn text(bytes: &mut Vec<u8>, text: &str, room: usize) {
+    let end = bytes.len() + room;
+    bytes.extend(text.bytes().take(room - 1));
+    bytes.resize(end, 0);
+}
