@@ -170,7 +170,14 @@ fn a_connection_that_breaks_never_writes_half_and_the_same_command_finishes() {
     server.sim.fill(&before);
     server.own_push(&args).exits(0);
     let whole = wire.sent() - begun;
-    let spread = (0..6).map(|part| whole * part / 6 + 100);
+    // The same ones in every run.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let spread = (0..23).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        100 + state % whole
+    });
     let late = [20_000, 8_000, 4_000, 2_000, 500];
     moments.extend(spread.chain(late.map(|back| whole - back)).map(|moment| (true, moment)));
     let mut untouched = 0;
@@ -199,7 +206,7 @@ fn a_connection_that_breaks_never_writes_half_and_the_same_command_finishes() {
         server.own_push(&args).exits(0);
         assert!(server.sim.flash()[AT..][..image.len()] == image, "{moment}");
     }
-    assert!(untouched > 6, "most of the moments are before the answer: {untouched}");
+    assert!(untouched > 15, "most of the moments are before the answer: {untouched}");
 }
 
 #[test]
