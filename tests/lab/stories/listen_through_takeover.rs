@@ -13,7 +13,8 @@ on!(tell: armel = Armel);
 
 fn tell(kind: Kind) {
     let image = Parts::plain(kind, 'B').image();
-    let mut machine = Machine::new("listen", Parts::plain(kind, 'A'));
+    // Time enough for somebody who comes late.
+    let mut machine = Machine::new("listen", Parts::plain(kind, 'A')).flash_speed(400_000);
     let before = machine.flash();
     machine.boot('A');
     machine.ssh().wait();

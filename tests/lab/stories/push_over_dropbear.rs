@@ -101,10 +101,12 @@ fn tell_dark(kind: Kind) {
         machine.ssh().wait();
         let dir = scratch();
         let begun = Instant::now();
-        let child = push(&machine, dir.path(), &image)
-            .args(["--wait", "5"])
-            .spawn()
-            .expect("flasher");
+        let mut command = push(&machine, dir.path(), &image);
+        if cut > 0 {
+            // It does not come back.
+            command.args(["--wait", "5"]);
+        }
+        let child = command.spawn().expect("flasher");
         if cut == 0 {
             // How long it takes undisturbed.
             machine.wait_exit(patience(300));
