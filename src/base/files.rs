@@ -15,6 +15,9 @@ pub use stages::files::{Directory, read, read_text};
 /// Bytes of the longest text that is read whole: a profile, a list, a configuration.
 pub const TEXT: u64 = 1 << 20;
 
+/// Where files for a while may be, the first choice first. Others may make files in some of them.
+pub const TEMPORARY: [&str; 4] = ["/run", "/var/run", "/tmp", "/dev/shm"];
+
 /// Who may read a new file, as far as the umask allows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readers {

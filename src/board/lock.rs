@@ -7,7 +7,7 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
-use crate::base::files::Directory;
+use crate::base::files::{Directory, TEMPORARY};
 use crate::board::{Backend, Board};
 use nix::fcntl::{Flock, FlockArg};
 use std::ffi::OsStr;
@@ -22,8 +22,9 @@ pub struct Lock {
     _file: Flock<File>,
 }
 
-/// Where the lock of the real box may be; the first of them that is root's and can be written is the same for all.
-const PLACES: [&str; 5] = ["/run", "/var/run", "/tmp", "/dev/shm", "/dev"];
+/// Where the lock of the real box may be where no directory for temporary files can be had; the first of all of them that is
+/// root's and can be written is the same for everybody.
+const LAST_PLACE: &str = "/dev";
 const NAME: &str = "flasher.lock";
 /// That of whoever asks an update server.
 const POLLING: &str = "flasher.poll.lock";
@@ -41,7 +42,7 @@ impl Lock {
 
     fn somewhere(name: &str) -> Result<Lock> {
         let mut last = String::new();
-        for place in PLACES {
+        for place in TEMPORARY.into_iter().chain([LAST_PLACE]) {
             match Directory::open(Path::new(place)).and_then(|directory| for_root(&directory, name)) {
                 Ok(file) => return Lock::take(file),
                 Err(error) => last = error.to_string(),

@@ -12,9 +12,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where a file for a single request may be: the first directory that is root's and can be written.
-const PLACES: [&str; 4] = ["/run", "/var/run", "/tmp", "/dev/shm"];
-
 /// A file that a program is told. One that was made for it goes away with this.
 pub(super) enum Given {
     Users(PathBuf),
@@ -87,12 +84,13 @@ fn lines(kind: Kind, request: &Request<'_>) -> String {
     lines
 }
 
+/// A file for a single request, in the first directory that is root's and can be written.
 fn ours(text: &str) -> Result<Given, String> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = OsString::from(format!(".flasher.fetch.{}.{number}", std::process::id()));
     let mut last = String::new();
-    for place in PLACES {
+    for place in files::TEMPORARY {
         let made = Directory::open(Path::new(place)).and_then(|directory| {
             // What a process of that number left behind.
             let _ = directory.remove(&name);

@@ -3,7 +3,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::files::Directory;
+use crate::base::files::{Directory, TEMPORARY};
 use crate::board::{Backend, Board};
 use crate::update::budget::Budget;
 use std::ffi::OsStr;
@@ -11,8 +11,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Where it may be, as long as that is RAM.
-const PLACES: [&str; 4] = ["/run", "/var/run", "/tmp", "/dev/shm"];
 const NAME: &str = "flasher.partial";
 
 /// Keeps it, where there is room. That nothing is kept only costs time.
@@ -41,22 +39,21 @@ pub(super) fn take(board: &Board) -> Option<File> {
         directory.remove(OsStr::new(NAME)).ok()?;
         Some(file)
     };
-    directories(board).find_map(take)
+    directories(board).into_iter().find_map(take)
 }
 
 /// The directories in RAM where only root can have made it.
-fn directories(board: &Board) -> impl Iterator<Item = Directory> {
+fn directories(board: &Board) -> Vec<Directory> {
     let places: Vec<&Path> = match &board.backend {
         Backend::Sim(sim) => vec![&sim.dir],
-        Backend::Linux => PLACES
+        Backend::Linux => TEMPORARY
             .iter()
             .map(Path::new)
             .filter(|place| stages::is_in_ram(place))
             .collect(),
     };
-    let opened: Vec<_> = places
+    places
         .into_iter()
         .filter_map(|place| Directory::open(place).ok())
-        .collect();
-    opened.into_iter()
+        .collect()
 }

@@ -26,6 +26,12 @@ fn stages(run: &Run) -> String {
     lines.join("\n")
 }
 
+/// Bytes that went over the wire for the images.
+fn sent(run: &Run) -> usize {
+    let total = |event: &serde_json::Value| (event["phase"] == "sending").then(|| event["total"].as_u64().unwrap());
+    run.events().iter().filter_map(total).next_back().unwrap() as usize
+}
+
 #[test]
 fn a_box_gets_its_firmware_and_says_so_itself() {
     let servers = [Some(SshBox::new()), is_root().then(SshBox::dropbear)];
@@ -460,10 +466,6 @@ fn only_what_differs_goes_over_the_wire() {
     const LENGTH: usize = 8 * MIB;
     const BLOCK: usize = 64 << 10;
     let old = bytes(LENGTH, 1);
-    let sent = |run: &Run| {
-        let last = |event: &serde_json::Value| (event["phase"] == "sending").then(|| event["total"].as_u64().unwrap());
-        run.events().iter().filter_map(last).next_back().unwrap() as usize
-    };
     let mut told = Vec::new();
     for (percent, changed) in [(0, 0), (1, 1), (30, 38), (100, 128)] {
         let mut before = server.sim.flash();
@@ -556,8 +558,7 @@ fn what_had_arrived_before_the_connection_broke_is_not_sent_again() {
     wire.breaks_after(u64::MAX / 2);
     let run = server.own_push(&args).exits(0);
     assert!(server.sim.flash()[AT..][..image.len()] == image);
-    let total = |event: &serde_json::Value| (event["phase"] == "sending").then(|| event["total"].as_u64().unwrap());
-    let total = run.events().iter().filter_map(total).next_back().unwrap();
+    let total = sent(&run) as u64;
     assert!(total < left + (80 << 10), "{total} for the last {left}");
     assert!(!partial.exists());
 }

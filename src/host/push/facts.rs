@@ -17,18 +17,13 @@ pub fn tell(box_has: (&Connection<'_>, &Installed), images: &Images, options: &P
         return;
     }
     let (connection, installed) = box_has;
-    let at = &options.apply.at;
     let mut line: Vec<OsString> = vec![installed.program.clone().into()];
     line.extend(["--format", "json", "devices"].map(OsString::from));
-    if let Some(dir) = &at.sim {
+    if let Some(dir) = &options.apply.at.sim {
         line.extend(["--sim".into(), dir.into()]);
     }
-    match &at.board {
-        _ if images.has("board.json") => {
-            line.extend(["--board".into(), format!("{}/board.json", installed.place.path).into()]);
-        }
-        Some(board) => line.extend(["--board".into(), board.into()]),
-        None => (),
+    if let Some(board) = images.board(&options.apply, &installed.place.path) {
+        line.extend(["--board".into(), board.into()]);
     }
     if let Ok(output) = connection.run(&words(line), b"")
         && let Some(event) = event(&output.stdout)

@@ -94,6 +94,14 @@ impl Images {
         self.images.iter().map(|image| image.bytes.len() as u64).sum()
     }
 
+    /// What `--board` says on the box, whose directory is this: the file that goes there, or an id.
+    pub fn board(&self, options: &Apply, directory: &str) -> Option<String> {
+        match self.has("board.json") {
+            true => Some(format!("{directory}/board.json")),
+            false => options.at.board.clone(),
+        }
+    }
+
     /// Whether this file goes beside the images.
     pub fn has(&self, name: &str) -> bool {
         self.beside.iter().any(|file| file.name == name)

@@ -117,23 +117,12 @@ impl Session<'_> {
         if self.listens && serves("listen") && self.options.apply.listen.is_none() && !self.options.apply.dry_run {
             line.push("--listen=0".into());
         }
-        for (flag, name) in [
-            ("--key", "key.pub"),
-            ("--sha256", "SHA256SUMS"),
-            ("--board", "board.json"),
-        ] {
+        for (flag, name) in [("--key", "key.pub"), ("--sha256", "SHA256SUMS")] {
             if self.images.has(name) {
                 line.extend([flag.into(), format!("{directory}/{name}").into()]);
             }
         }
-        if let Some(board) = self
-            .options
-            .apply
-            .at
-            .board
-            .as_ref()
-            .filter(|_| !self.images.has("board.json"))
-        {
+        if let Some(board) = self.images.board(&self.options.apply, directory) {
             line.extend(["--board".into(), board.into()]);
         }
         line.push("--".into());

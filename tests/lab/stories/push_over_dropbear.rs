@@ -2,7 +2,7 @@
 //! firmware makes itself new host keys at each boot.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use super::tools::{flasher, patience, scratch, text, write};
@@ -25,6 +25,19 @@ fn push(machine: &Machine, dir: &Path, image: &[u8]) -> Command {
     push
 }
 
+/// What one says that succeeds.
+fn succeeds(push: Child) -> String {
+    let output = push.wait_with_output().expect("flasher");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
 fn tell(kind: Kind) {
     let image = Parts::plain(kind, 'B').image();
     let mut machine = Machine::new("push", Parts::plain(kind, 'A'));
@@ -34,14 +47,7 @@ fn tell(kind: Kind) {
     let dir = scratch();
     let child = push(&machine, dir.path(), &image).spawn().expect("flasher");
     becomes_b(&mut machine, &before, &image);
-    let output = child.wait_with_output().expect("flasher");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = succeeds(child);
     let last = said.lines().last().unwrap_or_default();
     assert!(
         last.contains("\"code\":\"written\"") && last.contains("\"harm\":\"written\""),
@@ -54,9 +60,7 @@ fn tell(kind: Kind) {
     // Nothing is left of it, and it knows that nothing is to be done.
     assert_eq!(machine.must("ls -d /tmp/flasher-* 2>/dev/null || true").trim(), "");
     let dir = scratch();
-    let output = push(&machine, dir.path(), &image).output().expect("flasher");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let said = succeeds(push(&machine, dir.path(), &image).spawn().expect("flasher"));
     assert!(said.contains("\"code\":\"nothing-to-do\""), "{said}");
 }
 
@@ -77,13 +81,7 @@ fn tell_cut(kind: Kind) {
     Expected::unchanged(kind, &before).compare(&machine.flash());
     let child = push(&machine, dir.path(), &image).spawn().expect("flasher");
     becomes_b(&mut machine, &before, &image);
-    let output = child.wait_with_output().expect("flasher");
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    succeeds(child);
 }
 
 /// The power of the box fails at ten moments, from the first word to the last block. That is never told as success, what is
@@ -112,8 +110,7 @@ fn tell_dark(kind: Kind) {
             machine.wait_exit(patience(300));
             whole = begun.elapsed();
             machine.boot('B');
-            let output = child.wait_with_output().expect("flasher");
-            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            succeeds(child);
             machine.power_cut();
             continue;
         }
@@ -138,8 +135,7 @@ fn tell_dark(kind: Kind) {
             let dir = scratch();
             let child = push(&machine, dir.path(), &image).spawn().expect("flasher");
             becomes_b(&mut machine, &before, &image);
-            let output = child.wait_with_output().expect("flasher");
-            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            succeeds(child);
             machine.power_cut();
         }
     }
