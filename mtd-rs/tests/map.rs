@@ -328,6 +328,39 @@ fn without_offsets_the_device_tree_says_where_partitions_lie() {
     assert_eq!(overlapping(&map, "mtd0"), ["mtd1"]);
 }
 
+/// Where a kernel shows offsets and not what they count from, a table that counts from the start of a partition says nothing of the
+/// chip.
+#[test]
+fn the_table_of_a_partition_is_none_of_its_chip() {
+    let root = TempDir::new();
+    let devices = vec![
+        mtd(0, "boot", M).at(0),
+        mtd(1, "firmware", 6 * M).at(2 * M),
+        mtd(2, "kernel", M).at(0),
+    ];
+    Layout::new(devices).release("4.9.0").write(&root);
+    let flash = "spi/flash@0/partitions";
+    let nested = "spi/flash@0/partitions/partition@200000";
+    for (path, name, at, size) in [
+        (flash, "boot", 0, M),
+        (flash, "firmware", 2 * M, 6 * M),
+        (nested, "kernel", 0, M),
+    ] {
+        node(
+            &root,
+            path,
+            &[("#address-cells", &cells(&[1])), ("#size-cells", &cells(&[1]))],
+        );
+        let label = format!("{name}\0");
+        let (path, reg) = (format!("{path}/partition@{at:x}"), cells(&[at as u32, size as u32]));
+        node(&root, &path, &[("label", label.as_bytes()), ("reg", &reg)]);
+    }
+    let map = read(&root);
+    assert_eq!(place(&map, "mtd1"), [("spi0.0".into(), 2 * M, 8 * M)]);
+    assert_eq!(whole(&map, "mtd2", "mtd1"), Overlap::Maybe);
+    assert_eq!(whole(&map, "mtd2", "mtd0"), Overlap::Maybe);
+}
+
 #[test]
 fn without_offsets_sizes_that_fill_a_chip_lie_apart() {
     let layout = Layout::new(ts219()).without_offsets();

@@ -19,7 +19,8 @@ use std::path::Path;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     compatible: Vec<String>,
-    machine: Option<String>,
+    /// Every `Hardware` and `machine` line of `/proc/cpuinfo`.
+    machine: Vec<String>,
     dmi: Vec<String>,
     /// What Synology's kernel calls the hardware, revision and all.
     syno_hw_version: Option<String>,
@@ -89,7 +90,8 @@ impl Seen {
                 .map(str::to_owned)
                 .collect()
         };
-        let machine = text(root, "proc/cpuinfo")?.lines().find_map(|line| {
+        let machine = text(root, "proc/cpuinfo")?;
+        let machine = machine.lines().filter_map(|line| {
             let (key, value) = line.split_once(':')?;
             ["Hardware", "machine"]
                 .contains(&key.trim())
@@ -102,7 +104,7 @@ impl Seen {
         let version = version.trim_matches(['\0', '\n', ' ']);
         Ok(Seen {
             compatible: words(text(root, "proc/device-tree/compatible")?),
-            machine,
+            machine: machine.collect(),
             dmi: words(dmi),
             syno_hw_version: (!version.is_empty()).then(|| version.to_owned()),
             unique: unique(root)?,
@@ -114,9 +116,9 @@ impl Seen {
         &self.compatible
     }
 
-    /// The `Hardware` or `machine` line of `/proc/cpuinfo`.
+    /// The first `Hardware` or `machine` line of `/proc/cpuinfo`.
     pub fn machine(&self) -> Option<&str> {
-        self.machine.as_deref()
+        self.machine.first().map(String::as_str)
     }
 
     /// DMI's names of product and board.
@@ -171,12 +173,8 @@ impl Seen {
     }
 
     fn of_family(&self, profile: &Profile) -> bool {
-        let machine = self.machine.as_deref().unwrap_or_default();
-        profile
-            .signs
-            .family
-            .iter()
-            .any(|sign| machine.starts_with(sign.as_str()))
+        let mut family = profile.signs.family.iter();
+        family.any(|sign| self.machine.iter().any(|machine| machine.starts_with(sign.as_str())))
     }
 }
 
@@ -470,7 +468,7 @@ mod tests {
     fn signs_that_contradict_each_other_are_a_refusal_that_names_both() {
         let refused = |seen: &Seen, id: &str| recognise(seen, &map(id)).err().map(|failure| failure.to_string());
         let mut both = seen("proc/device-tree/compatible", "qnap,ts219\0marvell,kirkwood\0");
-        both.machine = Some("Synology DS213j".into());
+        both.machine = vec!["Synology DS213j".into()];
         for id in ["qnap-ts219", "synology-ds213j", "generic"] {
             let text = refused(&both, id).unwrap();
             assert!(
@@ -483,6 +481,16 @@ mod tests {
         let text = refused(&synology, "synology-ds213j").unwrap();
         assert!(
             text.contains("synology,ds213j") && text.contains("synology_88f6281_212j"),
+            "{text}"
+        );
+        // Two lines of one file.
+        let lines = seen(
+            "proc/cpuinfo",
+            "machine\t: some\nHardware\t: QNAP TS-119/TS-219\nHardware\t: Synology DS213j\n",
+        );
+        let text = refused(&lines, "qnap-ts219").unwrap();
+        assert!(
+            text.contains("QNAP TS-119/TS-219") && text.contains("Synology DS213j"),
             "{text}"
         );
         // A sign, and the partitions of another box.

@@ -9,179 +9,52 @@
 
 use super::profile::Protection;
 
-/// Words that make a name that of a boot loader, or of what a boot loader needs to start.
-const LOADERS: &[&str] = &[
-    "uboot",
-    "loader",
-    "bootloader",
-    "redboot",
-    "cfe",
-    "cferom",
-    "cferam",
-    "spl",
-    "tpl",
-    "sbl",
-    "appsbl",
-    "bl",
-    "fip",
-    "fsbl",
-    "ssbl",
-    "xloader",
-    "mlo",
-    "barebox",
-    "preloader",
-    "bootstrap",
-    "bootrom",
-    "bootbase",
-    "bios",
-    "uefi",
-    "coreboot",
-    "yamon",
-    "pmon",
-    "urlader",
-    "adam",
-    "brnboot",
-    "pspboot",
-    "zloader",
-    "zyboot",
-    "myloader",
-    "routerboot",
-    "idbloader",
-    "mibib",
-    "qsee",
-    "tz",
-    "rpm",
-    "cdt",
-    "devcfg",
-    "apdp",
-    "atf",
-    "optee",
-    "tee",
-    "ubl",
-    "ipl",
-    "firstboot",
-];
+/// Words that make a name that of a boot loader, or of what a boot loader needs to start. More are known by their ends.
+const LOADERS: &str = "cfe cferom cferam spl tpl sbl bl fip fsbl ssbl mlo bootrom bootbase bios uefi yamon pmon urlader \
+    adam mibib qsee tz rpm cdt devcfg apdp atf optee tee ubl ipl apex lk abl xbl pbl rbl tfa trust xload \
+    fcb bcb dbbt efi opensbi";
 
 /// Parts of words that do the same.
-const IN_LOADERS: &[&str] = &[
-    "uboot",
-    "redboot",
-    "bootload",
-    "barebox",
-    "appsbl",
-    "preloader",
-    "bootstrap",
-    "xloader",
-    "routerboot",
-];
+const IN_LOADERS: &str = "uboot redboot bootload barebox appsbl preloader bootstrap xloader routerboot trustedfirmware";
 
-/// Words that make a name that of something that this one box has and no other.
-const SETTINGS: &[&str] = &[
-    "env",
-    "environment",
-    "bootenv",
-    "bootconfig",
-    "bootargs",
-    "bootflag",
-    "bootcount",
-    "dualflag",
-    "art",
-    "cal",
-    "caldata",
-    "calibration",
-    "eeprom",
-    "factory",
-    "board",
-    "boarddata",
-    "bdcfg",
-    "config",
-    "conf",
-    "cfg",
-    "nvram",
-    "nvmem",
-    "mac",
-    "macaddr",
-    "ethaddr",
-    "fis",
-    "tffs",
-    "training",
-    "ddrconfig",
-    "ddrparams",
-    "license",
-    "ssd",
-    "pot",
-    "persist",
-    "vendor",
-    "oem",
-    "oempart",
-    "serial",
-    "sn",
-    "radio",
-    "rf",
-    "cert",
-    "certs",
-    "key",
-    "keys",
-    "params",
-    "param",
-    "parameter",
-    "profile",
-    "partitiontable",
-    "supportlist",
-    "devdata",
-    "pdata",
-    "idb",
-    "uid",
-    "settings",
-    "manufacture",
-    "manufacturing",
-];
+/// Words that make a name that of something that this one box has and no other. More are known by their ends.
+const SETTINGS: &str = "bootargs bootcount art cal board nvmem mac ethaddr fis tffs training ddrparams license ssd pot \
+    persist vendor oem oempart serial sn radio rf cert certs key keys params param parameter profile \
+    pdata idb uid settings manufacture manufacturing envs macs wifi wlan wifidata wlandata rfdata mfg \
+    mfgdata mfd manuf manufacturer prod proddata permanent persistent protect protected romfile rgdb nv \
+    nvs nvdata vpd bootparam bootparams bootdata bootselect bootsel bootcounter flags keystore secret \
+    secrets ptable profiles country countrycode region regdomain imei simlock uuid pin metadata";
 
 /// Parts of words that do the same.
-const IN_SETTINGS: &[&str] = &[
-    "factory",
-    "caldata",
-    "calib",
-    "eeprom",
-    "boarddata",
-    "boardinfo",
-    "boardconfig",
-    "devinfo",
-    "bdinfo",
-    "hwinfo",
-    "prodinfo",
-    "productinfo",
-    "deviceinfo",
-    "macaddr",
-    "defaultmac",
-    "nvram",
-    "fisdir",
-    "partitiontable",
-    "supportlist",
-    "devdata",
-    "ubootenv",
-    "wifical",
-    "serialn",
-    "config",
-];
+const IN_SETTINGS: &str = "factory caldata calib eeprom boarddata boardinfo boardconfig devinfo bdinfo hwinfo prodinfo \
+    productinfo deviceinfo macaddr defaultmac nvram fisdir partitiontable supportlist devdata ubootenv \
+    wifical serialn config tplink devid deviceid devicedata hwdata dnidata idprom certificat certyficat \
+    wpspin";
 
 /// What a partition of this name must be taken for, as nobody says what it is.
 pub fn protection(name: &str) -> Option<Protection> {
     let words = words(name);
     let whole: String = words.concat();
     let settings = |word: &String| {
-        SETTINGS.contains(&word.as_str())
-            || ["env", "environment", "info", "cfg"]
+        is_one_of(word, SETTINGS)
+            || ["env", "environment", "info", "cfg", "conf", "flag"]
                 .iter()
                 .any(|end| word.ends_with(end))
     };
-    let has = |parts: &[&str]| parts.iter().any(|part| whole.contains(part));
+    let has = |parts: &str| parts.split(' ').any(|part| whole.contains(part));
     // `u-boot-env` is no boot loader, and `FIS directory` has no word of its own.
     if words.iter().any(settings) || settings(&whole) || has(IN_SETTINGS) {
         return Some(Protection::Settings);
     }
-    let loader = |word: &String| LOADERS.contains(&word.as_str());
-    (words.iter().any(loader) || loader(&whole) || has(IN_LOADERS)).then_some(Protection::Bootloader)
+    let loader = |word: &String| is_one_of(word, LOADERS) || word.ends_with("loader");
+    // `boot` alone is mostly a kernel, `mboot` and its like are not.
+    let boots = |word: &String| word.len() > 4 && word.ends_with("boot");
+    (words.iter().any(|word| loader(word) || boots(word)) || loader(&whole) || has(IN_LOADERS))
+        .then_some(Protection::Bootloader)
+}
+
+fn is_one_of(word: &str, words: &str) -> bool {
+    words.split(' ').any(|known| known == word)
 }
 
 /// The same for the names of all partitions of a box. Broadcom's parser (`drivers/mtd/parsers/parser_trx.c` and
@@ -271,6 +144,17 @@ mod tests {
             "nand.u-boot",
             "backup-u-boot",
             "fs-uboot",
+            "zyloader",
+            "SafeLoader",
+            "mboot",
+            "aboot",
+            "fastboot",
+            "x-load",
+            "arm-trusted-firmware",
+            "lk",
+            "trust",
+            "nandboot",
+            "0:XBL",
         ] {
             assert_eq!(protection(name), Some(Protection::Bootloader), "{name}");
         }
@@ -346,6 +230,23 @@ mod tests {
             "radio",
             "pot",
             "devdata",
+            "SysConf",
+            "tp-link",
+            "tplink",
+            "wifi",
+            "wlan",
+            "device-id",
+            "certyficate",
+            "mfgdata",
+            "manufacturer-data",
+            "boot_select",
+            "sysflag",
+            "RO_VPD",
+            "nvs",
+            "dnidata",
+            "country",
+            "id-prom",
+            "keystore",
         ] {
             assert_eq!(protection(name), Some(Protection::Settings), "{name}");
         }
@@ -398,6 +299,13 @@ mod tests {
             "HLOS",
             "0:HLOS",
             "extra",
+            "0:WIFIFW",
+            "boot1",
+            "linux-boot",
+            "kernel_boot",
+            "download",
+            "userdata",
+            "log",
         ] {
             assert_eq!(protection(name), None, "{name}");
         }

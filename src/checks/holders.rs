@@ -40,6 +40,7 @@ pub fn route(board: &Board, ids: &[PartitionId], wish: RouteWish) -> Result<(Rou
     let refused = route == Route::Staged && wish == RouteWish::InPlace;
     if !board.is_sim() && !refused {
         checks.extend(watchdog::checks(route, &stages::watchdog::all()));
+        checks.extend(stages::dumped_to(&board.map, ids).iter().map(|what| dumped(what)));
     }
     Ok((route, checks))
 }
@@ -111,6 +112,12 @@ fn goes_alone(is_static: io::Result<bool>) -> std::result::Result<(), Against> {
             remedy: "mount -t proc proc /proc",
         }),
     }
+}
+
+/// Nothing ends this use, and it is one only when the kernel fails.
+fn dumped(what: &str) -> Check {
+    let text = format!("should the kernel oops meanwhile, it writes that over {what}");
+    Check::warn(CheckId::Holders, text)
 }
 
 fn nobody() -> Check {

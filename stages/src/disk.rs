@@ -7,7 +7,7 @@
 use crate::event::StageEvent;
 use crate::mounts::{Mount, mounts, move_mount, unmount};
 use crate::paths::OLD_ROOT;
-use crate::scan::numbers;
+use crate::scan::{is_gone, numbers};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -16,8 +16,11 @@ use std::path::{Path, PathBuf};
 /// Where they are in the RAM root: `/disk0`, `/disk1`.
 const MOVED: &str = "/disk";
 
-/// Block devices that are flash, or need something of the old system to live on.
-const NO_DISKS: [&str; 5] = ["mtdblock", "ubiblock", "loop", "nbd", "zram"];
+/// Block devices that are flash, or need something of the old system to live on. `mtdblock` and `mtdswap`; FTL, NFTL, INFTL, RFD and
+/// SSFDC of `drivers/mtd`; fitblk.
+const NO_DISKS: [&str; 11] = [
+    "mtd", "ubiblock", "loop", "nbd", "zram", "ftl", "nftl", "inftl", "rfd", "ssfdc", "fit",
+];
 
 /// The path in the RAM root of the disk with this index in [`crate::HandOff::disks`].
 #[must_use]
@@ -36,9 +39,30 @@ pub fn disks() -> Vec<PathBuf> {
 
 fn is_disk(mount: &Mount) -> bool {
     let (major, minor) = mount.device;
-    let device = fs::read_link(format!("/sys/dev/block/{major}:{minor}")).unwrap_or_default();
+    // A program serves what is `fuseblk`, and ends with the old system.
+    mount.mountpoint != Path::new("/")
+        && !mount.fs.starts_with("fuse")
+        && rests_on_disks(Path::new(&format!("/sys/dev/block/{major}:{minor}")))
+}
+
+/// Whether a block device of sysfs, and all that device-mapper or md made it of, is a disk. What is not known is none.
+fn rests_on_disks(device: &Path) -> bool {
+    let Ok(device) = fs::canonicalize(device) else {
+        return false;
+    };
     let name = device.file_name().unwrap_or_default().to_string_lossy();
-    mount.mountpoint != Path::new("/") && !name.is_empty() && !NO_DISKS.iter().any(|other| name.starts_with(other))
+    if NO_DISKS.iter().any(|other| name.starts_with(other)) {
+        return false;
+    }
+    if device.join("partition").exists() {
+        return device.parent().is_some_and(rests_on_disks);
+    }
+    match fs::read_dir(device.join("slaves")) {
+        Ok(below) => below
+            .map(|slave| slave.is_ok_and(|slave| rests_on_disks(&slave.path())))
+            .all(|disk| disk),
+        Err(error) => is_gone(&error),
+    }
 }
 
 /// The mount point of the disk that an open file lies on, and the file's path below it. `None` where that is no disk, or one that
@@ -83,5 +107,38 @@ pub(crate) fn let_go() {
     let mut index = 0;
     while unmount(Path::new(&moved(index))).is_ok() {
         index += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_is_made_of_flash_or_of_another_machine_is_no_disk() {
+        let dir = std::env::temp_dir().join(format!("stages-disks-{}", std::process::id()));
+        for (name, below) in [
+            ("sda1", None),
+            ("mtdblock4", None),
+            ("nbd0", None),
+            ("fit0", None),
+            ("ftla", None),
+            ("dm-0", Some("sda1")),
+            ("dm-1", Some("mtdblock4")),
+            ("dm-2", Some("dm-1")),
+            ("md0", Some("gone")),
+        ] {
+            fs::create_dir_all(dir.join(name).join("slaves")).expect("made");
+            if let Some(below) = below {
+                symlink(format!("../../{below}"), dir.join(name).join("slaves").join(below)).expect("linked");
+            }
+        }
+        let found = |name: &str| rests_on_disks(&dir.join(name));
+        assert!(found("sda1") && found("dm-0"));
+        for name in ["mtdblock4", "nbd0", "fit0", "ftla", "dm-1", "dm-2", "md0", "gone"] {
+            assert!(!found(name), "{name}");
+        }
+        fs::remove_dir_all(dir).expect("removed");
     }
 }

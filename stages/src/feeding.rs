@@ -46,6 +46,8 @@ pub(crate) fn take(node: &Node) -> io::Result<u32> {
             .or_else(|_| sys::watchdog_timeout(dog))
             .unwrap_or(timeout);
     }
+    // Else the kernel may panic so much earlier than the timeout (Documentation/watchdog/watchdog-api.rst).
+    let _ = sys::watchdog_set_pretimeout(dog, 0);
     feed(dog)?;
     let pause = Duration::from_millis((u64::from(timeout) * 250).clamp(200, 10_000));
     thread::Builder::new()

@@ -1,7 +1,8 @@
 //! Finds everything that uses flash: mounts, swap, loop devices, UBI, open files, mapped text, block devices on top.
 //!
 //! The same scanner serves preflight, the in-place proof and the proof after the unmount, so that they cannot
-//! disagree. It reads `/proc` and `/sys` and touches nothing but the block device nodes, which it opens once.
+//! disagree. It reads `/proc` and `/sys` and touches nothing but the block device nodes, which it opens once; where `/dev` lacks one
+//! it makes its own for that moment.
 //!
 //! What cannot be read might have told of a holder, so it is one ([`HolderKind::Unread`]). What is not there tells of none: a
 //! kernel without swap has no `/proc/swaps`, one without namespaces no `ns/mnt`, one without MTD no `/proc/mtd`.
@@ -13,9 +14,10 @@ use crate::process::{confined, processes};
 use crate::scan::{foreign_mounts, is_gone, numbers, scan_processes};
 use crate::shown::shown;
 use crate::stack::{self, Block};
-use crate::wanted::Wanted;
+use crate::wanted::{Volume, Wanted};
 use mtd_rs::{Map, PartitionId, SystemPaths};
 use nix::libc;
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -111,7 +113,13 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
     if found.is_empty() {
         found.extend(flash.names.iter().filter_map(|name| claimed(&paths.dev, name, &flash)));
         found.extend(collected(proc, &wanted));
-        found.extend(wanted.named.iter().filter_map(|volume| in_use(&paths.dev, *volume)));
+        found.extend(
+            wanted
+                .volumes
+                .iter()
+                .filter(|volume| wanted.named.contains(&volume.id))
+                .filter_map(|volume| in_use(&paths.dev, volume)),
+        );
     }
     Ok(found.into_iter().map(|what| Holder { what }).collect())
 }
@@ -200,30 +208,55 @@ fn collected(proc: &Path, wanted: &Wanted) -> Option<HolderKind> {
 /// (`bd_prepare_to_claim`, block/bdev.c). Nothing is read or written.
 fn claimed(dev: &Path, name: &str, flash: &OnFlash<'_>) -> Option<HolderKind> {
     let device = dev.join(name);
-    let about = fs::metadata(&device).ok()?;
-    if !about.file_type().is_block_device() || !flash.has_block(numbers(about.rdev()), &flash.names) {
-        return None;
+    let is_it = |about: &fs::Metadata| {
+        about.file_type().is_block_device() && flash.has_block(numbers(about.rdev()), &flash.names)
+    };
+    let mut options = fs::OpenOptions::new();
+    options.read(true).custom_flags(libc::O_EXCL | libc::O_NONBLOCK);
+    if fs::metadata(&device).is_ok_and(|about| is_it(&about)) {
+        return busy(&device, options.open(&device));
     }
-    let open = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_EXCL | libc::O_NONBLOCK)
-        .open(&device);
-    let busy = open.is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY));
-    busy.then(|| HolderKind::Claimed {
-        device: device.display().to_string(),
-    })
+    // A /dev without a node for it, or with that of another device.
+    let known = flash.blocks.iter().find(|block| block.name == name)?.device?;
+    busy(&device, at_own_node(dev, SFlag::S_IFBLK, known, &options))
 }
 
 /// Opens a volume for writing, which fails with EBUSY while a file system is mounted from it for writing, in whatever
 /// namespace (`ubi_open_volume`, drivers/mtd/ubi/kapi.c). Nothing is written.
-fn in_use(dev: &Path, (ubi, id): (u32, u32)) -> Option<HolderKind> {
-    let device = dev.join(format!("ubi{ubi}_{id}"));
+fn in_use(dev: &Path, volume: &Volume) -> Option<HolderKind> {
+    let device = dev.join(format!("ubi{}_{}", volume.id.0, volume.id.1));
     let is_node = fs::metadata(&device).is_ok_and(|about| about.file_type().is_char_device());
-    let open = fs::OpenOptions::new().read(true).write(is_node).open(&device);
-    let busy = open.is_err_and(|e| e.raw_os_error() == Some(libc::EBUSY));
-    busy.then(|| HolderKind::Claimed {
-        device: device.display().to_string(),
-    })
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true);
+    match (is_node, volume.node) {
+        (true, _) => busy(&device, options.open(&device)),
+        (false, Some(node)) => busy(&device, at_own_node(dev, SFlag::S_IFCHR, node, &options)),
+        (false, None) => None,
+    }
+}
+
+/// Opens a device by a node that is there only meanwhile.
+fn at_own_node(dev: &Path, kind: SFlag, (major, minor): (u32, u32), options: &fs::OpenOptions) -> io::Result<fs::File> {
+    let own = dev.join(format!(".flasher-{major}-{minor}"));
+    let device = makedev(u64::from(major), u64::from(minor));
+    mknod(&own, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?;
+    let opened = options.open(&own);
+    let _ = fs::remove_file(&own);
+    opened
+}
+
+/// What opening a device tells of others. One that has gone, or that has no driver any more, nobody holds.
+fn busy(device: &Path, opened: io::Result<fs::File>) -> Option<HolderKind> {
+    let error = opened.err()?;
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => Some(HolderKind::Claimed {
+            device: device.display().to_string(),
+        }),
+        // A UBI that has become read-only is written by nobody.
+        Some(libc::ENODEV | libc::ENXIO | libc::EROFS) => None,
+        _ if is_gone(&error) => None,
+        _ => Some(HolderKind::unread(device.display(), error)),
+    }
 }
 
 #[cfg(test)]

@@ -104,7 +104,14 @@ impl Scan<'_> {
         let mut open = Vec::new();
         let mut closed = None;
         match fs::read_dir(&files) {
-            Ok(entries) => open.extend(entries.flatten().filter_map(|entry| hit(&entry.path()))),
+            Ok(entries) => {
+                for entry in entries {
+                    match entry {
+                        Ok(entry) => open.extend(hit(&entry.path())),
+                        Err(error) => closed = Some(error),
+                    }
+                }
+            }
             Err(error) => closed = Some(error),
         }
         if let Some(error) = closed {
@@ -129,7 +136,7 @@ impl Scan<'_> {
                 .map(named)
                 .map(|(pid, comm, path)| HolderKind::OpenFile { pid, comm, path }),
         );
-        self.mapped(&text, pid, &comm);
+        self.mapped(&text, &dir.join("root"), (pid, &comm));
         unread
     }
 
@@ -140,29 +147,42 @@ impl Scan<'_> {
         if (self.ask)(&path) {
             // Through the link, so that deleted files and other namespaces count.
             let about = fs::metadata(link)?;
-            let kind = about.file_type();
             on = numbers(about.dev());
-            node = (kind.is_block_device() || kind.is_char_device())
-                .then(|| (kind.is_block_device(), numbers(about.rdev())));
+            node = node_of(&about);
         }
         let identity = Identity { on, node, path: &path };
         Ok((self.wanted)(&identity).then(|| shown(&path)))
     }
 
-    fn mapped(&mut self, maps: &[u8], pid: u32, comm: &str) {
+    fn mapped(&mut self, maps: &[u8], root: &Path, (pid, comm): (u32, &str)) {
         let mut last: Option<PathBuf> = None;
         for (on, path) in maps.split(|byte| *byte == b'\n').filter_map(parse_map) {
             // One library is mapped in several pieces, one after the other.
-            if last.as_deref() != Some(path) && (self.wanted)(&Identity { on, node: None, path }) {
-                self.found.push(HolderKind::MappedText {
-                    pid,
-                    comm: comm.to_owned(),
-                    path: shown(path),
-                });
+            if last.as_deref() != Some(path) {
+                let below = root.join(path.strip_prefix("/").unwrap_or(path));
+                // A block device may be mapped and closed; the table has the file system of its node then.
+                let node = if (self.ask)(path) { node_at(&below) } else { None };
+                if (self.wanted)(&Identity { on, node, path }) {
+                    self.found.push(HolderKind::MappedText {
+                        pid,
+                        comm: comm.to_owned(),
+                        path: shown(path),
+                    });
+                }
             }
             last = Some(path.to_owned());
         }
     }
+}
+
+fn node_at(path: &Path) -> Option<(bool, (u32, u32))> {
+    node_of(&fs::metadata(path).ok()?)
+}
+
+/// Of a device node: whether it is a block device, and its numbers.
+fn node_of(about: &fs::Metadata) -> Option<(bool, (u32, u32))> {
+    let kind = about.file_type();
+    (kind.is_block_device() || kind.is_char_device()).then(|| (kind.is_block_device(), numbers(about.rdev())))
 }
 
 /// The state is worth more to the reader than the bare name, so "(name)" carries it where it matters.

@@ -11,6 +11,7 @@ use std::path::Path;
 nix::ioctl_read!(wdioc_keepalive, b'W', 5, libc::c_int);
 nix::ioctl_readwrite!(wdioc_settimeout, b'W', 6, libc::c_int);
 nix::ioctl_read!(wdioc_gettimeout, b'W', 7, libc::c_int);
+nix::ioctl_readwrite!(wdioc_setpretimeout, b'W', 8, libc::c_int);
 /// `LOOP_CLR_FD` of `include/uapi/linux/loop.h`; it has no encoded size, so it is the same on every CPU.
 const LOOP_CLR_FD: libc::c_ulong = 0x4c01;
 
@@ -158,6 +159,14 @@ pub(crate) fn watchdog_set_timeout(dog: &File, seconds: u32) -> io::Result<u32> 
     // SAFETY: the request reads and writes one c_int at a valid place.
     unsafe { wdioc_settimeout(dog.as_raw_fd(), &mut value) }?;
     Ok(u32::try_from(value).unwrap_or(0))
+}
+
+/// `WDIOC_SETPRETIMEOUT`, in seconds before the timeout; 0 for none.
+pub(crate) fn watchdog_set_pretimeout(dog: &File, seconds: u32) -> io::Result<()> {
+    let mut value = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the request reads and writes one c_int at a valid place.
+    unsafe { wdioc_setpretimeout(dog.as_raw_fd(), &mut value) }?;
+    Ok(())
 }
 
 /// `PTRACE_GETREGS` of a traced process that has stopped (ptrace(2)); how many bytes depends on its kind.

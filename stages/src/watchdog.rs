@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::holder::HolderKind;
-use crate::scan::{numbers, scan_processes};
+use crate::scan::{is_gone, numbers, scan_processes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -102,7 +102,11 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
 fn look_at(name: &str, devices: &[Option<(u32, u32)>], (sys, proc): (&Path, &Path)) -> Watchdog {
     let about = sys.join("class/watchdog").join(name);
     let sysfs = |file: &str| fs::read_to_string(about.join(file)).ok();
-    let state = sysfs("state");
+    let state = match fs::read_to_string(about.join("state")) {
+        // What cannot be read may say that it counts.
+        Err(error) if !is_gone(&error) => Some("active".to_owned()),
+        state => state.ok(),
+    };
     let holders = scan_processes(proc, &|file| match file.node {
         Some((false, node)) => devices.contains(&Some(node)),
         _ => false,

@@ -33,7 +33,7 @@ pub(super) struct Tree {
 /// Reads the tree at `root`; empty where there is none. What cannot be read is left out: then less is known.
 pub(super) fn read(root: &Path) -> Tree {
     let mut walk = Walk::default();
-    walk.node(root, Cells { address: 1, size: 1 }, 0);
+    walk.node(root, Cells { address: 1, size: 1 }, 0, false);
     let label = |phandle| {
         let mut nodes = walk.labels.iter().filter(|(known, _)| *known == phandle);
         nodes.next().map(|(_, name)| name.clone())
@@ -68,8 +68,9 @@ struct Walk {
 }
 
 impl Walk {
-    /// `inherited` are the cells of the nearest node above that states them.
-    fn node(&mut self, path: &Path, inherited: Cells, depth: u32) {
+    /// `inherited` are the cells of the nearest node above that states them. What is inside a partition counts from there, so it is
+    /// no table of a chip.
+    fn node(&mut self, path: &Path, inherited: Cells, depth: u32, inside: bool) {
         self.nodes += 1;
         if depth > MAX_DEPTH || self.nodes > MAX_NODES {
             return;
@@ -86,18 +87,21 @@ impl Walk {
         let mut entries = Vec::new();
         for child in children(path) {
             // Beside partitions other things may hang on a flash; those have a driver.
-            if (dedicated || bytes(&child, "compatible").is_none())
-                && let Some(entry) = partition(&child, cells)
-            {
+            let entry = match dedicated || bytes(&child, "compatible").is_none() {
+                true => partition(&child, cells),
+                false => None,
+            };
+            let within = inside || entry.is_some();
+            if let Some(entry) = entry {
                 for property in ["phandle", "linux,phandle"] {
                     self.labels
                         .extend(cell(&child, property).map(|phandle| (phandle, entry.name.clone())));
                 }
                 entries.push(entry);
             }
-            self.node(&child, cells, depth + 1);
+            self.node(&child, cells, depth + 1, within);
         }
-        if !entries.is_empty() {
+        if !entries.is_empty() && !inside {
             let flash = if dedicated { path.parent().unwrap_or(path) } else { path };
             self.tables.push(Table {
                 chip: node_name(flash),

@@ -508,3 +508,25 @@ fn what_lies_on_the_block_device_holds_it() {
         ["block device dm-1 on mtdblock3", "block device zram0 on /dev/mtdblock3"]
     );
 }
+
+/// A device that is mapped and closed again, by whatever name; its node lies on another file system.
+#[test]
+fn a_mapped_block_device_is_found() {
+    let fake = FakeBox::new("mapped", QUIET);
+    fake.process_with_open(7, "opened", SFlag::S_IFBLK, (8, 1));
+    let root = fake.dir.join("proc/7/root");
+    let _ = fs::remove_file(&root);
+    fs::create_dir_all(fake.dir.join("other/dev")).expect("made");
+    symlink(fake.dir.join("other"), &root).expect("linked");
+    mknod(
+        &root.join("dev/flash"),
+        SFlag::S_IFBLK,
+        Mode::S_IRUSR,
+        makedev(31, 3) as _,
+    )
+    .expect("made");
+    fake.file("proc/7/maps", "0-1 rw-s 0 00:05 77    /dev/flash\n");
+    assert_eq!(fake.scan(2), [""; 0]);
+    let found = fake.scan(3);
+    assert!(found.len() == 1 && found[0].contains("/dev/flash"), "{found:?}");
+}
