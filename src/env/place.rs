@@ -279,7 +279,17 @@ fn spot(board: &Board, line: &Line<'_>, only_read: &mut Option<String>) -> std::
         reason("a UBI volume begins with it, so its offset is 0".into());
         spot.offset = 0;
     }
-    let offset = u64::try_from(spot.offset).map_err(|_| "an offset before its start".to_owned())?;
+    let offset = match u64::try_from(spot.offset) {
+        Ok(offset) => offset,
+        // As `fw_printenv` reads it on an mtdblock; of the character device it knows none (`check_device_config` in U-Boot's
+        // `tools/env/fw_env.c`).
+        Err(_) => {
+            reason("its offset counts from the end".into());
+            let from_end = geometry.size.checked_sub(spot.offset.unsigned_abs());
+            from_end.ok_or_else(|| "an offset before its start".to_owned())?
+        }
+    };
+    spot.offset = i64::try_from(offset).map_err(|_| "an offset behind its end".to_owned())?;
     // The sector size of the file may be wrong (openwrt/openwrt #10767): erase blocks are what the kernel says.
     let room = line
         .sector

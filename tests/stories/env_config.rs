@@ -219,6 +219,15 @@ fn what_cannot_be_written_safely_is_only_read() {
     put(&nor, ENV, &copies[0]);
     put(&nor, ENV + 2 * BLOCK, &copies[1]);
     only_read(&nor, &lines, "first two");
+    // Counted from the end, as of a block device; the partition has six erase blocks.
+    put(&nor, ENV, &made("a=1\n", &[]));
+    only_read(
+        &nor,
+        &format!("/dev/mtdblock1 -{:#x} {SIZE:#x}\n", 6 * BLOCK),
+        "from the end",
+    );
+    let config = nor.file("config", format!("env -{:#x} 1000\n", 7 * BLOCK).as_bytes());
+    assert!(ours(&nor, &config).exits(78).err.contains("before its start"));
     // Within an erase block of NAND.
     let nand = sim(&profile(true));
     put(&nand, ENV + 0x1000, &made("a=1\n", &[]));
