@@ -58,9 +58,7 @@ fn rests_on_disks(device: &Path) -> bool {
         return device.parent().is_some_and(rests_on_disks);
     }
     match fs::read_dir(device.join("slaves")) {
-        Ok(below) => below
-            .map(|slave| slave.is_ok_and(|slave| rests_on_disks(&slave.path())))
-            .all(|disk| disk),
+        Ok(mut below) => below.all(|slave| slave.is_ok_and(|slave| rests_on_disks(&slave.path()))),
         Err(error) => is_gone(&error),
     }
 }
