@@ -39,8 +39,11 @@ fn parse_available(meminfo: &str) -> Option<u64> {
         return Some(bytes);
     }
     let free = kib_field(meminfo, "MemFree:")?;
-    let cache = kib_field(meminfo, "Buffers:").unwrap_or(0) + kib_field(meminfo, "Cached:").unwrap_or(0);
-    Some(free + cache.saturating_sub(kib_field(meminfo, "Shmem:").unwrap_or(0)))
+    let buffers = kib_field(meminfo, "Buffers:").unwrap_or(0);
+    let cached = kib_field(meminfo, "Cached:").unwrap_or(0);
+    // Before 2.6.32 how much of the cache is tmpfs is not told, and it may be all.
+    let tmpfs = kib_field(meminfo, "Shmem:").unwrap_or(cached);
+    Some(free + (buffers + cached).saturating_sub(tmpfs))
 }
 
 /// The memory use of this process, in bytes.
@@ -89,6 +92,8 @@ mod tests {
         let old =
             "MemTotal: 60000 kB\nMemFree: 1000 kB\nBuffers: 200 kB\nCached: 900 kB\nSwapCached: 5 kB\nShmem: 300 kB\n";
         assert_eq!(parse_available(old), Some(1800 * 1024));
+        let older = old.replace("Shmem: 300 kB\n", "");
+        assert_eq!(parse_available(&older), Some(1200 * 1024));
         assert_eq!(parse_available(""), None);
         assert_eq!(parse_available("MemFree: x kB"), None);
     }

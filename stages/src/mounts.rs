@@ -30,13 +30,16 @@ pub(crate) fn mounts() -> io::Result<Vec<Mount>> {
 }
 
 /// Reads the table of another process, or a stand-in.
+///
+/// # Errors
+/// It cannot be read, or a line of it makes no sense: what that one mounts might be what is looked for.
 pub(crate) fn mounts_of(path: &Path) -> io::Result<Vec<Mount>> {
-    Ok(parse(&std::fs::read(path)?))
+    parse(&std::fs::read(path)?).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it makes no sense"))
 }
 
-/// Lines that are not in the format are passed over; the kernel writes none.
-fn parse(text: &[u8]) -> Vec<Mount> {
-    text.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
+fn parse(text: &[u8]) -> Option<Vec<Mount>> {
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(parse_line).collect()
 }
 
 fn parse_line(line: &[u8]) -> Option<Mount> {
@@ -198,13 +201,11 @@ mod tests {
 17 14 0:15 / /run rw,relatime - tmpfs tmpfs rw
 18 17 31:4 / /mnt/my\\040disk rw,relatime - jffs2 mtd:config rw
 19 17 0:16 / /run/flasher rw,relatime - tmpfs flasher rw,mode=700
-nonsense
-20 x 0:1 / / rw - a b
 ";
 
     #[test]
     fn fields_are_found_on_both_sides_of_the_dash() {
-        let table = parse(BOX.as_bytes());
+        let table = parse(BOX.as_bytes()).expect("parsed");
         assert_eq!(table.len(), 6);
         assert_eq!(
             (table[0].device, table[0].fs.as_str(), table[0].source.as_str()),
@@ -218,7 +219,7 @@ nonsense
 
     #[test]
     fn a_path_lies_on_the_deepest_and_topmost_mount() {
-        let table = parse(BOX.as_bytes());
+        let table = parse(BOX.as_bytes()).expect("parsed");
         let id = |path: &str| mount_of(&table, Path::new(path)).map(|mount| mount.id);
         assert_eq!(id("/mnt/my disk/x"), Some(18));
         assert_eq!(id("/mnt/my"), Some(14));
@@ -237,7 +238,7 @@ nonsense
 20 14 8:1 /sub/vol//deleted /mnt/deleted rw - ext4 /dev/sda1 rw\n\
 21 14 31:5 / /mnt/M\xfcller rw - jffs2 mtd:M\xfcller rw\n\
 22 14 0:24 / /mnt/end\r rw - tmpfs none rw\r\n";
-        let table = parse(text);
+        let table = parse(text).expect("parsed");
         let points: Vec<_> = table
             .iter()
             .map(|mount| mount.mountpoint.as_os_str().as_bytes())
@@ -270,5 +271,20 @@ nonsense
     #[test]
     fn the_own_table_can_be_read() {
         assert!(is_mountpoint(&mounts().expect("readable"), Path::new("/")));
+    }
+
+    /// What is mounted by a line that is not understood is not known.
+    #[test]
+    fn a_line_that_makes_no_sense_is_not_passed_over() {
+        for line in [
+            "nonsense",
+            "20 x 0:1 / / rw - a b",
+            "14 1 0:2 / / rw tmpfs tmpfs rw",
+            "14 1 / / rw - tmpfs tmpfs rw",
+            "x",
+        ] {
+            assert_eq!(parse(format!("{BOX}{line}\n").as_bytes()), None, "{line}");
+        }
+        assert_eq!(parse(b""), Some(Vec::new()));
     }
 }

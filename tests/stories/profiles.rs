@@ -6,6 +6,7 @@ use crate::simbox::{SimBox, bytes, flasher, is_root};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 fn router() -> FakeBox {
     let parts = [
@@ -66,6 +67,65 @@ fn a_draft_is_a_profile_of_the_box() {
         .exits(0)
         .json();
     assert_eq!(generic["board"], "generic", "--board stands above it");
+}
+
+/// A box with the partitions of each built-in board drafts a profile with which it is what it was; and one whose partitions end
+/// within erase blocks does.
+#[test]
+fn the_draft_of_any_box_is_taken_by_that_box() {
+    if !is_root() {
+        return;
+    }
+    let number = |value: &Value| -> u64 {
+        let text = value.as_str().unwrap_or_default();
+        value
+            .as_u64()
+            .or_else(|| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok())
+            .or_else(|| Some(text.strip_suffix('K')?.parse::<u64>().ok()? << 10))
+            .or_else(|| Some(text.strip_suffix('M')?.parse::<u64>().ok()? << 20))
+            .unwrap()
+    };
+    let odd = vec![
+        mtd(0, "u-boot", 192 * K, 0),
+        mtd(1, "kernel", 1_300_000, 192 * K),
+        mtd(2, "rootfs", 4 * M - 192 * K - 1_300_000, 192 * K + 1_300_000),
+    ];
+    let mut boxes = vec![odd];
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/board/profiles");
+    for entry in fs::read_dir(dir).unwrap() {
+        let profile: Value = serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        let parts = profile["partitions"].as_array().unwrap().iter();
+        let fixed = parts.filter(|part| part["moves"] != true);
+        let made = fixed.map(|part| {
+            let name: &'static str = part["name"].as_str().unwrap().to_owned().leak();
+            let index = part["mtd"].as_u64().unwrap() as u32;
+            mtd(index, name, number(&part["size"]), number(&part["offset"]))
+                .erase_size(number(&profile["chip"]["erase_size"]) as u32)
+        });
+        let made: Vec<_> = made.collect();
+        // The partitions of a ThinCan are others on each.
+        boxes.extend((!made.is_empty()).then_some(made));
+    }
+    assert!(boxes.len() > 20);
+    for parts in boxes {
+        let shown = |fake: &FakeBox| -> Vec<Value> {
+            let all = fake.devices().json["partitions"].as_array().unwrap().clone();
+            let one = |part: &Value| {
+                json!([
+                    part["mtd"],
+                    part["name"],
+                    part["offset"],
+                    part["keep"],
+                    part["overlaps"]
+                ])
+            };
+            all.iter().map(one).collect()
+        };
+        let fake = FakeBox::new(NEW, &parts);
+        let draft = fake.run(&["devices", "--profile"]).exits(0).out;
+        let known = FakeBox::new(NEW, &parts).etc("flasher/board.json", draft.as_bytes());
+        assert_eq!(shown(&known), shown(&fake), "{draft}");
+    }
 }
 
 /// What decides what is protected is root's, and fits the box, or is refused.

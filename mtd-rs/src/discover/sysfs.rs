@@ -64,7 +64,8 @@ fn device(paths: &SystemPaths, index: u32) -> Result<Option<MtdInfo>> {
     }
     Ok(Some(MtdInfo {
         index,
-        name: attributes.text("name")?.unwrap_or_default(),
+        // What a partition holds is known by its name.
+        name: attributes.text("name")?.ok_or_else(|| attributes.malformed("name"))?,
         writable: flags & MTD_WRITEABLE != 0,
         geometry,
         offset: attributes.number("offset")?,

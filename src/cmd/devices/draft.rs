@@ -53,7 +53,7 @@ pub(super) fn draft(board: &Board) -> Result<Draft> {
     lines.push("  \"partitions\": [".to_owned());
     for (index, partition) in on_chip.iter().enumerate() {
         let comma = if index + 1 < on_chip.len() { "," } else { "" };
-        lines.push(format!("    {}{comma}", line(board, partition)));
+        lines.push(format!("    {}{comma}", line(board, partition, erase_size(&on_chip))));
     }
     lines.push("  ],".to_owned());
     lines.push("  \"accepts\": []".to_owned());
@@ -140,12 +140,11 @@ fn chip_line(board: &Board, partitions: &[&Partition]) -> String {
         );
     };
     let geometry = &first.geometry;
-    let erase_size = partitions.iter().map(|partition| partition.geometry.erase_size).max();
     let kind = if geometry.kind.is_nand() { "nand" } else { "nor" };
     let mut line = format!(
         "{{ \"kind\": \"{kind}\", \"size\": {}, \"erase_size\": {}",
         text(&size),
-        text(&written(erase_size.unwrap_or_default().into()))
+        text(&written(erase_size(partitions)))
     );
     if geometry.kind.is_nand() {
         line.push_str(&format!(
@@ -157,8 +156,15 @@ fn chip_line(board: &Board, partitions: &[&Partition]) -> String {
     line
 }
 
-fn line(board: &Board, partition: &Partition) -> String {
-    let at = offset(board, partition.id).map_or_else(|| "?".to_owned(), |at| format!("{at:#x}"));
+/// Bytes of the largest erase block: partitions of one chip may have been made with different ones.
+fn erase_size(partitions: &[&Partition]) -> u64 {
+    let sizes = partitions.iter().map(|partition| partition.geometry.erase_size);
+    sizes.max().unwrap_or_default().into()
+}
+
+fn line(board: &Board, partition: &Partition, block: u64) -> String {
+    let start = offset(board, partition.id);
+    let at = start.map_or_else(|| "?".to_owned(), |at| format!("{at:#x}"));
     let mut line = format!(
         "{{ \"mtd\": {}, \"name\": {}, \"offset\": {}, \"size\": {}",
         crate::plan::told::number(partition.id),
@@ -176,7 +182,10 @@ fn line(board: &Board, partition: &Partition) -> String {
     }
     // What is cut out of another partition is elsewhere with the next image.
     let inside = board.map.parent(partition.id).and_then(|id| board.get(id));
-    if inside.is_some_and(|outer| board.map.parent(outer.id).is_some() || outer.name == "firmware") {
+    let cut_out = inside.is_some_and(|outer| board.map.parent(outer.id).is_some() || outer.name == "firmware");
+    // And so is what does not begin and end with erase blocks: somebody looked where a file system begins.
+    let mut edges = start.into_iter().chain([partition.geometry.size]);
+    if cut_out || edges.any(|edge| !edge.is_multiple_of(block)) {
         line.push_str(", \"moves\": true");
     }
     line.push_str(" }");

@@ -52,7 +52,7 @@ pub fn run(at: &Where, profile: bool, reporter: &mut Reporter) -> Result<Exit> {
         draft.lines.iter().for_each(|line| reporter.line(line));
         if !draft.left_out.is_empty() {
             reporter.warning(format_args!(
-                "a profile has one chip: without {}",
+                "a profile has one chip, and every name once: without {}",
                 draft.left_out.join(", ")
             ));
         }
