@@ -34,6 +34,10 @@ fn procd_of_each_age_executes_us_when_ubus_tells_it_to() {
         "novalidator",
         "novalidator early",
         "order novalidator early",
+        "interrupted",
+        "interrupted early",
+        "busdies",
+        "busdies novalidator",
     ] {
         let the_box = procd(words);
         assert_eq!(looks(&the_box), "procd: Ubus", "{words}");
@@ -70,6 +74,32 @@ fn a_start_that_procd_does_not_answer_is_undone() {
         assert_eq!(the_box.mounts(), before, "{words}: {output:?}");
         the_box.service_is_respawned();
         assert!(the_box.is_up(), "{words}");
+    }
+}
+
+/// What it is told too late it does in the old root, where nothing of ours is, and it keeps no service of ours.
+#[test]
+fn procd_that_acts_too_late_has_nothing_left_of_us() {
+    if !common::is_root() {
+        return;
+    }
+    for words in ["late", "late novalidator"] {
+        let mut the_box = procd(words);
+        let before = the_box.mounts();
+        let output = the_box.apply(&["arm_s=1"]);
+        assert_eq!(output.status.code(), Some(71), "{words}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            said.contains("of the new root within 5 s of being told"),
+            "{words}: {said}"
+        );
+        the_box.until("everything is as it was");
+        the_box.service_is_respawned();
+        assert_eq!(the_box.mounts(), before, "{words}");
+        assert!(!the_box.root().join("tmp/added").exists(), "{words}");
+        assert_eq!(looks(&the_box), "procd: Ubus", "{words}");
+        the_box.forget_reports();
+        is_taken_over(the_box, words);
     }
 }
 

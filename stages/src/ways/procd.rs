@@ -5,7 +5,7 @@
 //! and either is the same file as `/sbin/upgraded`.
 #![forbid(unsafe_code)]
 
-use super::{HandOver, millis, silent};
+use super::{HandOver, millis, ptrace, silent};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::StageEvent;
 use crate::marker::marker;
@@ -14,6 +14,7 @@ use crate::populate::{also_at, write_secret};
 use crate::ubus::{Answer, Client, Value};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -31,12 +32,20 @@ const SERVICE: &str = "flasher-marker";
 
 /// `enum ubus_msg_status`.
 const INVALID_ARGUMENT: u32 = 2;
+const UNKNOWN_ERROR: u32 = 9;
+/// Until 2020-01 (commit ea45c4a) procd gives up reading what the validator says when a child of its ends meanwhile, and answers
+/// [`UNKNOWN_ERROR`]. So it is asked again.
+const TRIES: usize = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Ubus {
     /// Made before the pivot: after it ubusd finds no `/etc/passwd` and drops every new client.
     procd: Option<Procd>,
     token: String,
+    /// Device and inode of procd's program.
+    program: Option<(u64, u64)>,
+    /// The last word was said before.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -72,9 +81,25 @@ impl Procd {
         })
     }
 
+    /// Calls a method that runs the validator.
+    fn validate(&mut self, method: &str, arguments: &Value) -> io::Result<Answer> {
+        let mut tries = 1..TRIES;
+        loop {
+            let answer = self.client.call(self.system, method, arguments)?;
+            if answer.status != UNKNOWN_ERROR || tries.next().is_none() {
+                return Ok(answer);
+            }
+        }
+    }
+
     fn service(&mut self, method: &str, arguments: &Value) -> io::Result<Answer> {
         let object = self.client.lookup("service")?.ok_or(io::ErrorKind::NotFound)?;
         self.client.call(object, method, arguments)
+    }
+
+    /// Has procd end our marker and forget it.
+    fn forget_marker(&mut self) {
+        let _ = self.service("delete", &Value::table([("name", Value::text(SERVICE))]));
     }
 
     /// Has procd start our marker, and end it again.
@@ -86,27 +111,44 @@ impl Procd {
             ("name", Value::text(SERVICE)),
             ("instances", Value::table([("m", instance)])),
         ]);
-        let added = self.service("add", &service).context(|| "ask procd".to_owned())?;
+        let added = self.service("add", &service);
         let came = loop {
             if marker().is_some() {
                 break true;
             }
-            if added.status != 0 || start.elapsed() >= limit {
+            if added.as_ref().map_or(true, |answer| answer.status != 0) || start.elapsed() >= limit {
                 break false;
             }
             sleep(POLL);
         };
-        let _ = self.service("delete", &Value::table([("name", Value::text(SERVICE))]));
-        if came {
-            Ok(())
-        } else {
-            Err(silent("start a program of the new root", limit))
+        // Where no answer came, too: procd takes one word after the other, and both may still be on their way.
+        self.forget_marker();
+        let what = "start a program of the new root";
+        match added {
+            Err(e) => Err(unanswered(what, e)),
+            Ok(_) if came => Ok(()),
+            Ok(_) => Err(silent(what, limit)),
         }
     }
 }
 
+/// No answer came to a call by which procd was to do `what`.
+fn unanswered(what: &str, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => silent(what, LIMIT),
+        _ => Error::new(ErrorKind::InitSilent, format!("procd did not {what}: ubusd: {error}")),
+    }
+}
+
+/// Device and inode of the program that PID 1 runs.
+fn program_of_init() -> Option<(u64, u64)> {
+    let about = fs::metadata("/proc/1/exe").ok()?;
+    Some((about.dev(), about.ino()))
+}
+
 impl HandOver for Ubus {
     fn prepare(&mut self, root: &Path) -> Result<()> {
+        self.program = program_of_init();
         self.procd = Some(Procd::find().context(|| "ask procd over ubus".to_owned())?);
         for path in EXECUTED {
             also_at(root, path)?;
@@ -131,14 +173,13 @@ impl HandOver for Ubus {
         let procd = self.procd.as_mut().ok_or_else(|| silent("answer", limit))?;
         if procd.validates {
             let arguments = Value::table([("path", Value::text("/x"))]);
+            let what = "run the validator of the new root";
             let answer = procd
-                .client
-                .call(procd.system, "validate_firmware_image", &arguments)
-                .context(|| "have procd run our validator".to_owned())?;
+                .validate("validate_firmware_image", &arguments)
+                .map_err(|e| unanswered(what, e))?;
             let token = answer.data.as_ref().and_then(|data| data.get_text("flasher"));
             if answer.status != 0 || token != Some(self.token.as_str()) {
-                let text = "procd did not run the validator of the new root".to_owned();
-                return Err(Error::new(ErrorKind::InitSilent, text));
+                return Err(Error::new(ErrorKind::InitSilent, format!("procd did not {what}")));
             }
         } else {
             procd.starts_marker(limit)?;
@@ -149,22 +190,29 @@ impl HandOver for Ubus {
         Ok(())
     }
 
-    /// It answers only when it fails: it executes us, and that is the end of its connection.
+    /// It answers only when it fails: it executes us, and that is the end of its connection. The connection is also at its end when
+    /// ubusd has died meanwhile, and there will be no other, because procd finds no ubusd in the new root. So what is not acted on
+    /// is repeated by ptrace.
     fn fire(&mut self) -> io::Result<()> {
+        let program = program_of_init();
+        if self.told && program.is_some() && program == self.program && ptrace::allowed().is_ok() {
+            return ptrace::Ptrace.fire();
+        }
+        self.told = true;
         let procd = self.procd.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let arguments = Value::table([("path", Value::text("/flasher")), ("prefix", Value::text("/"))]);
-        match procd.client.call(procd.system, "sysupgrade", &arguments) {
+        match procd.validate("sysupgrade", &arguments) {
             Ok(answer) => Err(io::Error::other(format!("procd answers {}", answer.status))),
             Err(_) => Ok(()),
         }
     }
 
-    /// A marker that was started must not be started again.
+    /// A marker must not be started again, and procd not be left with a service more than it had.
     fn forget(&mut self, marker: Option<u32>) -> Vec<String> {
-        if marker.is_some()
-            && let Ok(mut procd) = Procd::find()
+        if let Ok(mut procd) = Procd::find()
+            && (marker.is_some() || !procd.validates)
         {
-            let _ = procd.service("delete", &Value::table([("name", Value::text(SERVICE))]));
+            procd.forget_marker();
         }
         Vec::new()
     }

@@ -7,6 +7,9 @@
  *   hung         answers nothing at all
  *   deaf         answers only calls without arguments
  *   order        writes the header's numbers in the machine's byte order (before 2016-02)
+ *   late         acts on the first call with arguments after six seconds only
+ *   interrupted  answers 9 to two of three calls that run the validator: a read that a child's end interrupts (before 2020-01)
+ *   busdies      loses ubusd after it was proved to listen, and does not find it again in the root that it sees
  *   early        executes at once and leaves the services alone (before 2021-11)
  *   watchdog     feeds /dev/watchdog, and hands it on open, with its number in the environment
  * Like ubusd it drops a new client when it cannot look up root in /etc/passwd.
@@ -31,7 +34,10 @@ enum { A_STATUS = 1, A_OBJPATH = 2, A_OBJID = 3, A_METHOD = 4, A_DATA = 7 };
 enum { SYSTEM = 0x51, SERVICE = 0x52 };
 enum { OK = 0, INVALID_COMMAND = 1, INVALID_ARGUMENT = 2, METHOD_NOT_FOUND = 3, NOT_FOUND = 4, NO_DATA = 5, UNKNOWN_ERROR = 9 };
 
-static int novalidator, unserved, hung, deaf, order, early, watchdog = -1;
+static int novalidator, unserved, hung, deaf, late, interrupted, busdies, order, early, watchdog = -1;
+
+/* While there is a service that was added, for a story to look at. */
+#define ADDED "/tmp/added"
 
 /* What the two processes tell each other. */
 struct message {
@@ -259,6 +265,10 @@ static uint32_t validate(struct message *message)
 	int fds[2];
 	ssize_t n, have = 0;
 
+	if (interrupted && interrupted++ % 3) {
+		message->length = 0;
+		return UNKNOWN_ERROR;
+	}
 	if (pipe(fds))
 		return UNKNOWN_ERROR;
 	if (!fork()) {
@@ -302,6 +312,9 @@ int main(int argc, char **argv)
 		unserved |= !strcmp(argv[i], "unserved");
 		hung |= !strcmp(argv[i], "hung");
 		deaf |= !strcmp(argv[i], "deaf");
+		late |= !strcmp(argv[i], "late");
+		interrupted |= !strcmp(argv[i], "interrupted");
+		busdies |= !strcmp(argv[i], "busdies");
 		order |= !strcmp(argv[i], "order");
 		early |= !strcmp(argv[i], "early");
 		if (!strcmp(argv[i], "watchdog"))
@@ -344,6 +357,10 @@ int main(int argc, char **argv)
 			continue;
 		if (deaf && message.length)
 			continue;
+		if (late && message.length) {
+			late = 0;
+			sleep(6);
+		}
 		message.status = METHOD_NOT_FOUND;
 		if (message.object == SYSTEM && !strcmp(message.method, "validate_firmware_image") && !novalidator) {
 			message.status = text_of(message.data, message.length, "path") ? validate(&message) : INVALID_ARGUMENT;
@@ -372,12 +389,14 @@ int main(int argc, char **argv)
 			if (words_of(message.data, message.length, words, 7) > 0) {
 				marker = start(words);
 				message.status = OK;
+				close(open(ADDED, O_WRONLY | O_CREAT, 0600));
 			}
 			message.length = 0;
 		} else if (message.object == SERVICE && !strcmp(message.method, "delete")) {
 			if (marker)
 				kill(marker, SIGTERM);
 			marker = 0;
+			unlink(ADDED);
 			message.status = OK;
 			message.length = 0;
 		} else {
@@ -385,5 +404,9 @@ int main(int argc, char **argv)
 		}
 		if (write(pair[0], &message, sizeof(message)) < 0)
 			continue;
+		if (busdies && message.status == OK && (marker || message.length)) {
+			usleep(50000);
+			kill(bus, SIGKILL);
+		}
 	}
 }
