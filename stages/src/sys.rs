@@ -169,6 +169,39 @@ pub(crate) fn watchdog_set_pretimeout(dog: &File, seconds: u32) -> io::Result<()
     Ok(())
 }
 
+/// waitpid(2) of a traced process: its status, or `None` where nothing new is known. It may be another parent's child (`__WALL`).
+/// Not by nix, which takes a stop by a real-time signal for an error.
+pub(crate) fn wait_for(pid: nix::unistd::Pid) -> io::Result<Option<i32>> {
+    let mut status = 0;
+    // SAFETY: the kernel writes one c_int to a valid place.
+    match unsafe { libc::waitpid(pid.as_raw(), &mut status, libc::WNOHANG | libc::__WALL) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        _ => Ok(Some(status)),
+    }
+}
+
+/// `PTRACE_SYSCALL`: a traced process that has stopped goes on, with this signal where it is not 0, to its next call.
+pub(crate) fn trace_to_call(pid: nix::unistd::Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: nothing is written to, and the signal is a number.
+    let done = unsafe { libc::ptrace(libc::PTRACE_SYSCALL, pid.as_raw(), 0_usize, signal as usize) };
+    if done == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// kill(2) with any signal that there is.
+pub(crate) fn kill_number(pid: nix::unistd::Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    if unsafe { libc::kill(pid.as_raw(), signal) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// `PTRACE_GETREGS` of a traced process that has stopped (ptrace(2)); how many bytes depends on its kind.
 pub(crate) fn get_registers(pid: nix::unistd::Pid, bytes: &mut [u8]) -> io::Result<()> {
     const GETREGS: i32 = 12;

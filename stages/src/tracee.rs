@@ -7,7 +7,6 @@ use crate::sys;
 use nix::libc;
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{self, Read};
@@ -99,8 +98,8 @@ pub(crate) fn make_execute(path: &str) -> io::Result<()> {
 
 /// Init, while we trace it. Let go when dropped.
 struct Tracee {
-    /// Signals that came meanwhile and that it gets when it is let go.
-    held: Vec<Signal>,
+    /// Signals that came meanwhile and that it gets when it is let go. By their numbers, because real-time signals have no names.
+    held: Vec<i32>,
     /// While init's own code runs, its signals are passed on; while it runs ours, they are held.
     holding: bool,
     /// SIGSTOPs of ours that it has not seen yet.
@@ -143,30 +142,32 @@ impl Tracee {
     /// Lets init run until it stops at a call or a signal. A signal that came before is passed on to it.
     fn go_on(&mut self) -> io::Result<()> {
         let signal = if self.holding { None } else { self.held.pop() };
-        Ok(ptrace::syscall(INIT, signal)?)
+        sys::trace_to_call(INIT, signal.unwrap_or(0))
     }
 
     fn wait(&mut self, limit: Duration) -> io::Result<Stop> {
         let start = Instant::now();
         loop {
-            // Children of another parent are waited for by the one that traces them (ptrace(2)).
-            match waitpid(INIT, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL))? {
-                WaitStatus::StillAlive if start.elapsed() >= limit => return Err(io::ErrorKind::TimedOut.into()),
-                WaitStatus::StillAlive => sleep(POLL),
-                WaitStatus::PtraceSyscall(_) => return Ok(Stop::Call),
-                WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => return Ok(Stop::Executed),
-                WaitStatus::PtraceEvent(..) => return Ok(Stop::Signal),
-                // Ours, or the one that comes with attaching to a process that was stopped. None is passed on.
-                WaitStatus::Stopped(_, Signal::SIGSTOP) => {
-                    self.stops = self.stops.saturating_sub(1);
-                    return Ok(Stop::Signal);
+            let Some(status) = sys::wait_for(INIT)? else {
+                if start.elapsed() >= limit {
+                    return Err(io::ErrorKind::TimedOut.into());
                 }
-                WaitStatus::Stopped(_, signal) => {
-                    self.held.push(signal);
-                    return Ok(Stop::Signal);
-                }
-                _ => return Err(io::ErrorKind::InvalidData.into()),
+                sleep(POLL);
+                continue;
+            };
+            if !libc::WIFSTOPPED(status) {
+                return Err(io::ErrorKind::InvalidData.into());
             }
+            // `PTRACE_O_TRACESYSGOOD` sets bit 7 at calls; above the signal stands the event.
+            match (libc::WSTOPSIG(status), status >> 16) {
+                (number, 0) if number == libc::SIGTRAP | 0x80 => return Ok(Stop::Call),
+                (_, libc::PTRACE_EVENT_EXEC) => return Ok(Stop::Executed),
+                (_, 1..) => {}
+                // Ours, or the one that comes with attaching to a process that was stopped. None is passed on.
+                (libc::SIGSTOP, _) => self.stops = self.stops.saturating_sub(1),
+                (number, _) => self.held.push(number),
+            }
+            return Ok(Stop::Signal);
         }
     }
 
@@ -231,7 +232,7 @@ impl Tracee {
         // Its entry; then the event, or its end, which is a failure.
         self.until_call()?;
         for _ in 0..MOST_STOPS {
-            ptrace::syscall(INIT, None)?;
+            sys::trace_to_call(INIT, 0)?;
             match self.wait(LIMIT)? {
                 Stop::Executed => return Ok(()),
                 Stop::Call => {
@@ -258,8 +259,8 @@ impl Drop for Tracee {
             }
         }
         let _ = ptrace::detach(INIT, None);
-        for signal in self.held.drain(..) {
-            let _ = kill(INIT, signal);
+        for number in self.held.drain(..) {
+            let _ = sys::kill_number(INIT, number);
         }
     }
 }

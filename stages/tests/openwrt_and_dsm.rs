@@ -97,6 +97,7 @@ fn procd_that_acts_too_late_has_nothing_left_of_us() {
         the_box.service_is_respawned();
         assert_eq!(the_box.mounts(), before, "{words}");
         assert!(!the_box.root().join("tmp/added").exists(), "{words}");
+        assert!(!the_box.root().join("tmp/shut-down").exists(), "{words}");
         assert_eq!(looks(&the_box), "procd: Ubus", "{words}");
         the_box.forget_reports();
         is_taken_over(the_box, words);

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 /// For an answer of ubus. Procd runs the validator in it.
 const LIMIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
+/// From procd's answer that it starts a service until that is executed.
+const EXECUTION: Duration = Duration::from_millis(300);
 /// What procd executes: as PID 1 (17.01 and older by the second path), and to check an image.
 const EXECUTED: [&str; 3] = ["/sbin/upgraded", "/tmp/upgraded", VALIDATOR];
 const VALIDATOR: &str = "/usr/libexec/validate_firmware_image";
@@ -97,13 +99,19 @@ impl Procd {
         self.client.call(object, method, arguments)
     }
 
-    /// Has procd end our marker and forget it.
+    /// Has procd end our marker and forget it. Not at once after it was told to start it: what it has forked and not yet executed
+    /// takes SIGTERM for procd's own, and shuts the box down (18.06, `signal.c`).
     fn forget_marker(&mut self) {
         let _ = self.service("delete", &Value::table([("name", Value::text(SERVICE))]));
     }
 
     /// Has procd start our marker, and end it again.
     fn starts_marker(&mut self, limit: Duration) -> Result<()> {
+        let what = "start a program of the new root";
+        // One that sleeps is to keep no word of ours for later.
+        self.client
+            .call(self.system, "sysupgrade", &Value::table([]))
+            .map_err(|e| unanswered(what, e))?;
         let start = Instant::now();
         let command = ["/flasher", "init-marker"].map(Value::text).to_vec();
         let instance = Value::table([("command", Value::List(command))]);
@@ -111,24 +119,18 @@ impl Procd {
             ("name", Value::text(SERVICE)),
             ("instances", Value::table([("m", instance)])),
         ]);
-        let added = self.service("add", &service);
+        let added = self.service("add", &service).map_err(|e| unanswered(what, e))?;
         let came = loop {
             if marker().is_some() {
                 break true;
             }
-            if added.as_ref().map_or(true, |answer| answer.status != 0) || start.elapsed() >= limit {
+            if added.status != 0 || start.elapsed() >= limit {
                 break false;
             }
             sleep(POLL);
         };
-        // Where no answer came, too: procd takes one word after the other, and both may still be on their way.
         self.forget_marker();
-        let what = "start a program of the new root";
-        match added {
-            Err(e) => Err(unanswered(what, e)),
-            Ok(_) if came => Ok(()),
-            Ok(_) => Err(silent(what, limit)),
-        }
+        if came { Ok(()) } else { Err(silent(what, limit)) }
     }
 }
 
@@ -212,6 +214,8 @@ impl HandOver for Ubus {
         if let Ok(mut procd) = Procd::find()
             && (marker.is_some() || !procd.validates)
         {
+            // It has started by now what it was told to start before, and that has been executed, or failed to be, then.
+            sleep(EXECUTION);
             procd.forget_marker();
         }
         Vec::new()

@@ -38,6 +38,8 @@ static int novalidator, unserved, hung, deaf, late, interrupted, busdies, order,
 
 /* While there is a service that was added, for a story to look at. */
 #define ADDED "/tmp/added"
+/* Where a service is ended that is not executed yet: procd's own child takes SIGTERM for procd, and shuts the box down. */
+#define SHUT_DOWN "/tmp/shut-down"
 
 /* What the two processes tell each other. */
 struct message {
@@ -244,11 +246,22 @@ static void ubusd(int listener, int procd)
 	}
 }
 
+static int is_executed(pid_t pid)
+{
+	char path[64], its[256], ours[256];
+	ssize_t n, m;
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	n = readlink(path, its, sizeof(its));
+	m = readlink("/proc/self/exe", ours, sizeof(ours));
+	return n < 0 || n != m || memcmp(its, ours, (size_t)n);
+}
+
 static pid_t start(char *const argv[])
 {
 	pid_t pid = fork();
 	if (!pid) {
 		close(watchdog);
+		usleep(20000);
 		execv(argv[0], argv);
 		_exit(127);
 	}
@@ -393,6 +406,8 @@ int main(int argc, char **argv)
 			}
 			message.length = 0;
 		} else if (message.object == SERVICE && !strcmp(message.method, "delete")) {
+			if (marker && !is_executed(marker))
+				close(open(SHUT_DOWN, O_WRONLY | O_CREAT, 0600));
 			if (marker)
 				kill(marker, SIGTERM);
 			marker = 0;
