@@ -495,6 +495,23 @@ pub fn stand_in(source: &str) -> PathBuf {
     compile(source, source, &[])
 }
 
+/// `inits/stubborn.c`, for processes of 64 bits or of 32.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub fn stubborn(bits: u32) -> PathBuf {
+    let words = [
+        "-nostdlib",
+        "-ffreestanding",
+        "-fno-stack-protector",
+        "-fno-pie",
+        "-no-pie",
+    ];
+    compile(
+        "stubborn",
+        &format!("stubborn{bits}"),
+        &[&words[..], &[&format!("-m{bits}")]].concat(),
+    )
+}
+
 fn compile(source: &str, name: &str, words: &[&str]) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,109 @@
+//! Stories of an init under ptrace(2), with `inits/stubborn.c`, which looks after itself: what fails is not to be noticed.
+
+mod common;
+
+use common::{Kind, LittleBox, QUICK, is_taken_over, looks, signal, stubborn};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How init calls the kernel, and of how many bits it is.
+const MANNERS: [(&str, u32); 9] = [
+    ("nanosleep", 64),
+    ("read", 64),
+    ("sigtimedwait", 64),
+    ("signals", 64),
+    ("threads", 64),
+    ("nanosleep", 32),
+    ("read", 32),
+    ("sigtimedwait", 32),
+    ("signals", 32),
+];
+
+fn start(manner: &str, bits: u32) -> LittleBox {
+    let the_box = LittleBox::of(&Kind {
+        init: Some(&stubborn(bits)),
+        exec: &format!("/sbin/init {manner}"),
+        ..Kind::default()
+    });
+    assert_eq!(looks(&the_box), "/sbin/init: Ptrace", "{manner} {bits}");
+    the_box
+}
+
+fn rounds(the_box: &LittleBox) -> u64 {
+    let text = fs::read_to_string(the_box.root().join("tmp/rounds")).or_else(|_| {
+        // After the pivot.
+        fs::read_to_string(the_box.root().join("oldroot/tmp/rounds"))
+    });
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The old root has what init writes; after the pivot its paths lead into the RAM root.
+fn wrote(the_box: &LittleBox, name: &str) -> bool {
+    ["tmp", "oldroot/tmp"]
+        .iter()
+        .any(|place| the_box.root().join(place).join(name).exists())
+}
+
+fn is_untampered(the_box: &LittleBox, story: &str) {
+    assert!(!wrote(the_box, "tampered"), "{story}");
+}
+
+#[test]
+fn an_init_is_made_to_execute_us_whatever_it_does() {
+    if !common::is_root() {
+        return;
+    }
+    for (manner, bits) in MANNERS {
+        is_taken_over(start(manner, bits), &format!("{manner}, {bits} bits"));
+    }
+}
+
+/// What it is to execute cannot be executed for a while: memory, registers and signals are put back, and init goes on with what it
+/// did. The last word is repeated, and then it is heard.
+#[test]
+fn an_init_does_not_notice_an_execve_that_fails() {
+    if !common::is_root() {
+        return;
+    }
+    for (manner, bits) in MANNERS {
+        let story = format!("{manner}, {bits} bits");
+        let mut the_box = start(manner, bits);
+        let output = the_box.apply(&QUICK);
+        assert!(output.status.success(), "{story}: {output:?}");
+        let ours = the_box.root().join("flasher");
+        fs::set_permissions(&ours, fs::Permissions::from_mode(0)).expect("set");
+        // The RAM root has a /tmp of its own for init, from now on.
+        let _ = fs::create_dir(the_box.root().join("tmp"));
+        // One second until the last word; five more until it is repeated.
+        sleep(Duration::from_millis(3000));
+        assert!(the_box.is_up(), "{story}");
+        assert_eq!(the_box.comm(), "init", "{story}");
+        let before = rounds(&the_box);
+        the_box.wait_until("init goes on", |this| rounds(this) > before + 1);
+        if manner == "signals" {
+            fs::write(the_box.root().join("tmp/enough"), "").expect("written");
+            the_box.wait_until("every signal has come", |this| wrote(this, "all-came"));
+        }
+        is_untampered(&the_box, &story);
+        fs::set_permissions(&ours, fs::Permissions::from_mode(0o755)).expect("set");
+        let since = Instant::now();
+        the_box.until("work done, proof given: true");
+        assert!(since.elapsed() < Duration::from_secs(20), "{story}");
+        the_box.reboots();
+    }
+}
+
+/// Stopped from outside, it is taken over all the same.
+#[test]
+fn an_init_that_is_stopped_is_made_to_execute_us() {
+    if !common::is_root() {
+        return;
+    }
+    for (manner, bits) in [("nanosleep", 64), ("read", 64), ("signals", 32)] {
+        let the_box = start(manner, bits);
+        signal("-STOP", the_box.init);
+        is_taken_over(the_box, &format!("{manner}, {bits} bits, stopped"));
+    }
+}
