@@ -73,7 +73,7 @@ fn an_init_does_not_notice_an_execve_that_fails() {
         let output = the_box.apply(&QUICK);
         assert!(output.status.success(), "{story}: {output:?}");
         let ours = the_box.root().join("flasher");
-        fs::set_permissions(&ours, fs::Permissions::from_mode(0)).expect("set");
+        fs::set_permissions(&ours, fs::Permissions::from_mode(0o000)).expect("set");
         // The RAM root has a /tmp of its own for init, from now on.
         let _ = fs::create_dir(the_box.root().join("tmp"));
         // One second until the last word; five more until it is repeated.
