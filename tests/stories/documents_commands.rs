@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A fence of a document: what stands behind its three marks, and what stands in it.
-struct Fence {
-    info: String,
-    text: String,
+pub struct Fence {
+    pub info: String,
+    pub text: String,
 }
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn fences(text: &str) -> Vec<Fence> {
+pub fn fences(text: &str) -> Vec<Fence> {
     let mut found: Vec<Fence> = Vec::new();
     let mut open = false;
     for line in text.lines() {

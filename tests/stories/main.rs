@@ -96,6 +96,7 @@ mod vendors;
 // The documents, and what comments point to.
 mod documents;
 mod documents_commands;
+mod documents_typed;
 mod manual;
 mod porting;
 mod protocol;
