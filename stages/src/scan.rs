@@ -48,9 +48,7 @@ pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool
         unread: None,
     };
     // Without the list of processes nobody is seen.
-    if let Err(error) =
-        fs::read_dir(proc).and_then(|entries| entries.map(|entry| entry.map(drop)).collect::<io::Result<()>>())
-    {
+    if let Err(error) = fs::read_dir(proc).and_then(|mut entries| entries.try_for_each(|entry| entry.map(drop))) {
         scan.unread = Some(HolderKind::unread(shown(proc), error));
     }
     for pid in others(proc) {

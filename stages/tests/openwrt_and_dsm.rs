@@ -2,26 +2,8 @@
 
 mod common;
 
-use common::{Kind, LittleBox, is_taken_over, looks, signal, stand_in};
-
-/// A box whose init is procd with these manners.
-fn procd(words: &str) -> LittleBox {
-    LittleBox::of(&Kind {
-        init: Some(&stand_in("procd")),
-        setup: "echo 'root:x:0:0:root:/root:/bin/sh' >etc/passwd; mv sbin/init sbin/procd; ln -s procd sbin/init; \
-                rm dev/console; touch dev/console",
-        exec: &format!("/sbin/procd {words}"),
-        comm: "procd",
-        ..Kind::default()
-    })
-}
-
-fn upstart() -> LittleBox {
-    LittleBox::of(&Kind {
-        init: Some(&stand_in("upstart")),
-        ..Kind::default()
-    })
-}
+use common::boxes::{procd, upstart};
+use common::{is_taken_over, looks, signal};
 
 #[test]
 fn procd_of_each_age_executes_us_when_ubus_tells_it_to() {

@@ -3,6 +3,8 @@
 //! Needs root, util-linux and Debian's `busybox-static`; it says so where one is missing, because a story that is
 //! skipped in silence proves nothing. In a pid namespace reboot(2) ends the namespace's init by SIGHUP (pid_namespaces(7)), so a reboot can be seen.
 
+pub mod boxes;
+
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
