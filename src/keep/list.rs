@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::glob::glob;
+use crate::base::glob::glob_with_classes;
 use crate::base::lossless;
 use crate::plan::KeptFile;
 use std::ffi::OsString;
@@ -65,17 +65,21 @@ impl Found {
             }
             let mut next = Vec::new();
             for path in &paths {
-                match word.contains(['*', '?']) {
-                    false => next.push(format!("{path}/{word}")),
-                    true => next.extend(
+                let before = next.len();
+                if word.contains(['*', '?', '[']) {
+                    next.extend(
                         there(names(&format!("{path}/")))?
                             .unwrap_or_default()
                             .into_iter()
                             // As a shell does it.
                             .filter(|name| !name.starts_with('.') || word.starts_with('.'))
-                            .filter(|name| glob(&lossless::bytes(word), &lossless::bytes(name)))
+                            .filter(|name| glob_with_classes(&lossless::bytes(word), &lossless::bytes(name)))
                             .map(|name| format!("{path}/{name}")),
-                    ),
+                    );
+                }
+                // As a shell, too: what fits nothing is a name.
+                if next.len() == before && !word.contains(['*', '?']) {
+                    next.push(format!("{path}/{word}"));
                 }
             }
             paths = next;

@@ -100,9 +100,9 @@ pub fn settings(root: &Path, request: &Request) -> io::Result<Settings> {
     for list in lists {
         for path in words(&read(&list)?.unwrap_or_default()) {
             let path = in_root(base, &path)?;
-            // A class of characters, which is not understood here; a name that has them is.
-            if path.contains('[') && path.contains(']') && there(&lossless::path(&path))?.is_none() {
-                let why = "patterns with [ ] are not understood";
+            // A class by name, which is not understood here.
+            if ["[:", "[.", "[="].iter().any(|class| path.contains(class)) {
+                let why = "patterns with [: :] are not understood";
                 return Err(of(&path, &io::Error::other(why)));
             }
             add(&path, false)?;
