@@ -3,7 +3,8 @@
 mod common;
 
 use common::boxes::{procd, upstart};
-use common::{is_taken_over, looks, signal};
+use common::{LittleBox, is_taken_over, looks, signal};
+use std::process::Child;
 
 #[test]
 fn procd_of_each_age_executes_us_when_ubus_tells_it_to() {
@@ -112,4 +113,69 @@ fn upstart_that_sleeps_is_left_as_it_was() {
     assert_eq!(the_box.mounts(), before);
     the_box.service_is_respawned();
     is_taken_over(the_box, "upstart that awoke");
+}
+
+/// A takeover that rests for a while between the pivot and what it says to init then.
+fn slow_after_pivot(the_box: &mut LittleBox) -> Child {
+    let name = the_box.name.clone();
+    let delay = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=pivot_root:delay_exit=1500000",
+    ];
+    let apply = ["/box", "apply", &name, "grace_ms=50", "exit_ms=1000"];
+    let child = the_box.command(&delay, &apply).spawn().expect("runs");
+    the_box.wait_until("the RAM root is /", |this| this.root().join("oldroot/box").exists());
+    child
+}
+
+/// Killed between the pivot and the last word: the caller puts everything back.
+#[test]
+fn stage_one_is_killed_in_the_new_root() {
+    if !common::is_root() {
+        return;
+    }
+    let novalidator = || procd("novalidator early");
+    let current = || procd("");
+    for start in [&current as &dyn Fn() -> LittleBox, &novalidator, &upstart] {
+        let mut the_box = start();
+        let story = looks(&the_box);
+        let before = the_box.mounts();
+        let caller = slow_after_pivot(&mut the_box);
+        let seen = the_box.until("goes on as process");
+        let pid = seen
+            .last()
+            .and_then(|line| line.split("process ").nth(1)?.split(',').next())
+            .expect("reported");
+        the_box.run(&[], &["/oldroot/bin/busybox", "kill", "-KILL", pid]);
+        let output = caller.wait_with_output().expect("ends");
+        assert_eq!(output.status.code(), Some(71), "{story}: {output:?}");
+        the_box.service_is_respawned();
+        assert_eq!(the_box.mounts(), before, "{story}");
+        assert!(!the_box.root().join("tmp/added").exists(), "{story}");
+        the_box.forget_reports();
+        is_taken_over(the_box, &story);
+    }
+}
+
+/// A service that ends between the pivot and the last word is started in the new root, in vain. That changes nothing.
+#[test]
+fn a_service_ends_in_the_new_root() {
+    if !common::is_root() {
+        return;
+    }
+    let current = || procd("");
+    for start in [&current as &dyn Fn() -> LittleBox, &upstart] {
+        let mut the_box = start();
+        let caller = slow_after_pivot(&mut the_box);
+        the_box.ends("/bin/sh /etc/service");
+        let output = caller.wait_with_output().expect("ends");
+        assert!(output.status.success(), "{output:?}");
+        the_box.until("work done, proof given: true");
+        the_box.reboots();
+    }
 }
