@@ -101,6 +101,10 @@ words! {
         Senao = "senao",
         /// ZyXEL.
         Zyxel = "zyxel",
+        /// Belkin.
+        Belkin = "belkin",
+        /// A header of another vendor's, or one that is not known, in front of something that is.
+        Factory = "factory",
         /// Edimax.
         Edimax = "edimax",
         /// Realtek's boot loaders.
@@ -265,7 +269,7 @@ impl Format {
             Seama | TplinkV1 | TplinkV2 | TplinkSafeloader | NetgearChk | NetgearDni | Linksys | Cybertan | Ubnt
             | Buffalo | Dlink | Wrgg | Senao | Zyxel | Edimax | Csys | Sercomm | Moxa | Xiaomi | Meraki
             | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Planex | Poray | Mstc | Iptime | Ruckus
-            | Huawei | Dahua | Hikvision | QnapFirmware | AndroidBoot => Nature::Factory,
+            | Huawei | Dahua | Hikvision | QnapFirmware | AndroidBoot | Belkin | Factory => Nature::Factory,
             _ => Nature::Flash,
         }
     }
@@ -295,6 +299,8 @@ impl Format {
             Wrgg => "a WRGG image (D-Link)",
             Senao => "a Senao factory image (EnGenius)",
             Zyxel => "a ZyXEL factory image",
+            Belkin => "a Belkin factory image",
+            Factory => "a factory image with a header of its own",
             Edimax => "an Edimax factory image",
             Csys => "an image with a header for Realtek's boot loaders (Edimax)",
             Sercomm => "a SerComm factory image (Netgear)",

@@ -46,13 +46,14 @@ impl<'a> Target<'a> {
         let label = self.partition.label();
         let bytes = Grouped(self.placed.write.length());
         let (format, role) = content.map_or((Format::Raw, Role::Other), |content| (content.format, content.role));
-        let gets = match content {
-            Some(content) if content.title == format.described() => format!("{label} gets {}", format.described()),
-            Some(content) => format!("{label} gets {} {}", format.described(), content.title)
+        let described = match content {
+            Some(content) if content.title == format.described() => content.title.clone(),
+            Some(content) => format!("{} {}", format.described(), content.title)
                 .trim_end()
                 .to_owned(),
-            None => format!("{label} gets {bytes} bytes of nothing that is known"),
+            None => format!("{bytes} bytes of nothing that is known"),
         };
+        let gets = format!("{label} gets {described}");
         if self.takes(format, role) {
             return match content {
                 Some(_) => Check::pass(CheckId::Content, gets),
@@ -67,8 +68,11 @@ impl<'a> Target<'a> {
             return Check::warn(CheckId::Content, format!("{gets}{}", self.holds()));
         }
         let what = match content {
+            Some(_) if format == Format::Factory => {
+                format!("{label} would get {described}, which does not belong there")
+            }
             Some(_) => format!("{label} would get {}, which does not belong there", format.described()),
-            None => format!("{label} would get {bytes} bytes of nothing that is known"),
+            None => format!("{label} would get {described}"),
         };
         Check::fail(
             CheckId::Content,

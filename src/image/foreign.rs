@@ -1,9 +1,7 @@
 //! Files that are known and do not lie on flash as they are – archives, packings that are not unpacked here, documents,
 //! programs, copies of disks – and headers of vendors, each by its magic number.
 //!
-//! The magic numbers of vendors are those of the tools in openwrt/firmware-utils (`src/mk*.c` and others), and of
-//! `src/binwalk/magic` in ReFirmLabs/binwalk; those of archives and packings stand in their documentation. To be known here
-//! is to be refused by name; what a box takes all the same its profile says.
+//! To be known here is to be refused by name; what a box takes all the same its profile says.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +11,8 @@ use crate::base::units::Fields;
 use crate::bytes::packed::Codec;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
-use crate::image::zimage;
+use crate::image::signs::{SIGNS, Sign};
+use crate::image::{hidden, zimage};
 use std::io;
 use std::ops::Range;
 
@@ -25,130 +24,6 @@ const FAR: &[(u64, &[u8], Format)] = &[(0x8001, b"CD001", Format::Iso), (0x10040
 /// Bytes at the end: footers.
 const TAIL: u64 = 512;
 
-/// Where a magic number stands, and what it says.
-type Sign = (usize, &'static [u8], Format);
-
-const SIGNS: &[Sign] = &[
-    // Headers of vendors.
-    (0, b"*#$^", Format::NetgearChk),
-    (0, b"device:", Format::NetgearDni),
-    (0, b"CHDR", Format::Linksys),
-    (14, b"U2ND", Format::Cybertan),
-    (0, b"UBNT", Format::Ubnt),
-    (0, b"start\0", Format::Buffalo),
-    (0, b"# Airstation", Format::Buffalo),
-    (0, b"SHRS", Format::Dlink),
-    (0, b"encrpted_img", Format::Dlink),
-    (0, b"DLOB", Format::Dlink),
-    (0, b"DLK6E", Format::Dlink),
-    (0, b"wrgg0", Format::Wrgg),
-    (32, &[0x20, 0x04, 0x02, 0x20], Format::Wrgg),
-    (32, &[0x20, 0x02, 0x04, 0x20], Format::Wrgg),
-    (32, &[0x20, 0x08, 0x03, 0x21], Format::Wrgg),
-    (32, &[0x21, 0x03, 0x08, 0x20], Format::Wrgg),
-    (0, b"eDiMaX", Format::Edimax),
-    (0, b"CSYS", Format::Csys),
-    (0, b"cs6c", Format::Csys),
-    (0, b"cr6c", Format::Csys),
-    (0, b"csro", Format::Csys),
-    (0, b"w6cp", Format::Csys),
-    (0, b"sErCoMm", Format::Sercomm),
-    (0, &[0x89, 0x19, 0x12, 0x30, 0x28, 0x87, 0x77, 0x02], Format::Moxa),
-    (0, b"HDR1", Format::Xiaomi),
-    (0, b"HDR2", Format::Xiaomi),
-    (0, &[0x8e, 0x73, 0xed, 0x8a], Format::Meraki),
-    (0, &[0x1e, 0xf1, 0xd0, 0xba], Format::MikrotikNpk),
-    (0, &[0x81, 0x12, 0xed, 0xfe], Format::Avm),
-    (4, b"Broadcom Corporatio", Format::BroadcomTag),
-    (0, b"USR0", Format::UsRobotics),
-    (0, b"YSZJ", Format::Jcg),
-    (0, b"GMTKRT400N", Format::Gemtek),
-    (0, b"CMOC", Format::Mstc),
-    (0, b"EFM_NAS_PKG", Format::Iptime),
-    (0, b"RCKS", Format::Ruckus),
-    (0, b"HWNP", Format::Huawei),
-    (0, b"DH\x03\x04", Format::Dahua),
-    (0, b"SWKH", Format::Hikvision),
-    (0, b"HKWS", Format::Hikvision),
-    (0x14, b"fw-type:", Format::TplinkSafeloader),
-    (0x1014, b"fwup-ptn", Format::TplinkSafeloader),
-    (0x1018, b"fwup-ptn", Format::TplinkSafeloader),
-    (0, b"ANDROID!", Format::AndroidBoot),
-    (0, b"VNDRBOOT", Format::AndroidBoot),
-    // Archives and packages.
-    (0, b"PK\x03\x04", Format::Zip),
-    (0, b"PK\x05\x06", Format::Zip),
-    (0, b"PK\x07\x08", Format::Zip),
-    (0, b"7z\xbc\xaf\x27\x1c", Format::SevenZip),
-    (0, b"Rar!\x1a\x07", Format::Rar),
-    (0, b"!<arch>\ndebian", Format::Deb),
-    (0, b"!<arch>\n", Format::Ar),
-    (0, b"!<thin>\n", Format::Ar),
-    (0, &[0xed, 0xab, 0xee, 0xdb], Format::Rpm),
-    (0, b"070701", Format::Cpio),
-    (0, b"070702", Format::Cpio),
-    (0, b"070707", Format::Cpio),
-    (0, b"MSCF\0\0\0\0", Format::Cab),
-    (257, b"ustar", Format::Tar),
-    (0, b"xar!", Format::Xar),
-    (0, b"MSWIM\0\0\0", Format::Wim),
-    (0, b"CrAU\0\0\0\0", Format::UpdatePayload),
-    // Packings.
-    (0, &[0x3a, 0xff, 0x26, 0xed], Format::AndroidSparse),
-    (0, b"LZIP\x01", Format::Lzip),
-    (0, b"LZIP\0", Format::Lzip),
-    (0, &[0x04, 0x22, 0x4d, 0x18], Format::Lz4),
-    (0, &[0x02, 0x21, 0x4c, 0x18], Format::Lz4),
-    (0, &[0x03, 0x21, 0x4c, 0x18], Format::Lz4),
-    (0, &[0x89, b'L', b'Z', b'O', 0, 0x0d, 0x0a, 0x1a, 0x0a], Format::Lzo),
-    (0, &[0x1f, 0x9d], Format::Compress),
-    (0, b"LRZI\0", Format::Lrzip),
-    // Kernels and file systems.
-    (0x24, &[0x18, 0x28, 0x6f, 0x01], Format::Zimage),
-    (0x38, b"ARM\x64", Format::Arm64Image),
-    (0x202, b"HdrS", Format::BzImage),
-    (0, b"-rom1fs-", Format::Romfs),
-    (0x400, &[0xe2, 0xe1, 0xf5, 0xe0], Format::Erofs),
-    (0x400, &[0x10, 0x20, 0xf5, 0xf2], Format::F2fs),
-    // Disks.
-    (512, b"EFI PART", Format::Gpt),
-    (4096, b"EFI PART", Format::Gpt),
-    (3, b"NTFS    ", Format::Mbr),
-    (54, b"FAT1", Format::Fat),
-    (82, b"FAT32", Format::Fat),
-    (0, b"XFSB", Format::Xfs),
-    (0, b"LUKS\xba\xbe", Format::Luks),
-    (4086, b"SWAPSPACE2", Format::Swap),
-    (512, b"LABELONE", Format::Lvm),
-    (0, b"vhdxfile", Format::VirtualDisk),
-    (0, b"QFI\xfb", Format::VirtualDisk),
-    (0, b"KDMV", Format::VirtualDisk),
-    (0, b"conectix", Format::VirtualDisk),
-    (0x40, &[0x7f, 0x10, 0xda, 0xbe], Format::VirtualDisk),
-    // Programs and documents.
-    (0, &[0x7f, b'E', b'L', b'F'], Format::Elf),
-    (0, &[0xca, 0xfe, 0xba, 0xbe], Format::Program),
-    (0, &[0xfe, 0xed, 0xfa, 0xce], Format::Program),
-    (0, &[0xfe, 0xed, 0xfa, 0xcf], Format::Program),
-    (0, &[0xce, 0xfa, 0xed, 0xfe], Format::Program),
-    (0, &[0xcf, 0xfa, 0xed, 0xfe], Format::Program),
-    (0, b"\0asm", Format::Program),
-    (0, b"UF2\n", Format::Uf2),
-    (0, b"SQLite format 3\0", Format::Database),
-    (0, &[0xd4, 0xc3, 0xb2, 0xa1], Format::Capture),
-    (0, &[0xa1, 0xb2, 0xc3, 0xd4], Format::Capture),
-    (0, b"Salted__", Format::Encrypted),
-    (0, b"#!/", Format::Script),
-    (0, b"#! /", Format::Script),
-    (0, b"%PDF-", Format::Pdf),
-    (0, &[0x89, b'P', b'N', b'G', 0x0d, 0x0a], Format::Picture),
-    (0, &[0xff, 0xd8, 0xff, 0xe0], Format::Picture),
-    (0, &[0xff, 0xd8, 0xff, 0xe1], Format::Picture),
-    (0, b"GIF8", Format::Picture),
-    (0, b"untrusted comment:", Format::Signature),
-    (0, b"-----BEGIN PGP", Format::Signature),
-];
-
 /// Recognises what is no content of flash, and the few kinds of content that say nothing but what they are.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
     let room = range.end - range.start;
@@ -158,13 +33,13 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         Some(format) => Some(format),
         None => match of_tail(store, range)? {
             Some(format) => Some(format),
-            None => match far_behind(store, range)? {
-                None => Codec::recognise(&head).map(Codec::format),
-                found => found,
-            },
+            None => far_behind(store, range)?.or_else(|| Codec::recognise(&head).map(Codec::format)),
         },
     };
     let mut found = format.map(content);
+    if found.is_none() {
+        found = hidden::behind_header(&head);
+    }
     if let Some(content) = found.as_mut().filter(|content| content.format == Format::Zimage) {
         content.arch = Some(Processor::Known(Arch::Arm));
         let tree = zimage::tree_of(store, range)?.unwrap_or_default();
@@ -239,6 +114,17 @@ fn by_structure(head: &[u8]) -> Option<Format> {
             .is_some_and(|rest| rest.starts_with(b"PE\0\0"));
     let open = head.starts_with(b"OPEN") && fields.be32(260) == head.get(..260).map(crc);
     let zynos = head.get(6..9) == Some(b"SIG") && head.get(9).is_some_and(|kind| matches!(kind, 1..=7 | 0x80..=0x82));
+    // `mkrasimage.c`: sums and lengths of root, header and kernel, names filled up with 0xff.
+    let sum = |at| fields.be32(at).is_some_and(|sum| sum <= 0xffff);
+    let ras = sum(0) && sum(40) && sum(108) && head.get(116..512).is_some_and(|rest| rest == [0xff; 396]);
+    // `edimax_fw_header.c`: two texts, and in their 94 bytes a sum of the others.
+    let sums = head.get(..94).map(|header| {
+        let sum = header.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+        sum.wrapping_sub(header[49]) ^ 0xb9 == header[49]
+    });
+    let edimax = padded(head.get(..16)) && padded(head.get(16..48)) && sums == Some(true);
+    // `belkin-header` of OpenWrt's `mt7621.mk`: length and CRC twice, and a mark.
+    let belkin = head.get(28..32) == Some(b"\x5cx\0\0") && head.get(12..20) == head.get(20..28);
     // `mksenaofw.c`: the header ends with it, and begins with zeros.
     let senao = head.get(92..96) == Some(&[0x12, 0x34, 0x56, 0x78]) && head.starts_with(&[0; 4]);
     // `mkporayfw.c`: model, length, flags that are always these, and sixteen zeros.
@@ -256,7 +142,9 @@ fn by_structure(head: &[u8]) -> Option<Format> {
         (ext, Format::Ext),
         (exe, Format::Exe),
         (open, Format::Ubnt),
-        (zynos, Format::Zyxel),
+        (zynos || ras, Format::Zyxel),
+        (belkin, Format::Belkin),
+        (edimax, Format::Edimax),
         (senao, Format::Senao),
         (poray, Format::Poray),
         (planex, Format::Planex),
@@ -266,6 +154,16 @@ fn by_structure(head: &[u8]) -> Option<Format> {
     ];
     let known = found.into_iter().find(|(is, _)| *is).map(|(_, format)| format);
     known.or_else(|| text(head))
+}
+
+/// Whether this is a text that is filled up with zeros.
+fn padded(field: Option<&[u8]>) -> bool {
+    let Some(field) = field else {
+        return false;
+    };
+    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    let (text, rest) = field.split_at(end);
+    end > 2 && text.iter().all(u8::is_ascii_graphic) && rest.iter().all(|byte| *byte == 0)
 }
 
 /// What the kinds of content of CMS have in common: the numbers 1.2.840.113549.1.7 (RFC 5652).

@@ -27,12 +27,13 @@ const BOOT_SALT: [u8; 16] = [
     0x8c, 0xef, 0x33, 0x5b, 0xd5, 0xc5, 0xce, 0xfa, 0xa7, 0x9c, 0x28, 0xda, 0xb2, 0xe9, 0x0f, 0x42,
 ];
 
-/// A text that is filled up with zeros; `None` for anything else.
+/// A text that is filled up with zeros, or behind one of them with 0xff; `None` for anything else.
 fn text(bytes: &[u8]) -> Option<&str> {
     let end = bytes.iter().position(|byte| *byte == 0)?;
     let (text, rest) = bytes.split_at(end);
     let printable = text.iter().all(|byte| (0x20..0x7f).contains(byte));
-    let whole = end > 0 && printable && rest.iter().all(|byte| *byte == 0);
+    let filled = |with: u8| rest[1..].iter().all(|byte| *byte == with);
+    let whole = end > 0 && printable && (filled(0) || filled(0xff));
     whole.then(|| std::str::from_utf8(text).ok()).flatten()
 }
 

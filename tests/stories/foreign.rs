@@ -313,6 +313,22 @@ fn what_vendors_own_installers_take() {
     poray[12..28].fill(0);
     let mut planex = at(20, b"1.00.00\0");
     planex[30..34].copy_from_slice(&0x0077_0000u32.to_be_bytes());
+    // As `mkrasimage` makes it for an NBG6817.
+    let mut ras = vec![0xff; 0x1000];
+    for (at, value) in [(0, 0x5c79), (4, 0x1_0000), (40, 0xdd7f), (108, 0x4f7d), (112, 0x7530)] {
+        ras[at..at + 4].copy_from_slice(&u32::to_be_bytes(value));
+    }
+    ras[8..12].copy_from_slice(b"1.0\0");
+    ras[44..52].copy_from_slice(b"NBG6817\0");
+    ras.extend(&noise);
+    // As OpenWrt's `belkin-header RT18 1 9.9.9` does, and as `edimax_fw_header` does for Belkin's F9J1108.
+    let mut belkin = b"RT18\x01\x1a\x01\x01\x01\x09\x09\x09".to_vec();
+    belkin.extend([&b"ABCDEFGH"[..], b"ABCDEFGH", b"\x5c\x78\0\0", &noise].concat());
+    let mut other_edimax = vec![0; 94];
+    other_edimax[..9].copy_from_slice(b"F9J1108v1");
+    other_edimax[16..26].copy_from_slice(b"BR-6679BAC");
+    other_edimax[49] = other_edimax.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) ^ 0xb9;
+    other_edimax.extend(&noise);
     let mut open = b"OPENXM.v6.0.0-OpenWrt".to_vec();
     open.resize(260, 0);
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&open);
@@ -338,6 +354,19 @@ fn what_vendors_own_installers_take() {
         ("poray", "Poray", poray),
         ("planex", "Planex", planex),
         ("zyxel", "ZyXEL", at(6, b"SIG\x04")),
+        ("zyxel", "ZyXEL", at(0, b"0RDH")),
+        ("zyxel", "ZyXEL", at(4, &0xdead_beafu32.to_be_bytes())),
+        ("zyxel", "ZyXEL", ras),
+        ("belkin", "Belkin", belkin),
+        ("edimax", "Edimax", other_edimax),
+        ("gemtek", "Gemtek", at(0, b"GMTK1003")),
+        ("gemtek", "Gemtek", at(4, b"GMTKRT400N")),
+        ("buffalo", "Buffalo", at(32, b"BUFFALO\0")),
+        ("dlink", "D-Link", at(0, &[0x04, 0x04, 0x24, 0x2b])),
+        ("dlink", "D-Link", at(7, b"_dkbs_")),
+        ("meraki", "Meraki", at(0, b"MIPS\x80\x06\0\0")),
+        ("factory", "a header of its own", at(0, b"LXL#")),
+        ("factory", "a header of its own", at(0, b"\0MYL")),
         ("edimax", "Edimax", at(0, b"eDiMaX\0\0")),
         ("csys", "Edimax", at(0, b"CSYS")),
         ("sercomm", "SerComm", at(0, b"sErCoMm")),
@@ -360,6 +389,41 @@ fn what_vendors_own_installers_take() {
     ] {
         refused_by_name(&sim, "kernel", &Kind { word, name }, &image);
     }
+}
+
+/// Whoever's header it is: what begins behind it lies on flash, and the header does not.
+#[test]
+fn something_known_behind_a_header_that_is_not() {
+    let sim = SimBox::new("generic");
+    let uimage = read(Path::new(&crate::containers::uimage(&sim, &bytes(30_000, 4))));
+    let squashfs = shell(&sim, "mksquashfs firmware.bin out -quiet -noappend >/dev/null");
+    let ubi = "printf '[v]\nmode=ubi\nvol_id=0\nvol_type=dynamic\nvol_name=v\nimage=firmware.bin\n' >i; \
+               ubinize -o out -p 64KiB -m 1 i";
+    let ubi = shell(&sim, ubi);
+    for (length, image, name) in [
+        (20, &uimage, "a uImage"),
+        (0x54, &uimage, "a uImage"),
+        (512, &uimage, "a uImage"),
+        (0x1978, &uimage, "a uImage"),
+        (33, &squashfs, "a squashfs"),
+        (4096, &squashfs, "a squashfs"),
+        (256, &ubi, "a UBI image"),
+    ] {
+        for header in [bytes(length, 7), vec![0; length], vec![0xff; length]] {
+            let kind = Kind {
+                word: "factory",
+                name: &format!("a header of its own of 0x{length:x} bytes, behind which {name} begins"),
+            };
+            refused_by_name(&sim, "kernel", &kind, &[&header, image.as_slice()].concat());
+        }
+    }
+    // As a server sends it to who takes the head of its answer for a part of the file.
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n";
+    let kind = Kind {
+        word: "factory",
+        name: "behind which a uImage begins",
+    };
+    refused_by_name(&sim, "kernel", &kind, &[&answer[..], &uimage].concat());
 }
 
 /// A uImage with a footer of Linksys' is for Linksys' page, although it begins as what the boot loader starts.

@@ -191,3 +191,18 @@ fn a_trx_of_the_second_version() {
         sim.apply(&["--part", "kernel", &sim.file("bad", &bad)]).exits(65);
     }
 }
+
+/// Of the second version a header has text that is filled up with 0xff behind its zero, as `mktplinkfw2` writes it.
+#[test]
+fn tp_links_second_header_is_known_as_its_tool_makes_it() {
+    let sim = SimBox::new("generic");
+    for version in [2, 3] {
+        let mut image = vec![0xff; 0x200];
+        image[..4].copy_from_slice(&[version, 0, 0, 0]);
+        image[4..13].copy_from_slice(b"ver. 1.0\0");
+        image[0x8c..0x8e].copy_from_slice(&[0x55, 0xaa]);
+        image.extend(bytes(20_000, 6));
+        let run = sim.apply(&["--part", "kernel", &sim.file("image", &image)]).exits(78);
+        assert!(run.out.contains("a TP-Link image, version 2"), "{run:?}");
+    }
+}
