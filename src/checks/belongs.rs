@@ -54,25 +54,37 @@ impl<'a> Target<'a> {
             None => format!("{bytes} bytes of nothing that is known"),
         };
         let gets = format!("{label} gets {described}");
+        if let Some(blank) = self.blank(content) {
+            return blank;
+        }
         if self.takes(format, role) {
             return match content {
-                Some(_) => Check::pass(CheckId::Content, gets),
-                None => Check::warn(CheckId::Content, gets),
+                // Those of which nothing can be checked say nothing but what they are.
+                Some(content) if content.checked || content.title == format.described() => {
+                    Check::pass(CheckId::Content, gets)
+                }
+                _ => Check::warn(CheckId::Content, gets),
             };
         }
         // Evidence that it is something else counts more than what the box's own archive says of it.
         let vouched = content.is_none() && is_for_this_box(self.facts);
+        if self.is_foreign_copy(format) {
+            return self.refused(format, &described);
+        }
         // Who says `--as-is` means these bytes.
         let asked = self.placed.file.as_is == Some(AsIs::Asked);
         if vouched || asked || self.was_read_from_flash(format) {
             return Check::warn(CheckId::Content, format!("{gets}{}", self.holds()));
         }
-        let what = match content {
-            Some(_) if format == Format::Factory => {
-                format!("{label} would get {described}, which does not belong there")
-            }
-            Some(_) => format!("{label} would get {}, which does not belong there", format.described()),
-            None => format!("{label} would get {described}"),
+        self.refused(format, &described)
+    }
+
+    fn refused(&self, format: Format, described: &str) -> Check {
+        let label = self.partition.label();
+        let what = match format {
+            Format::Raw => format!("{label} would get {described}"),
+            Format::Factory => format!("{label} would get {described}, which does not belong there"),
+            _ => format!("{label} would get {}, which does not belong there", format.described()),
         };
         Check::fail(
             CheckId::Content,
@@ -80,6 +92,45 @@ impl<'a> Target<'a> {
             format!("{}; --force=content if you know better", remedy(format)),
         )
         .forceable()
+    }
+
+    /// A file of one byte over and over: what is left of a download or a copy that failed. In what was read from flash as a whole
+    /// there are partitions like that.
+    fn blank(&self, content: Option<&Content>) -> Option<Check> {
+        let asked = self.placed.file.as_is == Some(AsIs::Asked);
+        let source = &self.placed.write.source;
+        if content.is_some() || asked || self.is_part_of_copy() || source.is_empty() {
+            return None;
+        }
+        let store = self.facts.store;
+        let mut first = [0];
+        store.read_exact_at(source.start, &mut first).ok()?;
+        let same = store.past(source.clone(), first[0]).ok()? == source.end;
+        let what = format!(
+            "{} would get {} bytes of 0x{:02x}, and nothing else",
+            self.partition.label(),
+            Grouped(source.end - source.start),
+            first[0]
+        );
+        let remedy = "get the image again; --force=content if you know better";
+        same.then(|| Check::fail(CheckId::Content, what, remedy).forceable())
+    }
+
+    /// Whether it was read from flash together with other partitions.
+    fn is_part_of_copy(&self) -> bool {
+        matches!(
+            self.facts.image.format,
+            Format::Backup | Format::ChipDump | Format::QnapRecovery
+        )
+    }
+
+    /// Whether it is as long as the partition, so that it may be a copy of one, and what is in it is known and neither what this
+    /// one is for nor what lies there now.
+    fn is_foreign_copy(&self, format: Format) -> bool {
+        let known = !matches!(format.nature(), Nature::Packed) && format != Format::Raw;
+        let here = self.present.as_ref().is_some_and(|present| present.format == format);
+        let copy = self.placed.file.as_is == Some(AsIs::Copy);
+        copy && known && !here && (!self.partition.holds.is_empty() || format.nature() != Nature::Flash)
     }
 
     /// What the profile says of it, as the end of a sentence.

@@ -63,13 +63,7 @@ pub(super) fn fits_the_flash(facts: &Facts<'_>) -> Vec<Check> {
         let Some(content) = &placed.content else {
             return checks;
         };
-        checks.extend(erase_blocks(partition, content));
-        checks.extend(
-            content
-                .behind
-                .as_ref()
-                .and_then(|behind| erase_blocks(partition, behind)),
-        );
+        checks.extend(content.all().filter_map(|content| erase_blocks(partition, content)));
         checks.extend(place_of_ubifs(facts.board, partition, content));
         if placed.write.method.rest() == Rest::Blank && shorter {
             checks.push(blank_rest(partition, content));

@@ -4,12 +4,14 @@
 
 use super::Facts;
 use crate::base::check_id::CheckId;
+use crate::image::content::Content;
 use crate::plan::Check;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
     facts.each(&|placed, partition| {
         let cpu = facts.board.cpu();
-        let foreign = placed.content.as_ref().and_then(|content| content.foreign_to(cpu?));
+        let mut all = placed.content.iter().flat_map(Content::all);
+        let foreign = all.find_map(|content| content.foreign_to(cpu?));
         let say = |foreign| {
             Check::fail(
                 CheckId::Cpu,

@@ -95,10 +95,14 @@ fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A line of `sha256sum`, or with `--tag`: checksum and name.
+/// A line of `sha256sum`, with `--tag` or as `openssl dgst` writes it: checksum and name.
 fn line(line: &str) -> Option<(String, &str)> {
-    let (sum, name) = match line.strip_prefix("SHA256 (") {
-        Some(rest) => rest.rsplit_once(") = ").map(|(name, sum)| (sum, name))?,
+    let line = line.trim_start_matches('\u{feff}');
+    let tagged = ["SHA256", "SHA2-256"].iter().find_map(|tag| line.strip_prefix(tag));
+    let (sum, name) = match tagged.and_then(|rest| rest.trim_start().strip_prefix('(')) {
+        Some(rest) => rest
+            .rsplit_once(')')
+            .map(|(name, sum)| (sum.trim_start_matches([' ', '=']), name))?,
         None => {
             // A backslash says that the name has escapes in it.
             let line = line.strip_prefix('\\').unwrap_or(line);
@@ -127,6 +131,8 @@ mod tests {
         assert_eq!(both.wanted("/tmp/kernel.bin").unwrap(), one);
         assert_eq!(both.wanted("rootfs.bin").unwrap(), two.to_ascii_lowercase());
         assert!(both.wanted("other.bin").unwrap_err().to_string().contains("not listed"));
+        let openssl = list(format!("\u{feff}SHA2-256(a.bin)= {one}\r\nSHA256(b.bin)= {two}\r\n"));
+        assert_eq!(openssl.wanted("a.bin").unwrap(), one);
         let tagged = list(format!("SHA256 (a.bin) = {one}\nSHA256 (b.bin) = {two}\n"));
         assert_eq!(tagged.wanted("a.bin").unwrap(), one);
         // The only one, under whatever name; a bare checksum too.

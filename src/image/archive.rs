@@ -86,6 +86,16 @@ fn plain(store: &Store, members: &[Member], image: &mut Image) -> io::Result<()>
     }
 }
 
+/// The board that `CONTROL` names, in a line `BOARD=…`.
+fn control(store: &Store, member: &Member) -> io::Result<Option<String>> {
+    const CONTROL: u64 = 4096;
+    let mut text = vec![0; (member.data.end - member.data.start).min(CONTROL) as usize];
+    store.read_exact_at(member.data.start, &mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let board = text.lines().find_map(|line| line.trim().strip_prefix("BOARD="));
+    Ok(board.map(|board| board.trim_matches(['"', '\'']).to_owned()))
+}
+
 /// `sysupgrade-BOARD/CONTROL`, `kernel`, `root`. Any other tar keeps its members as parts and has no place.
 fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<()> {
     let board = members.first().and_then(|member| {
@@ -99,7 +109,20 @@ fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<(
     for member in members {
         let inside = member.name.strip_prefix(&format!("sysupgrade-{board}/"));
         let name = match inside {
-            Some("CONTROL") => continue,
+            Some("CONTROL") => {
+                let named = control(store, member)?;
+                // Directories have no commas in their names.
+                match named.filter(|named| named.replace(',', "_") != board.replace(',', "_")) {
+                    Some(named) => {
+                        return Err(bad(format_args!(
+                            "the sysupgrade archive is for {}, and its CONTROL for {}",
+                            Quoted(&board),
+                            Quoted(&named)
+                        )));
+                    }
+                    None => continue,
+                }
+            }
             Some("kernel") => "kernel",
             Some("root") => "rootfs",
             Some(other) if !other.contains('/') => other,

@@ -10,7 +10,8 @@ use crate::base::machine::Role;
 use crate::base::machine::{Cpu, Order, Processor};
 use crate::base::quoted::one_line;
 use crate::bytes::store::Store;
-use crate::image::{cramfs, fit, foreign, jffs2, ramdisk, seama, squashfs, tplink, trx, ubi, ubifs, uimage};
+use crate::image::device_tree::MadeFor;
+use crate::image::{behind, cramfs, fit, foreign, jffs2, ramdisk, seama, squashfs, tplink, trx, ubi, ubifs, uimage};
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
@@ -53,7 +54,7 @@ pub struct Content {
     pub hardware: Option<String>,
     /// Whether all was held against it that it can be held against, and that is something.
     pub checked: bool,
-    /// The file system that stands behind a kernel.
+    /// What stands behind it, such as the file system behind a kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub behind: Option<Box<Content>>,
     /// A name or version that it carries.
@@ -88,6 +89,24 @@ impl Content {
             doubt: None,
             problem: None,
         }
+    }
+
+    /// Takes over what the device tree that comes with it is for.
+    pub(super) fn with_tree(&mut self, tree: io::Result<Option<MadeFor>>) -> io::Result<()> {
+        match tree {
+            Ok(tree) => {
+                let tree = tree.unwrap_or_default();
+                (self.compatible, self.soc) = (tree.compatible, tree.soc);
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => self.doubt = Some(error.to_string()),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// It, and what stands behind it.
+    pub fn all(&self) -> impl Iterator<Item = &Content> {
+        std::iter::successors(Some(self), |content| content.behind.as_deref())
     }
 
     /// Why this cannot run on a box with that processor, if so.
@@ -134,22 +153,12 @@ const FORMATS: [Recognise; 12] = [
     foreign::recognise,
 ];
 
-/// Those for file systems, which may stand behind a kernel.
-const FILE_SYSTEMS: [Recognise; 6] = [
-    squashfs::recognise,
-    cramfs::recognise,
-    jffs2::recognise,
-    ubi::recognise,
-    ubifs::recognise,
-    ramdisk::recognise,
-];
-
 /// Says what the bytes in this range of the image are, `None` for nothing known.
 ///
 /// # Errors
 /// Those of reading the store.
 pub fn look(store: &Store, range: Range<u64>) -> io::Result<Option<Content>> {
-    let Some(mut content) = first(&FORMATS, store, &range)? else {
+    let Some(mut content) = first(store, &range)? else {
         return Ok(None);
     };
     let room = range.end - range.start;
@@ -160,17 +169,19 @@ pub fn look(store: &Store, range: Range<u64>) -> io::Result<Option<Content>> {
     {
         return Ok(Some(foreign::content(format)));
     }
-    let is_kernel = content.role == Role::Kernel && matches!(content.format, Format::Uimage | Format::Fit);
-    if is_kernel && content.problem.is_none() && content.length < room {
-        behind(store, &range, &mut content)?;
+    if content.length < room {
+        behind::look(store, &range, &mut content)?;
     }
     Ok(Some(content))
 }
 
 /// The first that recognises it, held to its own length.
-fn first(formats: &[Recognise], store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
+///
+/// # Errors
+/// Those of reading the store.
+pub(super) fn first(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
     let room = range.end - range.start;
-    for recognise in formats {
+    for recognise in FORMATS {
         if let Some(mut content) = recognise(store, range)? {
             // Titles are names that the image gives itself.
             content.title = one_line(&content.title);
@@ -185,34 +196,4 @@ fn first(formats: &[Recognise], store: &Store, range: &Range<u64>) -> io::Result
         }
     }
     Ok(None)
-}
-
-/// What stands behind a kernel: images for one partition of kernel and root have the file system there, behind padding up to
-/// some multiple (`mtd_find_rootfs_from` in OpenWrt's `mtdsplit.c` looks for it at erase blocks).
-fn behind(store: &Store, range: &Range<u64>, content: &mut Content) -> io::Result<()> {
-    let mut at = range.start + content.length;
-    loop {
-        let from = at;
-        for byte in [0xff, 0] {
-            at = store.past(at..range.end, byte)?;
-        }
-        if at == from {
-            break;
-        }
-    }
-    if at == range.end {
-        return Ok(());
-    }
-    let offset = at - range.start;
-    match first(&FILE_SYSTEMS, store, &(at..range.end))? {
-        Some(found) => {
-            content.title = format!("{}; at 0x{offset:x} {}", content.title, found.format.described());
-            let place = |what: String| format!("behind the kernel, at 0x{offset:x}: {what}");
-            content.problem = found.problem.clone().map(place);
-            content.doubt = found.doubt.clone().map(place);
-            content.behind = Some(Box::new(found));
-        }
-        None => content.title = format!("{}; at 0x{offset:x} something that is not known", content.title),
-    }
-    Ok(())
 }

@@ -16,6 +16,8 @@ static CRC: crc::Crc<u32> = CRC32;
 pub enum Digest {
     /// zlib's CRC-32, big-endian.
     Crc32(crc::Digest<'static, u32>),
+    /// CRC-16 of CCITT as U-Boot has it, big-endian (`crc16_ccitt` in its `lib/crc16-ccitt.c`).
+    Crc16(u16),
     /// MD5.
     Md5(Md5),
     /// SHA-1.
@@ -33,6 +35,7 @@ impl Digest {
     pub fn named(name: &str) -> Option<Digest> {
         Some(match name {
             "crc32" => Digest::Crc32(CRC.digest()),
+            "crc16-ccitt" => Digest::Crc16(0),
             "md5" => Digest::Md5(Md5::new()),
             "sha1" => Digest::Sha1(Sha1::new()),
             "sha256" => Digest::Sha256(Sha256::new()),
@@ -46,6 +49,7 @@ impl Digest {
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Digest::Crc32(digest) => digest.update(bytes),
+            Digest::Crc16(sum) => *sum = bytes.iter().fold(*sum, crc16),
             Digest::Md5(digest) => digest.update(bytes),
             Digest::Sha1(digest) => digest.update(bytes),
             Digest::Sha256(digest) => digest.update(bytes),
@@ -58,6 +62,7 @@ impl Digest {
     pub fn finish(self) -> Vec<u8> {
         match self {
             Digest::Crc32(digest) => digest.finalize().to_be_bytes().to_vec(),
+            Digest::Crc16(sum) => sum.to_be_bytes().to_vec(),
             Digest::Md5(digest) => digest.finalize().to_vec(),
             Digest::Sha1(digest) => digest.finalize().to_vec(),
             Digest::Sha256(digest) => digest.finalize().to_vec(),
@@ -65,6 +70,11 @@ impl Digest {
             Digest::Sha512(digest) => digest.finalize().to_vec(),
         }
     }
+}
+
+fn crc16(sum: u16, byte: &u8) -> u16 {
+    let shift = |sum: u16, _| sum << 1 ^ if sum & 0x8000 == 0 { 0 } else { 0x1021 };
+    (0..8).fold(sum ^ u16::from(*byte) << 8, shift)
 }
 
 /// All of these over a range, in one pass.

@@ -15,6 +15,7 @@ use crate::image::content::Content;
 use crate::image::device_tree::{self, Event, HEADER, MAGIC, Tree, strings};
 use crate::image::digest::{self, Digest};
 use crate::image::processor;
+use crate::image::within::{self, Declared};
 use std::io;
 use std::ops::Range;
 
@@ -37,6 +38,7 @@ struct Entry {
     kind: String,
     arch: Option<String>,
     compression: String,
+    os: String,
     data: Option<Range<u64>>,
     /// Of data behind the tree.
     outside: Option<u64>,
@@ -56,6 +58,9 @@ impl Entry {
 struct Configuration {
     name: String,
     kernel: Option<String>,
+    ramdisk: Option<String>,
+    /// Every image that it names, in the order of its properties.
+    named: Vec<String>,
     device_trees: Vec<String>,
     compatible: Vec<String>,
 }
@@ -148,9 +153,13 @@ fn read(tree: &Tree<'_>) -> io::Result<Fit> {
                 let words = || tree.value(&value).map(|bytes| strings(&bytes));
                 match name {
                     "kernel" => configuration.kernel = words()?.pop(),
+                    "ramdisk" => configuration.ramdisk = words()?.pop(),
                     "fdt" => configuration.device_trees = words()?,
                     "compatible" => configuration.compatible = words()?,
                     _ => (),
+                }
+                if ["kernel", "ramdisk", "fdt", "loadables", "firmware", "setup", "fpga"].contains(&name) {
+                    configuration.named.extend(words()?);
                 }
             }
             _ => (),
@@ -179,6 +188,7 @@ fn property(tree: &Tree<'_>, image: &mut Entry, name: &str, value: Range<u64>) -
         "type" => image.kind = text(),
         "arch" => image.arch = Some(text()),
         "compression" => image.compression = text(),
+        "os" => image.os = text(),
         "data-offset" => image.outside = number(),
         "data-position" => image.position = number(),
         "data-size" => image.size = number(),
@@ -277,6 +287,9 @@ fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
             ))
         })
     };
+    for name in configuration.iter().flat_map(|configuration| &configuration.named) {
+        image(name)?;
+    }
     let kernels: Vec<&Entry> = match configuration {
         Some(configuration) => configuration.kernel.iter().map(image).collect::<io::Result<_>>()?,
         None => fit.images.iter().filter(|image| image.is_kernel()).collect(),
@@ -284,9 +297,13 @@ fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
     if !kernels.iter().any(|kernel| kernel.is_kernel()) {
         content.role = Role::Other;
     }
+    let ramdisk = configuration.and_then(|configuration| configuration.ramdisk.as_ref());
+    // A boot loader holds that of the ramdisk against its own too (`fit_image_load` in U-Boot's `boot/image-fit.c`).
     let mut processors: Vec<Processor> = kernels
         .iter()
-        .map(|kernel| processor::named(kernel.arch.as_deref()))
+        .copied()
+        .chain(ramdisk.map(image).transpose()?)
+        .map(|image| processor::named(image.arch.as_deref()))
         .collect();
     processors.dedup();
     content.arch = match processors.len() {
@@ -296,12 +313,21 @@ fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
             Some(Processor::Other(names.join(" or ")))
         }
     };
+    let total = u64::from(content_total(store, range)?);
+    for kernel in kernels
+        .iter()
+        .filter(|kernel| kernel.is_kernel() && kernel.os == "linux")
+    {
+        let declared = Declared::Name(&kernel.compression);
+        let problem = within::problem(store, &place(range, total, kernel)?, declared, content.arch.as_ref())?;
+        let said = problem.map(|problem| format!("of the fit's {}: {problem}", Quoted(&kernel.name)));
+        content.doubt = content.doubt.take().or(said);
+    }
     let Some(configuration) = configuration else {
         return Ok(());
     };
     let tree = match configuration.device_trees.first() {
         Some(name) if image(name)?.compression == "none" || image(name)?.compression.is_empty() => {
-            let total = u64::from(content_total(store, range)?);
             device_tree::made_for(store, &place(range, total, image(name)?)?)?
         }
         _ => None,

@@ -42,14 +42,14 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     }
     if let Some(content) = found.as_mut().filter(|content| content.format == Format::Zimage) {
         content.arch = Some(Processor::Known(Arch::Arm));
-        let tree = zimage::tree_of(store, range)?.unwrap_or_default();
-        (content.compatible, content.soc) = (tree.compatible, tree.soc);
+        content.length = zimage::length(&Fields(&head)).unwrap_or_default();
+        content.with_tree(zimage::tree_of(store, range))?;
     }
     if let Some(content) = &mut found {
         match content.format {
             Format::Arm64Image => content.arch = Some(Processor::Known(Arch::Aarch64)),
             Format::BzImage => content.arch = Some(Processor::Known(Arch::X86)),
-            _ => (),
+            format => content.length = length(format, &head).unwrap_or_default(),
         }
     }
     Ok(found)
@@ -67,6 +67,20 @@ fn far_behind(store: &Store, range: &Range<u64>) -> io::Result<Option<Format>> {
         }
     }
     Ok(None)
+}
+
+/// How long a file system is by its super block: `fs/ext2/ext2.h`, `fs/erofs/erofs_fs.h`, `include/linux/f2fs_fs.h`,
+/// `include/uapi/linux/romfs_fs.h`.
+fn length(format: Format, head: &[u8]) -> Option<u64> {
+    let fields = Fields(head);
+    let (blocks, bits) = match format {
+        Format::Ext => (fields.le32(0x404)?.into(), fields.le32(0x418)?.checked_add(10)?),
+        Format::Erofs => (fields.le32(0x424)?.into(), u32::from(*head.get(0x40c)?)),
+        Format::F2fs => (fields.le64(0x424)?, fields.le32(0x410)?),
+        Format::Romfs => (fields.be32(8)?.into(), 0),
+        _ => return None,
+    };
+    blocks.checked_mul(1u64.checked_shl(bits)?)
 }
 
 /// What is known of a format that says nothing but what it is.

@@ -142,10 +142,30 @@ pub fn strip(store: &Store) -> io::Result<Stripped> {
             return Err(bad("the trailer behind the image fails its CRC"));
         }
     }
+    if stripped.end == store.len() && spoiled(store)? {
+        return Err(bad(
+            "the metadata behind the image are cut off, or something follows them",
+        ));
+    }
     match stripped.end {
         0 => Err(bad("there is nothing but metadata")),
         _ => Ok(stripped),
     }
+}
+
+/// Whether a trailer stands at the end of what does not end with one: a byte too many or too few, and the image would be taken
+/// for one that says nothing of its box. A copy of flash ends with blank bytes.
+fn spoiled(store: &Store) -> io::Result<bool> {
+    let mut tail = [0; 3 * TRAILER as usize];
+    let take = (tail.len() as u64).min(store.len()) as usize;
+    store.read_exact_at(store.len() - take as u64, &mut tail[..take])?;
+    let magic = MAGIC.to_be_bytes();
+    let at = tail[..take].windows(magic.len()).position(|window| window == magic);
+    let padding = |behind: &[u8]| [0, 0xff].iter().any(|byte| behind.iter().all(|other| other == byte));
+    Ok(at.is_some_and(|at| {
+        let behind = tail[..take].get(at + TRAILER as usize..).unwrap_or_default();
+        behind.is_empty() || !padding(behind)
+    }))
 }
 
 /// The bytes of the signature in the last trailer, and how many bytes stand in front of it, which it covers.

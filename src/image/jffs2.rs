@@ -49,6 +49,17 @@ fn word(bytes: &[u8], at: usize, order: Order) -> Option<u32> {
     })
 }
 
+/// Whether these are the magic number and a type, whatever their CRC says.
+fn is_spoiled(head: &[u8; HEADER]) -> bool {
+    const KINDS: [u16; 7] = [DIRENT, INODE, CLEANMARKER, 0x2004, SUMMARY, 0xe008, 0xe009];
+    let kind = match head[..2] {
+        [0x85, 0x19] => u16::from_le_bytes([head[2], head[3]]),
+        [0x19, 0x85] => u16::from_be_bytes([head[2], head[3]]),
+        _ => return false,
+    };
+    KINDS.contains(&kind) && node(head).is_none()
+}
+
 /// Reads a node header; `None` where there is none, or where its CRC is wrong.
 fn node(bytes: &[u8]) -> Option<Node> {
     let mut bytes: [u8; HEADER] = bytes.get(..HEADER)?.try_into().ok()?;
@@ -79,7 +90,15 @@ fn node(bytes: &[u8]) -> Option<Node> {
 /// Recognises a JFFS2 image and walks its log.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
     let mut head = [0; HEADER];
-    let Some(first) = store.read_head(range, &mut head)?.then(|| node(&head)).flatten() else {
+    if !store.read_head(range, &mut head)? {
+        return Ok(None);
+    }
+    if is_spoiled(&head) {
+        let mut content = Content::new(Format::Jffs2, Role::Filesystem);
+        content.problem = Some("the first node of the jffs2 fails its CRC".into());
+        return Ok(Some(content));
+    }
+    let Some(first) = node(&head) else {
         return Ok(None);
     };
     let mut walk = Walk {
@@ -140,6 +159,11 @@ impl Walk<'_> {
                 }
                 _ => self.gap(fixed[0])?,
             }
+        }
+        let rest = self.range.start + self.at.min(room)..self.range.end;
+        let blank = |byte| Ok::<_, io::Error>(self.store.past(rest.clone(), byte)? == rest.end);
+        if !blank(0xff)? && !blank(0)? {
+            self.doubt("the jffs2 is cut off in a node".to_owned());
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod archive;
 pub(crate) mod backup;
+mod behind;
 pub mod content;
 mod cramfs;
 pub(crate) mod device_tree;
@@ -37,6 +38,7 @@ mod ubi_volumes;
 mod ubifs;
 mod uimage;
 pub(crate) mod unpacked_pat;
+mod within;
 mod zimage;
 
 use crate::base::format::Format;

@@ -56,7 +56,8 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     };
     let room = range.end - range.start;
     let problem = match (major, big) {
-        (4, false) if length >= HEADER as u64 => match length <= room {
+        // Linux mounts no other of version 4.
+        (4, false) if minor == 0 && length >= HEADER as u64 => match length <= room {
             true => check(store, range.start, &Superblock::of(&head))?,
             false => None,
         },

@@ -26,7 +26,9 @@ pub(super) struct Superblock {
     block_size: u32,
     fragments: u32,
     packing: u16,
+    block_log: u16,
     ids: u16,
+    root: u64,
     length: u64,
     id_table: u64,
     xattr_table: u64,
@@ -47,7 +49,9 @@ impl Superblock {
             block_size: word(12),
             fragments: word(16),
             packing: short(20),
+            block_log: short(22),
             ids: short(26),
+            root: long(32),
             length: long(40),
             id_table: long(48),
             xattr_table: long(56),
@@ -85,7 +89,8 @@ fn outside(what: &str) -> io::Error {
 impl Tables<'_> {
     fn check(&self) -> io::Result<()> {
         let sb = self.superblock;
-        if !sb.block_size.is_power_of_two() || !(1..=6).contains(&sb.packing) || sb.ids == 0 {
+        let sizes = (12..=20).contains(&sb.block_log) && sb.block_size == 1 << sb.block_log;
+        if !sizes || !(1..=6).contains(&sb.packing) || sb.ids == 0 {
             return Err(bad("the squashfs superblock makes no sense"));
         }
         // Where blocks of tables end: with the first list of places that follows them.
@@ -104,6 +109,11 @@ impl Tables<'_> {
             return Err(bad(
                 "the blocks of the squashfs's inodes do not end where its directories begin",
             ));
+        }
+        // Where its block begins, and where it begins in that (`SQUASHFS_INODE_BLK`, `SQUASHFS_INODE_OFFSET`).
+        let root = sb.inode_table.saturating_add(sb.root >> 16);
+        if root >= sb.directory_table || sb.root & 0xffff >= BLOCK as u64 {
+            return Err(outside("its root"));
         }
         self.inodes()?;
         let data = 96..sb.inode_table;

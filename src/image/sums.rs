@@ -50,14 +50,30 @@ pub(super) fn problem(store: &Store, (member, list): (&Member, &Member), kind: K
         Kind::Md5 => 32,
         Kind::Sha256 => 64,
     };
-    let listed = text
-        .split_ascii_whitespace()
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    if listed.len() != digits || !listed.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(Some(format!("{} does not begin with a checksum", Quoted(&list.name))));
-    }
+    // A line of `sha256sum`, also with `--tag`; of several lines those that name the file.
+    let is_sum = |word: &&str| word.len() == digits && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| line.split_ascii_whitespace().any(|word| is_sum(&word)))
+        .collect();
+    let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let name = base(&member.name);
+    let names = |line: &&&str| {
+        let mut words = line.split([' ', '\t', '*', '(', ')']);
+        words.any(|word| base(word) == name)
+    };
+    let line = match lines.as_slice() {
+        [only] => Some(only),
+        several => several.iter().find(names),
+    };
+    let listed = line.and_then(|line| line.split_ascii_whitespace().find(is_sum));
+    let Some(listed) = listed.map(str::to_ascii_lowercase) else {
+        return Ok(Some(format!(
+            "{} has no checksum of {}",
+            Quoted(&list.name),
+            Quoted(&name)
+        )));
+    };
     let found = match kind {
         Kind::Md5 => {
             let mut sum = md5::Md5::new();

@@ -2,12 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::format::Format;
+use crate::base::format::{Format, Nature};
 use crate::base::machine::Role;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::fwtool::CRC;
+use crate::image::{cramfs, foreign, squashfs, uimage};
 use std::io;
 use std::ops::Range;
 
@@ -53,9 +54,11 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         title: format!("version {version}, {} parts", parts.len()),
         ..Content::new(Format::Trx, Role::Kernel)
     };
+    let header = if version == 2 { 32 } else { 28 };
+    let ascending = parts.is_sorted_by(|one, other| one < other) && parts.first().is_some_and(|first| *first >= header);
     if !(1..=2).contains(&version)
         || length < head.len() as u64
-        || parts.is_empty()
+        || !ascending
         || parts.iter().any(|offset| u64::from(*offset) >= length)
     {
         content.problem = Some("the trx header makes no sense".into());
@@ -67,7 +70,38 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             .map(|part| range.start + u64::from(*part));
         if sum(store, whole, flags)? != field(8) {
             content.problem = Some("the trx fails its CRC".into());
+        } else {
+            let ends = parts.iter().skip(1).copied().map(u64::from).chain([length]);
+            for (part, end) in parts.iter().zip(ends) {
+                let part = range.start + u64::from(*part)..range.start + end;
+                inside(store, part, range.start, &mut content)?;
+            }
         }
     }
     Ok(Some(content))
+}
+
+/// What a part is, by its beginning: how long it is the header says, and that all of it is there the CRC.
+fn inside(store: &Store, part: Range<u64>, start: u64, content: &mut Content) -> io::Result<()> {
+    let offset = part.start - start;
+    for recognise in [
+        uimage::recognise,
+        squashfs::recognise,
+        cramfs::recognise,
+        foreign::recognise,
+    ] {
+        let Some(found) = recognise(store, &part)? else {
+            continue;
+        };
+        // What has only printable bytes may be anything.
+        let nature = found.format.nature();
+        let strange =
+            !matches!(nature, Nature::Flash | Nature::Packed | Nature::Factory) && found.format != Format::Text;
+        let said = strange.then(|| format!("in the trx, at 0x{offset:x}, is {}", found.format.described()));
+        content.doubt = content.doubt.take().or(said);
+        content.arch = content.arch.take().or(found.arch);
+        content.order = content.order.take().or(found.order);
+        break;
+    }
+    Ok(())
 }

@@ -52,9 +52,11 @@ impl Layout {
     }
 }
 
-/// Whether a header with that magic is whole: its CRC is over all in front of it.
+/// Whether a header with that magic is whole, and of the one version that there is: its CRC is over all in front of it.
 fn is_whole(header: &[u8], magic: &[u8; 4]) -> bool {
-    header.starts_with(magic) && Fields(header).be32(60) == header.get(..60).map(|front| CRC.checksum(front))
+    header.starts_with(magic)
+        && header.get(4) == Some(&1)
+        && Fields(header).be32(60) == header.get(..60).map(|front| CRC.checksum(front))
 }
 
 /// How often an erase block was erased, as the header at its beginning says; `None` where no whole header is.
@@ -78,7 +80,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         ..Content::new(Format::Ubi, Role::Filesystem)
     };
     if !is_whole(&first, b"UBI#") {
-        content.problem = Some("the first ubi header fails its CRC".into());
+        content.problem = Some("the first ubi header fails its CRC, or is of another version".into());
         return Ok(Some(content));
     }
     let field = |at| Fields(&first).be32(at).unwrap_or_default();
@@ -139,6 +141,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         (content.problem, content.doubt) = volumes.verdict();
     }
     content.title.push_str(&volumes.names());
+    (content.arch, content.order) = volumes.made_for();
     content.ubi = Some(layout);
     Ok(Some(content))
 }

@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::format::Format;
+use crate::base::machine::{Order, Processor};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content;
@@ -53,6 +55,9 @@ pub(super) struct Volumes {
     most: u64,
     tables: [Option<Vec<Record>>; 2],
     blocks: BTreeMap<u32, Blocks>,
+    /// For which processor what is in them is.
+    made_for: (Option<Processor>, Option<Order>),
+    doubt: Option<String>,
 }
 
 impl Volumes {
@@ -62,6 +67,8 @@ impl Volumes {
             most,
             tables: [None, None],
             blocks: BTreeMap::new(),
+            made_for: (None, None),
+            doubt: None,
         }
     }
 
@@ -75,10 +82,19 @@ impl Volumes {
             }
             return Ok(());
         }
+        if volume > LAYOUT_VOLUME {
+            // It lists where every block lies.
+            let fastmap = "the ubi image has a fastmap, which is right only on the flash that it was read from";
+            self.doubt = Some(fastmap.to_owned());
+            return Ok(());
+        }
         let (size, wanted, crc) = (u64::from(field(20)), u64::from(field(24)), field(32));
         let is_static = header[5] == STATIC;
         let mut good = u64::from(number) < self.most;
         let mut holds = None;
+        if number == 0 {
+            holds = self.needed(store, &data)?.filter(|_| !is_static);
+        }
         if is_static {
             let mut digest = CRC.digest();
             good &= size <= data.end - data.start;
@@ -86,31 +102,47 @@ impl Volumes {
                 store.scan(data.start..data.start + size, |chunk| digest.update(chunk))?;
             }
             good &= digest.finalize() == crc;
-        } else if number == 0 {
-            holds = self.needed(store, &data)?;
         }
         let blocks = self.blocks.entry(volume).or_default();
         blocks.is_static = is_static;
         blocks.highest = blocks.highest.max(number);
         if is_static {
-            blocks.wanted = Some(wanted);
+            blocks.wanted = blocks.wanted.max(Some(wanted));
         } else if holds.is_some() {
             blocks.wanted = holds;
         }
-        if good {
-            blocks.there.insert(number);
+        // Of two the younger counts, and an image that was just made has no older ones.
+        if good && !blocks.there.insert(number) {
+            self.doubt = Some(format!(
+                "block {number} of volume {volume} of the ubi image is there twice"
+            ));
         }
         Ok(())
     }
 
     /// Blocks that what begins in a volume needs, where it says so.
-    fn needed(&self, store: &Store, data: &Range<u64>) -> io::Result<Option<u64>> {
+    fn needed(&mut self, store: &Store, data: &Range<u64>) -> io::Result<Option<u64>> {
         let mut head = vec![0; HEAD.min(data.end - data.start) as usize];
         store.read_exact_at(data.start, &mut head)?;
         let length = head.len() as u64;
         // What is in there is looked at for its length alone.
-        let found = content::look(&Store::Memory(head), 0..length)?;
-        Ok(found.map(|found| found.length.div_ceil(self.usable)))
+        let Some(found) = content::first(&Store::Memory(head), &(0..length))? else {
+            return Ok(None);
+        };
+        let made_for = found
+            .erase_size
+            .filter(|_| found.format == Format::Ubifs)
+            .map(u64::from);
+        if made_for.is_some_and(|size| size != self.usable) {
+            self.doubt = Some(format!(
+                "the ubi image has a ubifs for blocks of {} bytes in a volume whose blocks have {}",
+                made_for.unwrap_or_default(),
+                self.usable
+            ));
+        }
+        self.made_for.0 = self.made_for.0.take().or(found.arch);
+        self.made_for.1 = self.made_for.1.take().or(found.order);
+        Ok(Some(found.length.div_ceil(self.usable)))
     }
 
     /// The table that counts.
@@ -121,6 +153,11 @@ impl Volumes {
     /// Erase blocks that the volumes need.
     pub fn reserved(&self) -> u64 {
         self.table().iter().map(|record| record.reserved).sum()
+    }
+
+    /// For which processor it is, by the first volume that says so.
+    pub fn made_for(&self) -> (Option<Processor>, Option<Order>) {
+        self.made_for.clone()
     }
 
     /// `, with rootfs, data`.
@@ -144,7 +181,7 @@ impl Volumes {
             let is_there = |number: u64| u32::try_from(number).is_ok_and(|number| blocks.there.contains(&number));
             (0..blocks.wanted.unwrap_or_default()).find(|number| !is_there(*number))
         };
-        let mut doubt = None;
+        let mut doubt = self.doubt.clone();
         for (volume, blocks) in &self.blocks {
             let Some(record) = self.table().iter().find(|record| record.volume == *volume) else {
                 doubt = Some(format!(

@@ -8,6 +8,7 @@ use crate::base::machine::{Processor, Role};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
+use crate::image::within::{self, Declared};
 use crate::image::{processor, zimage};
 use std::io;
 use std::ops::Range;
@@ -15,6 +16,8 @@ use std::ops::Range;
 const MAGIC: u32 = 0x2705_1956;
 /// Bytes of the header.
 pub const HEADER: u64 = 64;
+/// `IH_OS_LINUX`.
+const LINUX: u8 = 5;
 
 /// Recognises a uImage and checks both of its CRCs.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
@@ -57,30 +60,56 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             content.problem = Some("the uImage data fails its CRC".into());
         }
         if content.problem.is_none() && role == Role::Kernel {
-            let parts = parts(store, at..at + data, header[30])?;
-            let tree = parts
-                .iter()
-                .find_map(|part| zimage::tree_of(store, part).transpose())
-                .transpose()?;
-            let tree = tree.unwrap_or_default();
-            (content.compatible, content.soc) = (tree.compatible, tree.soc);
+            inside(store, at..at + data, &header, &mut content)?;
         }
     }
     Ok(Some(content))
 }
 
+/// What the kernel is, and what comes with it.
+fn inside(store: &Store, data: Range<u64>, header: &[u8], content: &mut Content) -> io::Result<()> {
+    let Some(parts) = parts(store, data, header[30])? else {
+        content.problem = Some("the list of the parts in the uImage makes no sense".into());
+        return Ok(());
+    };
+    let Some(kernel) = parts.first() else {
+        return Ok(());
+    };
+    // Only Linux is known well enough to say what it is not.
+    if header[28] == LINUX {
+        let declared = Declared::Number(header[31]);
+        content.doubt = within::problem(store, kernel, declared, content.arch.as_ref())?
+            .map(|problem| format!("of the uImage: {problem}"));
+    } else {
+        content
+            .title
+            .push_str(&format!(", not of Linux but of system number {}", header[28]));
+    }
+    let mut parts = parts.iter();
+    while let Some(part) = parts
+        .next()
+        .filter(|_| content.doubt.is_none() && content.compatible.is_empty())
+    {
+        content.with_tree(zimage::tree_of(store, part))?;
+    }
+    Ok(())
+}
+
 /// The data of the image, or of each of several in it: their lengths stand in front of them, up to one of 0, and each ends at a
-/// multiple of four (`image_multi_count` in U-Boot's `boot/image.c`).
-fn parts(store: &Store, data: Range<u64>, kind: u8) -> io::Result<Vec<Range<u64>>> {
+/// multiple of four (`image_multi_count` in U-Boot's `boot/image.c`); `None` where they are not all there.
+fn parts(store: &Store, data: Range<u64>, kind: u8) -> io::Result<Option<Vec<Range<u64>>>> {
     const MULTI: u8 = 4;
     const PARTS: usize = 16;
     if kind != MULTI {
-        return Ok(vec![data]);
+        return Ok(Some(vec![data]));
     }
     let mut lengths = Vec::new();
     let mut at = data.start;
     let mut word = [0; 4];
-    while lengths.len() < PARTS && store.read_head(&(at..data.end), &mut word)? {
+    loop {
+        if lengths.len() > PARTS || !store.read_head(&(at..data.end), &mut word)? {
+            return Ok(None);
+        }
         at += 4;
         match u32::from_be_bytes(word) {
             0 => break,
@@ -89,9 +118,12 @@ fn parts(store: &Store, data: Range<u64>, kind: u8) -> io::Result<Vec<Range<u64>
     }
     let mut parts = Vec::new();
     for length in lengths {
-        let end = at.saturating_add(length).min(data.end);
-        parts.push(at.min(end)..end);
-        at = at.saturating_add(length.next_multiple_of(4)).min(data.end);
+        let part = at..at.saturating_add(length);
+        if part.end > data.end {
+            return Ok(None);
+        }
+        at = at.saturating_add(length.next_multiple_of(4));
+        parts.push(part);
     }
-    Ok(parts)
+    Ok(Some(parts).filter(|parts| !parts.is_empty()))
 }

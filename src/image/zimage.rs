@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::bad_data::bad;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::device_tree::{self, MadeFor};
@@ -13,26 +14,28 @@ use std::ops::Range;
 const MAGIC: u32 = 0x016f_2818;
 const AT: usize = 0x24;
 
+/// How long one says that it is, by its first bytes; `None` for anything else.
+pub(super) fn length(head: &Fields<'_>) -> Option<u64> {
+    let field = |at| head.le32(at).map(u64::from);
+    (head.le32(AT) == Some(MAGIC)).then(|| field(AT + 8)?.checked_sub(field(AT + 4)?))?
+}
+
 /// What the device tree is for that is this range, or stands behind the kernel in it; `None` where there is none.
 ///
 /// # Errors
-/// Those of reading.
+/// `InvalidData` for a tree that makes no sense or is cut off, else those of reading.
 pub(super) fn tree_of(store: &Store, range: &Range<u64>) -> io::Result<Option<MadeFor>> {
     let mut head = [0; 0x30];
-    let found = match store.read_head(range, &mut head)? && Fields(&head).le32(AT) == Some(MAGIC) {
-        true => {
-            let field = |at| u64::from(Fields(&head).le32(at).unwrap_or_default());
-            let length = field(AT + 8).saturating_sub(field(AT + 4));
-            let at = range.start + length;
-            match length > 0 && at < range.end {
-                true => device_tree::made_for(store, &(at..range.end)),
-                false => Ok(None),
-            }
-        }
-        false => device_tree::made_for(store, range),
-    };
-    match found {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-        other => other,
+    let read = store.read_head(range, &mut head)?;
+    let length = Some(Fields(&head)).filter(|_| read).and_then(|head| length(&head));
+    let at = range.start.saturating_add(length.unwrap_or_default());
+    if at >= range.end {
+        return Ok(None);
+    }
+    let mut magic = [0; 4];
+    let there = store.read_head(&(at..range.end), &mut magic)? && u32::from_be_bytes(magic) == device_tree::MAGIC;
+    match device_tree::made_for(store, &(at..range.end))? {
+        None if there => Err(bad("the device tree behind the kernel is cut off")),
+        found => Ok(found),
     }
 }

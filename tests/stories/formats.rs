@@ -358,6 +358,24 @@ fn a_sysupgrade_archive_goes_to_kernel_and_rootfs() {
         assert!(flash[offset("kernel")..offset("kernel") + 50_000] == bytes(50_000, 8));
         assert!(flash[offset("rootfs")..offset("rootfs") + 90_000] == bytes(90_000, 9));
     }
+    // An archive that contradicts itself, and metadata that would not be found any more.
+    fs::write(root.join("CONTROL"), "BOARD=acme,switch\n").unwrap();
+    let torn = tar(
+        &sim,
+        "root",
+        &["--no-recursion"].iter().chain(&names).copied().collect::<Vec<_>>(),
+    );
+    assert!(sim.apply(&[&torn]).exits(65).out.contains("CONTROL"));
+    for bad in [[&image[..], b"\n"].concat(), image[..image.len() - 5].to_vec()] {
+        let run = sim.apply(&["--part", "kernel", &sim.file("bad", &bad)]).exits(65);
+        assert!(run.out.contains("metadata behind the image"), "{run:?}");
+    }
+    fs::write(root.join("CONTROL"), "BOARD=acme,router\n").unwrap();
+    let plain = tar(
+        &sim,
+        "root",
+        &["--no-recursion"].iter().chain(&names).copied().collect::<Vec<_>>(),
+    );
     let other = SimBox::changed("generic", |board| board["openwrt"] = serde_json::json!(["acme,switch"]));
     for path in [&plain, &with] {
         assert_eq!(other.apply(&[path]).exits(78).json()["code"], "metadata");

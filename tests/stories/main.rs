@@ -52,6 +52,7 @@ mod formats;
 mod hostile;
 mod hostile_work;
 mod images;
+mod insides;
 mod processors;
 mod vendor_headers;
 mod verbatim;

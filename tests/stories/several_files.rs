@@ -211,6 +211,16 @@ fn a_release_of_openipc_is_applied_by_its_profile_alone_and_its_checksums_are_he
     assert!(flash[0x25_0000..][..root.len()] == root);
 
     let [kernel_sum, root_sum] = right();
+    // As other programs write them: tagged, in upper case, with the ends of lines of Windows, and of both in one list.
+    let only = &kernel_sum[..32];
+    let both = format!("{root_sum}{only} *out/uImage.hi3516ev300\r\n");
+    for list in [
+        format!("MD5 (uImage.hi3516ev300) = {only}\n"),
+        only.to_ascii_uppercase(),
+        both,
+    ] {
+        sim.apply(&[&release("hi3516ev300", [list, root_sum.clone()])]).exits(0);
+    }
     for sums in [
         [root_sum.clone(), root_sum.clone()],
         [kernel_sum, root_sum.replace(|c: char| c.is_ascii_digit(), "0")],

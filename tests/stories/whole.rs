@@ -315,6 +315,108 @@ fn the_volumes_of_a_ubi_are_whole() {
     }
 }
 
+/// Gives a header of a UBI its CRC: over all but itself, and not inverted.
+fn sealed(image: &mut [u8], at: usize) {
+    let crc = !crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image[at..at + 60]);
+    image[at + 60..at + 64].copy_from_slice(&crc.to_be_bytes());
+}
+
+#[test]
+fn what_the_headers_of_a_ubi_say_of_each_other() {
+    let sim = nand(512, 16384);
+    let data = sim.file("data", &bytes(50_000, 2));
+    let flags = ["-p", "16KiB", "-m", "512"];
+    let stays = ubi(&sim, &[("v", "static", data.as_str())], &flags);
+    let moves = ubi(&sim, &[("v", "dynamic", data.as_str())], &flags);
+    // How many blocks the volume has, said differently by one of them.
+    let mut bad = stays.clone();
+    let header = 2 * BLOCK + 512;
+    bad[header + 24..header + 28].copy_from_slice(&99u32.to_be_bytes());
+    sealed(&mut bad, header);
+    fails(&sim, "data", &bad, "another number of blocks");
+    for (image, what) in [(&stays, "static"), (&moves, "dynamic")] {
+        // Of a version that there is not; a block twice; one of a fastmap.
+        let mut bad = image.clone();
+        bad[4] = 2;
+        sealed(&mut bad, 0);
+        fails(&sim, "data", &bad, &format!("{what}, version"));
+        let block = &image[2 * BLOCK..3 * BLOCK];
+        fails(
+            &sim,
+            "data",
+            &[image, block].concat(),
+            &format!("{what}, a block twice"),
+        );
+        let mut fastmap = block.to_vec();
+        fastmap[520..524].copy_from_slice(&0x7fff_f000u32.to_be_bytes());
+        sealed(&mut fastmap, 512);
+        fails(
+            &sim,
+            "data",
+            &[image, fastmap.as_slice()].concat(),
+            &format!("{what}, a fastmap"),
+        );
+    }
+    // A UBIFS for other erase blocks, and a kernel for another processor.
+    let ubifs = made(
+        &sim,
+        "mkfs.ubifs",
+        &["-m", "2048", "-e", "126976", "-c", "200", "-r", "TREE", "-o", "OUT"],
+    );
+    let ubifs = sim.file("ubifs", &ubifs);
+    let image = ubi(&sim, &[("v", "dynamic", ubifs.as_str())], &flags);
+    fails(&sim, "data", &image, "a ubifs for other blocks");
+    let kernel = sim.file("kernel", &uimage(&sim, "mips"));
+    let image = ubi(&sim, &[("kernel", "dynamic", kernel.as_str())], &flags);
+    let run = sim.apply(&["--part", "data", &sim.file("image", &image)]).exits(78);
+    assert_eq!(run.json()["code"], "cpu", "{run:?}");
+}
+
+#[test]
+fn file_systems_without_checksums_are_held_to_their_length() {
+    let sim = nor(65536);
+    let ext = sim.file("ext", &vec![0; 600 << 10]);
+    tool("mke2fs", &["-q", "-F", &ext]);
+    let ext = read(std::path::Path::new(&ext));
+    sim.apply(&["--part", "data", &sim.file("image", &ext)]).exits(0);
+    fails(&sim, "data", &ext[..ext.len() - 1024], "ext2");
+    // Their super blocks, from the descriptions of them.
+    let word = |image: &mut Vec<u8>, at: usize, value: u32| image[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    let mut erofs = bytes(40 << 10, 3);
+    word(&mut erofs, 0x400, 0xe0f5_e1e2);
+    word(&mut erofs, 0x424, 10);
+    erofs[0x40c] = 12;
+    let mut f2fs = bytes(40 << 10, 4);
+    word(&mut f2fs, 0x400, 0xf2f5_2010);
+    word(&mut f2fs, 0x410, 12);
+    word(&mut f2fs, 0x424, 10);
+    word(&mut f2fs, 0x428, 0);
+    let mut romfs = bytes(40 << 10, 5);
+    romfs[..8].copy_from_slice(b"-rom1fs-");
+    romfs[8..12].copy_from_slice(&(40u32 << 10).to_be_bytes());
+    for (image, what) in [(erofs, "erofs"), (f2fs, "f2fs"), (romfs, "romfs")] {
+        sim.apply(&["--part", "data", &sim.file("image", &image)]).exits(0);
+        fails(&sim, "data", &image[..image.len() - 4096], what);
+    }
+}
+
+#[test]
+fn a_superblock_of_squashfs_that_contradicts_itself() {
+    let sim = nor(65536);
+    let good = made(&sim, "mksquashfs", &["TREE", "OUT", "-noappend", "-quiet"]);
+    for (at, value, what) in [
+        (22, &[30, 0][..], "the logarithm of its blocks"),
+        (12, &[0, 2, 0, 0], "blocks of 512 bytes"),
+        (30, &[1, 0], "version 4.1"),
+        (32, &[0, 0, 0xff, 0xff, 0xff, 0x7f], "its root outside of the table"),
+        (32, &[0, 0x30], "its root behind a block of the table"),
+    ] {
+        let mut bad = good.clone();
+        bad[at..at + value.len()].copy_from_slice(value);
+        fails(&sim, "data", &bad, what);
+    }
+}
+
 #[test]
 fn a_jffs2_with_a_wrong_bit_or_made_for_other_erase_blocks() {
     let sim = nor(16384);
@@ -327,6 +429,14 @@ fn a_jffs2_with_a_wrong_bit_or_made_for_other_erase_blocks() {
     // In headers, names, data and between.
     let step = good.len() / 150;
     let mut refused = 0;
+    // The first node of all says what it is.
+    for at in 2..12 {
+        let mut bad = good.clone();
+        bad[at] ^= 4;
+        let run = sim.run("plan", &["--part", "data", &sim.file("image", &bad)]);
+        assert!(run.exit != 0 || at < 4, "{at}: {run:?}");
+    }
+    fails(&sim, "data", &good[..16384 + 7], "a few bytes of a node");
     for at in (0..good.len()).step_by(step) {
         let mut bad = good.clone();
         bad[at] ^= 4;

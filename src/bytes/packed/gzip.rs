@@ -66,21 +66,30 @@ impl<R: Read> Gzip<R> {
         Ok(bytes)
     }
 
+    /// Bytes of a header, which may have a checksum of its own.
+    fn take_summed<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let bytes = self.take()?;
+        self.crc.update(&bytes);
+        Ok(bytes)
+    }
+
     fn header(&mut self) -> io::Result<()> {
-        let head: [u8; 10] = self.take()?;
+        self.crc = CRC.digest();
+        let head: [u8; 10] = self.take_summed()?;
         if head[..3] != [0x1f, 0x8b, 8] || head[3] & 0xe0 != 0 {
             return Err(bad("something follows behind its end"));
         }
         if head[3] & FEXTRA != 0 {
-            for _ in 0..u16::from_le_bytes(self.take()?) {
-                self.take::<1>()?;
+            for _ in 0..u16::from_le_bytes(self.take_summed()?) {
+                self.take_summed::<1>()?;
             }
         }
         for text in [FNAME, FCOMMENT] {
-            while head[3] & text != 0 && self.take::<1>()? != [0] {}
+            while head[3] & text != 0 && self.take_summed::<1>()? != [0] {}
         }
-        if head[3] & FHCRC != 0 {
-            self.take::<2>()?;
+        let crc = self.crc.clone().finalize() as u16;
+        if head[3] & FHCRC != 0 && self.take()? != crc.to_le_bytes() {
+            return Err(bad("its header fails its CRC"));
         }
         self.state.reset(DataFormat::Raw);
         self.crc = CRC.digest();
@@ -162,6 +171,20 @@ mod tests {
         let more = [&member(b"one")[..], b"a signature"].concat();
         assert!(read(Gzip::new(&more)).is_err());
         assert_eq!(read(Gzip::first(&more)).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_header_with_a_checksum_of_its_own_is_held_against_it() {
+        let plain = member(b"one");
+        let mut head = plain[..10].to_vec();
+        head[3] = FHCRC | FEXTRA | FNAME | FCOMMENT;
+        head.extend(b"\x02\0ab" as &[u8]);
+        head.extend(b"name\0comment\0" as &[u8]);
+        let crc = CRC.checksum(&head) as u16;
+        for (crc, whole) in [(crc, true), (crc ^ 1, false)] {
+            let member = [&head[..], &crc.to_le_bytes(), &plain[10..]].concat();
+            assert_eq!(read(Gzip::new(&member)).is_ok(), whole);
+        }
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! What stands behind something that says itself how long it is: images for one partition of kernel and root have the file system
+//! behind the kernel, up to some multiple (`mtd_find_rootfs_from` in OpenWrt's `mtdsplit.c` looks for it at erase blocks); some
+//! have a second uImage there, or a JFFS2 behind the squashfs.
+
+#![forbid(unsafe_code)]
+
+use crate::base::format::{Format, Nature};
+use crate::bytes::store::Store;
+use crate::image::content::{self, Content};
+use std::io;
+use std::ops::Range;
+
+/// More things behind each other than any image has.
+const MOST: usize = 4;
+/// Where OpenWrt's first boot makes a JFFS2 of what follows (`mount_root` of fstools).
+const MARK: [u8; 4] = [0xde, 0xad, 0xc0, 0xde];
+
+/// Whether there may be something else behind such content, and where it begins is known.
+fn has_an_end(content: &Content) -> bool {
+    let log = matches!(
+        content.format,
+        Format::Jffs2 | Format::Ubi | Format::Ubifs | Format::TplinkV1
+    );
+    let checked = matches!(content.format, Format::Seama) || content.format.nature() == Nature::Flash;
+    content.length > 0 && !log && checked && content.problem.is_none()
+}
+
+/// Looks at it, and holds it to its own length; what is wrong with it is wrong with all of it.
+///
+/// # Errors
+/// Those of reading the store.
+pub(super) fn look(store: &Store, range: &Range<u64>, content: &mut Content) -> io::Result<()> {
+    let mut titles = Vec::new();
+    let mut all = Vec::new();
+    let mut at = range.start + content.length;
+    let mut ends = has_an_end(content);
+    while ends && all.len() < MOST {
+        at = past_padding(store, at.min(range.end)..range.end)?;
+        if at == range.end {
+            break;
+        }
+        let offset = at - range.start;
+        let Some(found) = content::first(store, &(at..range.end))?.filter(|found| found.format != Format::Factory)
+        else {
+            titles.push(format!("; at 0x{offset:x} something that is not known"));
+            content.checked = false;
+            break;
+        };
+        titles.push(format!("; at 0x{offset:x} {}", found.format.described()));
+        let front = all.last().map_or(content.format, |last: &Content| last.format).as_str();
+        let place = |what: &String| format!("behind the {front}, at 0x{offset:x}: {what}");
+        content.problem = found.problem.as_ref().map(place);
+        let nature = found.format.nature();
+        let strange = !matches!(nature, Nature::Flash | Nature::Packed) && found.format != Format::Seama;
+        let strange = strange.then(|| found.format.described().to_owned());
+        content.doubt = content
+            .doubt
+            .take()
+            .or(found.doubt.as_ref().or(strange.as_ref()).map(place));
+        ends = has_an_end(&found);
+        at += found.length;
+        all.push(found);
+    }
+    content.title.push_str(&titles.concat());
+    content.behind = all
+        .into_iter()
+        .rev()
+        .fold(None, |behind, found| Some(Box::new(Content { behind, ..found })));
+    Ok(())
+}
+
+fn past_padding(store: &Store, mut left: Range<u64>) -> io::Result<u64> {
+    loop {
+        let from = left.start;
+        for byte in [0xff, 0] {
+            left.start = store.past(left.clone(), byte)?;
+        }
+        let mut mark = [0; MARK.len()];
+        if store.read_head(&left, &mut mark)? && mark == MARK {
+            left.start += MARK.len() as u64;
+        }
+        if left.start == from {
+            return Ok(from);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is in an image of U-Boot's that says it is a kernel, by its first bytes: a boot loader that is told to unpack what is not
+//! packed, or starts what is no kernel, starts nothing.
+
+#![forbid(unsafe_code)]
+
+use crate::base::format::{Format, Nature};
+use crate::base::machine::{Arch, Processor};
+use crate::base::quoted::Quoted;
+use crate::base::units::Fields;
+use crate::bytes::packed::Codec;
+use crate::bytes::store::Store;
+use crate::image::{foreign, ramdisk, zimage};
+use std::io;
+use std::ops::Range;
+
+/// Bytes that are looked at: all of text's beginning, and the magic number of ext2.
+const HEAD: u64 = 0x440;
+/// The packings, in the order of their numbers in a legacy image (`IH_COMP_*` in U-Boot's `include/image.h`).
+const PACKINGS: [&str; 7] = ["none", "gzip", "bzip2", "lzma", "lzo", "lz4", "zstd"];
+/// From this number on boot loaders of vendors have others.
+const DISPUTED: usize = 5;
+
+/// How a kernel is packed, as its image says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Declared<'a> {
+    /// By number.
+    Number(u8),
+    /// By name; the empty name says that it is not.
+    Name(&'a str),
+}
+
+impl Declared<'_> {
+    /// The place in [`PACKINGS`].
+    fn place(self) -> Option<usize> {
+        match self {
+            Declared::Number(number) => Some(usize::from(number)),
+            Declared::Name("") => Some(0),
+            Declared::Name(name) => PACKINGS.iter().position(|known| *known == name),
+        }
+    }
+}
+
+/// What is wrong with a kernel that is declared to be packed so.
+///
+/// # Errors
+/// Those of reading the store.
+pub(super) fn problem(
+    store: &Store,
+    data: &Range<u64>,
+    declared: Declared<'_>,
+    arch: Option<&Processor>,
+) -> io::Result<Option<String>> {
+    if data.is_empty() {
+        return Ok(Some("there is no kernel in it".to_owned()));
+    }
+    let mut head = vec![0; HEAD.min(data.end - data.start) as usize];
+    store.read_exact_at(data.start, &mut head)?;
+    let begins = |magic: &[u8]| head.starts_with(magic);
+    let found = match foreign::of_head(&head) {
+        _ if begins(b"hsqs") || begins(b"sqsh") => Some(Format::Squashfs),
+        _ if begins(b"UBI#") => Some(Format::Ubi),
+        _ if begins(&[0x27, 0x05, 0x19, 0x56]) => Some(Format::Uimage),
+        Some(format) => Some(format),
+        None => Codec::recognise(&head).map(Codec::format),
+    };
+    let is_packed = found.is_some_and(|found| found.nature() == Nature::Packed);
+    let described = found.unwrap_or(Format::Raw).described();
+    let name = match (declared.place(), declared) {
+        (Some(0), _) if is_packed && ramdisk::is_packed(store, data)? => {
+            return Ok(Some(said("a kernel", Format::Ramdisk.described())));
+        }
+        (Some(0), _) => {
+            return Ok(match found {
+                Some(Format::Zimage) => zimage_problem(&head, data, arch),
+                Some(found) if is_no_kernel(found, arch) => Some(said("a kernel", described)),
+                _ => None,
+            });
+        }
+        // Nothing tells the older lzma for sure.
+        (Some(3), _) if found.is_none() => return Ok(None),
+        (Some(place), _) if place >= DISPUTED && is_packed => return Ok(None),
+        (Some(place), _) if place < PACKINGS.len() => PACKINGS[place],
+        (_, Declared::Number(number)) => {
+            return Ok(Some(format!(
+                "it is packed in a way that is not known: number {number}"
+            )));
+        }
+        (_, Declared::Name(name)) => {
+            return Ok(Some(format!(
+                "it is packed in a way that is not known: {}",
+                Quoted(name)
+            )));
+        }
+    };
+    let fits = found.is_some_and(|found| found.as_str() == name);
+    Ok((!fits).then(|| said(&format!("packed with {name}"), described)))
+}
+
+fn said(what: &str, described: &str) -> String {
+    format!("it says that it is {what}, and in it is {described}")
+}
+
+/// Whether a processor would not run this.
+fn is_no_kernel(found: Format, arch: Option<&Processor>) -> bool {
+    let for_arch = |wanted| arch.is_none_or(|arch| *arch == Processor::Known(wanted));
+    match found {
+        Format::Arm64Image => !for_arch(Arch::Aarch64),
+        Format::BzImage => !for_arch(Arch::X86),
+        // What has only printable bytes may be anything.
+        Format::Text => false,
+        // A tree alone is no kernel; some loaders read headers of vendors.
+        found => !matches!(found.nature(), Nature::Packed | Nature::Factory),
+    }
+}
+
+/// A kernel for ARM says how long it is.
+fn zimage_problem(head: &[u8], data: &Range<u64>, arch: Option<&Processor>) -> Option<String> {
+    if arch.is_some_and(|arch| *arch != Processor::Known(Arch::Arm)) {
+        return Some(said("a kernel", Format::Zimage.described()));
+    }
+    let (length, there) = (zimage::length(&Fields(head))?, data.end - data.start);
+    (length > there).then(|| format!("the kernel in it says that it has {length} bytes, and {there} are there"))
+}
