@@ -50,7 +50,7 @@ fn rows() -> Vec<Row> {
 /// From the last word to process 1, which takes as long as init takes, and from there to the proof.
 fn once(start: &dyn Fn() -> LittleBox) -> (Duration, Duration) {
     let mut the_box = start();
-    let output = the_box.apply(&["exit_ms=0"]);
+    let output = the_box.apply(&["grace_ms=0"]);
     assert!(output.status.success(), "{output:?}");
     let told = Instant::now();
     the_box.until("pid one: up");
