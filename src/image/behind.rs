@@ -58,7 +58,7 @@ pub(super) fn look(store: &Store, range: &Range<u64>, content: &mut Content) -> 
             .take()
             .or(found.doubt.as_ref().or(strange.as_ref()).map(place));
         ends = has_an_end(&found);
-        at += found.length;
+        at = at.saturating_add(found.length);
         all.push(found);
     }
     content.title.push_str(&titles.concat());

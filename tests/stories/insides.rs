@@ -278,6 +278,8 @@ fn what_stands_behind_something_is_told_or_refused() {
     let mut vendors = vec![0; 200];
     vendors[..4].copy_from_slice(b"sqsh");
     vendors[28..30].copy_from_slice(&3u16.to_be_bytes());
+    vendors[63..71].copy_from_slice(&u64::MAX.to_be_bytes());
+    refused(&sim, "Kernel", &behind(&vendors), "behind the uimage");
     vendors[63..71].copy_from_slice(&200u64.to_be_bytes());
     let run = sim
         .apply(&["--part", "Kernel", &sim.file("image", &behind(&vendors))])
