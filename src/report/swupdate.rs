@@ -9,11 +9,21 @@
 use super::Sink;
 use super::progress::Meter;
 use crate::base::error::Failure;
+use crate::base::files::Directory;
 use crate::base::outcome::Outcome;
-use std::io::{ErrorKind, Write};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use nix::unistd::geteuid;
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::Path;
 
+/// What it is called.
+const NAME: &str = "swupdateprog";
 /// `RECOVERY_STATUS` of include/swupdate_status.h.
 const RUN: u32 = 2;
 const SUCCESS: u32 = 3;
@@ -32,7 +42,7 @@ const STEPS: [&str; 2] = ["writing", "verifying"];
 
 /// The socket and those who have connected.
 pub struct Socket {
-    path: PathBuf,
+    directory: Directory,
     listener: UnixListener,
     clients: Vec<UnixStream>,
     meter: Meter,
@@ -46,19 +56,20 @@ impl Socket {
     /// somebody has it: the update does not need it.
     pub fn open() -> Option<Socket> {
         let dir = std::env::var_os("TMPDIR").unwrap_or_else(|| "/tmp".into());
-        let path = PathBuf::from(dir).join("swupdateprog");
-        let listener = UnixListener::bind(&path).or_else(|error| match UnixStream::connect(&path) {
-            // Left behind by one that was killed.
-            Err(refused) if refused.kind() == ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(&path)?;
+        // Where others could put something else in its place meanwhile there is none.
+        let directory = Directory::open(Path::new(&dir)).ok()?;
+        let path = directory.by_descriptor().join(NAME);
+        let listener = UnixListener::bind(&path).or_else(|error| match is_left_behind(&path) {
+            true => {
+                directory.remove(OsStr::new(NAME))?;
                 UnixListener::bind(&path)
             }
-            _ => Err(error),
+            false => Err(error),
         });
         let listener = listener.ok()?;
         listener.set_nonblocking(true).ok()?;
         Some(Socket {
-            path,
+            directory,
             listener,
             clients: Vec::new(),
             meter: Meter::new(true),
@@ -68,7 +79,11 @@ impl Socket {
     }
 
     fn tell(&mut self, status: u32) {
-        while let Ok((client, _)) = self.listener.accept() {
+        // No more at a time: somebody may connect as fast as we accept.
+        for _ in 0..4 * CLIENTS {
+            let Ok((client, _)) = self.listener.accept() else {
+                break;
+            };
             if self.clients.len() < CLIENTS && client.set_nonblocking(true).is_ok() {
                 self.clients.push(client);
             }
@@ -95,8 +110,20 @@ impl Sink for Socket {
 
     fn outcome(&mut self, outcome: &Outcome) {
         self.tell(if outcome.is_ok() { SUCCESS } else { FAILURE });
-        let _ = std::fs::remove_file(&self.path);
+        let _ = self.directory.remove(OsStr::new(NAME));
     }
+}
+
+/// Whether it is a socket of ours at which nobody listens any more: of one that was killed. A server that does not answer is not
+/// waited for, and what is somebody else's is left to him.
+fn is_left_behind(path: &Path) -> bool {
+    let ours = |about: Metadata| about.file_type().is_socket() && about.uid() == geteuid().as_raw();
+    let (kind, flags) = (SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC);
+    let refuses = || {
+        let socket = socket(AddressFamily::Unix, kind, flags, None)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)
+    };
+    path.symlink_metadata().is_ok_and(ours) && refuses() == Err(Errno::ECONNREFUSED)
 }
 
 /// A `struct progress_msg` as the C compiler of this processor lays it out.

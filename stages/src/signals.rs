@@ -7,7 +7,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use std::fs::OpenOptions;
 
 /// What a dying session, an operator or init's first round of killing sends.
-const SESSION: [i32; 9] = [
+const SESSION: [i32; 13] = [
     libc::SIGHUP,
     libc::SIGINT,
     libc::SIGQUIT,
@@ -17,6 +17,11 @@ const SESSION: [i32; 9] = [
     libc::SIGUSR2,
     libc::SIGALRM,
     libc::SIGXCPU,
+    // Timers live through an exec, also that of a program that runs as root (setitimer(2)); so do limits and O_ASYNC.
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGXFSZ,
+    libc::SIGIO,
 ];
 
 /// Terminal stops, and what the kernel and power daemons send to init.
@@ -28,9 +33,11 @@ const TERMINAL: [i32; 5] = [
     libc::SIGPWR,
 ];
 
-/// Ignores every signal that a lost session or a terminal may send. For work on the running system, too: call it before the
-/// first erase (a lost session's `SIGHUP` kills `flashcp` between erase and write).
+/// Ignores every signal that a lost session or a terminal may send, and takes away the limits after which the kernel ends a process.
+/// For work on the running system, too: call it before the first erase (a lost session's `SIGHUP` kills `flashcp` between erase
+/// and write).
 pub fn ignore_hangups() {
+    sys::lift_limits();
     for number in SESSION.into_iter().chain(TERMINAL) {
         sys::signal(number, Disposition::Ignore);
     }

@@ -87,6 +87,21 @@ pub(crate) fn signal(number: i32, disposition: Disposition) {
     }
 }
 
+/// setrlimit(2): takes the limits away that whoever started us has set, as far as that is allowed. That on processor time ends a
+/// process for good, in the middle of whatever it does, and that on the size of files ends it where it writes to one.
+pub(crate) fn lift_limits() {
+    let none = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    for which in [libc::RLIMIT_CPU, libc::RLIMIT_FSIZE] {
+        // SAFETY: the kernel reads a structure that lives through the call.
+        unsafe {
+            libc::setrlimit(which, &none);
+        }
+    }
+}
+
 /// dup2(2) of `file` onto descriptors 0, 1 and 2.
 pub(crate) fn become_stdio(file: &File) -> io::Result<()> {
     for target in 0..3 {

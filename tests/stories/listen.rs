@@ -204,7 +204,7 @@ fn whoever_has_the_token_gets_the_page_and_every_event_to_the_end() {
 
 #[test]
 fn without_the_token_nothing_is_told_and_no_answer_differs_from_another() {
-    let slow = Slow::begin(20);
+    let slow = Slow::begin(80);
     let (token, mut answers) = (slow.token.clone(), Vec::new());
     let wrong = match token.starts_with('0') {
         true => token.replacen('0', "1", 1),
@@ -424,4 +424,36 @@ fn programs_that_know_swupdate_show_it_too() {
     assert!(said.contains("SUCCESS"), "{said}");
     assert!(!dir.path().join("swupdateprog").exists());
     drop(idle);
+}
+
+/// A local user puts what he likes where clients of SWUpdate look: it is left to him, and nothing waits for it.
+#[test]
+fn whoever_has_the_place_of_swupdates_socket_keeps_it_and_holds_nothing_up() {
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let place = |dir: &std::path::Path| dir.join("swupdateprog");
+    // A server that never answers: everybody who connects to it from now on waits.
+    let dir = tempfile::tempdir().unwrap();
+    let server = UnixListener::bind(place(dir.path())).unwrap();
+    nix::sys::socket::listen(&server, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+    let _first = UnixStream::connect(place(dir.path())).unwrap();
+    let (_, run, took) = Slow::within(4, dir.path()).ends();
+    run.exits(0);
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    assert!(place(dir.path()).exists());
+    drop(server);
+    // A file, and a link to one of root's.
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(place(dir.path()), "his").unwrap();
+    Slow::within(1, dir.path()).ends().1.exits(0);
+    assert_eq!(fs::read(place(dir.path())).unwrap(), b"his");
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", place(dir.path())).unwrap();
+    Slow::within(1, dir.path()).ends().1.exits(0);
+    assert!(fs::read_link(place(dir.path())).is_ok());
+    // A directory in which others decide what its names mean: there is no socket.
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let slow = Slow::within(4, dir.path());
+    assert!(!place(dir.path()).exists());
+    slow.ends().1.exits(0);
 }
