@@ -12,7 +12,7 @@
 //! * [`update`]: the pipeline – stage, prepare, takeover, execute, end.
 //! * `poll`: what an update server wants.
 //! * `host`: what only a workstation does.
-//! * [`cmd`]: a thin file a verb.
+//! * [`cmd`]: a thin file a verb. `fuzz`: what parsers are fed with, in no program.
 
 pub mod base;
 pub mod board;
@@ -22,6 +22,8 @@ pub mod cli;
 pub mod cmd;
 pub mod env;
 pub mod flash;
+#[cfg(all(feature = "host", any(test, fuzzing)))]
+pub mod fuzz;
 #[cfg(feature = "host")]
 pub(crate) mod host;
 pub mod image;

@@ -61,6 +61,8 @@ mod device;
 mod discover;
 mod error;
 mod flash;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod geometry;
 mod id;
 pub mod ioctl;

@@ -227,6 +227,12 @@ fn line(stream: &mut io::Take<&mut dyn BufRead>, until: Instant) -> Result<Strin
     String::from_utf8(bytes).map_err(|_| "the server's header is no text".to_owned())
 }
 
+/// Reads the header of an answer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(mut bytes: &[u8]) {
+    let _ = Head::read(&mut bytes).map(|head| split(&head.location.unwrap_or_default()).is_ok());
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

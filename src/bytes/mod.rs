@@ -7,7 +7,7 @@ pub(crate) mod blocks;
 mod fetch;
 mod fetch_config;
 pub(crate) mod gzip_write;
-mod http;
+pub(crate) mod http;
 pub mod joined;
 pub(crate) mod on_disk;
 pub mod packed;

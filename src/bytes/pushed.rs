@@ -33,6 +33,10 @@ struct Sent;
 
 impl Read for Sent {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(any(test, fuzzing))]
+        if let Some(read) = FUZZED.with_borrow_mut(|sent| sent.as_mut().map(|sent| sent.read(buffer))) {
+            return read;
+        }
         let stdin = io::stdin();
         let mut waited = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         match poll(&mut waited, PollTimeout::from(PATIENCE))? {
@@ -172,4 +176,32 @@ fn line() -> io::Result<String> {
         }
     }
     Err(io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(any(test, fuzzing))]
+thread_local! {
+    /// What is read in place of standard input.
+    static FUZZED: RefCell<Option<io::Cursor<Vec<u8>>>> = const { RefCell::new(None) };
+}
+
+/// Takes a file from these bytes, and the answer behind it, on a box that has one block.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    FUZZED.set(Some(io::Cursor::new(bytes.to_vec())));
+    let mut blocks = Blocks::default();
+    if let Ok(chip) = mtd_rs::SimChip::nor(8192, 4096).build() {
+        let device = super::blocks::Device::Flash(Box::new(chip.whole("mtd0")));
+        let block = 0..4096;
+        blocks.add(device, std::slice::from_ref(&block), &mut |_, _, _| ());
+    }
+    if Sender::announced().is_ok() {
+        let sender = Sender::new(blocks);
+        let mut sink = Vec::new();
+        if let Ok(source) = sender.next("image") {
+            let _ = source.copy(&mut sink, &mut |_| ());
+            assert!(sink.len() <= PIECE * bytes.len(), "no piece is longer than one may be");
+        }
+        let _ = answer();
+    }
+    FUZZED.set(None);
 }

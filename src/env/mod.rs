@@ -8,7 +8,7 @@
 
 mod change;
 mod copies;
-mod line;
+pub(crate) mod line;
 mod place;
 mod probe;
 mod variables;

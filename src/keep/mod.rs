@@ -324,3 +324,39 @@ fn lists(board: &Board) -> Vec<PathBuf> {
 
 /// Our own list.
 const OURS: &str = "/etc/flasher/keep";
+
+/// Any bytes as the settings of a box: what is made of them is read again as what it was.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(which: u8, content: &[u8]) {
+    use crate::base::machine::Order;
+    use crate::image::jffs2::recognise;
+    let order = if which & 1 == 0 { Order::Little } else { Order::Big };
+    let erase_size = 2048usize << (which >> 1 & 7);
+    let made = jffs2::with_file(jffs2::Shape { order, erase_size }, "sysupgrade.tgz", content);
+    assert_eq!(made.is_empty(), erase_size < 4096);
+    if let Some(nodes) = made.len().checked_sub(erase_size) {
+        let store = Store::Memory(made[..nodes].to_vec());
+        let found = recognise(&store, &(0..store.len())).ok().flatten();
+        assert!(found.is_some_and(|found| found.problem.is_none() && found.doubt.is_none()));
+    }
+    // An archive has an end at least; what holds nothing is refused.
+    if content.is_empty() {
+        return;
+    }
+    let mut packed = Vec::new();
+    if let Ok(mut gzip) = crate::bytes::gzip_write::GzipWriter::new(&mut packed) {
+        use std::io::Write;
+        let written = content
+            .chunks(1 + usize::from(which) * 37)
+            .try_for_each(|chunk| gzip.write_all(chunk));
+        assert!(written.is_ok() && gzip.finish().is_ok());
+    }
+    let length = packed.len() as u64;
+    let store = std::sync::Arc::new(Store::Memory(packed));
+    let room = content.len() as u64;
+    let unpacked = crate::bytes::packed::Packed::open(store, crate::bytes::packed::Codec::Gzip, length, room);
+    let mut same = Vec::new();
+    let store = unpacked.map(Store::Packed);
+    let read = store.and_then(|store| store.scan(0..store.len(), |chunk| same.extend_from_slice(chunk)));
+    assert!(read.is_ok() && same == content, "what was packed is unpacked");
+}

@@ -104,6 +104,12 @@ impl Config {
     }
 }
 
+/// The lines of the file.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(text: &str) {
+    let _ = parse(text);
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

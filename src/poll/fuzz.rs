@@ -8,11 +8,16 @@ use crate::base::json;
 use crate::bytes::access::Access;
 use std::time::Duration;
 
+#[cfg(test)]
 const BASE: &str = r#"{"config":{"polling":{"sleep":"00:05:00"}},"_links":{"deploymentBase":{"href":"http://s/T/controller/v1/b/deploymentBase/7?c=1"},"configData":{"href":"http://s/x"}}}"#;
+#[cfg(test)]
 const CANCEL: &str = r#"{"id":"7","cancelAction":{"stopId":"7"}}"#;
+#[cfg(test)]
 const DEPLOYMENT: &str = r#"{"id":"7","deployment":{"download":"forced","update":"forced","maintenanceWindow":"available","chunks":[{"part":"os","version":"1","name":"f","artifacts":[{"filename":"f.bin","hashes":{"sha1":"a","md5":"b","sha256":"c"},"size":11,"_links":{"download":{"href":"https://s/f"},"download-http":{"href":"http://s/f"}}}]}]}}"#;
 
-fn look(text: &[u8]) {
+/// An answer of any kind, and the file of `poll`.
+pub(crate) fn look(text: &[u8]) {
+    super::config::fuzz(&String::from_utf8_lossy(text));
     let server = Server::new("http://s/T", "b", Access::default()).unwrap();
     if let Ok(mut base) = json::parse::<Base>(text) {
         let _ = base.sleep();
@@ -27,6 +32,7 @@ fn look(text: &[u8]) {
     }
 }
 
+#[cfg(test)]
 #[test]
 fn no_answer_makes_it_panic() {
     assert!(json::parse::<Base>(BASE.as_bytes()).is_ok());

@@ -10,8 +10,8 @@ mod choose;
 mod config;
 mod document;
 mod feedback;
-#[cfg(test)]
-mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod judge;
 mod server;
 mod wait;

@@ -12,9 +12,7 @@ mod busybox;
 pub(crate) mod end;
 mod environment;
 pub mod execute;
-#[cfg(test)]
-mod fuzz;
-mod handoff;
+pub(crate) mod handoff;
 mod in_place;
 mod members;
 pub(crate) mod note;

@@ -31,6 +31,8 @@ mod event;
 mod exports;
 mod feeding;
 pub mod files;
+#[cfg(fuzzing)]
+pub mod fuzz;
 pub mod guard;
 mod handoff;
 mod holder;

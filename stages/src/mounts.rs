@@ -188,6 +188,18 @@ pub(crate) fn make_writable(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Reads a table.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(text: &[u8]) {
+    let table = parse(text);
+    assert!(table.len() <= text.len());
+    for mount in &table {
+        assert!(is_mountpoint(&table, &mount.mountpoint));
+        let _ = mount_of(&table, &mount.mountpoint.join("x"));
+    }
+    let _ = find_ram_root(&table);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

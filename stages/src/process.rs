@@ -111,6 +111,14 @@ pub(crate) fn confined() -> bool {
     fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() != "pid:[4026531836]")
 }
 
+/// Reads the line of a process.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(stat: &str) {
+    if let Some(process) = parse_stat(stat) {
+        assert!(!process.to_string().contains(char::is_control));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

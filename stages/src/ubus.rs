@@ -267,6 +267,25 @@ fn members(content: &[u8], table: bool, depth: u8) -> Value {
     }
 }
 
+/// Answers as a server would send them: the first byte says how they are cut, the rest are messages.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Ok((ours, mut theirs)) = UnixStream::pair() else {
+        return;
+    };
+    let mut client = Client {
+        stream: ours,
+        sequence: 0,
+    };
+    let _ = client.stream.set_read_timeout(Some(Duration::from_millis(50)));
+    let _ = theirs.set_nonblocking(true);
+    let _ = theirs.write(bytes);
+    let _ = theirs.shutdown(std::net::Shutdown::Write);
+    let _ = client.call(1, "sysupgrade", &Value::table([("path", Value::text("/flasher"))]));
+    let _ = members(bytes, true, 0);
+    let _ = members(bytes, false, 0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

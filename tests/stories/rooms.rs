@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// what is said behind them.
 const ROOMS: &[&str] = &[
     "base", "board", "bytes", "image", "plan", "recovery", "flash", "layout", "keep", "record", "report", "checks",
-    "cli", "env", "slots", "update", "poll", "host", "cmd", "main",
+    "cli", "env", "slots", "update", "poll", "host", "cmd", "fuzz", "main",
 ];
 
 /// Rooms that must not know each other although one stands below the other.

@@ -139,3 +139,11 @@ pub(crate) fn current_name(paths: &SystemPaths, index: u32) -> Option<String> {
     let lines = proc_mtd::parse(&String::from_utf8_lossy(&text))?;
     lines.into_iter().find(|line| line.index == index).map(|line| line.name)
 }
+
+/// Reads the text of `/proc/mtd`.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(text: &str) {
+    if let Some(lines) = proc_mtd::parse(text) {
+        assert!(lines.len() <= text.lines().count());
+    }
+}

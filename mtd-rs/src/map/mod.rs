@@ -281,3 +281,16 @@ fn described(device: OnChip) -> Node {
         group: 0,
     }
 }
+
+/// Reads the tables of a command line, and holds them against devices that have the sizes they name.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(text: &str) {
+    for table in cmdline::tables(text) {
+        let devices: Vec<(&str, u64)> = table
+            .entries
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.size.unwrap_or(4096)))
+            .collect();
+        let _ = tables::offsets(std::slice::from_ref(&table), &devices);
+    }
+}

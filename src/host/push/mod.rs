@@ -19,7 +19,7 @@ mod session;
 mod shell;
 mod ssh;
 mod target;
-mod told;
+pub(crate) mod told;
 mod verdict;
 
 use crate::base::code::Code;

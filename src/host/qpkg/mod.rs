@@ -143,3 +143,13 @@ fn text(report: &Report, reporter: &mut Reporter) {
         ));
     }
 }
+
+/// A package, alone or in a zip.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(store: &Store) -> std::io::Result<()> {
+    let _ = archives::Qpkg::open(store);
+    if super::zip::is_zip(store)? {
+        let _ = super::zip::package(store);
+    }
+    Ok(())
+}

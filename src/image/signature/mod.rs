@@ -183,6 +183,31 @@ impl Keyring {
     }
 }
 
+/// Everything that is read of keys and signatures before anybody is believed.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    ring::fuzz(&text);
+    ucert::fuzz(bytes);
+    let ring = Keyring::default();
+    assert!(
+        ring.verify("-", Some(&text), &Store::Memory(b"firmware".to_vec()))
+            .is_err(),
+        "without keys nothing is right"
+    );
+    if let Ok(file) = SignatureFile::parse(&text) {
+        let _ = (file.id().to_string(), file.version(), file.is_minisigns());
+    }
+    let mut store = Store::Memory(bytes.to_vec());
+    if let Ok(Some(text)) = take_off(&mut store) {
+        assert_eq!(
+            store.len() + text.len() as u64,
+            bytes.len() as u64,
+            "nothing is lost between image and signature"
+        );
+    }
+}
+
 /// The file of a signature; `None` where there is none. It proves itself, so that it may be anybody's.
 fn beside(name: &str, access: &Access) -> io::Result<Option<String>> {
     let bytes = match name.contains("://") {

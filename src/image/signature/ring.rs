@@ -163,3 +163,15 @@ impl Keyring {
         put(REVOKED, &self.revoked.join("\n")).map_err(Failure::system)
     }
 }
+
+/// A key, and a list of those that are revoked.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(text: &str) {
+    let _ = Keyring::default().revoke(text);
+    if let Some(key) = Key::parse(text) {
+        assert!(
+            Key::parse(&key.line).is_some_and(|again| again.id == key.id),
+            "handed on it is the same"
+        );
+    }
+}

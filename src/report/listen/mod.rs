@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
-mod request;
+pub(crate) mod request;
 mod server;
 
 use crate::base::error::{Context, Failure, Result};

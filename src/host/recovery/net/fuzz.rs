@@ -2,22 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::dhcp_answer::{Lease, Question};
-use super::dhcp_frame::{HEADER, LEAST};
-use super::tftp::{Offer, admit};
-use super::tftp_frame::{self, LONGEST_TEXT};
-use super::{Answered, Event, Events, Name};
-use crate::base::mac::Mac;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use super::dhcp_frame::LEAST;
+use super::hostile::{self, Tftp};
 
-/// What the box of these tests is given; its address is the one in the clients' packets.
-pub(super) const LEASE: Lease = Lease {
-    mac: Mac([0, 0x50, 0x43, 0x3c, 0x3b, 0x5d]),
-    ip: Ipv4Addr::new(192, 168, 1, 71),
-    mask: Ipv4Addr::new(255, 255, 255, 0),
-    server: Ipv4Addr::new(192, 168, 1, 2),
-};
+pub(super) use super::hostile::LEASE;
 
 /// A packet with a vendor class that is longer than any file name. It ended an earlier version of this server.
 pub(super) const VENDOR_CLASS: &[u8] = include_bytes!(concat!(
@@ -107,29 +95,11 @@ fn no_change_to_a_dhcp_packet_makes_the_answer_longer_than_an_answer() {
     let seeds = [udhcpc(), dhclient(), overloaded, VENDOR_CLASS.to_vec()];
     let telling = [0, 1, 2, 3, 4, 6, 50, 52, 53, 54, 55, 60, 66, 67, 254, 255, b'F', b'_'];
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
-    let longest_name = "F".repeat(127);
     let (mut read, mut answered) = (0, 0);
     for round in 0..200_000 {
-        let packet = dice.spoil(&seeds[round % seeds.len()], &telling);
-        let Some(question) = Question::read(&packet) else {
-            continue;
-        };
-        read += 1;
-        // A byte that is no text becomes three.
-        let shown = question.class.as_deref().map_or(0, str::len) + question.file.as_deref().map_or(0, str::len);
-        assert!(shown <= 3 * packet.len(), "{packet:?}");
-        let Some(answer) = question.answer(&LEASE, &longest_name) else {
-            continue;
-        };
-        answered += 1;
-        let len = answer.packet.len();
-        // Type, server, mask, time, both names, the end.
-        assert!(
-            (LEAST..=HEADER + 3 + 3 * 6 + 2 + 15 + 2 + 127 + 1).contains(&len),
-            "{packet:?}"
-        );
-        assert_eq!(answer.packet[4..8], packet[4..8], "{packet:?}");
-        assert!([LEASE.ip, Ipv4Addr::BROADCAST].contains(&answer.to), "{packet:?}");
+        let (was_read, was_answered) = hostile::dhcp(&dice.spoil(&seeds[round % seeds.len()], &telling));
+        read += u32::from(was_read);
+        answered += u32::from(was_answered);
     }
     assert!(read > 100_000 && answered > 50_000, "{read} read, {answered} answered");
 }
@@ -145,41 +115,14 @@ fn no_change_to_a_tftp_packet_makes_the_answer_longer_than_a_packet() {
     ];
     let seeds: Vec<&[u8]> = READS.into_iter().chain(others).collect();
     let telling = [0, 1, 2, 3, 4, 5, 6, b'0', b'9', 255, 0x1b, b'"', b'/'];
-    let client: SocketAddr = "192.168.1.71:2070".parse().unwrap();
-    let offer = Offer {
-        image: Arc::default(),
-        name: Name::new(Some("qnapimg.bin".to_owned()), true),
-        only: None,
-        answered: Answered::default(),
-        hint: "hint".to_owned(),
-    };
-    let (events, seen) = Events::channel();
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let (mut admitted, mut refused, mut silent) = (0, 0, 0);
     for round in 0..200_000 {
         let packet = dice.spoil(seeds[round % seeds.len()], &telling);
-        match admit(&packet, client, &offer, &events) {
-            Ok(options) => {
-                admitted += 1;
-                assert!(options.len() <= 4, "{packet:?}");
-                assert!(tftp_frame::oack(&options).len() <= 512, "{packet:?}");
-            }
-            Err(Some((code, text))) => {
-                refused += 1;
-                assert!(tftp_frame::error(code, &text).len() <= LONGEST_TEXT + 5, "{packet:?}");
-            }
-            Err(None) => {
-                silent += 1;
-                assert_eq!(packet[..2], [0, 5], "only errors are not answered");
-            }
-        }
-        for event in seen.try_iter() {
-            let Event::Said(text) = event else {
-                panic!("{event:?}");
-            };
-            assert!(!text.contains(char::is_control), "{text:?}");
-            // A control character becomes six.
-            assert!(text.len() <= 200 + 6 * packet.len(), "{packet:?}");
+        match hostile::tftp(&packet) {
+            Tftp::Admitted => admitted += 1,
+            Tftp::Refused => refused += 1,
+            Tftp::Silent => silent += 1,
         }
     }
     assert!(admitted > 10_000 && refused > 10_000 && silent > 10_000);

@@ -9,6 +9,8 @@ mod dhcp_answer;
 mod dhcp_frame;
 #[cfg(test)]
 mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 pub mod tftp;
 mod tftp_frame;
 mod transfer;
