@@ -241,3 +241,31 @@ pub(crate) fn set_registers(pid: nix::unistd::Pid, bytes: &[u8]) -> io::Result<(
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// A hard limit of processor time ends whoever has it by SIGKILL (setrlimit(2)), and whoever may run a program as root hands
+    /// his limits on.
+    #[test]
+    fn limits_that_others_have_set_are_lifted() {
+        let pid = std::process::id().to_string();
+        let mut set = Command::new("prlimit");
+        set.args(["--pid", &pid, "--cpu=100000:100000", "--fsize=99999999999:99999999999"]);
+        let limits = || std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let limited = |text: &str| {
+            text.contains("100000               100000") && text.contains("99999999999          99999999999")
+        };
+        assert!(
+            set.status().is_ok_and(|status| status.success()) && limited(&limits()),
+            "{}",
+            limits()
+        );
+        super::lift_limits();
+        if nix::unistd::geteuid().is_root() {
+            assert!(!limits().contains("100000"), "{}", limits());
+            assert!(!limits().contains("99999999999"), "{}", limits());
+        }
+    }
+}

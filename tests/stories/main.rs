@@ -95,6 +95,7 @@ mod updater;
 mod vendors;
 
 // The documents, and what comments point to.
+mod dependencies;
 mod documents;
 mod documents_commands;
 mod documents_typed;

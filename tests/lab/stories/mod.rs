@@ -15,6 +15,7 @@ macro_rules! on {
     };
 }
 
+mod attacks;
 mod busy_root;
 mod by_hand;
 mod confined;

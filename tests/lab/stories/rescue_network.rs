@@ -14,17 +14,22 @@ on!(tell: armel = Armel);
 const TRIED: [u8; 6] = [0x50, 0x58, 0x54, 0x51, 0x51, 0x51];
 
 /// A key pair, of which `public` is copied to the box.
-fn key(dir: &Path, name: &str) -> (String, String) {
+pub fn key(dir: &Path, name: &str) -> (String, String) {
     let file = |suffix| text(&dir.join(format!("{name}.{suffix}"))).to_owned();
     let (public, secret) = (file("pub"), file("key"));
     run(command("minisign").args(["-G", "-f", "-W", "-p", &public, "-s", &secret]));
     (public, secret)
 }
 
-fn sign(dir: &Path, secret: &str, image: &[u8]) -> Vec<u8> {
+pub fn sign(dir: &Path, secret: &str, image: &[u8], comment: Option<&str>) -> Vec<u8> {
     let (file, signature) = (dir.join("image"), dir.join("signature"));
     write(&file, image);
-    run(command("minisign").args(["-S", "-s", secret, "-m", text(&file), "-x", text(&signature)]));
+    let mut minisign = command("minisign");
+    minisign.args(["-S", "-s", secret, "-m", text(&file), "-x", text(&signature)]);
+    if let Some(comment) = comment {
+        minisign.args(["-t", comment]);
+    }
+    run(&mut minisign);
     tools::read(&signature)
 }
 
@@ -61,7 +66,7 @@ fn tell(kind: Kind) {
         .data_disk(&[
             ("flasher", &product),
             ("image.bin", &first),
-            ("image.bin.minisig", &sign(dir.path(), &secret, &first)),
+            ("image.bin.minisig", &sign(dir.path(), &secret, &first, None)),
             ("key.pub", &tools::read(Path::new(&public))),
             ("board.json", &signals::profile(kind)),
             ("nand.ko", &modules[0]),
@@ -84,8 +89,8 @@ fn tell(kind: Kind) {
     let failed = machine.flash();
     for pieces in [
         vec![&second[..]],
-        vec![&second, &sign(dir.path(), &stranger, &second)],
-        vec![&nor, &sign(dir.path(), &secret, &second)],
+        vec![&second, &sign(dir.path(), &stranger, &second, None)],
+        vec![&nor, &sign(dir.path(), &secret, &second, None)],
         vec![],
     ] {
         // Nobody learns more than that.
@@ -98,7 +103,7 @@ fn tell(kind: Kind) {
     );
     assert_eq!(machine.heard().len(), 3 * TRIED.len(), "the pattern goes on");
 
-    let said = send(&machine, &[&second, &sign(dir.path(), &secret, &second)]);
+    let said = send(&machine, &[&second, &sign(dir.path(), &secret, &second, None)]);
     assert!(said.contains("written and verified"), "{said}");
     becomes_b(&mut machine, &before, &nor);
 }
