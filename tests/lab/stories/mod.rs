@@ -55,7 +55,6 @@ mod small_box;
 mod softdog;
 mod sysupgrade_volumes;
 mod tampered;
-mod time_before_signature;
 mod two_slots;
 mod two_watchdogs;
 mod ubi_image;
