@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::units::Size;
-use crate::checks::OVERHEAD;
+use crate::checks::before_services_end;
 use std::io::{self, Write};
 
 /// Stops before the out-of-memory killer starts: pages of a tmpfs belong to no process, so it would kill the wrong ones
@@ -45,10 +45,11 @@ impl Write for Budget<'_> {
             ));
         }
         let crossed = self.ours && self.written / STRIDE != after / STRIDE;
-        if crossed && stages::memory::available().is_some_and(|available| available < OVERHEAD) {
+        let least = before_services_end();
+        if crossed && stages::memory::available().is_some_and(|available| available < least) {
             return Err(io::Error::new(
                 io::ErrorKind::OutOfMemory,
-                format!("less than {} are left", Size(OVERHEAD)),
+                format!("less than {} are left", Size(least)),
             ));
         }
         let written = self.sink.write(bytes)?;
