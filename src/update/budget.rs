@@ -45,7 +45,7 @@ impl Write for Budget<'_> {
             ));
         }
         let crossed = self.ours && self.written / STRIDE != after / STRIDE;
-        let least = before_services_end();
+        let least = if crossed { before_services_end() } else { 0 };
         if crossed && stages::memory::available().is_some_and(|available| available < least) {
             return Err(io::Error::new(
                 io::ErrorKind::OutOfMemory,
