@@ -26,7 +26,7 @@ complete -c flasher -n __fish_use_subcommand -a demo -d 'show an update from the
 complete -c flasher -n __fish_use_subcommand -a manual -d 'print the manual page (man), or the completions of a shell (bash, fish, zsh)'
 complete -c flasher -n '__fish_seen_subcommand_from apply' -F
 complete -c flasher -n '__fish_seen_subcommand_from apply' -l dry-run -l test -s n -s T -d 'print the plan and touch nothing'
-complete -c flasher -n '__fish_seen_subcommand_from apply' -l yes -s y -d 'do not ask; needed when standard input is no terminal'
+complete -c flasher -n '__fish_seen_subcommand_from apply' -l yes -s y -d 'do not ask; needed when standard input is not a terminal'
 complete -c flasher -n '__fish_seen_subcommand_from apply' -l part -s p -x -d 'these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order; NAME=MEMBER: a member of an archive, by its name or a glob'
 complete -c flasher -n '__fish_seen_subcommand_from apply' -l as-is -d 'write the file byte for byte, whatever it is packed with'
 complete -c flasher -n '__fish_seen_subcommand_from apply' -l unpack -d 'unpack the file although what is inside is nothing known'
@@ -52,7 +52,7 @@ complete -c flasher -n '__fish_seen_subcommand_from apply' -l board -r -F -a 'qn
 complete -c flasher -n '__fish_seen_subcommand_from apply' -l sim -x -a '(__fish_complete_directories)' -d 'work on the simulated box in DIR'
 complete -c flasher -n '__fish_seen_subcommand_from plan' -F
 complete -c flasher -n '__fish_seen_subcommand_from plan' -l dry-run -l test -s n -s T -d 'print the plan and touch nothing'
-complete -c flasher -n '__fish_seen_subcommand_from plan' -l yes -s y -d 'do not ask; needed when standard input is no terminal'
+complete -c flasher -n '__fish_seen_subcommand_from plan' -l yes -s y -d 'do not ask; needed when standard input is not a terminal'
 complete -c flasher -n '__fish_seen_subcommand_from plan' -l part -s p -x -d 'these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order; NAME=MEMBER: a member of an archive, by its name or a glob'
 complete -c flasher -n '__fish_seen_subcommand_from plan' -l as-is -d 'write the file byte for byte, whatever it is packed with'
 complete -c flasher -n '__fish_seen_subcommand_from plan' -l unpack -d 'unpack the file although what is inside is nothing known'
@@ -97,7 +97,7 @@ complete -c flasher -n '__fish_seen_subcommand_from backup' -l board -r -F -a 'q
 complete -c flasher -n '__fish_seen_subcommand_from backup' -l sim -x -a '(__fish_complete_directories)' -d 'work on the simulated box in DIR'
 complete -c flasher -n '__fish_seen_subcommand_from restore' -a '(__fish_complete_directories)'
 complete -c flasher -n '__fish_seen_subcommand_from restore' -l dry-run -l test -s n -s T -d 'print the plan and touch nothing'
-complete -c flasher -n '__fish_seen_subcommand_from restore' -l yes -s y -d 'do not ask; needed when standard input is no terminal'
+complete -c flasher -n '__fish_seen_subcommand_from restore' -l yes -s y -d 'do not ask; needed when standard input is not a terminal'
 complete -c flasher -n '__fish_seen_subcommand_from restore' -l part -s p -x -d 'these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order; NAME=MEMBER: a member of an archive, by its name or a glob'
 complete -c flasher -n '__fish_seen_subcommand_from restore' -l force -x -a '(__fish_append , aligned bad-blocks board bootloader bootloader-backup bootloader-checksum content cpu downgrade ecc environment fixed-offset holders image init keep metadata one-copy overlap partition ram record settings sha256 signature size slot unused watchdog writable)' -d 'override these checks by name; who refuses says whether that can be'
 complete -c flasher -n '__fish_seen_subcommand_from restore' -l backup -x -a '(__fish_complete_directories)' -d 'copy every partition to DIR first, as backup does'
@@ -168,7 +168,7 @@ complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_su
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from name' -l sim -x -a '(__fish_complete_directories)' -d 'work on the simulated box in DIR'
 complete -c flasher -n '__fish_seen_subcommand_from push' -F
 complete -c flasher -n '__fish_seen_subcommand_from push' -l dry-run -l test -s n -s T -d 'print the plan and touch nothing'
-complete -c flasher -n '__fish_seen_subcommand_from push' -l yes -s y -d 'do not ask; needed when standard input is no terminal'
+complete -c flasher -n '__fish_seen_subcommand_from push' -l yes -s y -d 'do not ask; needed when standard input is not a terminal'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l part -s p -x -d 'these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order; NAME=MEMBER: a member of an archive, by its name or a glob'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l as-is -d 'write the file byte for byte, whatever it is packed with'
 complete -c flasher -n '__fish_seen_subcommand_from push' -l unpack -d 'unpack the file although what is inside is nothing known'

@@ -95,7 +95,7 @@ pub enum ErrorKind {
         /// Minor number.
         minor: u32,
     },
-    /// The file is no MTD character device.
+    /// The file is not an MTD character device.
     NotMtd,
     /// The device is not the one that was listed; the word says what differs.
     WrongDevice(&'static str),

@@ -89,7 +89,7 @@ impl Geometry {
 
     /// The erase block that holds the byte at `offset`, or `None` behind the end of the device.
     ///
-    /// The last block is cut at the end of the device where the size is no multiple of the erase size.
+    /// The last block is cut at the end of the device where the size is not a multiple of the erase size.
     pub fn block_at(&self, offset: u64) -> Option<Range<u64>> {
         if offset >= self.size {
             return None;

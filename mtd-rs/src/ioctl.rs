@@ -8,7 +8,7 @@
 //! borrows it for the call; each names the kernel's source as its manual, for there are no manual pages.
 //!
 //! Every function returns the error of the system as it is, except `EINTR`, after which the call is repeated.
-//! `ENOTTY` means that the kernel does not know the ioctl or that the file is no MTD character device,
+//! `ENOTTY` means that the kernel does not know the ioctl or that the file is not an MTD character device,
 //! `EOPNOTSUPP` that the driver of the chip cannot do it.
 
 use std::io;
@@ -173,7 +173,7 @@ fn length(buf: &[u8]) -> io::Result<u32> {
 /// Type, flags and sizes of the device.
 ///
 /// # Errors
-/// `ENOTTY` on what is no MTD character device.
+/// `ENOTTY` on what is not an MTD character device.
 ///
 /// # References
 /// [`MEMGETINFO` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
@@ -250,7 +250,7 @@ pub fn memislocked(fd: impl AsFd, range: EraseInfoUser) -> io::Result<bool> {
 /// How many erase regions the device has; 0 where all erase blocks have one size.
 ///
 /// # Errors
-/// `ENOTTY` on what is no MTD character device.
+/// `ENOTTY` on what is not an MTD character device.
 ///
 /// # References
 /// [`MEMGETREGIONCOUNT` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)
@@ -308,7 +308,7 @@ pub fn memsetbadblock(fd: impl AsFd, offset: u64) -> io::Result<()> {
 /// The ECC counters. Devices without ECC return zeros.
 ///
 /// # Errors
-/// `ENOTTY` on what is no MTD character device.
+/// `ENOTTY` on what is not an MTD character device.
 ///
 /// # References
 /// [`ECCGETSTATS` in mtdchar.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/mtdchar.c)

@@ -33,7 +33,7 @@ pub struct Elf<'a> {
 }
 
 impl<'a> Elf<'a> {
-    /// `None` for what is no ELF file.
+    /// `None` for what is not an ELF file.
     pub fn of(head: &'a [u8]) -> Option<Elf<'a>> {
         let (class, order) = match head {
             [0x7f, b'E', b'L', b'F', class, order, ..] => (*class, *order),

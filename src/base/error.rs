@@ -69,7 +69,7 @@ impl TryFrom<u8> for Exit {
         ]
         .into_iter()
         .find(|exit| *exit as u8 == value)
-        .ok_or_else(|| format!("{value} is no exit code of flasher"))
+        .ok_or_else(|| format!("{value} is not an exit code of flasher"))
     }
 }
 

@@ -118,7 +118,7 @@ pub fn open_plain(path: &Path) -> io::Result<File> {
         .open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file")),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file")),
     }
 }
 
@@ -172,7 +172,7 @@ pub fn put(
 }
 
 fn file_name(path: &Path) -> io::Result<&OsStr> {
-    let none = || io::Error::new(io::ErrorKind::InvalidInput, "that is no name for a file");
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, "that is not a name for a file");
     path.file_name().ok_or_else(none)
 }
 

@@ -57,7 +57,7 @@ impl Profile {
     /// The profile of a built-in id, or of a file of the user's.
     ///
     /// # Errors
-    /// [`Exit::Unsupported`] for an id that is not there, [`Exit::Usage`] for a file that is no profile.
+    /// [`Exit::Unsupported`] for an id that is not there, [`Exit::Usage`] for a file that is not a profile.
     pub fn find(id_or_file: &str) -> Result<Profile> {
         if let Some((_, text)) = BUILT_IN.iter().find(|(id, _)| *id == id_or_file) {
             return Profile::parse(text, id_or_file);
@@ -123,7 +123,7 @@ impl Profile {
         let text = files::read_text(&lossless::path(origin), files::TEXT).unwrap_or_default();
         let (line, column) = position(&text, name);
         Err(Failure::usage(format_args!(
-            "board file {origin}: partition {} does not begin and end with erase blocks: {odd:#x} is no multiple of {block:#x} \
+            "board file {origin}: partition {} does not begin and end with erase blocks: {odd:#x} is not a multiple of {block:#x} \
              at line {line} column {column}",
             Quoted(name)
         )))

@@ -117,7 +117,7 @@ fn for_root(directory: &Directory, name: &str) -> io::Result<File> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
             Err(error) => return Err(error),
         }
-        // Whatever it is, it is no lock file of root's. One that another flasher has just made is left alone.
+        // Whatever it is, it is not a lock file of root's. One that another flasher has just made is left alone.
         if directory.file_for_writing(name).is_err() {
             let _ = directory.remove(name);
         }

@@ -77,7 +77,7 @@ pub fn create(board: &str, dir: &Path) -> Result<Profile> {
     SimChip::create_file(&flash_path(dir), &profile.chip.geometry()).map_err(Failure::system)?;
     let mut text = json::write(&profile).map_err(Failure::system)?;
     text.push('\n');
-    // Written last: a directory without it is no box.
+    // Written last: a directory without it is not a box.
     fs::write(profile_path(dir), text).context(dir.display())?;
     Ok(profile)
 }
@@ -89,7 +89,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
         return Err(Failure::new(
             Exit::Unsupported,
             Code::Board,
-            format_args!("{} is no simulated box: there is no board.json in it", dir.display()),
+            format_args!("{} is not a simulated box: there is no board.json in it", dir.display()),
         )
         .hint(format!("flasher sim create qnap-ts219 {}", dir.display())));
     }

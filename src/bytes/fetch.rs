@@ -1,7 +1,7 @@
 //! An image over `https://`, `ftp://` or `tftp://`: fetched by a program of the box, whose exit code counts.
 //!
 //! None of it is believed more than any other image: what is on the way is found by `--sha256` or a signature. Busybox's wget checks
-//! no certificate (`networking/wget.c`) and is no https for that.
+//! no certificate (`networking/wget.c`) and is not https for that.
 
 #![forbid(unsafe_code)]
 

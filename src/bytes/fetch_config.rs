@@ -22,7 +22,7 @@ impl Given {
     /// Where it is.
     pub(super) fn path(&self) -> Result<&str, String> {
         let (Given::Users(path) | Given::Ours(_, _, path)) = self;
-        path.to_str().ok_or_else(|| said(path, &"its name is no text"))
+        path.to_str().ok_or_else(|| said(path, &"its name is not text"))
     }
 }
 

@@ -167,7 +167,7 @@ impl Head {
             _ => None,
         };
         let mut head = Head {
-            status: status.ok_or("what answers is no web server")?,
+            status: status.ok_or("what answers is not a web server")?,
             reason: Quoted(words.next().unwrap_or_default())
                 .to_string()
                 .trim_matches('"')
@@ -189,7 +189,11 @@ impl Head {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "content-length" => {
-                let length = Some(value.parse::<u64>().map_err(|_| "the server's length is no number")?);
+                let length = Some(
+                    value
+                        .parse::<u64>()
+                        .map_err(|_| "the server's length is not a number")?,
+                );
                 if self.length.is_some() && self.length != length {
                     return Err("the server names two lengths".to_owned());
                 }
@@ -224,7 +228,7 @@ fn line(stream: &mut io::Take<&mut dyn BufRead>, until: Instant) -> Result<Strin
     if bytes.last() == Some(&b'\r') {
         bytes.pop();
     }
-    String::from_utf8(bytes).map_err(|_| "the server's header is no text".to_owned())
+    String::from_utf8(bytes).map_err(|_| "the server's header is not text".to_owned())
 }
 
 /// Reads the header of an answer.

@@ -128,7 +128,7 @@ impl Pieces {
                     _ => Err(bad("a piece of it is damaged")),
                 }
             }
-            _ => Err(bad("what was sent is no piece of it")),
+            _ => Err(bad("what was sent is not a piece of it")),
         }
     }
 }

@@ -403,7 +403,7 @@ fn ask(request: &Request<'_>) -> std::result::Result<http::Body, String> {
     }
 }
 
-/// Bytes of the longest answer of a server to what is no image.
+/// Bytes of the longest answer of a server to what is not an image.
 const ANSWER: u64 = 64 << 10;
 
 /// Asks a server for a short text, or sends it one: with the method and the JSON in `sent`.

@@ -247,7 +247,7 @@ const FLAGS: &[Flag] = &[
         shorts: "y",
         value: None,
         verbs: APPLY,
-        help: "do not ask; needed when standard input is no terminal",
+        help: "do not ask; needed when standard input is not a terminal",
     },
     Flag {
         long: "part",

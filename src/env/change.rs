@@ -32,7 +32,7 @@ impl Environment {
     /// Plans assignments `NAME=VALUE`; no writes where the variables are so already.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for what is no assignment, [`Exit::Refused`] for variables that do not fit.
+    /// [`Exit::Usage`] for what is not an assignment, [`Exit::Refused`] for variables that do not fit.
     pub fn change(&self, board: &Board, assignments: &[String]) -> Result<Change> {
         if let Some(why) = self.only_read() {
             let what = format_args!("the environment can be read and not changed: {why}");

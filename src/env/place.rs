@@ -31,7 +31,7 @@ const BY_NAME: &str = "/by-name/";
 pub enum Medium {
     /// A partition or volume of the box.
     Flash(PartitionId),
-    /// A file, or a block device that is no flash of ours; only read.
+    /// A file, or a block device that is not flash of ours; only read.
     File(PathBuf),
 }
 
@@ -161,7 +161,7 @@ impl Spot {
             Medium::Flash(id) => board
                 .get(*id)
                 .ok_or_else(|| Failure::system(format_args!("{id} is not there any more"))),
-            Medium::File(path) => Err(refused(format_args!("{} is no flash", path.display()))),
+            Medium::File(path) => Err(refused(format_args!("{} is not flash", path.display()))),
         }
     }
 
@@ -183,7 +183,7 @@ impl Spot {
     }
 }
 
-/// What `DEVICE` means: a partition, by its name, its node or a link to that; else a file or a device that is no flash.
+/// What `DEVICE` means: a partition, by its name, its node or a link to that; else a file or a device that is not flash.
 fn medium(board: &Board, device: &[u8]) -> std::result::Result<Medium, String> {
     let text = String::from_utf8_lossy(device);
     // `/dev/mtdblock1` and `/dev/mtd/1` are other nodes of the same device.
@@ -267,7 +267,7 @@ fn spot(board: &Board, line: &Line<'_>, only_read: &mut Option<String>) -> std::
     let Medium::Flash(id) = spot.medium else {
         let device = String::from_utf8_lossy(line.device);
         reason(format!(
-            "{} is no flash, and flasher writes flash only: fw_setenv writes it",
+            "{} is not flash, and flasher writes flash only: fw_setenv writes it",
             Shown(&device)
         ));
         return Ok(spot);

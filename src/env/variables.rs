@@ -55,7 +55,7 @@ impl Variables {
     /// Does `NAME=VALUE`; an empty value takes the variable away. The others keep their order.
     ///
     /// # Errors
-    /// What is no assignment, or one that the boot loader could not read back.
+    /// What is not an assignment, or one that the boot loader could not read back.
     pub fn assign(&mut self, assignment: &str) -> Result<(), String> {
         let (name, value) = assignment
             .split_once('=')

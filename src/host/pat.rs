@@ -191,7 +191,7 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
         Failure::new(
             Exit::Unsupported,
             Code::Board,
-            format_args!("{board} is no box that takes a .pat"),
+            format_args!("{board} is not a box that takes a .pat"),
         )
         .hint("flasher pat create --board synology-ds213j …")
     })?;

@@ -109,7 +109,7 @@ impl Backup {
                     ..hand.member(dir, here)?
                 },
                 _ => {
-                    backup.leave(&name, "it is no copy of a partition of this box");
+                    backup.leave(&name, "it is not a copy of a partition of this box");
                     continue;
                 }
             };

@@ -24,7 +24,7 @@ const FAR: &[(u64, &[u8], Format)] = &[(0x8001, b"CD001", Format::Iso), (0x10040
 /// Bytes at the end: footers.
 const TAIL: u64 = 512;
 
-/// Recognises what is no content of flash, and the few kinds of content that say nothing but what they are.
+/// Recognises what is not content of flash, and the few kinds of content that say nothing but what they are.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
     let room = range.end - range.start;
     let mut head = vec![0; HEAD.min(room as usize)];

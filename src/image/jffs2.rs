@@ -209,7 +209,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Goes on behind what is no node: blank space up to the next erase block, or something that should not be there.
+    /// Goes on behind what is not a node: blank space up to the next erase block, or something that should not be there.
     fn gap(&mut self, first: u8) -> io::Result<()> {
         let here = self.range.start + self.at..self.range.end;
         if first == 0xff || first == 0 {
@@ -226,7 +226,7 @@ impl Walk<'_> {
             }
         }
         self.doubt(format!(
-            "there is something in the jffs2 at 0x{:x} that is no node of it",
+            "there is something in the jffs2 at 0x{:x} that is not a node of it",
             self.at
         ));
         self.at = self.next_node(here)? - self.range.start;

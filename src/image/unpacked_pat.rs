@@ -193,7 +193,7 @@ fn list(dir: &Path, below: &str, depth: usize, names: &mut Vec<String>) -> Resul
         match (kind.is_dir(), kind.is_file()) {
             (true, _) if depth > 0 => list(&entry.path(), &format!("{name}/"), depth - 1, names)?,
             (_, true) => names.push(name),
-            _ => return Err(bad(format_args!("{} is no plain file", Quoted(&name)))),
+            _ => return Err(bad(format_args!("{} is not a plain file", Quoted(&name)))),
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! What is in an image of U-Boot's that says it is a kernel, by its first bytes: a boot loader that is told to unpack what is not
-//! packed, or starts what is no kernel, starts nothing.
+//! packed, or starts what is not a kernel, starts nothing.
 
 #![forbid(unsafe_code)]
 
@@ -108,7 +108,7 @@ fn is_no_kernel(found: Format, arch: Option<&Processor>) -> bool {
         Format::BzImage => !for_arch(Arch::X86),
         // What has only printable bytes may be anything.
         Format::Text => false,
-        // A tree alone is no kernel; some loaders read headers of vendors.
+        // A tree alone is not a kernel; some loaders read headers of vendors.
         found => !matches!(found.nature(), Nature::Packed | Nature::Factory),
     }
 }

@@ -178,7 +178,7 @@ fn behind_root(store: &Store, placed: &Placed, partition: &Partition) -> io::Res
     let at = write.range.start + (mark - write.source.start);
     let label = partition.label();
     if geometry.kind != FlashKind::Nor || !geometry.regions.is_empty() || !write.to.bad.is_empty() {
-        return Ok(Err(format!("{label} is no NOR flash with erase blocks of one size")));
+        return Ok(Err(format!("{label} is not a NOR flash with erase blocks of one size")));
     }
     if !ends_before(store, write.source.start..mark, erase_size)? {
         return Ok(Err(format!(

@@ -53,10 +53,10 @@ impl Found {
     /// Adds what a pattern names; answers whether there is anything.
     ///
     /// # Errors
-    /// A pattern that is no absolute path, a directory that cannot be read, too many files.
+    /// A pattern that is not an absolute path, a directory that cannot be read, too many files.
     pub fn add(&mut self, pattern: &str, rename: Rename<'_>) -> io::Result<bool> {
         if !pattern.starts_with('/') {
-            return Err(io::Error::other("it is no absolute path"));
+            return Err(io::Error::other("it is not an absolute path"));
         }
         let mut paths = vec![String::new()];
         for word in pattern.split('/').filter(|word| !word.is_empty()) {

@@ -139,7 +139,7 @@ fn words(list: &[u8]) -> Vec<String> {
 fn in_root(base: &str, path: &str) -> io::Result<String> {
     match path.starts_with('/') {
         true => Ok(format!("{base}{path}")),
-        false => Err(of(path, &io::Error::other("it is no absolute path"))),
+        false => Err(of(path, &io::Error::other("it is not an absolute path"))),
     }
 }
 

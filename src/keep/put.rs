@@ -31,7 +31,9 @@ fn below(root: &Path, name: &str) -> io::Result<PathBuf> {
             fs::create_dir(&above)?;
         } else if !there.is_ok_and(|there| there.is_dir()) {
             let above = Shown(&name[..at]);
-            return Err(io::Error::other(format!("{above} is no directory in the new firmware")));
+            return Err(io::Error::other(format!(
+                "{above} is not a directory in the new firmware"
+            )));
         }
     }
     Ok(root.join(lossless::path(name)))

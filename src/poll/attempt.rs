@@ -56,7 +56,7 @@ impl<'a> Offer<'a> {
             None => None,
             Some(sum) => match Checksum::of(sum.clone()) {
                 Some(Checksum::Hex(sum)) => Some(Checksum::Hex(sum)),
-                _ => return Err(format!("{} is no SHA-256", Quoted(sum))),
+                _ => return Err(format!("{} is not a SHA-256", Quoted(sum))),
             },
         };
         Ok(Offer {

@@ -11,7 +11,7 @@ use crate::image::signature::SUFFIXES;
 /// Names that are told where there are too many.
 const NAMES: usize = 8;
 
-/// The image: the one file that the glob fits, or the only one that is no signature, or the only one that is as long as an image
+/// The image: the one file that the glob fits, or the only one that is not a signature, or the only one that is as long as an image
 /// that the profile knows.
 ///
 /// # Errors

@@ -65,7 +65,7 @@ fn parse(text: &str) -> std::result::Result<Config, String> {
             continue;
         }
         let at = |what: &str| format!("line {}: {what}", index + 1);
-        let (name, value) = line.split_once('=').ok_or_else(|| at("it is no NAME=VALUE"))?;
+        let (name, value) = line.split_once('=').ok_or_else(|| at("it is not a NAME=VALUE"))?;
         let (name, value) = (name.trim(), value.trim());
         // A token goes into a line of a header.
         if value.is_empty() || value.chars().any(char::is_control) {
@@ -89,7 +89,7 @@ fn parse(text: &str) -> std::result::Result<Config, String> {
 }
 
 impl Config {
-    /// Whether it was set before; `None` for what is no setting.
+    /// Whether it was set before; `None` for what is not a setting.
     fn set(&mut self, name: &str, value: &str) -> Option<bool> {
         let token = |kind: &str| Some(Secret([kind, " ", value].concat()));
         Some(match name {

@@ -63,20 +63,20 @@ impl Server {
     /// The server of this URL, which knows the box by this name.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for what is no URL or no name.
+    /// [`Exit::Usage`] for what is not a URL or no name.
     pub fn new(url: &str, id: &str, access: Access) -> Result<Server> {
         let (origin, tenant) = split(url).ok_or_else(|| {
             Failure::usage(format_args!(
-                "{} is no URL of a server: https://SERVER/TENANT",
+                "{} is not a URL of a server: https://SERVER/TENANT",
                 Quoted(url)
             ))
         })?;
         if !tenant.bytes().all(|byte| byte.is_ascii_graphic()) || tenant.contains(['?', '#']) {
-            return Err(Failure::usage(format_args!("{} is no URL of a server", Quoted(url))));
+            return Err(Failure::usage(format_args!("{} is not a URL of a server", Quoted(url))));
         }
         if !is_plain(id) {
             return Err(Failure::usage(format_args!(
-                "{} is no name for a box: letters, digits and - _ . : ~, at most 64 of them",
+                "{} is not a name for a box: letters, digits and - _ . : ~, at most 64 of them",
                 Quoted(id)
             )));
         }

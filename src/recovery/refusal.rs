@@ -44,7 +44,7 @@ pub fn improper(image: &str, problems: &[String], forceable: bool) -> Failure {
     Failure::new(
         Exit::ImageBad,
         Code::RecoveryImage,
-        format_args!("{image} is no proper recovery image: {}", problems.join("; ")),
+        format_args!("{image} is not a proper recovery image: {}", problems.join("; ")),
     )
     .hint(hint)
 }

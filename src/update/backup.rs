@@ -131,7 +131,7 @@ fn listed(dir: &Directory) -> Result<Vec<(String, String)>> {
         Err(error) => return Err(Failure::system(error)),
     };
     let all: Option<Vec<_>> = listing(&text).collect();
-    all.ok_or_else(|| another(format_args!("{} is no list of checksums", path.display())))
+    all.ok_or_else(|| another(format_args!("{} is not a list of checksums", path.display())))
 }
 
 /// How long a copy is that is what its list says and, so far as that can be told by its length, one of this partition: a volume
@@ -187,7 +187,7 @@ pub fn read_out(
     let after = flash.ecc_stats().map_err(Failure::system)?;
     match (before, after) {
         (Some(before), Some(after)) if after.failed != before.failed => Err(Failure::system(format_args!(
-            "{}: {} pages read with errors that ECC could not correct, so this is no copy of what was written",
+            "{}: {} pages read with errors that ECC could not correct, so this is not a copy of what was written",
             partition.label(),
             after.failed.wrapping_sub(before.failed)
         ))

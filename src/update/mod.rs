@@ -175,7 +175,7 @@ pub(crate) fn attempt(
 ) -> std::result::Result<Ended, Stopped> {
     let terminal = io::stdin().is_terminal() && !options.reads_stdin();
     if !options.yes && !options.pushed && !terminal {
-        let failure = Failure::usage("standard input is no terminal, so nobody can be asked");
+        let failure = Failure::usage("standard input is not a terminal, so nobody can be asked");
         return Err(failure.hint("add --yes").into());
     }
     let board = begin(options)?;

@@ -22,7 +22,7 @@ const UBI: &str = "ubi";
 /// As the kernel has it (`UBI_MAX_VOLUMES`).
 const VOLUMES: u32 = 128;
 
-/// What becomes of the volumes; none where the root is no volume, or where there is no room for it, which the layout says.
+/// What becomes of the volumes; none where the root is not a volume, or where there is no room for it, which the layout says.
 pub(super) fn wanted(board: &Board, image: &Image) -> Option<VolumeChanges> {
     if image.format != Format::SysupgradeTar || image.problem.is_some() {
         return None;

@@ -63,7 +63,7 @@ fn rests_on_disks(device: &Path) -> bool {
     }
 }
 
-/// The mount point of the disk that an open file lies on, and the file's path below it. `None` where that is no disk, or one that
+/// The mount point of the disk that an open file lies on, and the file's path below it. `None` where that is not a disk, or one that
 /// cannot stay.
 #[must_use]
 pub fn disk_of(file: &File) -> Option<(PathBuf, PathBuf)> {

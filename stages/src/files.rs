@@ -152,7 +152,7 @@ impl Directory {
     /// Opens a plain file of root's to be read. A FIFO does not make it wait.
     ///
     /// # Errors
-    /// [`ErrorKind::PermissionDenied`] for what is no plain file, is not root's, or can be written by others; else those of
+    /// [`ErrorKind::PermissionDenied`] for what is not a plain file, is not root's, or can be written by others; else those of
     /// openat(2).
     pub fn file(&self, name: &OsStr) -> io::Result<File> {
         self.file_with(name, OFlag::O_RDONLY)
@@ -171,8 +171,8 @@ impl Directory {
         let flags = access | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let fd = match openat(&self.fd, name, flags, Mode::empty()) {
             Err(Errno::ELOOP) => return Err(refused(&path, "it is a link")),
-            // What nobody reads from is no plain file (fifo(7)).
-            Err(Errno::ENXIO) => return Err(refused(&path, "it is no plain file")),
+            // What nobody reads from is not a plain file (fifo(7)).
+            Err(Errno::ENXIO) => return Err(refused(&path, "it is not a plain file")),
             other => other.map_err(at(&path))?,
         };
         let about = fstat(&fd).map_err(at(&path))?;
@@ -180,7 +180,7 @@ impl Directory {
         // Where everybody may make files, a second name of a file of root's could be anybody's (link(2)).
         let second_name = self.shared && about.st_nlink != 1;
         match () {
-            () if mode & KIND != PLAIN => Err(refused(&path, "it is no plain file")),
+            () if mode & KIND != PLAIN => Err(refused(&path, "it is not a plain file")),
             () if is_read_only(&fd) => Ok(File::from(fd)),
             () if !is_ours(about.st_uid) || second_name => Err(refused(&path, "it is not root's")),
             () if mode & 0o022 != 0 => Err(refused(&path, "others can write it")),
@@ -317,9 +317,9 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// The same as text.
 ///
 /// # Errors
-/// As [`read`]; [`ErrorKind::InvalidData`] for what is no UTF-8.
+/// As [`read`]; [`ErrorKind::InvalidData`] for what is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    let invalid = |_| io::Error::new(ErrorKind::InvalidData, format!("{}: it is no UTF-8", path.display()));
+    let invalid = |_| io::Error::new(ErrorKind::InvalidData, format!("{}: it is not UTF-8", path.display()));
     String::from_utf8(read(path, limit)?).map_err(invalid)
 }
 
@@ -357,7 +357,7 @@ pub fn split(path: &Path) -> io::Result<(Directory, OsString)> {
     let none = || {
         io::Error::new(
             ErrorKind::InvalidInput,
-            format!("{}: that is no name for a file", path.display()),
+            format!("{}: that is not a name for a file", path.display()),
         )
     };
     let name = path.file_name().ok_or_else(none)?;
@@ -371,7 +371,7 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Where a link leads that only root can have made; `None` for what is no link.
+/// Where a link leads that only root can have made; `None` for what is not a link.
 fn link_of(directory: &Directory, name: &OsStr) -> io::Result<Option<PathBuf>> {
     let path = directory.path.join(name);
     match fstatat(&directory.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {

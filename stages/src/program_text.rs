@@ -43,7 +43,7 @@ pub(crate) fn search(mut program: impl Read + Seek, file: &str) -> Text {
         return found;
     }
     let words = Words::new();
-    // Of what is no ELF, or was stripped of its sections, all is read.
+    // Of what is not an ELF, or was stripped of its sections, all is read.
     for range in read_only_data(&mut program).unwrap_or_default() {
         if program.seek(SeekFrom::Start(range.start)).is_ok() {
             let length = range.end.saturating_sub(range.start);

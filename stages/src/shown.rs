@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 
 /// As it is, if nobody can mistake it: else between quotation marks, with escapes for what would end them, move the cursor, turn
-/// the direction of the line, or is no UTF-8.
+/// the direction of the line, or is not UTF-8.
 pub(crate) fn shown(name: impl AsRef<OsStr>) -> String {
     let bytes = name.as_ref().as_bytes();
     if let Ok(text) = std::str::from_utf8(bytes)

@@ -44,7 +44,7 @@ fn cpu_of(head: &[u8; 40]) -> Result<&'static Cpu, String> {
     let wide = match (head.starts_with(b"\x7fELF"), head[4]) {
         (true, 1) => false,
         (true, 2) => true,
-        _ => return Err("is no ELF program".to_owned()),
+        _ => return Err("is not an ELF program".to_owned()),
     };
     #[cfg(target_arch = "arm")]
     {

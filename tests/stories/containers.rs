@@ -105,7 +105,7 @@ fn several_streams_one_behind_the_other() {
         sim.fill(&vec![0xff; 16 * MIB]);
         sim.apply(&[&path]).exits(0);
         assert!(sim.flash()[2 * MIB..2 * MIB + image.len()] == image, "{packer}");
-        // What follows and is no stream makes the file bad.
+        // What follows and is not a stream makes the file bad.
         both.extend(b"something else");
         let path = sim.file("more", &both);
         sim.apply(&[&path]).exits(65);
@@ -168,7 +168,7 @@ fn a_ramdisk_stays_packed_because_the_kernel_unpacks_it() {
 #[test]
 fn one_wrong_bit_or_a_cut_is_never_written() {
     let sim = SimBox::new("qnap-ts219");
-    // A length that is no multiple of anything.
+    // A length that is not a multiple of anything.
     let image = uimage(&sim, &firmware(90_001, 7));
     for (packer, flags) in PACKERS {
         let good = read(Path::new(&pack(&image, packer, flags)));

@@ -234,7 +234,7 @@ fn what_cannot_be_written_safely_is_only_read() {
     only_read(&nand, "/dev/mtd1 0x1000 2000\n", "erase block");
     // A file.
     let file = nand.file("environment", &made("a=1\n", &[]));
-    only_read(&nand, &format!("{file} 0 2000\n"), "is no flash");
+    only_read(&nand, &format!("{file} 0 2000\n"), "is not flash");
     // A sector count beyond the partition is what NOR does not look at.
     put(&nor, ENV, &made("a=1\n", &[]));
     let config = nor.file("config", b"/dev/mtd1 0 2000 ffffffffffffffff ffff\n");

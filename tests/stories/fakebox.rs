@@ -159,7 +159,7 @@ impl FakeBox {
         self.path("etc").join(name)
     }
 
-    /// The same for a name that is no UTF-8.
+    /// The same for a name that is not UTF-8.
     pub fn etc_bytes(self, name: &[u8], content: &[u8]) -> FakeBox {
         fs::write(self.path("etc").join(OsStr::from_bytes(name)), content).unwrap();
         self

@@ -1,4 +1,4 @@
-//! Files that are no firmware for this box as they are: archives, packings, documents, programs, copies of disks, and what
+//! Files that are not firmware for this box as they are: archives, packings, documents, programs, copies of disks, and what
 //! vendors' own installers take. Each is refused by its name, and goes to the flash only by force. Made by the real tools
 //! where there are any.
 
@@ -239,7 +239,7 @@ fn text_in_other_encodings_and_what_is_encrypted() {
     ] {
         refused_by_name(&sim, "kernel", &Kind { word, name }, &shell(&sim, &script));
     }
-    // What has no rule is no text.
+    // What has no rule is not text.
     for seed in 0..20 {
         let path = sim.file("noise", &bytes(5000, seed));
         assert_eq!(flasher(&["inspect", "--format", "json", &path]).json()["format"], "raw");

@@ -32,7 +32,7 @@ fn configuration(sim: &SimBox) -> PathBuf {
     etc
 }
 
-/// A name that is no UTF-8.
+/// A name that is not UTF-8.
 fn latin1() -> &'static OsStr {
     OsStr::from_bytes(b"M\xfcller")
 }
@@ -160,7 +160,7 @@ fn what_cannot_be_kept_is_refused_by_name_unless_it_is_forced_not_to_be() {
         ),
         (
             vec!["--keep", "relative", "--keep-to", "raw:config"],
-            "no absolute path",
+            "not an absolute path",
         ),
         (vec!["--keep", "/a/../b", "--keep-to", "raw:config"], "has .. in it"),
         (vec!["--keep", &some, "--keep-to", "jffs2:config"], "no file systems"),
@@ -214,7 +214,7 @@ fn a_backup_has_a_copy_of_the_tar() {
     assert_eq!(tar, sim.flash()[CONFIG..CONFIG + tar.len()]);
 }
 
-/// Names are bytes, in the lists too: one that is no UTF-8 is kept, and one in a comment disturbs nothing.
+/// Names are bytes, in the lists too: one that is not UTF-8 is kept, and one in a comment disturbs nothing.
 #[test]
 fn a_list_is_bytes() {
     if !is_root() {

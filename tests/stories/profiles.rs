@@ -195,8 +195,8 @@ fn what_is_wrong_in_a_profile_is_told_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("mine.json");
     for (from, to, what, place) in [
-        ("\"128K\"", "\"100K\"", "no multiple of 0x10000", "line 6 column 25"),
-        ("\"0x20000\"", "\"0x1f000\"", "no multiple of", "line 7 column 25"),
+        ("\"128K\"", "\"100K\"", "not a multiple of 0x10000", "line 6 column 25"),
+        ("\"0x20000\"", "\"0x1f000\"", "not a multiple of", "line 7 column 25"),
         ("917504", "9175040", "does not lie on the chip", "line 7 column 25"),
         ("\"raw\"", "\"row\"", "\"row\" is none of", "line 9 column"),
         ("\"raw\", ", "\"raw\", \"role\": \"kernl\", ", "kernl", "line 9 column"),

@@ -247,7 +247,7 @@ fn a_box_that_flasher_is_not_for_is_refused_by_name() {
         run.err.contains("flasher-armel") && run.err.contains("--binary"),
         "{run:?}"
     );
-    // What is no program for it, whatever its head says.
+    // What is not a program for it, whatever its head says.
     fs::write(server.file("head"), &own).unwrap();
     let mut broken = own.clone();
     broken.resize(5000, 0);

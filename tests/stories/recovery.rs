@@ -362,8 +362,8 @@ fn what_is_no_initial_ramdisk_makes_no_image() {
     let mut cut = good.clone();
     cut.truncate(good.len() / 2);
     for (name, content, why) in [
-        ("noise", bytes(5000, 1), "is no initial ramdisk"),
-        ("kernel", read(path("kernel").as_ref()), "is no initial ramdisk"),
+        ("noise", bytes(5000, 1), "is not an initial ramdisk"),
+        ("kernel", read(path("kernel").as_ref()), "is not an initial ramdisk"),
         ("cut", cut, "the gzip is damaged"),
     ] {
         fs::write(path("initrd"), content).unwrap();

@@ -346,7 +346,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn what_cannot_be_read_is_refused_by_its_name() {
     for (list, why) in [
         (format!("/etc/{}", "x".repeat(300)), "/etc/xxx"),
-        ("etc/relative".to_owned(), "etc/relative: it is no absolute path"),
+        ("etc/relative".to_owned(), "etc/relative: it is not an absolute path"),
         ("/etc/[[:alpha:]]*".to_owned(), "patterns with [: :] are not understood"),
         ("/etc/../shadow".to_owned(), "has .. in it"),
     ] {

@@ -176,7 +176,7 @@ fn what_is_not_as_listed_is_refused() {
         fs::remove_file(page.dir.join(name)).unwrap();
         page.refuses(65, "and not there");
         std::os::unix::fs::symlink("/etc/hostname", page.dir.join(name)).unwrap();
-        page.refuses(65, "no plain file");
+        page.refuses(65, "not a plain file");
         fs::remove_file(page.dir.join(name)).unwrap();
         fs::write(page.dir.join(name), whole).unwrap();
     }

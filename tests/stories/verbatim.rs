@@ -63,7 +63,7 @@ fn what_is_known_inside_is_unpacked_and_the_plan_says_so() {
     let packed = pack(&kernel, "gzip", &["-k"]);
     let text = sim.run("plan", &[&packed]).exits(0).out;
     assert!(text.contains("unpacked from gzip: 500,064 bytes"), "{text}");
-    // As it is it is no kernel that the boot loader starts; who says so gets it.
+    // As it is it is not a kernel that the boot loader starts; who says so gets it.
     let content = read(Path::new(&packed));
     sim.apply(&["--part", "Kernel", "--as-is", &packed]).exits(0);
     assert!(sim.flash()[KERNEL..][..content.len()] == content);

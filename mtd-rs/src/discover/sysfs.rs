@@ -32,7 +32,7 @@ pub(super) fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
     Ok(found)
 }
 
-/// N of `mtdN`. `mtdNro`, the second minor of each device, is no device of its own.
+/// N of `mtdN`. `mtdNro`, the second minor of each device, is not a device of its own.
 pub(crate) fn index_of(name: &str) -> Option<u32> {
     number(name.strip_prefix("mtd")?)
 }

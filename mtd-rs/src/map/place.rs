@@ -339,7 +339,7 @@ impl Placer<'_> {
             nodes[below].chip = nodes[above].chip.clone();
             let above_suspect = nodes[above].suspect;
             nodes[below].suspect(above_suspect);
-            // Without an offset it is no partition: a concatenation that the kernel hangs on its first part
+            // Without an offset it is not a partition: a concatenation that the kernel hangs on its first part
             // (`mtd_virt_concat_create_join`, drivers/mtd/mtd_virt_concat.c).
             if nodes[below].info.offset.is_none() {
                 nodes[below].suspect(Suspect::OfAny);

@@ -140,7 +140,7 @@ fn s32(number: u32) -> io::Result<i32> {
 /// Attaching is not harmless: an MTD that is blank is formatted, one half attached before is repaired.
 ///
 /// # Errors
-/// `EEXIST` when it is attached already, `EINVAL` when what is on the MTD is no UBI.
+/// `EEXIST` when it is attached already, `EINVAL` when what is on the MTD is not a UBI.
 ///
 /// # References
 /// [`UBI_IOCATT` in cdev.c](https://github.com/torvalds/linux/blob/v6.12/drivers/mtd/ubi/cdev.c)

@@ -123,7 +123,7 @@ mod tests {
         };
         let mut node = Node::open("/dev/null".into(), Access::ReadWrite).unwrap();
         assert!(!is_pipe(&node));
-        // This is no volume, so UBI refuses the change.
+        // This is not a volume, so UBI refuses the change.
         assert!(node.change(0, &[0]).is_err());
         assert!(is_pipe(&node), "the device is closed, and there still is a descriptor");
         assert_eq!(node.read(0, &mut [0]).unwrap(), 0);

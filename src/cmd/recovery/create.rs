@@ -159,7 +159,7 @@ fn is_ramdisk(path: &Path) -> Result<()> {
     Err(Failure::new(
         Exit::ImageBad,
         Code::RecoveryImage,
-        format_args!("{} is no initial ramdisk: {what}", path.display()),
+        format_args!("{} is not an initial ramdisk: {what}", path.display()),
     )
     .hint("name the installer's initrd; --force=content if you know better"))
 }
@@ -221,7 +221,7 @@ fn named(output: &Path) -> Result<&Path> {
     match output.file_name().and_then(|name| name.to_str()) {
         Some(_) => Ok(output),
         None => Err(Failure::usage(format_args!(
-            "{} is no name for a file",
+            "{} is not a name for a file",
             output.display()
         ))),
     }

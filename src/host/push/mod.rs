@@ -58,7 +58,7 @@ pub fn run(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Exi
 fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Outcome> {
     let decided = options.apply.yes || options.apply.dry_run;
     if !decided && !io::stdin().is_terminal() {
-        let failure = Failure::usage("standard input is no terminal, so nobody can be asked");
+        let failure = Failure::usage("standard input is not a terminal, so nobody can be asked");
         return Err(failure.hint("add --yes"));
     }
     let interrupt = Interrupt::listen()?;

@@ -76,11 +76,11 @@ impl Qpkg {
     /// Finds the archives.
     ///
     /// # Errors
-    /// [`Exit::ImageBad`](crate::base::error::Exit::ImageBad) for what is no QPKG,
+    /// [`Exit::ImageBad`](crate::base::error::Exit::ImageBad) for what is not a QPKG,
     /// [`Exit::Unsupported`](crate::base::error::Exit::Unsupported) for archives that are packed with something else.
     pub fn open(store: &Store) -> Result<Qpkg> {
         let outline = Outline::of(store).context("QPKG")?;
-        let outline = outline.ok_or_else(|| bad("this is no QPKG: it does not begin with a script"))?;
+        let outline = outline.ok_or_else(|| bad("this is not a QPKG: it does not begin with a script"))?;
         let archives = match outline.said {
             Some(_) if outline.tail.is_none() => return Err(bad("the package is cut off: it has no tail")),
             Some(at) if at < outline.end => qdk(store, at, outline.end)?,
@@ -91,7 +91,7 @@ impl Qpkg {
             }
             None => {
                 let at = outline.gzip;
-                let at = at.ok_or_else(|| bad("this is no QPKG: there is no archive behind the script"))?;
+                let at = at.ok_or_else(|| bad("this is not a QPKG: there is no archive behind the script"))?;
                 vec![Archive {
                     below: "",
                     range: at..outline.end,

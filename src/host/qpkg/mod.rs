@@ -44,7 +44,7 @@ struct Report {
 /// that something is damaged.
 ///
 /// # Errors
-/// A file that is no QPKG, or archives that are damaged or hostile.
+/// A file that is not a QPKG, or archives that are damaged or hostile.
 pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> {
     let (mut store, _) = Source::open(file)?.in_place()?;
     if zip::is_zip(&store).context(file)? {

@@ -64,7 +64,7 @@ pub fn take_off(store: &mut Store) -> Result<Option<String>> {
     let Some(at) = tail.windows(BEGIN.len()).rposition(|bytes| bytes == BEGIN) else {
         return Ok(None);
     };
-    // A trailer of OpenWrt's has such words in it too, and is no text behind them.
+    // A trailer of OpenWrt's has such words in it too, and is not text behind them.
     match String::from_utf8(tail.split_off(at)) {
         Ok(text) if SignatureFile::parse(&text).is_ok() => {
             store.cut(from + at as u64).map_err(Failure::system)?;

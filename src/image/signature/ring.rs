@@ -44,7 +44,7 @@ fn unusable(error: impl std::fmt::Display) -> Failure {
         Code::Signature,
         format_args!("the keys of this box cannot be used: {error}"),
     )
-    .hint("chown -R root and chmod -R go-w the directory; take away what is no public key")
+    .hint("chown -R root and chmod -R go-w the directory; take away what is not a public key")
 }
 
 impl Keyring {
@@ -90,7 +90,7 @@ impl Keyring {
             let shown = || directory.path().join(&name).display().to_string();
             let key = Key::parse(&text);
             self.keys
-                .push(key.ok_or_else(|| unusable(format_args!("{} is no public key", Quoted(&shown()))))?);
+                .push(key.ok_or_else(|| unusable(format_args!("{} is not a public key", Quoted(&shown()))))?);
         }
         Ok(())
     }
@@ -103,7 +103,7 @@ impl Keyring {
                 16 if u64::from_str_radix(id, 16).is_ok() => self.revoked.push(id.to_owned()),
                 _ => {
                     return Err(unusable(format_args!(
-                        "{} in the list of those that are revoked is no key id of 16 hexadecimal digits",
+                        "{} in the list of those that are revoked is not a key id of 16 hexadecimal digits",
                         Quoted(id)
                     )));
                 }

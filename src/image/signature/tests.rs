@@ -287,7 +287,7 @@ fn openwrts_trailer_is_a_signature_or_a_chain() {
         let _ = of(&flipped);
         let _ = of(&good[..at]);
     }
-    // What stands behind the signature is not signed: it is no signature of the whole.
+    // What stands behind the signature is not signed: it is not a signature of the whole.
     let signed = with_trailer(&image, &good);
     let mut more = with_trailer(&signed, b"\0\0\0\0\0\0\0\0{}");
     let kind = more.len() - 8;

@@ -407,7 +407,7 @@ fn a_device_that_the_map_does_not_know_may_share_flash_with_any() {
     );
 }
 
-/// Root may read what no permission allows, so what it cannot read is made of what is no file.
+/// Root may read what no permission allows, so what it cannot read is made of what is not a file.
 #[test]
 fn what_cannot_be_read_counts_as_held() {
     for (path, said) in [

@@ -156,7 +156,7 @@ fn numbers_that_nobody_asks_for_may_be_any() {
     }
 }
 
-/// A list is no struct, even one as long as the struct has fields.
+/// A list is not a struct, even one as long as the struct has fields.
 #[test]
 fn a_struct_is_an_object() {
     let error = parse::<Loose>(br#"["x"]"#).unwrap_err().to_string();

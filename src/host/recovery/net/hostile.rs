@@ -24,7 +24,7 @@ pub(crate) fn dhcp(packet: &[u8]) -> (bool, bool) {
     let Some(question) = Question::read(packet) else {
         return (false, false);
     };
-    // A byte that is no text becomes three.
+    // A byte that is not text becomes three.
     let shown = question.class.as_deref().map_or(0, str::len) + question.file.as_deref().map_or(0, str::len);
     assert!(shown <= 3 * packet.len(), "{packet:?}");
     let longest_name = "F".repeat(127);
