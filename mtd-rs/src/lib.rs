@@ -61,7 +61,7 @@ mod device;
 mod discover;
 mod error;
 mod flash;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod geometry;
 mod id;

@@ -350,11 +350,11 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
                 "two lengths",
             ),
-            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "no number"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "not a number"),
             ("HTTP/1.1 200 OK\r\nContent", "hung up"),
             ("HTTP/1.1 404 Not \x1b[2J\r\n\r\n", "404 Not \\u{1b}"),
             ("HTTP/1.1 302 Found\r\n\r\n", "302"),
-            ("SSH-2.0-dropbear\r\n", "no web server"),
+            ("SSH-2.0-dropbear\r\n", "not a web server"),
         ] {
             let answers: &[&str] = Box::leak(Box::new([answer]));
             let said = fetch(answers).unwrap_err();

@@ -31,7 +31,7 @@ mod event;
 mod exports;
 mod feeding;
 pub mod files;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod guard;
 mod handoff;

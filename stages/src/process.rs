@@ -112,7 +112,7 @@ pub(crate) fn confined() -> bool {
 }
 
 /// Reads the line of a process.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(stat: &str) {
     if let Some(process) = parse_stat(stat) {
         assert!(!process.to_string().contains(char::is_control));

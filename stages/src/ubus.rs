@@ -268,7 +268,7 @@ fn members(content: &[u8], table: bool, depth: u8) -> Value {
 }
 
 /// Answers as a server would send them: the first byte says how they are cut, the rest are messages.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     let Ok((ours, mut theirs)) = UnixStream::pair() else {
         return;

@@ -141,7 +141,7 @@ pub(crate) fn current_name(paths: &SystemPaths, index: u32) -> Option<String> {
 }
 
 /// Reads the text of `/proc/mtd`.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(text: &str) {
     if let Some(lines) = proc_mtd::parse(text) {
         assert!(lines.len() <= text.lines().count());

@@ -283,7 +283,7 @@ fn described(device: OnChip) -> Node {
 }
 
 /// Reads the tables of a command line, and holds them against devices that have the sizes they name.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(text: &str) {
     for table in cmdline::tables(text) {
         let devices: Vec<(&str, u64)> = table
