@@ -55,6 +55,7 @@ mod small_box;
 mod softdog;
 mod sysupgrade_volumes;
 mod tampered;
+mod time_before_signature;
 mod two_slots;
 mod two_watchdogs;
 mod ubi_image;
