@@ -1,7 +1,7 @@
 //! A `.pat` that was unpacked into a directory, as Synology's boxes do before they start its updater.
 //!
 //! Synology checks the list before; but only what is listed, and the files may have changed since. So everything is
-//! checked again here: what is not listed, or no plain file, makes the directory bad, and the bytes that are hashed
+//! checked again here: what is not listed, or not a plain file, makes the directory bad, and the bytes that are hashed
 //! are the bytes that are written.
 
 #![forbid(unsafe_code)]
@@ -68,7 +68,7 @@ impl UnpackedPat {
     /// Reads the list and holds the directory's names against it.
     ///
     /// # Errors
-    /// [`Exit::ImageBad`] for a file that is not listed, listed and not there, or no plain file.
+    /// [`Exit::ImageBad`] for a file that is not listed, listed and not there, or not a plain file.
     pub fn open(dir: &Path) -> Result<UnpackedPat> {
         let lines = parse_checksum_syno(&text(&dir.join(CHECKSUMS))?).map_err(bad)?;
         let mut there = Vec::new();

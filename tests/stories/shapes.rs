@@ -1,7 +1,8 @@
 //! Every shape in which kernels show flash: what `devices` says of it, and what a plan refuses for its sake.
 
 use crate::fakebox::{FakeBox, Mtd, mtd};
-use crate::simbox::is_root;
+use crate::simbox::{bytes, is_root};
+use std::fs;
 
 pub const K: u64 = 1 << 10;
 pub const M: u64 = 1 << 20;
@@ -56,7 +57,7 @@ fn the_whole_chip_beside_its_partitions_contains_the_boot_loader() {
         // Up to where a write goes, and not further: 1000 bytes take the first erase block only.
         assert_eq!(nas.plan("spi0.0", &[]).refused(), ["bootloader", "bootloader-backup"]);
         let image = tempfile::NamedTempFile::new().unwrap();
-        image.as_file().set_len(M).unwrap();
+        fs::write(image.path(), bytes(usize::try_from(M).unwrap(), 1)).unwrap();
         let plan = nas.plan_of(image.path(), "spi0.0", &[]);
         assert_eq!(plan.refused(), ["bootloader", "settings", "bootloader-backup"]);
         assert!(plan.says("bootloader").contains("mtd1 \"U-Boot\""), "{}", plan.json);
@@ -165,7 +166,7 @@ fn partitions_three_levels_deep() {
     );
     // An image that fills the first and goes on in the second.
     let image = tempfile::NamedTempFile::new().unwrap();
-    image.as_file().set_len(6080 * K + 10).unwrap();
+    fs::write(image.path(), bytes(usize::try_from(6080 * K + 10).unwrap(), 1)).unwrap();
     let plan = router.plan_of(image.path(), "rootfs,rootfs_data", &[]);
     assert_eq!(plan.refused(), ["overlap"]);
     let plan = router.plan_of(image.path(), "rootfs,kernel", &[]);
@@ -239,7 +240,7 @@ fn a_concatenation_may_overlap_all_that_it_could_be_made_of() {
     );
     assert!(concat.plan("fw-a", &[]).says("holders").contains(&concat.mount_point()));
     let image = tempfile::NamedTempFile::new().unwrap();
-    image.as_file().set_len(4 * M + 10).unwrap();
+    fs::write(image.path(), bytes(usize::try_from(4 * M + 10).unwrap(), 1)).unwrap();
     let plan = concat.plan_of(image.path(), "fw-a,fw-a+fw-b", &[]);
     assert_eq!(plan.refused(), ["overlap"]);
     assert!(plan.says("overlap").contains("may share bytes"), "{}", plan.json);
@@ -271,7 +272,7 @@ fn without_offsets_any_two_may_share_bytes() {
     assert_eq!(order, ["mtd0", "mtd1", "mtd2", "mtd3", "mtd4"], "by their numbers");
     assert!(old.plan("kernel", &[]).says("holders").contains(&old.mount_point()));
     let image = tempfile::NamedTempFile::new().unwrap();
-    image.as_file().set_len(1216 * K + 10).unwrap();
+    fs::write(image.path(), bytes(usize::try_from(1216 * K + 10).unwrap(), 1)).unwrap();
     // Either of them may contain what is called like a boot loader, too.
     assert_eq!(
         old.plan_of(image.path(), "kernel,rootfs", &[]).refused(),

@@ -48,8 +48,8 @@ fn a_file_that_others_can_write_or_that_is_none_is_not_read() {
     }
     // It does not wait for somebody who writes.
     nix::unistd::mkfifo(&here.at("fifo"), Mode::S_IRUSR).unwrap();
-    assert!(why(&here.at("fifo")).contains("no plain file"));
-    assert!(why(&here.0).contains("no plain file"));
+    assert!(why(&here.at("fifo")).contains("not a plain file"));
+    assert!(why(&here.0).contains("not a plain file"));
     assert!(read(Path::new("/dev/null"), 100).is_err());
 }
 
