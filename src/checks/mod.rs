@@ -46,7 +46,7 @@ use crate::plan::{Check, Write};
 pub use downgrade::{Installed, check as downgrade};
 pub use ecc::just_now;
 pub use holders::{RouteWish, route, takeover};
-pub use ram::{MORE_ROOM, OVERHEAD, before_services_end, check as ram};
+pub use ram::{MORE_ROOM, OVERHEAD, check as ram};
 pub use verdict::{known, refusal, verdict};
 pub use volumes::check as volumes;
 

@@ -290,14 +290,14 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) 
 /// Whether the RAM has this much beside the update.
 pub(super) fn in_ram(asked: &Asked<'_>, bytes: u64) -> Checked<()> {
     let ram = asked.ram;
-    match ram.in_the_end() < ram.needed + bytes {
+    match ram.available < ram.needed + bytes {
         false => Ok(()),
         true => refused(
             format!(
                 "the kept files need {} bytes of RAM beside the {} of the update, {} are available",
                 Grouped(bytes),
                 Grouped(ram.needed),
-                Grouped(ram.in_the_end())
+                Grouped(ram.available)
             ),
             "keep less, or stop services that use much memory",
         ),

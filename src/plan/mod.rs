@@ -58,20 +58,6 @@ pub struct Ram {
     /// What is taken beside that for the old content, to put it back if the new one cannot be written. Optional: it is
     /// all of it, or none where that is too much.
     pub rollback: u64,
-    /// What services have for themselves that end before anything is written: counted where the rest is not enough.
-    #[serde(skip_serializing_if = "is_none")]
-    pub services: u64,
-}
-
-fn is_none(bytes: &u64) -> bool {
-    *bytes == 0
-}
-
-impl Ram {
-    /// What there will be when the flash is written.
-    pub fn in_the_end(&self) -> u64 {
-        self.available.saturating_add(self.services)
-    }
 }
 
 /// The whole plan with the verdict of its checks.

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::units::Size;
-use crate::checks::before_services_end;
+use crate::checks::OVERHEAD;
 use std::io::{self, Write};
 
 /// Stops before the out-of-memory killer starts: pages of a tmpfs belong to no process, so it would kill the wrong ones
@@ -45,11 +45,10 @@ impl Write for Budget<'_> {
             ));
         }
         let crossed = self.ours && self.written / STRIDE != after / STRIDE;
-        let least = if crossed { before_services_end() } else { 0 };
-        if crossed && stages::memory::available().is_some_and(|available| available < least) {
+        if crossed && stages::memory::available().is_some_and(|available| available < OVERHEAD) {
             return Err(io::Error::new(
                 io::ErrorKind::OutOfMemory,
-                format!("less than {} are left", Size(least)),
+                format!("less than {} are left", Size(OVERHEAD)),
             ));
         }
         let written = self.sink.write(bytes)?;

@@ -13,7 +13,7 @@ use crate::base::format::Format;
 use crate::base::units::hex;
 use crate::board::Board;
 use crate::bytes::store::Store;
-use crate::checks::{self, Facts, OVERHEAD, RouteWish, before_services_end};
+use crate::checks::{self, Facts, OVERHEAD, RouteWish};
 use crate::cli::Apply;
 use crate::env::Change;
 use crate::image::Image;
@@ -173,11 +173,6 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let (route, more) = checks::route(board, &users, wish)?;
     checks.extend(more);
     let mut ram = ram(wanted);
-    // What is needed while they still run has to be there now.
-    let early = ram.needed.saturating_sub(OVERHEAD - before_services_end());
-    if route == Route::Staged && !board.is_sim() && (early..ram.needed).contains(&ram.available) {
-        ram.services = stages::memory::of_others();
-    }
     checks.push(checks::ram(ram));
     let (keep, check) = keep::kept_files(&Asked {
         board,
@@ -396,7 +391,6 @@ fn ram(wanted: &Wanted<'_>) -> Ram {
     let unpacking = most(files.map(|packing| packing.memory).max()) + most(members.map(|packing| packing.memory).max());
     Ram {
         rollback: 0,
-        services: 0,
         needed: in_ram.map(Store::len).sum::<u64>() + unpacking + OVERHEAD,
         available: wanted.staged.available.unwrap_or(u64::MAX),
     }

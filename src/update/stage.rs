@@ -13,7 +13,7 @@ use crate::bytes::packed::Packing;
 use crate::bytes::pushed::Sender;
 use crate::bytes::source::{self, Source};
 use crate::bytes::store::Store;
-use crate::checks::{Delivered, MORE_ROOM, OVERHEAD, Signature, before_services_end};
+use crate::checks::{Delivered, MORE_ROOM, OVERHEAD, Signature};
 use crate::cli::Apply;
 use crate::image::backup::{Backup, Numbered};
 use crate::image::pieces::Pieces;
@@ -395,9 +395,7 @@ impl Staging<'_> {
             }
         };
         let Place::RamRoot(root) = place else {
-            let limit = operand
-                .available
-                .map(|available| available.saturating_sub(before_services_end()));
+            let limit = operand.available.map(|available| available.saturating_sub(OVERHEAD));
             let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(source::SET_ASIDE) as usize);
             let mut sink = Budget::new(&mut bytes, limit, !self.board.is_sim());
             let copied = source.copy(&mut sink, &mut progress);
@@ -535,14 +533,9 @@ pub(super) fn copies(partitions: &[&Partition]) -> Vec<u64> {
 
 /// Refuses before RAM is filled in vain.
 fn room_for(length: u64, available: Option<u64>) -> Result<()> {
-    let Some(available) = available.filter(|available| *available < length.saturating_add(OVERHEAD)) else {
-        return Ok(());
-    };
-    // What services have is there only when they have ended.
-    let in_the_end = available.saturating_add(stages::memory::of_others());
-    match available < length.saturating_add(before_services_end()) || in_the_end < length.saturating_add(OVERHEAD) {
-        true => Err(no_room(length, available)),
-        false => Ok(()),
+    match available {
+        Some(available) if available < length.saturating_add(OVERHEAD) => Err(no_room(length, available)),
+        _ => Ok(()),
     }
 }
 

@@ -1,11 +1,9 @@
 //! Memory: kept in RAM, spared by the out-of-memory killer, measured.
 #![forbid(unsafe_code)]
 
-use crate::process::processes;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use std::fs;
 use std::io;
-use std::path::Path;
 
 /// Locks this process into RAM and exempts it from the out-of-memory killer.
 ///
@@ -28,25 +26,6 @@ pub fn protect() -> io::Result<()> {
 #[must_use]
 pub fn available() -> Option<u64> {
     parse_available(&fs::read_to_string("/proc/meminfo").ok()?)
-}
-
-/// Memory in bytes that comes back when all other processes end but init: what of each is private and written. What two of them
-/// share, and what cannot be read, counts as nothing.
-#[must_use]
-pub fn of_others() -> u64 {
-    let me = std::process::id();
-    processes(Path::new("/proc"))
-        .into_iter()
-        .filter(|process| process.is_alive() && process.pid != 1 && process.pid != me)
-        .filter_map(|process| fs::read(format!("/proc/{}/smaps", process.pid)).ok())
-        .map(|maps| private(&String::from_utf8_lossy(&maps)))
-        .sum()
-}
-
-/// The sum of `Private_Dirty` in a `smaps` (2.6.14 and later).
-fn private(maps: &str) -> u64 {
-    let lines = maps.lines().filter(|line| line.starts_with("Private_Dirty:"));
-    lines.filter_map(|line| kib_field(line, "Private_Dirty:")).sum()
 }
 
 /// All memory of the machine in bytes, as far as the kernel has it; `None` without `/proc`.
@@ -117,14 +96,6 @@ mod tests {
         assert_eq!(parse_available(&older), Some(1200 * 1024));
         assert_eq!(parse_available(""), None);
         assert_eq!(parse_available("MemFree: x kB"), None);
-    }
-
-    #[test]
-    fn what_others_have_is_what_they_share_with_nobody() {
-        let maps = "8000-9000 rw-p 00000000 00:00 0 [heap]\nRss: 40 kB\nShared_Dirty: 4 kB\nPrivate_Clean: 8 kB\nPrivate_Dirty: 12 kB\n\
-            a000-b000 rw-p 00000000 00:00 0\nPrivate_Dirty:        8 kB\nSwap: 0 kB\n";
-        assert_eq!(private(maps), 20 << 10);
-        assert_eq!(private(""), 0);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use super::*;
 
 on!(tell: small = ArmelSmall);
 on!(tell_refused: too_small = ArmelSmall);
-on!(tell_services: services_end = ArmelSmall);
 
 /// The image comes over the network and is put where the owner of such a box puts it: into `/tmp`, which is RAM.
 fn tell(kind: Kind) {
@@ -55,33 +54,4 @@ fn tell_refused(kind: Kind) {
         .count();
     assert!(numbers >= 2, "what is needed, and what there is: {output}");
     Expected::unchanged(kind, &before).compare(&machine.flash());
-}
-
-/// Services that take memory for themselves until what is left is less than the update needs in all: shells with something in a
-/// variable, large ones first.
-const SERVICES: &str = "left() { sed -n 's/^MemAvailable: *\\([0-9]*\\).*/\\1/p' /proc/meminfo; }; \
-    grow() { while [ $(left) -gt $2 ]; do sh -c \"x=\\$(dd if=/dev/zero bs=1k count=$1 2>/dev/null | tr '\\0' x); sleep 9999; : \\$x\" & \
-    sleep 1; done; }; ";
-
-/// What services have for themselves is there when they have ended, so that a box is not refused for it whose RAM is enough for
-/// the image now, and for the rest then.
-fn tell_services(kind: Kind) {
-    let (mut machine, image) = box_with_disk("small-box-services", kind);
-    let before = machine.flash();
-    machine.boot('A');
-    let from = crate::sources::serve("200 OK", image.clone(), image.len()).replace("127.0.0.1", "10.0.2.2");
-    machine.must("cp /mnt/data/flasher /tmp/ && chmod +x /tmp/flasher");
-    let short = image.len() / 1024 + 2048 - 100;
-    println!(
-        "{}",
-        machine.must(&format!(
-            "{SERVICES} grow 1024 {}; grow 64 {short}; head -n 3 /proc/meminfo",
-            short + 2048
-        ))
-    );
-    machine.send_line(&format!("/tmp/flasher -v apply -y --part kernel,rootfs {from}"));
-    machine.expect("more when services have ended", patience(120));
-    machine.expect(words::AS_PID_ONE, patience(120));
-    becomes_b(&mut machine, &before, &image);
-    words::check_memory(kind, &machine.transcript());
 }
