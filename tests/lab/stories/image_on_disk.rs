@@ -42,7 +42,7 @@ fn tell(kind: Kind) {
     let (mut machine, before, image) = ready("image-on-disk", kind);
     // On a file system in RAM it could not stay.
     machine.must("dd if=/dev/null of=/tmp/image.bin bs=1M seek=11 count=0");
-    let (status, said) = machine.run("/tmp/flasher plan --part kernel,rootfs /tmp/image.bin");
+    let (status, said) = machine.run("/tmp/flasher plan --force=content --part kernel,rootfs /tmp/image.bin");
     assert_eq!(status, 78, "{said}");
     assert!(said.contains("copy the image to a disk"), "{said}");
     machine.must("rm /tmp/image.bin");

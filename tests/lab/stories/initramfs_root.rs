@@ -8,7 +8,9 @@ on!(tell: armel = Armel);
 fn tell(kind: Kind) {
     let image = Parts::plain(kind, 'B').image();
     let product = tools::read(&tools::flasher(kind));
-    let config = Parts::plain(kind, 'B').config(tools::scratch().path());
+    let settings = tools::scratch();
+    tools::write(&settings.path().join("settings"), b"new\n");
+    let config = Parts::plain(kind, 'B').config(settings.path());
     let mut machine = Machine::new("initramfs-root", Parts::plain(kind, 'A'))
         .initramfs(&Firmware::new(kind, 'R').initramfs())
         .data_disk(&[("flasher", &product), ("image.bin", &image), ("config.jffs2", &config)]);

@@ -68,7 +68,9 @@ fn takeover(kind: Kind) {
 
 /// With `noac` each step of a path below the old root asks the server.
 fn server_gone(kind: Kind) {
-    let image = Parts::plain(kind, 'A').config(tools::scratch().path());
+    let settings = tools::scratch();
+    tools::write(&settings.path().join("settings"), b"new\n");
+    let image = Parts::plain(kind, 'A').config(settings.path());
     let (mut machine, server, _dir) = from_server("nfs-server-gone", kind, ",noac", &image);
     let before = machine.flash();
     machine.send_line(&APPLY.replace("kernel,rootfs", "config"));
