@@ -13,40 +13,37 @@ pub fn glob_with_classes(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 /// Goes back to the last star only, which is enough.
-fn fits(mut pattern: &[u8], mut name: &[u8], classes: bool) -> bool {
+fn fits<'a>(mut pattern: &'a [u8], mut name: &'a [u8], classes: bool) -> bool {
     let mut star: Option<(&[u8], &[u8])> = None;
     loop {
-        if let (Some((b'[', rest)), Some((found, tail))) = (pattern.split_first(), name.split_first())
-            && classes
-            && let Some((true, rest)) = class(rest, *found)
-        {
+        if let Some(rest) = pattern.strip_prefix(b"*") {
+            star = Some((rest, name));
+            pattern = rest;
+        } else if let Some(rest) = one(pattern, name, classes) {
+            (pattern, name) = rest;
+        } else if pattern.is_empty() && name.is_empty() {
+            return true;
+        } else if let Some((rest, [_, tail @ ..])) = star {
+            star = Some((rest, tail));
             pattern = rest;
             name = tail;
-            continue;
-        }
-        match (pattern.split_first(), name.split_first()) {
-            (Some((b'*', rest)), _) => {
-                star = Some((rest, name));
-                pattern = rest;
-            }
-            (Some((wanted, rest)), Some((found, tail)))
-                if *wanted == b'?'
-                    || wanted == found && !(classes && *wanted == b'[' && class(rest, *found).is_some()) =>
-            {
-                pattern = rest;
-                name = tail;
-            }
-            (None, None) => return true,
-            _ => match star {
-                Some((rest, [_, tail @ ..])) => {
-                    star = Some((rest, tail));
-                    pattern = rest;
-                    name = tail;
-                }
-                _ => return false,
-            },
+        } else {
+            return false;
         }
     }
+}
+
+/// What follows in both when the first character of the name is one that the beginning of the pattern stands for.
+fn one<'a>(pattern: &'a [u8], name: &'a [u8], classes: bool) -> Option<(&'a [u8], &'a [u8])> {
+    let (wanted, rest) = pattern.split_first()?;
+    let (found, tail) = name.split_first()?;
+    let class = if classes && *wanted == b'[' {
+        class(rest, *found)
+    } else {
+        None
+    };
+    let (fits, rest) = class.unwrap_or((*wanted == b'?' || wanted == found, rest));
+    fits.then_some((rest, tail))
 }
 
 /// Whether the class that begins here, behind its bracket, has the byte, and what follows it. `None` where it has no end: then its

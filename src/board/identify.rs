@@ -358,20 +358,12 @@ mod tests {
         profile
             .partitions
             .iter()
-            .map(|partition| MtdInfo {
-                index: partition.mtd,
-                name: partition.name.clone(),
-                geometry: mtd_rs::Geometry {
+            .map(|partition| {
+                let geometry = mtd_rs::Geometry {
                     size: partition.size,
                     ..profile.chip.geometry()
-                },
-                writable: true,
-                offset: None,
-                parent: None,
-                ecc_strength: None,
-                bad_blocks: None,
-                corrected_bits: None,
-                ecc_failures: None,
+                };
+                MtdInfo::new(partition.mtd, &partition.name, geometry)
             })
             .collect()
     }

@@ -164,24 +164,19 @@ fn partition(known: &PartitionProfile, profile: &Profile, chip: &SimChip) -> Res
 
 /// Where the partitions lie: all on one chip, as the profile says.
 fn map(profile: &Profile) -> Map {
-    let device = |known: &PartitionProfile| OnChip {
-        info: MtdInfo {
-            index: known.mtd,
-            name: known.name.clone(),
-            geometry: Geometry {
-                size: known.size,
-                ..profile.chip.geometry()
+    let device = |known: &PartitionProfile| {
+        let geometry = Geometry {
+            size: known.size,
+            ..profile.chip.geometry()
+        };
+        OnChip {
+            info: MtdInfo {
+                writable: !known.read_only,
+                ..MtdInfo::new(known.mtd, &known.name, geometry)
             },
-            writable: !known.read_only,
-            offset: None,
-            parent: None,
-            ecc_strength: None,
-            bad_blocks: None,
-            corrected_bits: None,
-            ecc_failures: None,
-        },
-        chip: "flash".into(),
-        offset: Some(known.offset),
+            chip: "flash".into(),
+            offset: Some(known.offset),
+        }
     };
     Map::new(profile.partitions.iter().map(device), Vec::new())
 }

@@ -83,18 +83,7 @@ fn board(truth: &[Truth], hidden: &[bool]) -> Board {
         .zip(hidden)
         .enumerate()
         .map(|(index, (truth, hidden))| OnChip {
-            info: MtdInfo {
-                index: index as u32,
-                name: format!("part{index}"),
-                geometry: geometry(truth),
-                writable: true,
-                offset: None,
-                parent: None,
-                ecc_strength: None,
-                bad_blocks: None,
-                corrected_bits: None,
-                ecc_failures: None,
-            },
+            info: MtdInfo::new(index as u32, &format!("part{index}"), geometry(truth)),
             chip: CHIPS[truth.chip].into(),
             offset: (!hidden).then_some(truth.blocks.start * BLOCK),
         });

@@ -288,18 +288,11 @@ pub fn layout(input: &[u8]) {
 
 fn board(partitions: Vec<(Partition, u64)>) -> Board {
     let device = |(partition, offset): &(Partition, u64)| OnChip {
-        info: MtdInfo {
-            index: crate::plan::told::number(partition.id),
-            name: partition.name.clone(),
-            geometry: partition.geometry.clone(),
-            writable: true,
-            offset: None,
-            parent: None,
-            ecc_strength: None,
-            bad_blocks: None,
-            corrected_bits: None,
-            ecc_failures: None,
-        },
+        info: MtdInfo::new(
+            crate::plan::told::number(partition.id),
+            &partition.name,
+            partition.geometry.clone(),
+        ),
         chip: "flash".into(),
         offset: Some(*offset),
     };

@@ -50,18 +50,11 @@ mod tests {
     #[test]
     fn the_partition_is_known_by_name_or_number_and_by_what_contains_it() {
         let device = |(index, name, offset): (u32, &str, u64)| OnChip {
-            info: MtdInfo {
+            info: MtdInfo::new(
                 index,
-                name: name.to_owned(),
-                geometry: Geometry::nor(if index == 0 { 4 << 20 } else { 1 << 20 }, 0x1_0000),
-                writable: true,
-                offset: None,
-                parent: None,
-                ecc_strength: None,
-                bad_blocks: None,
-                corrected_bits: None,
-                ecc_failures: None,
-            },
+                name,
+                Geometry::nor(if index == 0 { 4 << 20 } else { 1 << 20 }, 0x1_0000),
+            ),
             chip: "spi0.0".to_owned(),
             offset: Some(offset << 20),
         };

@@ -46,6 +46,22 @@ pub struct MtdInfo {
 }
 
 impl MtdInfo {
+    /// A device of this shape, writable as its flags say, of which nothing else is known.
+    pub fn new(index: u32, name: &str, geometry: Geometry) -> MtdInfo {
+        MtdInfo {
+            index,
+            name: name.to_owned(),
+            writable: geometry.is_writable(),
+            geometry,
+            offset: None,
+            parent: None,
+            ecc_strength: None,
+            bad_blocks: None,
+            corrected_bits: None,
+            ecc_failures: None,
+        }
+    }
+
     /// What to call the device in messages: `mtd1 "Kernel"`.
     pub fn label(&self) -> String {
         format!("mtd{} \"{}\"", self.index, self.name)
@@ -105,18 +121,7 @@ fn complete(paths: &SystemPaths, line: proc_mtd::Line) -> MtdInfo {
         // A stale node may belong to another device; what it says is not mixed in.
         .filter(|asked| asked.size == line.size && asked.erase_size == line.erase_size)
         .unwrap_or(known);
-    MtdInfo {
-        index: line.index,
-        name: line.name,
-        writable: geometry.is_writable(),
-        geometry,
-        offset: None,
-        parent: None,
-        ecc_strength: None,
-        bad_blocks: None,
-        corrected_bits: None,
-        ecc_failures: None,
-    }
+    MtdInfo::new(line.index, &line.name, geometry)
 }
 
 /// What the device node says, if there is one that can be opened.

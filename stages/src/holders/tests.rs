@@ -101,18 +101,7 @@ fn qnap() -> Map {
 
 fn described(devices: &[(u32, &str, u64, u64)], ubi: Vec<UbiInfo>) -> Map {
     let device = |&(index, name, size, offset): &(u32, &str, u64, u64)| OnChip {
-        info: MtdInfo {
-            index,
-            name: name.to_owned(),
-            geometry: Geometry::nor(size << 20, 0x4_0000),
-            writable: true,
-            offset: None,
-            parent: None,
-            ecc_strength: None,
-            bad_blocks: None,
-            corrected_bits: None,
-            ecc_failures: None,
-        },
+        info: MtdInfo::new(index, name, Geometry::nor(size << 20, 0x4_0000)),
         chip: "spi0.0".to_owned(),
         offset: Some(offset << 20),
     };
