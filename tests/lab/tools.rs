@@ -57,10 +57,7 @@ pub fn write(path: &Path, content: &[u8]) {
 
 /// A directory that goes away with the value.
 pub fn scratch() -> tempfile::TempDir {
-    tempfile::Builder::new()
-        .prefix("flasher-lab-")
-        .tempdir()
-        .expect("a directory for temporary files")
+    tempfile::TempDir::with_prefix("flasher-lab-").expect("a directory for temporary files")
 }
 
 /// The path as text, for command lines. Paths of the lab are its own and are plain.

@@ -435,7 +435,11 @@ pub fn signal(name: &str, pid: u32) {
 
 /// Sends a signal to a process that may have ended just now, and tells whether it was still there.
 pub fn signals(name: &str, pid: u32) -> bool {
-    Command::new("kill").args([name, &pid.to_string()]).status().expect("runs").success()
+    Command::new("kill")
+        .args([name, &pid.to_string()])
+        .status()
+        .expect("runs")
+        .success()
 }
 
 impl Drop for LittleBox {
