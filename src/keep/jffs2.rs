@@ -39,6 +39,9 @@ pub struct Shape {
 
 /// The file of this name, whole erase blocks, the last of which is the mark. Empty for erase blocks of less than 4 KiB, which no
 /// JFFS2 has.
+///
+/// The name is the last node: where only a part was written the bytes have no name, and the kernel drops them
+/// (`jffs2_build_remove_unlinked_inode` of `fs/jffs2/build.c`), so that no half archive is unpacked.
 pub fn with_file(shape: Shape, name: &str, content: &[u8]) -> Vec<u8> {
     let mut log = Log {
         shape,
@@ -47,7 +50,6 @@ pub fn with_file(shape: Shape, name: &str, content: &[u8]) -> Vec<u8> {
     if shape.erase_size < PAGE {
         return log.bytes;
     }
-    log.dirent(name.as_bytes());
     let (mut at, mut version) = (0, 0);
     loop {
         let left = log.left();
@@ -63,6 +65,10 @@ pub fn with_file(shape: Shape, name: &str, content: &[u8]) -> Vec<u8> {
             break;
         }
     }
+    if log.left() < DIRENT + name.len() {
+        log.fill();
+    }
+    log.dirent(name.as_bytes());
     log.fill();
     log.bytes.extend(MARK);
     log.fill();
@@ -180,6 +186,21 @@ mod tests {
                     assert_eq!((found.order, found.doubt, found.problem), (Some(order), None, None));
                 }
             }
+        }
+    }
+
+    /// With two erase blocks of nodes, the name stands in the second alone, wherever the content ends.
+    #[test]
+    fn the_name_is_the_last_that_is_written() {
+        for length in 8000..8200 {
+            let (order, erase_size) = (Order::Big, 8192);
+            let bytes = with_file(Shape { order, erase_size }, "sysupgrade.tgz", &vec![b'-'; length]);
+            let names: Vec<usize> = (0..bytes.len() - 14)
+                .filter(|at| bytes[*at..].starts_with(b"sysupgrade.tgz"))
+                .collect();
+            assert_eq!(names.len(), 1, "{length}");
+            assert!(names[0] > bytes.len() - 2 * erase_size, "{length}");
+            assert!(!bytes[names[0]..].contains(&b'-'), "{length}");
         }
     }
 

@@ -203,6 +203,20 @@ impl Task {
         self.write.as_ref()
     }
 
+    /// For settings in a JFFS2 that is made for them: how its first erase block becomes the mark of one that is empty.
+    pub fn blank(&self) -> Option<(Write, Vec<u8>)> {
+        let (Form::Jffs2 { erase_size, .. }, Some(write)) = (self.form, &self.write) else {
+            return None;
+        };
+        let mut mark = jffs2::MARK.to_vec();
+        mark.resize(erase_size as usize, 0xff);
+        let mut write = write.clone();
+        write.source.end = write.source.start + u64::from(erase_size);
+        write.range.end = write.range.start + u64::from(erase_size);
+        write.erase_blocks = 1;
+        Some((write, mark))
+    }
+
     /// Whether the new firmware unpacks it by itself.
     pub fn unpacks_itself(&self) -> bool {
         self.form != Form::Files

@@ -94,8 +94,10 @@ fn written(record: &Record, boot: Option<&str>, slots: Option<&State>) -> Verdic
             ));
         }
     }
+    let lost = record.kept.as_ref().filter(|kept| kept.state != "restored");
+    let lost = lost.map(|kept| format!("; kept files: {kept}")).unwrap_or_default();
     Verdict::Runs(format!(
-        "written and verified: {}; the box has booted since",
+        "written and verified: {}; the box has booted since{lost}",
         record.tally
     ))
 }

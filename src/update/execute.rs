@@ -204,9 +204,27 @@ impl Execution<'_> {
                 .and_then(|written| written.verify(&tar, &mut |_| ()))
                 .map_err(|stopped| stopped.failure)
         });
-        written
+        written.map(|_| ()).map_err(|failure| {
+            let instead = match task.blank() {
+                Some((write, mark)) => match self.write_blank(write, mark) {
+                    Ok(()) => "; the new firmware starts with settings of its own",
+                    Err(_) => "; what the new firmware finds in their place is not known",
+                },
+                None => "",
+            };
+            format!("{failure}{instead}{}", task.elsewhere())
+        })
+    }
+
+    /// What makes the new firmware start afresh, in place of settings that were written in part: behind them could be what an old
+    /// firmware has left.
+    fn write_blank(&self, write: Write, mark: Vec<u8>) -> Result<()> {
+        let targets = open(self.board, &[Step::unread(write)], self.proof)?;
+        let mark = Store::Memory(mark);
+        flash::write(targets, &mark, Policy::default(), &mut |_| ())
+            .and_then(|written| written.verify(&mark, &mut |_| ()))
             .map(|_| ())
-            .map_err(|failure| format!("{failure}{}", task.elsewhere()))
+            .map_err(|stopped| stopped.failure)
     }
 
     /// Changes the environment, and looks whether the boot loader would see that.

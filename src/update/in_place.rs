@@ -28,7 +28,10 @@ pub(super) struct Place<'a> {
 }
 
 /// Saves what the plan keeps.
-pub(super) fn save(plan: &Plan, options: &Apply, directory: &Path) -> Result<Option<Task>> {
+///
+/// # Errors
+/// Files that cannot be read, or that grew since they were measured; nothing was touched.
+pub fn save(plan: &Plan, options: &Apply, directory: &Path) -> Result<Option<Task>> {
     plan.keep
         .as_ref()
         .map(|kept| keep::save(kept, directory, options.backup.as_deref()))

@@ -13,7 +13,7 @@ pub(crate) mod end;
 mod environment;
 pub mod execute;
 pub(crate) mod handoff;
-mod in_place;
+pub mod in_place;
 mod members;
 pub(crate) mod note;
 mod offer;

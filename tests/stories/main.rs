@@ -69,6 +69,7 @@ mod nand;
 mod recovery_last;
 mod rest;
 mod settings;
+mod settings_faults;
 mod shapes;
 mod time_and_memory;
 mod ubi;

@@ -257,11 +257,14 @@ impl Pushing<'_> {
     /// How the update ended, by the record of the box, or by its flash where there is none.
     fn judge(&self, back: &Back<'_>, before: &Before, reporter: &mut Reporter) -> Result<Outcome> {
         let (host, sha256) = (&self.options.host, &before.agreed.sha256);
+        let mut kept = None;
         let tally = match verdict::judge(back.record.as_ref(), before.record.as_ref(), sha256) {
             Verdict::Failed(failure) => return Err(failure),
-            Verdict::Written(tally) if !self.options.verify => tally,
             Verdict::Written(tally) => {
-                self.compare(back, reporter)?;
+                kept = back.record.as_ref().and_then(|record| record.kept.clone());
+                if self.options.verify {
+                    self.compare(back, reporter)?;
+                }
                 tally
             }
             Verdict::Nothing => {
@@ -277,7 +280,13 @@ impl Pushing<'_> {
             (false, _) => "has the new firmware, and has not booted since",
         };
         reporter.stage(format_args!("{host} {what}: written and verified, sha256 {sha256}"));
-        Ok(Outcome::written(tally))
+        if let Some(lost) = kept.as_ref().filter(|kept| kept.state != "restored") {
+            reporter.warning(format_args!("the kept files of {host}: {lost}"));
+        }
+        Ok(Outcome {
+            kept,
+            ..Outcome::written(tally)
+        })
     }
 
     /// Compares the flash with the image.
