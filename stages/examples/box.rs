@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     match stages::wake() {
@@ -99,7 +99,13 @@ fn pid_one_works(pid_one: stages::PidOne) -> ! {
     if !payload["panic"].is_null() {
         panic!("on purpose");
     }
-    sleep(Duration::from_millis(payload["pause_ms"].as_u64().unwrap_or(0)));
+    // A story that has to do something first says when it has.
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_millis(payload["pause_ms"].as_u64().unwrap_or(0))
+        && !Path::new("/go").exists()
+    {
+        sleep(Duration::from_millis(20));
+    }
     match pid_one.detach(&mut |event| tell(&name, &event.to_string())) {
         Ok(detached) => {
             let kernel = PartitionId::Mtd(0);

@@ -153,7 +153,7 @@ mod tests {
             session.wait(limit);
             start.elapsed()
         };
-        assert!(took(&Session::Local, limit) < Duration::from_millis(100));
+        assert!(took(&Session::Local, limit) < limit / 4);
         let short = Duration::from_millis(300);
         assert!(took(&Session::Unknown, short) >= short);
 
@@ -162,7 +162,7 @@ mod tests {
         assert!(waited >= POLL * QUIET && waited < limit / 2, "{waited:?}");
         asleep.kill().expect("ours");
         asleep.wait().expect("ours");
-        assert!(took(&Session::Relayed(asleep.id()), limit) < Duration::from_secs(5));
+        assert!(took(&Session::Relayed(asleep.id()), limit) < limit / 2);
 
         let mut busy = Command::new("sh")
             .args(["-c", "while :; do :; done"])

@@ -292,12 +292,16 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::thread;
 
-    /// Serves one connection on a socket of its own.
+    /// Serves one connection on a socket of its own, as slowly as the machine is.
     fn server(name: &str, serve: impl FnOnce(UnixStream) + Send + 'static) -> Client {
+        server_within(Duration::from_secs(30), name, serve)
+    }
+
+    fn server_within(limit: Duration, name: &str, serve: impl FnOnce(UnixStream) + Send + 'static) -> Client {
         let dir = std::env::temp_dir().join(format!("ubus-{name}-{}", std::process::id()));
         let listener = UnixListener::bind(&dir).expect("bound");
         thread::spawn(move || serve(listener.accept().expect("a client").0));
-        let client = Client::connect_to(&dir, Duration::from_millis(500)).expect("connected");
+        let client = Client::connect_to(&dir, limit).expect("connected");
         let _ = std::fs::remove_file(&dir);
         client
     }
@@ -379,11 +383,13 @@ mod tests {
 
     #[test]
     fn a_server_that_hangs_ends_in_an_error() {
-        let mut client = server("hung", |stream| {
-            thread::sleep(Duration::from_secs(3));
+        let (until, waits) = std::sync::mpsc::channel::<()>();
+        let mut client = server_within(Duration::from_millis(300), "hung", move |stream| {
+            let _ = waits.recv();
             drop(stream);
         });
         assert!(client.lookup("system").is_err());
+        drop(until);
     }
 
     #[test]

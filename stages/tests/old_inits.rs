@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{INITTAB, Kind, OldInit, QUICK, is_taken_over};
+use common::{INITTAB, Kind, OldInit, QUICK, STAYS, is_taken_over};
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
@@ -261,7 +261,7 @@ fn s63_feature_kill_removed_does_not_kill_the_caller() {
             the_box.name
         );
         fs::write(the_box.root().join("etc/service"), script).expect("written");
-        let pid = the_box.service().expect("was there");
+        let pid = the_box.serving();
         the_box.run(&[], &["/bin/busybox", "kill", pid.trim()]);
         let seen = the_box.until("work done, proof given: true");
         assert!(
@@ -341,12 +341,11 @@ fn s66_signals_to_stage_one_make_no_difference() {
     ] {
         for signals in [&["-HUP", "-INT", "-QUIT"][..], &["-PIPE", "-TERM", "-USR1"]] {
             let mut the_box = OldInit::of("1.24").start();
-            let words = ["apply", &the_box.name, "slow_ms=200", QUICK[0], QUICK[1]].map(str::to_owned);
-            let line = format!("/box {}", words.join(" "));
-            let mut caller = the_box
-                .command(&[], &["/box", &words[0], &words[1], &words[2], &words[3], &words[4]])
-                .spawn()
-                .expect("runs");
+            // What it is told ends the caller, and stage one waits for that.
+            let name = the_box.name.clone();
+            let words = [&["/box", "apply", &name, "slow_ms=200"], &STAYS[..]].concat();
+            let line = words.join(" ");
+            let mut caller = the_box.command(&[], &words).spawn().expect("runs");
             the_box.until(moment);
             let mut told = 0;
             for signal in signals {

@@ -125,7 +125,7 @@ fn slow_after_pivot(the_box: &mut LittleBox) -> Child {
         "-o",
         "/dev/null",
         "-e",
-        "inject=pivot_root:delay_exit=1500000",
+        "inject=pivot_root:delay_exit=4000000",
     ];
     let apply = ["/box", "apply", &name, "grace_ms=50", "exit_ms=1000"];
     let child = the_box.command(&delay, &apply).spawn().expect("runs");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Kind, LittleBox};
+use common::{Kind, LittleBox, PAUSE, STAYS, signal};
 use std::time::Duration;
 
 /// Everything the box reported, in the order of the list and with others between.
@@ -88,7 +88,10 @@ fn s04_the_caller_is_killed_and_the_takeover_goes_on() {
     let mut the_box = LittleBox::start();
     // Slow enough to be met between the first event and the last.
     let mut caller = the_box
-        .command(&[], &["/box", "apply", &the_box.name, "slow_ms=400"])
+        .command(
+            &[],
+            &["/box", "apply", &the_box.name, "slow_ms=400", STAYS[0], STAYS[1]],
+        )
         .spawn()
         .expect("runs");
     the_box.until("RAM root is /");
@@ -114,7 +117,7 @@ fn s05_a_process_that_holds_the_old_root_is_named_and_killed() {
         return;
     }
     let mut the_box = LittleBox::start();
-    assert!(the_box.apply(&["pause_ms=1500"]).status.success());
+    assert!(the_box.apply(&[PAUSE]).status.success());
     the_box.until("pid one: up");
     // After init has killed everybody, so that stage three meets it.
     let script =
@@ -123,6 +126,9 @@ fn s05_a_process_that_holds_the_old_root_is_named_and_killed() {
         .command(&[], &["/oldroot/bin/busybox", "sh", "-c", script])
         .spawn()
         .expect("runs");
+    // Its trap is set by then.
+    the_box.runs("/oldroot/bin/busybox sleep 1");
+    the_box.go();
     let seen = the_box.until("work done, proof given: true");
     in_order(&seen, &["stage three: ending", "stage three: killing", "proved gone"]);
     let _ = holder.wait();
@@ -135,7 +141,7 @@ fn s06_a_holder_that_does_not_die_is_named_and_there_is_no_proof() {
         return;
     }
     let mut the_box = LittleBox::start();
-    assert!(the_box.apply(&["pause_ms=1500"]).status.success());
+    assert!(the_box.apply(&[PAUSE]).status.success());
     the_box.until("pid one: up");
     let freezer = Freezer::new(&the_box.name);
     let mut holder = the_box.command(
@@ -148,8 +154,9 @@ fn s06_a_holder_that_does_not_die_is_named_and_there_is_no_proof() {
         ],
     );
     let mut holder = holder.spawn().expect("runs");
-    std::thread::sleep(Duration::from_millis(300));
+    the_box.runs("/oldroot/bin/busybox sleep 60");
     freezer.freeze(holder.id());
+    the_box.go();
     let seen = the_box.until("work done");
     println!("{}", seen.join("\n"));
     in_order(
@@ -176,7 +183,7 @@ fn s07_a_holder_out_of_sight_keeps_the_proof_away() {
         return;
     }
     let mut the_box = LittleBox::start();
-    assert!(the_box.apply(&["pause_ms=1500"]).status.success());
+    assert!(the_box.apply(&[PAUSE]).status.success());
     the_box.until("pid one: up");
     // In the mount namespace, but not in the pid namespace: the box's /proc does not show it.
     let pid = the_box.init.to_string();
@@ -184,6 +191,11 @@ fn s07_a_holder_out_of_sight_keeps_the_proof_away() {
         .args(["-t", &pid, "-m", "-r", "/oldroot/bin/busybox", "sleep", "300"])
         .spawn()
         .expect("runs");
+    let comm = format!("/proc/{}/comm", holder.id());
+    the_box.wait_until("it runs", |_| {
+        std::fs::read_to_string(&comm).is_ok_and(|comm| comm.trim() == "busybox")
+    });
+    the_box.go();
     let seen = the_box.until("work done");
     in_order(
         &seen,
@@ -406,14 +418,14 @@ fn s14_signals_to_pid_one_make_no_difference() {
         return;
     }
     let mut the_box = LittleBox::start();
-    assert!(the_box.apply(&["pause_ms=1500", "grace_ms=50"]).status.success());
+    assert!(the_box.apply(&[PAUSE, "grace_ms=50"]).status.success());
     the_box.until("pid one: up");
-    for signal in [
+    for name in [
         "-HUP", "-INT", "-QUIT", "-USR1", "-PIPE", "-USR2", "-TERM", "-TSTP", "-PWR", "-ALRM",
     ] {
-        let output = the_box.run(&[], &["/oldroot/bin/busybox", "kill", signal, "1"]);
-        assert!(output.status.success(), "{output:?}");
+        signal(name, the_box.init);
     }
+    the_box.go();
     the_box.until("work done, proof given: true");
     the_box.reboots();
 }
@@ -435,7 +447,7 @@ fn s15_the_ram_root_is_full_before_init_has_answered() {
     let before = the_box.mounts();
     common::signal("-STOP", the_box.init);
     let caller = the_box
-        .command(&[], &["/box", "apply", &the_box.name, "arm_s=4"])
+        .command(&[], &["/box", "apply", &the_box.name, "arm_s=10"])
         .spawn()
         .expect("runs");
     the_box.until("asked to re-read");
@@ -456,11 +468,12 @@ fn s16_the_ram_root_is_full_when_init_hands_over() {
     }
     let mut the_box = LittleBox::start();
     let mut caller = the_box
-        .command(&[], &["/box", "apply", &the_box.name, "grace_ms=3000"])
+        .command(&[], &["/box", "apply", &the_box.name, STAYS[0], STAYS[1], STAYS[2]])
         .spawn()
         .expect("runs");
-    the_box.until("caller: last line");
+    the_box.until("hands over now");
     fill(&the_box);
+    the_box.ends_caller();
     the_box.until("work done, proof given: true");
     the_box.reboots();
     let _ = caller.wait();
@@ -526,7 +539,7 @@ fn a_caller_that_takes_its_time_ends_with_its_last_line() {
         return;
     }
     let mut the_box = LittleBox::start();
-    let output = the_box.apply(&["last_ms=2000"]);
+    let output = the_box.apply(&["last_ms=2000", "exit_ms=30000"]);
     assert!(output.status.success(), "{output:?}");
     let seen = the_box.until("proof given: true");
     in_order(&seen, &["hands over now", "caller: last line", "pid one: up"]);

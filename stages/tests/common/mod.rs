@@ -322,9 +322,24 @@ impl LittleBox {
         matches!(self.unshare.try_wait(), Ok(None))
     }
 
+    /// The pid that the service wrote. It writes it again and again, so the file is empty for a moment.
+    pub fn serving(&mut self) -> String {
+        let mut pid = None;
+        self.wait_until("the service has written its pid", |this| {
+            pid = this.service();
+            pid.is_some()
+        });
+        pid.unwrap_or_default()
+    }
+
+    /// PID 1 goes on that was told to pause ([`PAUSE`]).
+    pub fn go(&self) {
+        fs::write(self.root().join("go"), "").expect("written");
+    }
+
     /// Services go on: the one that is killed comes back from the old root.
     pub fn service_is_respawned(&mut self) {
-        let before = self.service().expect("was there");
+        let before = self.serving();
         fs::remove_file(self.root().join("tmp/service")).expect("removed");
         self.run(&[], &["/bin/busybox", "kill", before.trim()]);
         self.wait_until("the service comes back", |this| {
@@ -353,6 +368,17 @@ impl LittleBox {
         self.wait_until(command_line, |this| !this.pids(command_line).is_empty());
     }
 
+    /// Kills the caller that [`STAYS`]. Stage one, which has the same command line, has a session of its own.
+    pub fn ends_caller(&self) {
+        let line = ["/box apply ", &self.name, " ", &STAYS.join(" ")].concat();
+        for pid in self.pids(&line) {
+            let session = |pid| nix::unistd::getsid(pid).ok();
+            if session(Some(nix::unistd::Pid::from_raw(pid.cast_signed()))) == session(None) {
+                let _ = signals("-KILL", pid);
+            }
+        }
+    }
+
     /// Kills the processes with this command line.
     pub fn ends(&self, command_line: &str) {
         for pid in self.pids(command_line) {
@@ -360,7 +386,7 @@ impl LittleBox {
         }
     }
 
-    /// Replaces the restart line, sends HUP and QUIT at once, and answers which of the lines init acted on within six seconds: `old`,
+    /// Replaces the restart line, sends HUP and QUIT at once, and answers which of the lines init acted on within ten seconds: `old`,
     /// `new` or `neither`.
     pub fn restarts_after_bare_signals(&self) -> String {
         let root = self.root();
@@ -379,9 +405,20 @@ impl LittleBox {
             fs::write(root.join("etc/inittab"), text).expect("written");
         };
         inittab("old");
+        // To read it changes this, as it was written since it was last read (mount(8), relatime).
+        let read = || {
+            fs::metadata(root.join("etc/inittab"))
+                .and_then(|about| about.accessed())
+                .expect("known")
+        };
+        let before = read();
         self.run(&[], &["/bin/busybox", "kill", "-HUP", "1"]);
         // Time to act on it, and for versions that miss it now and then the next child that ends.
-        sleep(Duration::from_millis(1500));
+        let start = Instant::now();
+        while read() == before && start.elapsed() < Duration::from_secs(10) {
+            sleep(Duration::from_millis(50));
+        }
+        sleep(Duration::from_millis(500));
         inittab("new");
         signal("-STOP", self.init);
         self.run(&[], &["/bin/busybox", "kill", "-HUP", "1"]);
@@ -389,7 +426,7 @@ impl LittleBox {
         signal("-CONT", self.init);
         let answer = root.join("mnt/data/restarted");
         let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(6) {
+        while start.elapsed() < Duration::from_secs(10) {
             match fs::read_to_string(&answer) {
                 Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
                 _ => sleep(Duration::from_millis(50)),
@@ -406,6 +443,14 @@ impl LittleBox {
         }
     }
 }
+
+/// PID 1 of these stories begins its work when it is told to ([`LittleBox::go`]), or after a minute.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub const PAUSE: &str = "pause_ms=60000";
+
+/// The caller of these stories stays until it is ended, and init is told nothing before that.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub const STAYS: [&str; 3] = ["last_ms=60000", "exit_ms=60000", "grace_ms=50"];
 
 /// The caller of these stories has no sshd that needs a second.
 #[allow(dead_code, reason = "not every story file needs it")]

@@ -7,7 +7,7 @@
  *   hung         answers nothing at all
  *   deaf         answers only calls without arguments
  *   order        writes the header's numbers in the machine's byte order (before 2016-02)
- *   late         acts on the first call with arguments after six seconds only
+ *   late         acts on the first call with arguments after eight seconds only
  *   interrupted  answers 9 to two of three calls that run the validator: a read that a child's end interrupts (before 2020-01)
  *   busdies      loses ubusd after it was proved to listen, and does not find it again in the root that it sees
  *   early        executes at once and leaves the services alone (before 2021-11)
@@ -372,7 +372,7 @@ int main(int argc, char **argv)
 			continue;
 		if (late && message.length) {
 			late = 0;
-			sleep(6);
+			sleep(8);
 		}
 		message.status = METHOD_NOT_FOUND;
 		if (message.object == SYSTEM && !strcmp(message.method, "validate_firmware_image") && !novalidator) {
