@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -65,17 +66,31 @@ pub fn all() -> Vec<Watchdog> {
 fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
     // By the device, because one may have several nodes.
     let mut names: BTreeMap<(u32, u32), String> = BTreeMap::new();
+    let mut unknown = Vec::new();
     let class = sys.join("class/watchdog");
-    for entry in fs::read_dir(&class).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(numbers) = device(&class.join(&name)) {
-            names.insert(numbers, name);
+    for name in listed(&class, &mut unknown) {
+        match device(&class.join(&name)) {
+            Ok(numbers) => {
+                names.insert(numbers, name);
+            }
+            // By the numbers of its node, if there is one.
+            Err(error) => match node(&dev.join(&name)) {
+                Ok(Some(numbers)) => {
+                    names.insert(numbers, name);
+                }
+                _ => unknown.push((name, error)),
+            },
         }
     }
-    for entry in fs::read_dir(dev).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(numbers) = name.strip_prefix("watchdog").and_then(|_| node(&dev.join(&name))) {
-            names.entry(numbers).or_insert(name);
+    for name in listed(dev, &mut unknown) {
+        if !name.starts_with("watchdog") {
+            continue;
+        }
+        match node(&dev.join(&name)) {
+            Ok(numbers) => {
+                numbers.map(|numbers| names.entry(numbers).or_insert(name));
+            }
+            Err(error) => unknown.push((name, error)),
         }
     }
     // The misc device is the first one's (`watchdog_cdev_register`, drivers/watchdog/watchdog_dev.c), or an old driver's.
@@ -85,7 +100,7 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
         .map(|(numbers, _)| *numbers);
     if first.is_some() {
         names.remove(&MISC);
-    } else if device(&sys.join("class/misc/watchdog")) == Some(MISC) {
+    } else if device(&sys.join("class/misc/watchdog")).is_ok_and(|numbers| numbers == MISC) {
         names.entry(MISC).or_insert_with(|| "watchdog".into());
     }
     let mut all: Vec<Watchdog> = names
@@ -95,8 +110,40 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
             look_at(&name, &[Some(numbers), also], (sys, proc))
         })
         .collect();
+    all.extend(unknown.into_iter().map(|(name, error)| nameless(&name, &error)));
     all.sort_unstable_by(|a, b| (!a.running, &a.node.device).cmp(&(!b.running, &b.node.device)));
     all
+}
+
+/// The names in a directory. One that is there and cannot be read may have a watchdog that nobody sees.
+fn listed(directory: &Path, unknown: &mut Vec<(String, io::Error)>) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut read = || -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        Ok(())
+    };
+    if let Err(error) = read()
+        && !is_gone(&error)
+    {
+        unknown.push((format!("watchdog* ({})", directory.display()), error));
+    }
+    names
+}
+
+/// One of which the kernel does not say what device it is: it may run, and cannot be opened.
+fn nameless(name: &str, error: &io::Error) -> Watchdog {
+    Watchdog {
+        node: Node {
+            device: format!("/dev/{name}"),
+            numbers: (0, 0),
+        },
+        running: true,
+        timeout_s: None,
+        owner: None,
+        hindrance: Some(format!("which device it is cannot be read: {error}")),
+    }
 }
 
 fn look_at(name: &str, devices: &[Option<(u32, u32)>], (sys, proc): (&Path, &Path)) -> Watchdog {
@@ -142,16 +189,20 @@ fn look_at(name: &str, devices: &[Option<(u32, u32)>], (sys, proc): (&Path, &Pat
 }
 
 /// The numbers of a device of sysfs.
-fn device(path: &Path) -> Option<(u32, u32)> {
-    let text = fs::read_to_string(path.join("dev")).ok()?;
-    let (major, minor) = text.trim().split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+fn device(path: &Path) -> io::Result<(u32, u32)> {
+    let text = fs::read_to_string(path.join("dev"))?;
+    let numbers = text.trim().split_once(':');
+    let numbers = numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    numbers.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// The numbers of a character device's node.
-fn node(path: &Path) -> Option<(u32, u32)> {
-    let about = fs::metadata(path).ok()?;
-    about.file_type().is_char_device().then(|| numbers(about.rdev()))
+/// The numbers of a node, if it is a character device's. A link into nothing is none.
+fn node(path: &Path) -> io::Result<Option<(u32, u32)>> {
+    match fs::metadata(path) {
+        Ok(about) => Ok(about.file_type().is_char_device().then(|| numbers(about.rdev()))),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
@@ -262,5 +313,25 @@ mod tests {
         put(&dir, "proc/7/stat", "7 (wd) D 1 1 1 0 -1 0 0 0\n");
         let why = look(&dir)[0].hindrance.clone().expect("a hindrance");
         assert!(why.contains("process 7 (wd, in uninterruptible sleep)"), "{why}");
+    }
+
+    /// One that sysfs names and does not tell apart may be the one that runs.
+    #[test]
+    fn one_whose_device_cannot_be_read_is_in_the_way() {
+        let dir = TempDir::new("nameless");
+        dog(&dir, 0, Some("inactive\n"));
+        for text in ["", "248\n", "x:y\n"] {
+            put(&dir, "sys/class/watchdog/watchdog1/dev", text);
+            let all = look(&dir);
+            assert_eq!(all[0].to_string(), "/dev/watchdog1 running", "{text:?}");
+            assert!(all[0].hindrance.is_some() && all.len() == 2);
+        }
+        // A node says which device it is. `/dev/null` stands for it.
+        symlink("/dev/null", dir.path().join("dev/watchdog1")).expect("linked");
+        assert!(look(&dir).iter().all(|dog| dog.hindrance.is_none()));
+        let whole = TempDir::new("no-class");
+        put(&whole, "sys/class/watchdog", "");
+        let all = look(&whole);
+        assert!(all[0].running && all[0].hindrance.is_some(), "{all:?}");
     }
 }
