@@ -136,13 +136,12 @@ impl Seen {
             names: named(fits),
         };
         let mut signs = Vec::new();
-        // The most specific word stands first.
-        let compatible = self.compatible.iter().map(|word| {
+        // The most specific word stands first; a more general one of the same list may name more boards, but no others.
+        signs.extend(self.compatible.iter().map(|word| {
             sign("/proc/device-tree/compatible", word, &|profile| {
                 profile.signs.compatible.contains(word)
             })
-        });
-        signs.extend(compatible.into_iter().find(|sign| !sign.names.is_empty()));
+        }));
         signs.extend(self.machine.iter().map(|machine| {
             sign("/proc/cpuinfo", machine, &|profile| {
                 let mut signs = profile.signs.machine.iter();

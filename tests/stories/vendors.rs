@@ -119,6 +119,34 @@ fn signs_that_contradict_each_other_are_refused_by_name() {
     );
 }
 
+/// A device tree that is two boards is neither, whichever stands first and whatever the partitions are.
+#[test]
+fn a_device_tree_that_names_two_boards_is_refused_by_both() {
+    if !is_root() {
+        return;
+    }
+    for words in [
+        ["qnap,ts219", "synology,ds213j"],
+        ["synology,ds213j", "qnap,ts219"],
+        ["glinet,gl-ar150", "qnap,ts219"],
+    ] {
+        let tree = words.join("\0") + "\0";
+        let run = FakeBox::new(NEW, &TS219)
+            .proc("device-tree/compatible", &tree)
+            .run(&["devices"])
+            .exits(69);
+        for word in words {
+            assert!(run.err.contains(word), "{word}: {run:?}");
+        }
+    }
+    // Words that name one board, in whatever order, and such that name none.
+    let run = FakeBox::new(NEW, &TS219)
+        .proc("device-tree/compatible", "qnap,ts219p\0qnap,ts219\0marvell,kirkwood\0")
+        .run(&["devices", "--format", "json"])
+        .exits(0);
+    assert_eq!(run.json()["board"], "qnap-ts219");
+}
+
 /// A box that nobody described is protected by the names of its partitions.
 #[test]
 fn names_protect_where_nothing_else_does() {
