@@ -72,7 +72,11 @@ impl<'a> Indicators<'a> {
         };
         for led in leds(profile) {
             let _ = match well {
-                true => put(&led, "trigger", "none").and_then(|()| put(&led, "brightness", "255")),
+                true => {
+                    // A kernel without triggers has no such file, and the LED is lit all the same.
+                    let _ = put(&led, "trigger", "none");
+                    put(&led, "brightness", "255")
+                }
                 // What cannot blink is dark until somebody ticks: lit would mean that all is well.
                 false => blink(&led, "50", "450").or_else(|_| put(&led, "brightness", "0")),
             };

@@ -144,6 +144,9 @@ fn an_led_without_a_timer_is_blinked_by_hand() {
     }
     signals.end(false);
     assert_eq!(value(), "0");
+    // After a success it is lit, whether the kernel has triggers or not.
+    Indicators::begin(Some(&section)).end(true);
+    assert_eq!(value(), "255");
 }
 
 #[test]
