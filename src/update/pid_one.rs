@@ -154,6 +154,14 @@ fn delivered(index: usize, stamped: bool) -> Result<(Arc<Store>, String)> {
         let store = File::open(&path).and_then(Store::file).context(path.display())?;
         return Ok((Arc::new(store), String::new()));
     }
+    // What was put in the place of a file that stayed where others can write could keep process 1 for ever.
+    if !path.is_file() {
+        return Err(Failure::new(
+            Exit::ImageBad,
+            Code::ImageChanged,
+            format_args!("{}: the image is not there any more", path.display()),
+        ));
+    }
     let image = path.display().to_string();
     let source = Source::open(&image)?;
     // A link leads to the disk on which it stays.

@@ -181,7 +181,7 @@ fn table() -> Result<Vec<Mount>, DetachError> {
 fn under_old_root(table: &[Mount]) -> Vec<Mount> {
     table
         .iter()
-        .filter(|mount| is_old(&mount.mountpoint))
+        .filter(|mount| is_old(&mount.mountpoint) || disk::is_below(&mount.mountpoint))
         .cloned()
         .collect()
 }

@@ -1,4 +1,5 @@
-//! Disks that stay mounted over the takeover, for an image that RAM cannot hold and for the record.
+//! Disks that stay mounted over the takeover, for an image that RAM cannot hold and for the record. A tmpfs stays for an image
+//! that RAM cannot hold twice.
 //!
 //! Such a mount is moved (`MS_MOVE`) out of the old root when every process has ended, so that it needs no place in the old
 //! root any more and keeps nothing of it busy. What lies on it is not in our hands meanwhile: whoever reads it checks it.
@@ -6,7 +7,7 @@
 
 use crate::event::StageEvent;
 use crate::mounts::{Mount, mounts, move_mount, unmount};
-use crate::paths::OLD_ROOT;
+use crate::paths::{OLD_ROOT, SOURCE};
 use crate::scan::{is_gone, numbers};
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -45,6 +46,20 @@ fn is_disk(mount: &Mount) -> bool {
         && rests_on_disks(Path::new(&format!("/sys/dev/block/{major}:{minor}")))
 }
 
+/// A tmpfs of the old system's: what lies there is in RAM already, and a copy of it would be there twice. The RAM root is none of
+/// them.
+fn is_in_ram(mount: &Mount) -> bool {
+    mount.mountpoint != Path::new("/") && matches!(mount.fs.as_str(), "tmpfs" | "ramfs") && mount.source != SOURCE
+}
+
+/// Whether this lies below one that was moved: what would not be unmounted moved along with it.
+pub(crate) fn is_below(path: &Path) -> bool {
+    let mut parts = path.components().skip(1);
+    let first = parts.next().map(|part| part.as_os_str().as_encoded_bytes());
+    let number = first.and_then(|first| first.strip_prefix(&MOVED.as_bytes()[1..]));
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) && parts.next().is_some()
+}
+
 /// Whether a block device of sysfs, and all that device-mapper or md made it of, is a disk. What is not known is none.
 fn rests_on_disks(device: &Path) -> bool {
     let Ok(device) = fs::canonicalize(device) else {
@@ -63,8 +78,8 @@ fn rests_on_disks(device: &Path) -> bool {
     }
 }
 
-/// The mount point of the disk that an open file lies on, and the file's path below it. `None` where that is not a disk, or one that
-/// cannot stay.
+/// The mount point of the disk or tmpfs that an open file lies on, and the file's path below it. `None` where that is neither, or
+/// one that cannot stay.
 #[must_use]
 pub fn disk_of(file: &File) -> Option<(PathBuf, PathBuf)> {
     // What the kernel calls it, without links.
@@ -76,7 +91,7 @@ pub fn disk_of(file: &File) -> Option<(PathBuf, PathBuf)> {
         .iter()
         .filter(|mount| file.starts_with(&mount.mountpoint))
         .max_by_key(|mount| mount.mountpoint.components().count())
-        .filter(|mount| mount.device == on && is_disk(mount))?;
+        .filter(|mount| mount.device == on && (is_disk(mount) || is_in_ram(mount)))?;
     let below = file.strip_prefix(&mount.mountpoint).ok()?;
     Some((mount.mountpoint.clone(), below.to_owned()))
 }
@@ -112,6 +127,21 @@ pub(crate) fn let_go() {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_what_lies_deeper_than_a_moved_disk_moved_along() {
+        for (path, below) in [
+            ("/disk0/mnt", true),
+            ("/disk10/a/b", true),
+            ("/disk0", false),
+            ("/disk/x", false),
+            ("/disks/x", false),
+            ("/oldroot/disk0/x", false),
+            ("/", false),
+        ] {
+            assert_eq!(is_below(Path::new(path)), below, "{path}");
+        }
+    }
 
     #[test]
     fn what_is_made_of_flash_or_of_another_machine_is_no_disk() {
