@@ -4,14 +4,15 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::files;
 use crate::base::format::Format;
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, hex};
 use crate::image::{FileKind, Image, Part};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -75,12 +76,12 @@ impl Backup {
     /// copies of other partitions.
     pub fn open(dir: &Path, here: &[Numbered]) -> Result<Backup> {
         let sums = dir.join(SUMS);
-        if !sums.exists()
-            && let Some(backup) = by_hand(dir, here)?
-        {
+        // A list that is there and cannot be read, or a link into nothing, is one that vouches for nothing.
+        let none = fs::symlink_metadata(&sums).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if none && let Some(backup) = by_hand(dir, here)? {
             return Ok(backup);
         }
-        let text = fs::read(&sums).map_err(|error| {
+        let text = files::read_plain(&sums, files::TEXT).map_err(|error| {
             Failure::new(
                 Exit::ImageUnreadable,
                 Code::ImageUnreadable,
@@ -115,7 +116,7 @@ impl Backup {
             };
             backup.members.push(member);
         }
-        for name in names(dir)?.iter().filter(|name| !listed.contains(name)) {
+        for (name, _) in names(dir)?.iter().filter(|(name, _)| !listed.contains(name)) {
             backup.leave(name, "SHA256SUMS does not list it");
         }
         backup.finish(dir)
@@ -155,11 +156,13 @@ impl Backup {
     /// # Errors
     /// [`Exit::ImageUnreadable`].
     pub fn length(&self) -> Result<u64> {
-        self.members
-            .iter()
-            .map(|member| fs::metadata(&member.path).map(|metadata| metadata.len()))
-            .sum::<std::io::Result<u64>>()
-            .map_err(|error| Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, error))
+        self.members.iter().try_fold(0u64, |sum, member| {
+            let about = fs::metadata(&member.path).map_err(|error| {
+                let what = format_args!("{}: {error}", member.path.display());
+                Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, what)
+            })?;
+            Ok(sum.saturating_add(about.len()))
+        })
     }
 
     /// Copies everything into `sink`, one behind the other, each checked against its checksum.
@@ -181,7 +184,7 @@ impl Backup {
                     format_args!("{name}: {error}"),
                 )
             };
-            let mut file = File::open(&member.path).map_err(unreadable)?;
+            let mut file = files::open_plain(&member.path).map_err(unreadable)?;
             let mut own = Sha256::new();
             let offset = at;
             loop {
@@ -234,8 +237,9 @@ fn by_hand(dir: &Path, here: &[Numbered]) -> Result<Option<Backup>> {
         members: Vec::new(),
         unused: Vec::new(),
     };
-    for name in names(dir)? {
+    for (name, plain) in names(dir)? {
         match Hand::parse(&name) {
+            _ if !plain => backup.leave(&name, "it is not a plain file"),
             Some(hand) if here.iter().any(|partition| partition.mtd == hand.mtd) => {
                 backup.members.push(hand.member(dir, here)?);
             }
@@ -259,6 +263,10 @@ struct Hand<'n> {
 
 impl<'n> Hand<'n> {
     fn parse(file: &'n str) -> Option<Hand<'n>> {
+        // It would lead elsewhere.
+        if file.contains('/') {
+            return None;
+        }
         let stem = [".bin", ".img", ".raw", ".dd", ".dump"]
             .iter()
             .find_map(|ending| file.strip_suffix(ending))
@@ -320,8 +328,8 @@ impl<'n> Hand<'n> {
     }
 }
 
-/// The files of a directory, by their names.
-fn names(dir: &Path) -> Result<Vec<String>> {
+/// The names in a directory, and whether each is a plain file or a link to one.
+fn names(dir: &Path) -> Result<Vec<(String, bool)>> {
     let unreadable = |error: std::io::Error| {
         let what = format_args!("{}: {error}", dir.display());
         Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, what)
@@ -329,9 +337,8 @@ fn names(dir: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if entry.path().is_file() {
-            names.push(lossless::text(&entry.file_name().into_vec()));
-        }
+        let plain = entry.path().is_file();
+        names.push((lossless::text(&entry.file_name().into_vec()), plain));
     }
     names.sort_unstable();
     Ok(names)
@@ -343,7 +350,8 @@ pub fn listing(text: &[u8]) -> impl Iterator<Item = Option<(String, String)>> + 
     text.split(|byte| *byte == b'\n')
         .filter(|line| !line.trim_ascii().is_empty())
         .map(|line| {
-            let line = lossless::text(line);
+            // An editor of another system may have ended its lines.
+            let line = lossless::text(line.strip_suffix(b"\r").unwrap_or(line));
             let (sum, name) = line.split_once("  ").or_else(|| line.split_once(" *"))?;
             let name = name.strip_prefix("./").unwrap_or(name);
             Some((sum.to_ascii_lowercase(), name.to_owned()))
@@ -398,6 +406,7 @@ mod tests {
             "keep.tar",
             "SHA256SUMS",
             "mtd99999999999",
+            "mtd1_../Kernel",
         ] {
             assert_eq!(of(file), None, "{file}");
         }
@@ -405,7 +414,7 @@ mod tests {
 
     #[test]
     fn lists_are_read_as_sha256sum_writes_them() {
-        let text = b"AB  mtd0\ncd *mtd1.Kernel.bin\nef  ./mtd2\n\n01  M\xfcller\n";
+        let text = b"AB  mtd0\ncd *mtd1.Kernel.bin\r\nef  ./mtd2\n\n01  M\xfcller\n";
         let all: Option<Vec<_>> = listing(text).collect();
         let of = |sum: &str, name: &str| (sum.to_owned(), name.to_owned());
         let latin1 = lossless::text(b"M\xfcller");

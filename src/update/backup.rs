@@ -9,7 +9,7 @@ use crate::base::quoted::Quoted;
 use crate::base::units::hex;
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
-use crate::image::backup::{SUMS, file_name, listing};
+use crate::image::backup::{self, SUMS, file_name, listing};
 use crate::plan::told::number;
 use crate::report::Reporter;
 use sha2::{Digest, Sha256};
@@ -64,7 +64,10 @@ pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut
                 copied.size += is_whole(&into, &name, sum, partition)?;
                 copied.kept.push(partition.name.clone());
             }
-            None => wanted.push((partition, name)),
+            None => {
+                not_of_another(dir, &name, &sums)?;
+                wanted.push((partition, name));
+            }
         }
     }
     let marker = OsStr::new(UNFINISHED);
@@ -114,6 +117,20 @@ fn not_shared(directory: Directory) -> io::Result<Directory> {
         true => Err(io::Error::other(format!(
             "{}: others can make files in it",
             directory.path().display()
+        ))),
+    }
+}
+
+/// A copy of the same number that is called otherwise is another box's, or this one's with other partitions: with both nothing could
+/// be restored.
+fn not_of_another(dir: &Path, name: &str, sums: &[(String, String)]) -> Result<()> {
+    let wanted = backup::number(name);
+    match sums.iter().find(|(_, listed)| backup::number(listed) == wanted) {
+        None => Ok(()),
+        Some((_, listed)) => Err(another(format_args!(
+            "{} is a copy of the same number as {}, and of another partition",
+            dir.join(lossless::path(listed)).display(),
+            Quoted(name)
         ))),
     }
 }

@@ -187,6 +187,7 @@ impl Staging<'_> {
         let Some(pieces) = self.pieces()? else {
             return self.files(Place::Memory, reporter);
         };
+        room_for(pieces.length()?, self.available)?;
         let mut bytes = Vec::new();
         let image = pieces.copy(&mut bytes, &mut |_| ())?;
         self.of_pieces(image, Store::Memory(bytes))

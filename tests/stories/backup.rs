@@ -492,3 +492,91 @@ fn copies_that_were_made_by_hand_go_back_if_their_lengths_are_right() {
         .run("restore", &["-y", path])
         .exits(65);
 }
+
+/// A directory that was touched since, or that never was what it looks like: nothing waits, nothing is read without end, nothing is
+/// written that no list vouches for.
+#[test]
+fn spoilt_directories_are_refused_before_anything_is_written() {
+    let sim = SimBox::new("generic");
+    let whole = sim.dir.path().join("whole");
+    sim.run("backup", &[whole.to_str().unwrap()]).exits(0);
+    sim.fill(&bytes(16 * MIB, 21));
+    let before = sim.flash();
+    let dir = sim.dir.path().join("spoilt");
+    let path = dir.to_str().unwrap();
+    let shell = |script: &str| tool("sh", &["-ec", &format!("cd '{path}'; {script}")]);
+    for (exit, script) in [
+        // A list that is there and cannot be read is not one that is missing.
+        (66, "cp mtd2.kernel.bin mtd2; ln -sf nowhere SHA256SUMS"),
+        (66, "cp mtd2.kernel.bin mtd2; rm SHA256SUMS; mkdir SHA256SUMS"),
+        (66, "rm SHA256SUMS; mkfifo SHA256SUMS"),
+        (66, "ln -sf /dev/zero SHA256SUMS"),
+        (66, "rm mtd2.kernel.bin; mkfifo mtd2.kernel.bin"),
+        (66, "rm mtd2.kernel.bin; mkdir mtd2.kernel.bin"),
+        (66, "ln -sf /dev/zero mtd2.kernel.bin"),
+        (66, "ln -sf nowhere mtd2.kernel.bin"),
+        (65, "truncate -s -1 mtd2.kernel.bin"),
+        (65, "truncate -s 0 mtd2.kernel.bin"),
+        // Longer than RAM, with nothing in it.
+        (78, "truncate -s 64G mtd2.kernel.bin"),
+        (65, "grep kernel SHA256SUMS >x; cat x >>SHA256SUMS"),
+        (65, "sed -i 's/^[0-9a-f]*/0123/' SHA256SUMS"),
+        (65, "sed -i 's/  .*//' SHA256SUMS"),
+        (65, "md5sum mtd*.bin >SHA256SUMS"),
+        (65, ">SHA256SUMS"),
+        (65, "gzip mtd*.bin; sha256sum *.gz >SHA256SUMS"),
+        (66, "gzip mtd*.bin; rm SHA256SUMS"),
+        (65, "sed -i -n 's,  mtd2,  ../whole/mtd2,p' SHA256SUMS"),
+        // The copy of one partition under the name of another.
+        (66, "mv mtd2.kernel.bin mtd3.rootfs.bin"),
+        (65, "cp mtd2.kernel.bin mtd3.rootfs.bin"),
+    ] {
+        let _ = fs::remove_dir_all(&dir);
+        tool("cp", &["-a", whole.to_str().unwrap(), path]);
+        shell(script);
+        let run = sim.run("restore", &["-y", path]);
+        assert_eq!(run.exit, exit, "{script}: {run:?}");
+        assert!(run.err.contains("spoilt") || exit == 78, "{script}: {run:?}");
+        assert!(sim.flash() == before, "{script}");
+    }
+    // Lines that another system's editor has ended, and what lies beside the copies.
+    let _ = fs::remove_dir_all(&dir);
+    tool("cp", &["-a", whole.to_str().unwrap(), path]);
+    shell("sed -i 's/$/\\r/' SHA256SUMS; mkdir sub; ln -s nowhere dangling; mkfifo fifo");
+    let run = sim.run("restore", &["-y", "--format", "json", path]).exits(0);
+    let said = unused(&run);
+    for name in ["\"sub\"", "\"dangling\"", "\"fifo\""] {
+        assert!(said.iter().any(|text| text.contains(name)), "{name}: {said:?}");
+    }
+    // By hand, with gaps: what is there goes back, and what is no file is named.
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir(&dir).unwrap();
+    shell("cp ../whole/mtd2.kernel.bin mtd2; mkdir mtd3; ln -s nowhere mtd4; cp ../whole/mtd1* mtd1.gz");
+    sim.fill(&bytes(16 * MIB, 22));
+    let before = sim.flash();
+    let run = sim
+        .run("restore", &["-y", "--format", "json", "--force=content", path])
+        .exits(0);
+    let said = unused(&run);
+    for name in ["\"mtd3\"", "\"mtd4\"", "\"mtd1.gz\""] {
+        assert!(said.iter().any(|text| text.contains(name)), "{name}: {said:?}");
+    }
+    let after = sim.flash();
+    assert!(after[..0x5_0000] == before[..0x5_0000] && after[0x35_0000..] == before[0x35_0000..]);
+}
+
+/// Copies of two boxes in one directory could not be restored to either.
+#[test]
+fn a_backup_is_not_mixed_with_that_of_another_box() {
+    let one = SimBox::new("generic");
+    let dir = one.dir.path().join("backup");
+    let path = dir.to_str().unwrap();
+    one.run("backup", &[path]).exits(0);
+    let list = fs::read(dir.join("SHA256SUMS")).unwrap();
+    let other = SimBox::new("qnap-ts109");
+    let run = other.run("backup", &[path]).exits(71);
+    assert!(run.err.contains("another directory"), "{run:?}");
+    assert!(fs::read(dir.join("SHA256SUMS")).unwrap() == list);
+    assert!(!dir.join(".flasher-unfinished").exists());
+    one.run("restore", &["-y", path]).exits(0);
+}
