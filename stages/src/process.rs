@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them.
 #![forbid(unsafe_code)]
 
+use crate::scan::is_gone;
 use crate::shown::shown;
 use std::fmt;
 use std::fs;
@@ -108,7 +109,11 @@ pub(crate) fn single_threaded() -> bool {
 /// There the devices, swaps and the power of the machine are not ours to touch. Kernels without namespaces (before
 /// 3.8 no such link) count as unconfined. The number is PROC_PID_INIT_INO of `include/linux/proc_ns.h`.
 pub(crate) fn confined() -> bool {
-    fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() != "pid:[4026531836]")
+    match fs::read_link("/proc/self/ns/pid") {
+        Ok(link) => link.as_os_str() != "pid:[4026531836]",
+        // Where it may not be looked at, what runs may not be seen either.
+        Err(error) => !is_gone(&error),
+    }
 }
 
 /// Reads the line of a process.
