@@ -217,8 +217,10 @@ fn claimed(dev: &Path, name: &str, flash: &OnFlash<'_>) -> Option<HolderKind> {
         return busy(&device, options.open(&device));
     }
     // A /dev without a node for it, or with that of another device.
-    let known = flash.blocks.iter().find(|block| block.name == name)?.device?;
-    busy(&device, at_own_node(dev, SFlag::S_IFBLK, known, &options))
+    match flash.blocks.iter().find(|block| block.name == name)?.device {
+        Some(known) => busy(&device, at_own_node(dev, SFlag::S_IFBLK, known, &options)),
+        None => Some(numberless(&device)),
+    }
 }
 
 /// Opens a volume for writing, which fails with EBUSY while a file system is mounted from it for writing, in whatever
@@ -231,8 +233,13 @@ fn in_use(dev: &Path, volume: &Volume) -> Option<HolderKind> {
     match (is_node, volume.node) {
         (true, _) => busy(&device, options.open(&device)),
         (false, Some(node)) => busy(&device, at_own_node(dev, SFlag::S_IFCHR, node, &options)),
-        (false, None) => None,
+        (false, None) => Some(numberless(&device)),
     }
+}
+
+/// One that is there and cannot be asked.
+fn numberless(device: &Path) -> HolderKind {
+    HolderKind::unread(device.display(), "its number is not known")
 }
 
 /// Opens a device by a node that is there only meanwhile.

@@ -265,6 +265,21 @@ fn what_lies_on_a_file_system_on_flash_is_found_too() {
     );
 }
 
+/// A block device that is there, of which the kernel does not say which it is, cannot be asked who has claimed it.
+#[test]
+fn a_block_device_without_a_number_may_be_claimed() {
+    let fake = FakeBox::new("numberless", QUIET);
+    for text in ["", "31\n", "x:2\n"] {
+        fake.file("sys/block/mtdblock2/dev", text);
+        let found = fake.scan(2);
+        assert!(
+            found.len() == 1 && found[0].contains("mtdblock2") && found[0].contains("its number is not known"),
+            "{text:?}: {found:?}"
+        );
+        assert_eq!(fake.scan(3), [""; 0]);
+    }
+}
+
 #[test]
 fn jffs2_out_of_sight_is_known_by_its_garbage_collector() {
     let fake = FakeBox::new("gcd", QUIET);
