@@ -71,7 +71,7 @@ pub fn fate(asked: &Asked<'_>) -> io::Result<Fate> {
         return Ok(Fate::Stay);
     }
     if let Some(volumes) = asked.volumes {
-        return Ok(volume(asked, volumes));
+        return volume(asked, volumes);
     }
     if matches!(asked.format, Format::Backup | Format::ChipDump) {
         return Ok(Fate::Replaced);
@@ -82,6 +82,9 @@ pub fn fate(asked: &Asked<'_>) -> io::Result<Fate> {
         let Some(partition) = asked.board.get(placed.write.to.id) else {
             continue;
         };
+        if let Some(spot) = in_root(asked.image, placed, partition)? {
+            return Ok(Fate::Handed(spot));
+        }
         match behind_root(asked.image, placed, partition)? {
             Ok(Some(spot)) => return Ok(Fate::Handed(spot)),
             Ok(None) => (),
@@ -115,7 +118,9 @@ fn at_stake(asked: &Asked<'_>) -> bool {
             .any(|write| data.iter().any(|data| reaches(write, data))),
         true => {
             let root = |write: &&Write| {
-                let roots = board.partitions.iter().filter(|p| ROOTS.contains(&p.name.as_str()));
+                // A volume is called `ubi0:rootfs`.
+                let is_root = |name: &str| name.rsplit(':').next().is_some_and(|name| ROOTS.contains(&name));
+                let roots = board.partitions.iter().filter(|p| is_root(&p.name));
                 roots.into_iter().any(|root| reaches(write, root))
             };
             asked.writes.iter().copied().any(|write| root(&write))
@@ -124,7 +129,7 @@ fn at_stake(asked: &Asked<'_>) -> bool {
 }
 
 /// As `nand_restore_config` of `lib/upgrade/nand.sh` chooses: `rootfs_data`, or the volume of a root that can be written.
-fn volume(asked: &Asked<'_>, volumes: &VolumeChanges) -> Fate {
+fn volume(asked: &Asked<'_>, volumes: &VolumeChanges) -> io::Result<Fate> {
     let leb = u64::from(volumes.leb_size);
     let root = volumes.sized.iter().find(|volume| volume.name == "rootfs");
     let is_ubifs = |placed: &&Placed| {
@@ -133,13 +138,10 @@ fn volume(asked: &Asked<'_>, volumes: &VolumeChanges) -> Fate {
     };
     let (name, free) = match (volumes.data, root, asked.placed.iter().find(is_ubifs)) {
         (Some(_), ..) => (DATA, left(asked.board, volumes)),
-        (None, Some(root), Some(placed)) => {
-            let used = placed.write.length().div_ceil(leb.max(1));
-            ("rootfs", Some(u64::from(root.gets).saturating_sub(used)))
-        }
-        _ => return Fate::Lost(format!("nothing of ubi{} is left for {DATA}", volumes.ubi)),
+        (None, Some(root), Some(placed)) => ("rootfs", Some(free_blocks(asked.image, placed, root.gets.into(), leb)?)),
+        _ => return Ok(Fate::Lost(format!("nothing of ubi{} is left for {DATA}", volumes.ubi))),
     };
-    match free {
+    Ok(match free {
         Some(free) => Fate::Handed(Spot::Volume {
             name: format!("ubi{}:{name}", volumes.ubi),
             room: free.saturating_sub(UBIFS_OVERHEAD) * leb * 4 / 5,
@@ -148,7 +150,31 @@ fn volume(asked: &Asked<'_>, volumes: &VolumeChanges) -> Fate {
             "how much of ubi{} is left for {DATA} is not known",
             volumes.ubi
         )),
+    })
+}
+
+/// Erase blocks that are free in a UBIFS when it has grown to its volume, which it does up to the number in its superblock
+/// (`max_leb_cnt` of `struct ubifs_sb_node`).
+fn free_blocks(image: &Store, placed: &Placed, blocks: u64, leb: u64) -> io::Result<u64> {
+    let mut most = [0; 4];
+    image.read_exact_at(placed.write.source.start + 44, &mut most)?;
+    let used = placed.write.length().div_ceil(leb.max(1));
+    Ok(blocks.min(u32::from_le_bytes(most).into()).saturating_sub(used))
+}
+
+/// The volume of a root that is a UBIFS, by itself, as `nand_upgrade_ubifs` writes it.
+fn in_root(image: &Store, placed: &Placed, partition: &Partition) -> io::Result<Option<Spot>> {
+    let is_root = partition.volume.is_some() && partition.name.ends_with(":rootfs");
+    let content = placed.content.as_ref();
+    if !is_root || content.is_none_or(|content| content.format != Format::Ubifs) {
+        return Ok(None);
     }
+    let leb = u64::from(partition.geometry.erase_size).max(1);
+    let free = free_blocks(image, placed, partition.geometry.size / leb, leb)?;
+    Ok(Some(Spot::Volume {
+        name: partition.name.clone(),
+        room: free.saturating_sub(UBIFS_OVERHEAD) * leb * 4 / 5,
+    }))
 }
 
 /// Erase blocks that are left when the other volumes have their sizes.
@@ -191,7 +217,8 @@ fn behind_root(store: &Store, placed: &Placed, partition: &Partition) -> io::Res
         .filter(|content| is_sealed(content, mark - write.source.start))
     {
         return Ok(Err(format!(
-            "the {} that goes to {label} has a checksum over the place behind its root",
+            "the {} that goes to {label} has a checksum over the place behind its root: sysupgrade rewrites its header, and \
+             flasher writes what was checked and signed",
             content.format
         )));
     }

@@ -115,6 +115,13 @@ impl Found {
         Ok(any)
     }
 
+    /// Adds a file that is made, if nothing that was found has its name.
+    pub fn add_made(&mut self, item: KeptFile) {
+        if let Err(at) = self.items.binary_search_by(|other| other.name.cmp(&item.name)) {
+            self.items.insert(at, item);
+        }
+    }
+
     /// Stays on the file system it began on.
     fn walk(&mut self, path: &str, about: &Metadata, level: Level, rename: Rename<'_>) -> io::Result<()> {
         self.put(path, about, rename)?;
@@ -170,6 +177,7 @@ impl Found {
             size: if kind == b'0' { about.size() } else { 0 },
             mtime: about.mtime().try_into().unwrap_or_default(),
             link,
+            made: None,
         };
         self.items.insert(at, item);
         Ok(())

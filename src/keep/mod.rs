@@ -13,6 +13,7 @@ mod jffs2;
 mod list;
 mod openwrt;
 mod put;
+mod services;
 mod settings;
 mod tar;
 

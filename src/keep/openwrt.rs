@@ -1,6 +1,6 @@
 //! What OpenWrt's `sysupgrade` keeps: the files that its lists name, and those of packages that were changed since they were
 //! installed (`list_static_conffiles` and `list_changed_conffiles` of `package/base-files/files/sbin/sysupgrade`, openwrt/openwrt).
-//! Touches nothing.
+//! Touches nothing. Which services are switched off is found by [`services`].
 //!
 //! As there, only files and links are packed; directories come into being with what is in them. One that not everybody may
 //! enter, or that is not root's, is packed too, so that it is so again.
@@ -13,7 +13,7 @@ use crate::base::quoted::Shown;
 use crate::base::units::hex;
 use crate::image::digest::Digest;
 use crate::keep::list::{Found, patterns};
-use crate::keep::{OURS, Request};
+use crate::keep::{OURS, Request, services};
 use crate::plan::KeptFile;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -113,6 +113,9 @@ pub fn settings(root: &Path, request: &Request) -> io::Result<Settings> {
         if changed(&lossless::path(&path), &sum).map_err(|error| of(&path, &error))? {
             add(&path, false)?;
         }
+    }
+    if let Some(list) = services::switched_off(root).map_err(|error| of("/etc/init.d", &error))? {
+        found.add_made(list);
     }
     let ordinary = |item: &KeptFile| item.kind == b'5' && (item.mode, item.uid, item.gid) == (0o755, 0, 0);
     found.items.retain(|item| !ordinary(item));
@@ -222,7 +225,7 @@ fn hooks(root: &Path) -> io::Result<Vec<String>> {
 }
 
 /// The files of a directory that a shell's `*` names; none where it is not there.
-fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if is_missing(&error) => return Ok(Vec::new()),
@@ -238,7 +241,7 @@ fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(names)
 }
 
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match files::read(path, LIMIT) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if is_missing(&error) => Ok(None),

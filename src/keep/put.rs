@@ -144,6 +144,7 @@ fn archive_item(archive: &Store) -> KeptFile {
         gid: 0,
         mtime: 0,
         link: String::new(),
+        made: None,
     }
 }
 

@@ -35,8 +35,9 @@ pub fn head(item: &KeptFile) -> Head<'_> {
 /// # Errors
 /// A file that has another size now, or cannot be read.
 pub fn append(item: &KeptFile, out: &mut dyn Write) -> io::Result<()> {
-    let mut content: Box<dyn Read> = match item.kind {
-        FILE => Box::new(open(item)?),
+    let mut content: Box<dyn Read + '_> = match (item.kind, &item.made) {
+        (_, Some(made)) => Box::new(made.as_bytes()),
+        (FILE, None) => Box::new(open(item)?),
         _ => Box::new(io::empty()),
     };
     tar_write::append(&head(item), &mut content, out)
@@ -75,6 +76,7 @@ pub fn walk(tar: &Store, each: &mut dyn FnMut(&KeptFile, Range<u64>) -> io::Resu
             size: entry.data.end - entry.data.start,
             mtime: entry.mtime().ok_or(invalid)?,
             link: entry.link(),
+            made: None,
         };
         each(&item, entry.data)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", Shown(&item.name))))?;

@@ -77,6 +77,9 @@ pub struct KeptFile {
     /// Where a link leads.
     #[serde(skip)]
     pub link: String,
+    /// The bytes of a file that is made for the new firmware and lies nowhere now.
+    #[serde(skip)]
+    pub made: Option<String>,
 }
 
 /// JSON has no bytes, so a program sees what is left of them.

@@ -182,7 +182,11 @@ impl Execution<'_> {
                     true => "handed to the new firmware in",
                     false => "put back into",
                 };
-                reporter.stage(format_args!("{} files {done} {} and read back", fate.files, fate.to));
+                let plural = if fate.files == 1 { "" } else { "s" };
+                reporter.stage(format_args!(
+                    "{} file{plural} {done} {} and read back",
+                    fate.files, fate.to
+                ));
                 fate
             }
             Err(why) => {

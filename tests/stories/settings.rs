@@ -269,6 +269,63 @@ fn the_archive_is_for_root_alone() {
     }
 }
 
+/// Where the box's own sysupgrade does so, what is switched off is so again in the new firmware: its boot runs the script.
+#[test]
+fn services_that_are_switched_off_stay_off() {
+    let script = "etc/uci-defaults/10_disable_services";
+    for (sysupgrade, links, off) in [
+        ("tar_print_member /etc/uci-defaults/10_disable_services", true, true),
+        ("tar czf", true, false),
+        ("tar_print_member /etc/uci-defaults/10_disable_services", false, false),
+    ] {
+        let sim = lived_in("big");
+        put(&sim, "sbin/sysupgrade", sysupgrade);
+        for (name, place) in [
+            ("network", "START=20"),
+            ("telnet", "START=50"),
+            ("odhcpd", "START=35\nSTOP=85"),
+        ] {
+            put(
+                &sim,
+                &format!("etc/init.d/{name}"),
+                &format!("#!/bin/sh /etc/rc.common\n{place}\n"),
+            );
+        }
+        put(&sim, "etc/init.d/stranger", "#!/bin/sh\n");
+        fs::create_dir_all(sim.path().join("etc/rc.d")).unwrap();
+        for link in ["S20network", "S35odhcpd"].iter().filter(|_| links) {
+            symlink("../init.d/x", sim.path().join("etc/rc.d").join(link)).unwrap();
+        }
+        let plan = plan(&sim, &image(), &[]);
+        let listed = plan["keep"]["files"].to_string().contains(script);
+        assert_eq!(listed, off, "{}", plan["keep"]["files"]);
+        apply(&sim, &image(), &[]).exits(0);
+        let (status, after) = boot(&sim, "big");
+        assert_eq!(status, Some(0));
+        let text = after
+            .get(script)
+            .map(|(mode, text)| (*mode, String::from_utf8_lossy(text).into_owned()));
+        let expected = "/etc/init.d/odhcpd disable\n/etc/init.d/telnet disable\n\nexit 0\n";
+        assert_eq!(text, off.then(|| (0o644, expected.to_owned())));
+    }
+}
+
+/// A script of that name that the owner keeps is the owner's.
+#[test]
+fn a_script_of_the_owners_is_not_replaced() {
+    let sim = lived_in("little");
+    put(&sim, "sbin/sysupgrade", "etc/uci-defaults/10_disable_services");
+    put(&sim, "etc/init.d/telnet", "#!/bin/sh /etc/rc.common\nSTART=50\n");
+    put(&sim, "etc/rc.d/S20network", "");
+    put(&sim, "etc/uci-defaults/10_disable_services", "mine");
+    put(&sim, "etc/sysupgrade.conf", "/etc/uci-defaults/\n");
+    apply(&sim, &image(), &[]).exits(0);
+    assert_eq!(
+        boot(&sim, "little").1["etc/uci-defaults/10_disable_services"].1,
+        b"mine"
+    );
+}
+
 #[test]
 fn the_plan_says_what_is_kept_how_much_and_that_it_fits() {
     let sim = lived_in("big");
@@ -333,6 +390,7 @@ fn an_image_without_a_place_for_them_is_refused() {
     let crc = !crc32(&trx[12..]);
     trx[8..12].copy_from_slice(&crc.to_le_bytes());
     refused(&lived_in("big"), &trx, "has a checksum over");
+    refused(&lived_in("big"), &trx, "what was checked and signed");
     // Forced, nothing is kept.
     let sim = lived_in("big");
     let result = apply(&sim, &without, &["--force", "keep"]).exits(0).json();
