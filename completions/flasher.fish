@@ -82,6 +82,7 @@ complete -c flasher -n '__fish_seen_subcommand_from verify' -F
 complete -c flasher -n '__fish_seen_subcommand_from verify' -l part -s p -x -d 'these partitions (names as in /proc/mtd, or mtdN); a raw image goes over them in this order; NAME=MEMBER: a member of an archive, by its name or a glob'
 complete -c flasher -n '__fish_seen_subcommand_from verify' -l as-is -d 'write the file byte for byte, whatever it is packed with'
 complete -c flasher -n '__fish_seen_subcommand_from verify' -l unpack -d 'unpack the file although what is inside is nothing known'
+complete -c flasher -n '__fish_seen_subcommand_from verify' -l env-config -r -F -d 'where the boot loader'\''s environment lies: lines as in /etc/fw_env.config'
 complete -c flasher -n '__fish_seen_subcommand_from verify' -l key -r -F -d 'this public key counts too (minisign, signify or usign); signatures are IMAGE.minisig, IMAGE.sig, in OpenWrt'\''s trailer, of - behind it'
 complete -c flasher -n '__fish_seen_subcommand_from verify' -l sha256 -r -F -d 'require this checksum of the image: 64 digits, or a file as sha256sum writes it'
 complete -c flasher -n '__fish_seen_subcommand_from verify' -l size -x -d 'require this length of the image, in bytes; a stream that does not say its own length needs it'

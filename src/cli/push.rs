@@ -245,6 +245,6 @@ mod tests {
             PASSED.iter().copied().filter(known).collect::<Vec<_>>()
         };
         assert_eq!(serving("apply"), PASSED);
-        assert_eq!(serving("verify"), ["part", "as-is", "unpack", "sim"]);
+        assert_eq!(serving("verify"), ["part", "as-is", "unpack", "env-config", "sim"]);
     }
 }

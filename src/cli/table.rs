@@ -285,7 +285,7 @@ const FLAGS: &[Flag] = &[
     flag(
         "env-config",
         Some("FILE"),
-        &["apply", "plan", "poll", "env", "push"],
+        &["apply", "plan", "poll", "verify", "env", "push"],
         "where the boot loader's environment lies: lines as in /etc/fw_env.config",
     ),
     flag(

@@ -8,6 +8,7 @@ use crate::checks;
 use crate::cli::Apply;
 use crate::plan::Step;
 use crate::report::Reporter;
+use crate::slots;
 use crate::update::{self, prepare::Purpose, stage::ImageSource};
 use serde::Serialize;
 
@@ -15,6 +16,8 @@ use serde::Serialize;
 struct Report<'a> {
     same: bool,
     writes: &'a [Step],
+    #[serde(flatten)]
+    slot: Option<slots::Compared>,
 }
 
 /// Compares; exit code 0 same, 1 different.
@@ -22,7 +25,7 @@ struct Report<'a> {
 /// # Errors
 /// An image that does not fit this box, or flash that cannot be read.
 pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
-    let (_, plan) = update::plan_only(options, ImageSource::Image, Purpose::Compare, reporter)?;
+    let (board, plan) = update::plan_only(options, ImageSource::Image, Purpose::Compare, reporter)?;
     if let Some(refusal) = checks::refusal(&plan) {
         return Err(refusal);
     }
@@ -30,10 +33,23 @@ pub fn run(options: &Apply, reporter: &mut Reporter) -> Result<Exit> {
         reporter.warning(&check.text);
     }
     let same = plan.steps.iter().all(Step::is_up_to_date);
+    let writes: Vec<_> = plan.steps.iter().map(|step| &step.write).collect();
+    let slot = slots::compared(&board, options.env_config.as_deref(), &writes);
+    if let Some(slots::Compared { slot, boots, runs }) = &slot
+        && (boots.as_ref() != Some(slot) || runs.is_some())
+    {
+        let or = |name: &Option<String>, other: &str| name.as_deref().unwrap_or(other).to_owned();
+        reporter.warning(format_args!(
+            "slot {slot} is compared; slot {} boots, and slot {} runs",
+            or(boots, "unknown"),
+            or(runs, &or(boots, "unknown"))
+        ));
+    }
     if reporter.json() {
         reporter.object(&Report {
             same,
             writes: &plan.steps,
+            slot,
         });
     } else {
         for step in &plan.steps {

@@ -49,7 +49,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Action>,
     /// Which slot boots, where there are two; not kept, but looked up by `status`.
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
     /// What happened, in words.
     #[serde(default)]

@@ -49,22 +49,10 @@ pub struct Planned {
 pub fn look(board: &Board, config: Option<&Path>) -> Option<Result<Seen, String>> {
     let slots = &board.profile.slots;
     (!slots.is_empty()).then(|| {
-        let place = Place::find(board, config).map_err(|failure| failure.told().what)?;
-        let environment = Environment::read(board, place).map_err(|failure| failure.told().what)?;
-        if let Some(doubt) = &environment.doubt {
-            return Err(doubt.clone());
-        }
-        let boots = |index: usize| {
-            let slot = slots.get(index)?;
-            let (name, value) = slot.environment.first()?.split_once('=')?;
-            (environment.variables.get(name).as_deref() == Some(value)).then_some(index)
-        };
-        let active = match (boots(0), boots(1)) {
-            (Some(one), None) | (None, Some(one)) => one,
-            _ => return Err("the environment does not say which slot boots".into()),
-        };
+        let seen = booting(board, config)?;
+        let active = seen.active;
         let other = &slots[1 - active];
-        if in_use(board, active) == Some(false) && in_use(board, 1 - active) == Some(true) {
+        if other_runs(board, active) {
             return Err(format!(
                 "the environment boots slot {}, but slot {} runs: reboot, or flasher env set {}",
                 slots[active].name,
@@ -72,8 +60,76 @@ pub fn look(board: &Board, config: Option<&Path>) -> Option<Result<Seen, String>
                 other.environment.join(" ")
             ));
         }
-        Ok(Seen { active, environment })
+        Ok(seen)
     })
+}
+
+/// The slot that the environment boots, whichever runs now: before the reboot that is the one that was written last, and
+/// afterwards the one that runs.
+fn booting(board: &Board, config: Option<&Path>) -> Result<Seen, String> {
+    let place = Place::find(board, config).map_err(|failure| failure.told().what)?;
+    let environment = Environment::read(board, place).map_err(|failure| failure.told().what)?;
+    if let Some(doubt) = &environment.doubt {
+        return Err(doubt.clone());
+    }
+    let boots = |index: usize| {
+        let slot = board.profile.slots.get(index)?;
+        let (name, value) = slot.environment.first()?.split_once('=')?;
+        (environment.variables.get(name).as_deref() == Some(value)).then_some(index)
+    };
+    match (boots(0), boots(1)) {
+        (Some(active), None) | (None, Some(active)) => Ok(Seen { active, environment }),
+        _ => Err("the environment does not say which slot boots".into()),
+    }
+}
+
+/// The slot whose partitions an image is compared with that names none; `None` on a box without slots.
+pub fn to_compare(board: &Board, config: Option<&Path>) -> Option<Result<usize, String>> {
+    (!board.profile.slots.is_empty()).then(|| booting(board, config).map(|seen| seen.active))
+}
+
+/// Why an image that names no slot is not compared, where it belongs into one and nobody knows which boots.
+pub fn not_compared(board: &Board, problem: &str, writes: &[Write]) -> Option<Check> {
+    let writes: Vec<_> = writes.iter().collect();
+    let mut slots = board.profile.slots.iter();
+    slots.any(|slot| reaches(board, &slot.partitions, &writes)).then(|| {
+        let text = format!("which slot boots cannot be told, so it is not known which to compare: {problem}");
+        Check::fail(CheckId::Slot, text, "name the partitions of one with --part")
+    })
+}
+
+/// Which slot was compared, and which boots.
+#[derive(Serialize)]
+pub struct Compared {
+    /// The slot that was compared: of both, the one that boots.
+    pub slot: String,
+    /// The slot that the environment boots, where it can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boots: Option<String>,
+    /// The slot that runs, where that is the other one: the box is still to boot, or its boot loader has gone back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
+}
+
+/// The same for these writes; `None` where they are in no slot.
+pub fn compared(board: &Board, config: Option<&Path>, writes: &[&Write]) -> Option<Compared> {
+    let boots = to_compare(board, config)?.ok();
+    let slots = &board.profile.slots;
+    let mut reached = (0..slots.len()).filter(|slot| reaches(board, &slots[*slot].partitions, writes));
+    let first = reached.next()?;
+    let slot = boots.filter(|boots| reached.any(|slot| slot == *boots)).unwrap_or(first);
+    let runs = boots.filter(|boots| other_runs(board, *boots)).map(|boots| 1 - boots);
+    let name = |slot: usize| slots[slot].name.clone();
+    Some(Compared {
+        slot: name(slot),
+        boots: boots.map(name),
+        runs: runs.map(name),
+    })
+}
+
+/// Whether it is seen that the other slot than this one runs.
+fn other_runs(board: &Board, slot: usize) -> bool {
+    in_use(board, slot) == Some(false) && in_use(board, 1 - slot) == Some(true)
 }
 
 /// Whether something uses partitions of the slot; `None` where that cannot be seen.

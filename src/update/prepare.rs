@@ -100,14 +100,24 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         board, staged, options, ..
     } = *wanted;
     // A backup has both slots, and goes back as it is.
-    let seen = match staged.image.format {
-        Format::Backup => None,
-        _ => slots::look(board, options.env_config.as_deref()),
+    let config = options.env_config.as_deref();
+    let of_slots = staged.image.format != Format::Backup;
+    let seen = match wanted.purpose {
+        Purpose::Compare => None,
+        _ if !of_slots => None,
+        _ => slots::look(board, config),
     };
     let running = seen.as_ref().and_then(|seen| Some(seen.as_ref().ok()?.active));
+    let booting = match wanted.purpose == Purpose::Compare && of_slots {
+        true => slots::to_compare(board, config),
+        false => None,
+    };
     let request = Request {
         parts: &options.parts,
-        slot: running.map(|active| 1 - active),
+        slot: match &booting {
+            Some(booting) => booting.as_ref().ok().copied(),
+            None => running.map(|active| 1 - active),
+        },
     };
     let laid_out = layout::lay_out(board, &staged.image, &staged.store, &request).map_err(unreadable)?;
     let taken_as = laid_out.as_ref().ok().and_then(|laid_out| laid_out.taken_as.as_ref());
@@ -124,6 +134,12 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let writes: Vec<Write> = placed.iter().map(|placed| placed.write.clone()).collect();
     if wanted.purpose == Purpose::Compare {
         checks.retain(|check| FOR_COMPARING.contains(&check.name));
+        if let Some(Err(problem)) = booting
+            && options.parts.is_empty()
+            && options.files.is_empty()
+        {
+            checks.extend(slots::not_compared(board, &problem, &writes));
+        }
         let draft = Draft {
             image: summary(image),
             checks,

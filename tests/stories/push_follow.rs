@@ -10,15 +10,16 @@ use std::time::Duration;
 
 const AT: usize = 13 << 20;
 
+/// Says that it hands over where it has written.
+const HANDING_OVER: &str = r#"case $command in
+*"'apply' '--pushed'"*) command="$command | sed -u 's/\"code\":\"written\"/\"code\":\"handed-over\"/'" ;;
+esac
+"#;
+
 /// A box that hands over instead of saying that it wrote, with an image and the words to push it.
 fn handing_over(server: SshBox) -> (SshBox, Vec<u8>, String) {
     server.has_its_own();
-    server.hook(
-        r#"case $command in
-*apply*RootFS2*) command="$command | sed -u 's/\"code\":\"written\"/\"code\":\"handed-over\"/'" ;;
-esac
-"#,
-    );
+    server.hook(HANDING_OVER);
     let image = bytes(900_000, 1);
     let path = server.sim.file("image.bin", &image);
     (server, image, path)
@@ -51,6 +52,29 @@ fn a_box_that_comes_back_from_its_reboot_has_the_new_firmware() {
         assert!(said(&run).contains("the flash is as the image wants it"), "{run:?}");
         assert!(server.sim.flash()[AT..][..image.len()] == image);
         assert_eq!(server.left(), [] as [std::path::PathBuf; 0]);
+    }
+}
+
+/// With a record and without one, what counts is the slot that boots after the reboot.
+#[test]
+fn of_two_slots_the_one_that_was_written_has_to_boot() {
+    for (record, goes_back) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut server = SshBox::with(crate::slots::of_roots());
+        server.has_its_own();
+        server.hook(HANDING_OVER);
+        let path = server.sim.file("image", &crate::slots::squashfs());
+        let run = server.followed(&["--wait", "60", "box", &path], |server, _| {
+            if !record {
+                fs::remove_file(server.sim.path().join("status.json")).unwrap();
+            }
+            if goes_back {
+                crate::slots::boot(&server.sim, "a");
+            }
+            reboot(server);
+        });
+        let (exit, code) = if goes_back { (74, "inactive") } else { (0, "written") };
+        assert_eq!((run.exit, &run.json()["code"]), (exit, &code.into()), "{record}: {run:?}");
+        assert_eq!(said(&run).contains("has no record of this update"), !record, "{run:?}");
     }
 }
 

@@ -81,7 +81,7 @@ fn the_slot_that_does_not_run_is_written_and_boots_then() {
 }
 
 /// A squashfs whose superblock says so many bytes; `content` looks at no more.
-fn squashfs() -> Vec<u8> {
+pub fn squashfs() -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let [root, to] = ["root", "to"].map(|name| dir.path().join(name));
     fs::create_dir(&root).unwrap();
@@ -93,14 +93,60 @@ fn squashfs() -> Vec<u8> {
     fs::read(to).unwrap()
 }
 
-#[test]
-fn an_image_finds_the_slot_by_itself_and_a_second_time_there_is_nothing_to_do() {
+/// A box whose slots are a root each, of which A boots.
+pub fn of_roots() -> SimBox {
     let mut profile = two_slots();
     for slot in profile["slots"].as_array_mut().unwrap() {
         slot["partitions"].as_array_mut().unwrap().remove(0);
     }
     let sim = sim(&profile);
     put(&sim, ENV, &made("slot=a\n", &["-r"]));
+    sim
+}
+
+#[test]
+fn an_image_is_compared_with_the_slot_that_boots() {
+    let sim = of_roots();
+    let path = sim.file("image", &squashfs());
+    let verify = |args: &[&str], exit| {
+        let mut all = vec!["--format", "json"];
+        all.extend(args);
+        sim.run("verify", &all).exits(exit).json()
+    };
+    // The slot that an update would be written to says nothing of what boots, whatever is in it.
+    for (slot, other_at) in [("B", 12), ("A", 20)] {
+        put(&sim, other_at * BLOCK, &bytes(BLOCK, 3));
+        sim.apply(&[&path]).exits(0);
+        let said = verify(&[&path], 0);
+        assert_eq!(
+            (&said["same"], &said["slot"], &said["boots"]),
+            (&true.into(), &slot.into(), &slot.into())
+        );
+    }
+    // The boot loader has gone back.
+    boot(&sim, "b");
+    let said = verify(&[&path], 1);
+    assert_eq!((&said["same"], &said["slot"]), (&false.into(), &"B".into()));
+    // One that is named is compared, and it is told that it does not boot.
+    let said = sim
+        .run("verify", &["--format", "json", "--part", "rootfs-a", &path])
+        .exits(0);
+    assert_eq!(
+        (&said.json()["slot"], &said.json()["boots"]),
+        (&"A".into(), &"B".into())
+    );
+    assert!(said.err.contains("slot A is compared; slot B boots"), "{said:?}");
+    // Nobody knows which boots.
+    boot(&sim, "c");
+    let run = sim.run("verify", &[&path]).exits(78);
+    assert!(run.err.contains("which slot boots cannot be told"), "{run:?}");
+    let said = verify(&["--part", "rootfs-a", &path], 0);
+    assert_eq!((&said["slot"], said.get("boots")), (&"A".into(), None));
+}
+
+#[test]
+fn an_image_finds_the_slot_by_itself_and_a_second_time_there_is_nothing_to_do() {
+    let sim = of_roots();
     let image = squashfs();
     let path = sim.file("image", &image);
     for (slot, at) in [("b", 20), ("a", 12)] {

@@ -62,6 +62,11 @@ impl SshBox {
         SshBox::of(SimBox::of_anything("qnap-ts219"), true)
     }
 
+    /// Another box behind OpenSSH's server.
+    pub fn with(sim: SimBox) -> SshBox {
+        SshBox::of(sim, false)
+    }
+
     fn of(sim: SimBox, dropbear: bool) -> SshBox {
         let mut new = SshBox {
             sim,

@@ -264,7 +264,9 @@ impl<'a> Follow<'a> {
             // Asked first: one that ends in between has left its record when that is asked for.
             let at_work = self.is_at_work(&back.connection)?;
             back.record = verdict::ask(&back.connection, &back.installed, self.options)?;
-            if back.record.is_some() && back.record != self.before.record {
+            let before = self.before.record.as_ref();
+            let is_new = |now: &Record| before.is_none_or(|before| !verdict::is_stale(now, before));
+            if back.record.as_ref().is_some_and(is_new) {
                 return Ok(Look::Back(Box::new(back)));
             }
             if !at_work {

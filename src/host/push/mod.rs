@@ -72,6 +72,13 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
         return Err(Failure::new(Exit::NotRoot, Code::NotRoot, what).hint("flasher push root@HOST IMAGE"));
     }
     let installed = binary::install(&connection, options.binary.as_deref(), &target)?;
+    if !connection.is_shared() {
+        reporter.warning(format_args!(
+            "the ssh server of {} allows few commands over one connection, so each step has a connection of its own: a password is asked \
+             for at each",
+            options.host
+        ));
+    }
     if installed.version != target::line(version) {
         reporter.warning(format_args!(
             "the flasher for the box is {}, this is {version}",
@@ -298,12 +305,17 @@ impl Pushing<'_> {
             .iter()
             .try_for_each(put)
             .and_then(|()| self.session(&back.connection, &back.installed).verify(reporter));
+        if let Some(doubt) = same.as_ref().ok().and_then(|compared| compared.doubt(back.booted)) {
+            let what = format_args!("the box answers, but {doubt}");
+            let failure = Failure::new(Exit::Flash, Code::Inactive, what).harm(Harm::Partly);
+            return Err(failure.hint(format!("ssh {} flasher devices", self.options.host)));
+        }
         match same {
-            Ok(true) => {
+            Ok(compared) if compared.same => {
                 reporter.stage("the flash is as the image wants it");
                 Ok(())
             }
-            Ok(false) => Err(Failure::new(
+            Ok(_) => Err(Failure::new(
                 Exit::Flash,
                 Code::Different,
                 "the box answers, and its flash is not as the image wants it",

@@ -88,6 +88,9 @@ impl Place {
         drop(stdin);
         let output = holder.wait_with_output().context("ssh")?;
         let said = String::from_utf8_lossy(&output.stderr);
+        if connection.is_full(output.status.code(), &said) {
+            return Place::make(connection, bytes);
+        }
         if output.status.code() == Some(255) {
             return Err(connection.broken(&said));
         }

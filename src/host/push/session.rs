@@ -9,7 +9,7 @@ use super::interrupt::Interrupt;
 use super::live::Place;
 use super::shell::words;
 use super::ssh::{Connection, Said};
-use super::told::{self, Block, Ended, Event, Question};
+use super::told::{self, Block, Compared, Ended, Event, Question};
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Harm, Result};
 use crate::base::lossless;
@@ -52,7 +52,7 @@ pub struct Run {
     /// The plan was shown, and that was all.
     pub planned: bool,
     /// Whether the flash is as the images want it, where that was asked.
-    pub same: Option<bool>,
+    pub compared: Option<Compared>,
     /// The exit code of ssh, which is that of the command unless it is ssh's own.
     pub status: Option<i32>,
     /// What ssh or the box's shell said.
@@ -144,14 +144,14 @@ impl Session<'_> {
         self.run(&self.command("apply", reporter), reporter)
     }
 
-    /// Compares the flash with the images; `None` where the box did not say.
+    /// Compares the flash with the images.
     ///
     /// # Errors
     /// A connection that breaks, or a box that cannot compare.
-    pub fn verify(&self, reporter: &mut Reporter) -> Result<bool> {
+    pub fn verify(&self, reporter: &mut Reporter) -> Result<Compared> {
         let run = self.run(&self.command("verify", reporter), reporter)?;
-        match (&run.same, &run.ended) {
-            (Some(same), _) => Ok(*same),
+        match (run.compared, &run.ended) {
+            (Some(compared), _) => Ok(compared),
             (None, Some(ended)) if ended.exit != Exit::Done => Err(ended.failure(run.error.as_ref())),
             _ => Err(self.connection.broken(&run.said)),
         }
@@ -182,7 +182,7 @@ impl Session<'_> {
             listening: None,
             interrupted: false,
             planned: false,
-            same: None,
+            compared: None,
             status: None,
             said: String::new(),
             sent: 0,
@@ -195,6 +195,9 @@ impl Session<'_> {
         let status = child.wait().context("ssh")?;
         run.said = said.text();
         run.status = status.code();
+        if self.connection.is_full(run.status, &run.said) {
+            return self.run(script, reporter);
+        }
         // `verify` tells a failure without a result.
         if run.ended.is_none()
             && run.error.is_some()
@@ -252,8 +255,8 @@ impl Session<'_> {
                             _ => (),
                         }
                     }
-                    None => match told::same(&line) {
-                        Some(same) => run.same = Some(same),
+                    None => match told::compared(&line) {
+                        Some(compared) => run.compared = Some(compared),
                         None => told::stray(&line, reporter),
                     },
                 },

@@ -1,5 +1,6 @@
 //! The user's own `ssh`, as child processes: one that holds the connection, so that a password is asked for once, and one for
-//! each command on the box. Nothing but commands with standard input and output is used: boxes with dropbear often have
+//! each command on the box. Where the server takes no more than one command over a connection (`MaxSessions` of sshd_config(5),
+//! and servers that cannot do more), each command has a connection of its own. Nothing but commands with standard input and output is used: boxes with dropbear often have
 //! neither scp nor sftp.
 
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@ use crate::base::quoted::{Quoted, printable};
 use crate::cli::push::Push;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -23,6 +25,9 @@ use std::time::Duration;
 
 /// ssh's own exit code where it, and not the command, failed (ssh(1)).
 const FAILED: i32 = 255;
+/// What ssh says whose connection to share has all the sessions that the server allows (`mux_session_confirm` in OpenSSH's
+/// `mux.c`). The command was not started.
+const NO_SESSION: &str = "Session open refused by peer";
 /// Bytes of what ssh said that are kept for a message.
 const KEPT: usize = 4 << 10;
 
@@ -77,6 +82,10 @@ pub struct Connection<'a> {
     ssh: &'a Ssh<'a>,
     master: Child,
     socket: PathBuf,
+    key: HostKey,
+    timeout: Duration,
+    /// Whether commands go through the one connection.
+    shared: Cell<bool>,
 }
 
 impl<'a> Ssh<'a> {
@@ -123,18 +132,10 @@ impl<'a> Ssh<'a> {
         &self.options.ssh[1..]
     }
 
-    /// Connects. Whatever has to be asked, ssh asks at the terminal.
-    ///
-    /// # Errors
-    /// An ssh that cannot be started; [`Refused`] where it made no connection.
-    pub fn connect(&'a self, try_of: Try) -> Result<std::result::Result<Connection<'a>, Refused>> {
-        let Try { key, timeout, aloud } = try_of;
-        let socket = self.scratch.path().join("s");
-        let _ = std::fs::remove_file(&socket);
+    /// The program with what every connection of its own has.
+    fn connecting(&self, key: HostKey, timeout: Duration) -> Command {
         let mut command = self.program();
-        command.args(["-T", "-x", "-o", "ControlMaster=yes", "-o", "ControlPersist=no"]);
-        command.arg("-S").arg(&socket);
-        command.args(["-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]);
+        command.args(["-T", "-x", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]);
         // A box that does not answer for a minute has gone.
         command.args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6"]);
         command.arg("-o").arg(format!("ConnectTimeout={}", timeout.as_secs()));
@@ -149,6 +150,20 @@ impl<'a> Ssh<'a> {
             ]);
             command.args(["-o", "CheckHostIP=no"]);
         }
+        command
+    }
+
+    /// Connects. Whatever has to be asked, ssh asks at the terminal.
+    ///
+    /// # Errors
+    /// An ssh that cannot be started; [`Refused`] where it made no connection.
+    pub fn connect(&'a self, try_of: Try) -> Result<std::result::Result<Connection<'a>, Refused>> {
+        let Try { key, timeout, aloud } = try_of;
+        let socket = self.scratch.path().join("s");
+        let _ = std::fs::remove_file(&socket);
+        let mut command = self.connecting(key, timeout);
+        command.args(["-o", "ControlMaster=yes", "-o", "ControlPersist=no"]);
+        command.arg("-S").arg(&socket);
         // It lasts as long as its standard input, which ends with us, whatever ends us.
         let hold = shell::command(OsStr::new("cat >/dev/null"));
         command.args(self.users()).arg("--").arg(self.host()).arg(hold);
@@ -170,6 +185,9 @@ impl<'a> Ssh<'a> {
                     ssh: self,
                     master,
                     socket,
+                    key,
+                    timeout,
+                    shared: Cell::new(true),
                 }));
             }
             if self.interrupt.asked() {
@@ -186,11 +204,22 @@ impl<'a> Ssh<'a> {
 impl Connection<'_> {
     /// A command on the box, not started yet.
     pub fn command(&self, script: &OsStr) -> Command {
-        let mut command = self.ssh.program();
-        command.args(["-T", "-x", "-o", "ControlMaster=no", "-o", "RemoteCommand=none"]);
-        command.arg("-S").arg(&self.socket);
-        // Through this connection or not at all: a second one might ask for a password in the midst of something.
-        command.args(["-o", "ProxyCommand=false", "-o", "LogLevel=ERROR"]);
+        let mut command = match self.shared.get() {
+            true => {
+                let mut command = self.ssh.program();
+                command.args(["-T", "-x", "-o", "RemoteCommand=none"]);
+                command.arg("-S").arg(&self.socket);
+                // Through this connection or not at all: a second one might ask for a password in the midst of something.
+                command.args(["-o", "ProxyCommand=false", "-o", "LogLevel=ERROR"]);
+                command
+            }
+            false => {
+                let mut command = self.ssh.connecting(self.key, self.timeout);
+                command.args(["-S", "none"]);
+                command
+            }
+        };
+        command.args(["-o", "ControlMaster=no"]);
         command
             .args(self.ssh.users())
             .arg("--")
@@ -201,6 +230,19 @@ impl Connection<'_> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// Whether a command was not started because the server allows no more over this connection. From then on each has a
+    /// connection of its own.
+    pub fn is_full(&self, status: Option<i32>, said: &str) -> bool {
+        let full = self.shared.get() && status == Some(FAILED) && said.contains(NO_SESSION);
+        self.shared.set(self.shared.get() && !full);
+        full
+    }
+
+    /// Whether all commands go through one connection.
+    pub fn is_shared(&self) -> bool {
+        self.shared.get()
     }
 
     /// Runs a script on the box with this for its standard input.
@@ -220,7 +262,10 @@ impl Connection<'_> {
         let output = output.context("ssh")?;
         match output.status.code() {
             Some(code) if code != FAILED => Ok(output),
-            _ => Err(self.broken(&String::from_utf8_lossy(&output.stderr))),
+            code => match String::from_utf8_lossy(&output.stderr) {
+                said if self.is_full(code, &said) => self.run(script, input),
+                said => Err(self.broken(&said)),
+            },
         }
     }
 

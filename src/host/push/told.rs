@@ -127,9 +127,37 @@ pub fn read(line: &str) -> Option<(Event, Value)> {
     Some((event, value))
 }
 
+/// The answer of `verify`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Compared {
+    /// Whether the flash is as the images want it.
+    pub same: bool,
+    /// The slot that was compared, of a box with two.
+    pub slot: Option<String>,
+    /// The slot that boots.
+    pub boots: Option<String>,
+    /// The slot that runs, where that is the other one.
+    pub runs: Option<String>,
+}
+
+impl Compared {
+    /// What stands against the slot that was compared being the one that runs, where the box has booted since.
+    pub fn doubt(&self, booted: bool) -> Option<String> {
+        let slot = self.slot.as_ref()?;
+        match (&self.boots, self.runs.as_ref().filter(|_| booted)) {
+            (None, _) => Some("which of its slots the box boots is not known".to_owned()),
+            (Some(boots), _) if boots != slot => {
+                Some(format!("slot {slot} was to be written, and the box boots slot {boots}"))
+            }
+            (_, Some(runs)) => Some(format!("slot {slot} was to boot, and slot {runs} runs")),
+            _ => None,
+        }
+    }
+}
+
 /// The answer of `verify`, if that is what the line is.
-pub fn same(line: &str) -> Option<bool> {
-    serde_json::from_str::<Value>(line).ok()?.get("same")?.as_bool()
+pub fn compared(line: &str) -> Option<Compared> {
+    serde_json::from_str(line).ok()
 }
 
 /// Shows an event of the box. Its result is not the last word, and is not shown.
@@ -166,7 +194,7 @@ pub fn stray(line: &str, reporter: &mut Reporter) {
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     for line in String::from_utf8_lossy(bytes).lines() {
-        let _ = same(line);
+        let _ = compared(line);
         if let Some((Event::Result(ended), _)) = read(line) {
             let _ = ended.failure(None);
         }

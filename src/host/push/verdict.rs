@@ -46,21 +46,37 @@ pub fn ask(connection: &Connection<'_>, installed: &Installed, options: &Push) -
     Ok(last.and_then(|line| json::parse(line).ok()))
 }
 
+/// Whether both are of the same update.
+pub fn is_stale(now: &Record, before: &Record) -> bool {
+    let same = |of: fn(&Record) -> &str| of(now) == of(before);
+    same(|record| &record.stages)
+        && same(|record| record.finished.as_deref().unwrap_or_default())
+        && same(|record| &record.result)
+        && now.image_sha256 == before.image_sha256
+}
+
 /// Judges the record `now` of a box whose record was `before`, by the checksum of the image.
 pub fn judge(now: Option<&Record>, before: Option<&Record>, sha256: &str) -> Verdict {
     let (Some(now), Some(before)) = (now, before) else {
         return Verdict::Nothing;
     };
-    let same = |of: fn(&Record) -> &str| of(now) == of(before);
-    let stale = same(|record| &record.stages)
-        && same(|record| record.finished.as_deref().unwrap_or_default())
-        && same(|record| &record.result)
-        && now.image_sha256 == before.image_sha256;
-    if stale || sha256.is_empty() || now.image_sha256.as_deref() != Some(sha256) {
+    if is_stale(now, before) || sha256.is_empty() || now.image_sha256.as_deref() != Some(sha256) {
         return Verdict::Nothing;
     }
     match (now.result.as_str(), now.harm) {
-        ("ok", Harm::Written) => Verdict::Written(now.tally),
+        ("ok", Harm::Written) => match (&now.written_slot, &now.slot) {
+            (None, _) => Verdict::Written(now.tally),
+            (Some(written), Some(boots)) if written == boots => Verdict::Written(now.tally),
+            (Some(written), Some(boots)) => {
+                let what = format_args!(
+                    "slot {written} was written and verified, but the box boots slot {boots}: its boot loader has gone back"
+                );
+                let failure = Failure::new(Exit::Flash, Code::Inactive, what).harm(Harm::Partly);
+                Verdict::Failed(failure.hint("the new firmware may not start; the same command tries once more"))
+            }
+            // Comparing the flash tells which one was meant, and which one boots.
+            (Some(_), None) => Verdict::Nothing,
+        },
         ("failed", harm) => {
             let exit = match (now.code, harm) {
                 (Code::Held | Code::Busy, _) => Exit::Busy,
