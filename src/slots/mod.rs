@@ -117,7 +117,9 @@ pub fn compared(board: &Board, config: Option<&Path>, writes: &[&Write]) -> Opti
     let slots = &board.profile.slots;
     let mut reached = (0..slots.len()).filter(|slot| reaches(board, &slots[*slot].partitions, writes));
     let first = reached.next()?;
-    let slot = boots.filter(|boots| reached.any(|slot| slot == *boots)).unwrap_or(first);
+    let slot = boots
+        .filter(|boots| reached.any(|slot| slot == *boots))
+        .unwrap_or(first);
     let runs = boots.filter(|boots| other_runs(board, *boots)).map(|boots| 1 - boots);
     let name = |slot: usize| slots[slot].name.clone();
     Some(Compared {

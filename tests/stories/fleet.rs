@@ -354,3 +354,43 @@ fn a_box_that_is_busy_is_tried_again_and_one_that_is_partly_written_is_left_to_p
     assert_eq!(reported(&fleet.report(), "written"), [1, 3], "{run:?}");
     assert_eq!(reported(&fleet.report(), "failed"), [2], "{run:?}");
 }
+
+/// By `ansible_password`, which nobody sees in a command line.
+#[test]
+fn boxes_that_want_a_password_get_that_of_the_inventory() {
+    if !crate::simbox::is_root() {
+        return;
+    }
+    let fleet = SshFleet::with_password(2);
+    let image = bytes(200_000, 1);
+    fs::write(fleet.file("image.bin"), &image).unwrap();
+    fleet.inventory("");
+    fs::create_dir(fleet.file("host_vars")).unwrap();
+    let says = |number: usize, word: &str| {
+        let text = serde_json::json!({ "ansible_password": word }).to_string();
+        fs::write(fleet.file(&format!("host_vars/box{number:03}.yml")), text).unwrap();
+    };
+    // Whatever runs for a box has written down what everybody sees of it.
+    fleet.hook("for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file; echo; done >>$box/seen 2>/dev/null\n");
+    says(1, crate::sshbox::PASSWORD);
+    says(2, "another");
+    let everything = r#"{"flasher_serial": "100%", "flasher_max_fail_percentage": 100}"#;
+    let run = fleet.playbook(&[UPDATE, "-e", everything]).exits(2);
+    let report = fleet.report();
+    assert_eq!(
+        (reported(&report, "written"), reported(&report, "failed")),
+        (vec![1], vec![2]),
+        "{run:?}"
+    );
+    assert_eq!(report["boxes"]["box002"]["harm"], "untouched", "{run:?}");
+    assert!(fleet.has(1, &image) && !fleet.has(2, &image));
+    let seen = fs::read_to_string(fleet.of(1, "seen")).unwrap();
+    assert!(
+        seen.contains("--format json push") && !seen.contains("'pass' word"),
+        "{seen}"
+    );
+    assert!(
+        !run.out.contains("'pass' word") && !run.err.contains("'pass' word"),
+        "{run:?}"
+    );
+}

@@ -36,6 +36,7 @@ mod profiles;
 mod protection;
 mod push;
 mod push_follow;
+mod push_logins;
 mod reads;
 mod refusals;
 mod several_files;

@@ -12,7 +12,7 @@ const AT: usize = 13 << 20;
 
 /// Says that it hands over where it has written.
 const HANDING_OVER: &str = r#"case $command in
-*"'apply' '--pushed'"*) command="$command | sed -u 's/\"code\":\"written\"/\"code\":\"handed-over\"/'" ;;
+*apply*--pushed*--listen*) command="$command | sed -u 's/\"code\":\"written\"/\"code\":\"handed-over\"/'" ;;
 esac
 "#;
 
@@ -73,7 +73,11 @@ fn of_two_slots_the_one_that_was_written_has_to_boot() {
             reboot(server);
         });
         let (exit, code) = if goes_back { (74, "inactive") } else { (0, "written") };
-        assert_eq!((run.exit, &run.json()["code"]), (exit, &code.into()), "{record}: {run:?}");
+        assert_eq!(
+            (run.exit, &run.json()["code"]),
+            (exit, &code.into()),
+            "{record}: {run:?}"
+        );
         assert_eq!(said(&run).contains("has no record of this update"), !record, "{run:?}");
     }
 }

@@ -35,6 +35,45 @@ pub struct SshBox {
     /// Where the workstation connects to, if not to the server itself.
     through: Option<u16>,
     dropbear: bool,
+    /// More of the server's configuration.
+    more: String,
+    /// Nobody gets in without the password.
+    password: bool,
+}
+
+/// The password of servers that want one.
+pub const PASSWORD: &str = "a 'pass' word";
+
+/// OpenSSH's server with this configuration, whose root has [`PASSWORD`] if only that lets him in. What it needs lies in this
+/// directory.
+pub fn sshd(config: &Path, password: bool, dir: &Path) -> Command {
+    // It insists on this directory.
+    let _ = fs::create_dir_all("/run/sshd");
+    let mut server = Command::new("/usr/sbin/sshd");
+    if password {
+        let hash = tool("openssl", &["passwd", "-6", PASSWORD]).stdout;
+        let hash = String::from_utf8(hash).unwrap();
+        let shadow = dir.join("shadow");
+        fs::write(&shadow, format!("root:{}:20000:0:99999:7:::\n", hash.trim())).unwrap();
+        server = Command::new("unshare");
+        server.args([
+            "-m",
+            "sh",
+            "-c",
+            "mount --bind \"$0\" /etc/shadow && exec /usr/sbin/sshd \"$@\"",
+        ]);
+        server.arg(shadow);
+    }
+    server.args(["-D", "-e", "-f"]).arg(config);
+    server
+}
+
+/// How such a server lets people in.
+pub fn logins(password: bool) -> &'static str {
+    match password {
+        true => "PasswordAuthentication yes\nPubkeyAuthentication no\nPermitRootLogin yes\n",
+        false => "PasswordAuthentication no\n",
+    }
 }
 
 /// The program, without what a debugger needs.
@@ -74,6 +113,8 @@ impl SshBox {
             port: free_port(),
             through: None,
             dropbear,
+            more: String::new(),
+            password: false,
         };
         new.key("id");
         fs::copy(new.file("id.pub"), new.file("authorized_keys")).unwrap();
@@ -164,18 +205,16 @@ impl SshBox {
         } else {
             let config = format!(
                 "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nForceCommand {}\n\
-                 PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n",
+                 PidFile none\nStrictModes no\nUsePAM no\n{}{}",
                 self.port,
                 self.file("host").display(),
                 self.file("authorized_keys").display(),
-                login.display()
+                login.display(),
+                logins(self.password),
+                self.more
             );
             fs::write(self.file("sshd_config"), config).unwrap();
-            // It insists on this directory.
-            let _ = fs::create_dir_all("/run/sshd");
-            let mut server = Command::new("/usr/sbin/sshd");
-            server.args(["-D", "-e", "-f"]).arg(self.file("sshd_config"));
-            server
+            sshd(&self.file("sshd_config"), self.password, self.sim.dir.path())
         };
         let log = fs::File::create(self.file("server.log")).unwrap();
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -193,6 +232,14 @@ impl SshBox {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Starts it anew with these lines in its configuration, and perhaps for nobody without the password.
+    pub fn configured(&mut self, more: &str, password: bool) {
+        self.stop();
+        more.clone_into(&mut self.more);
+        self.password = password;
+        self.start();
     }
 
     /// Ends the server and every connection to it.
@@ -228,14 +275,19 @@ impl SshBox {
     fn ssh(&self) -> String {
         let config = format!(
             "Host *\n HostName 127.0.0.1\n Port {}\n User {}\n IdentityFile {}\n IdentitiesOnly yes\n UserKnownHostsFile {}\n \
-             GlobalKnownHostsFile /dev/null\n StrictHostKeyChecking yes\n BatchMode yes\n",
+             GlobalKnownHostsFile /dev/null\n StrictHostKeyChecking yes\n {}\n",
             self.through.unwrap_or(self.port),
             nix::unistd::User::from_uid(nix::unistd::geteuid())
                 .unwrap()
                 .unwrap()
                 .name,
             self.file("id").display(),
-            self.file("known_hosts").display()
+            self.file("known_hosts").display(),
+            if self.password {
+                "PreferredAuthentications password"
+            } else {
+                "BatchMode yes"
+            }
         );
         fs::write(self.file("ssh_config"), config).unwrap();
         format!("ssh -F {}", self.file("ssh_config").display())

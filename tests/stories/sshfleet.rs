@@ -2,7 +2,7 @@
 //! there is real; flash, boot, RAM and processor of each are files, and an update makes it boot.
 
 use crate::simbox::{Run, SimBox, read, tool};
-use crate::sshbox::binary;
+use crate::sshbox::{binary, logins, sshd};
 use serde_json::Value;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -71,11 +71,21 @@ pub struct SshFleet {
     servers: Vec<Child>,
     count: usize,
     port: u16,
+    password: bool,
 }
 
 impl SshFleet {
     /// So many boxes, numbered from 1.
     pub fn new(count: usize) -> SshFleet {
+        SshFleet::begin(count, false)
+    }
+
+    /// The same, whose servers let nobody in without the password.
+    pub fn with_password(count: usize) -> SshFleet {
+        SshFleet::begin(count, true)
+    }
+
+    fn begin(count: usize, password: bool) -> SshFleet {
         assert!((1..255).contains(&count));
         let dir = TempDir::new().unwrap();
         let port = TcpListener::bind("127.1.0.1:0").unwrap().local_addr().unwrap().port();
@@ -84,6 +94,7 @@ impl SshFleet {
             servers: Vec::new(),
             count,
             port,
+            password,
         };
         let like = SimBox::changed("generic", |profile| {
             profile["chip"]["size"] = (FIRMWARE + SIZE).into();
@@ -132,25 +143,23 @@ impl SshFleet {
     }
 
     fn serve(&mut self) {
-        // It insists on this directory.
-        let _ = fs::create_dir_all("/run/sshd");
         for first in (1..=self.count).step_by(ADDRESSES) {
             let last = self.count.min(first + ADDRESSES - 1);
             let listen = (first..=last).map(|number| format!("ListenAddress 127.1.0.{number}\n"));
             let config = format!(
                 "Port {}\n{}HostKey {}\nAuthorizedKeysFile {}\nForceCommand {}\nPidFile none\nStrictModes no\nUsePAM no\n\
-                 PasswordAuthentication no\nMaxStartups 100\n",
+                 MaxStartups 100\n{}",
                 self.port,
                 listen.collect::<String>(),
                 self.file("host").display(),
                 self.file("id.pub").display(),
                 self.file("login").display(),
+                logins(self.password),
             );
             let path = self.file(&format!("sshd_config.{first}"));
             fs::write(&path, config).unwrap();
             let log = fs::File::create(self.file(&format!("sshd.{first}.log"))).unwrap();
-            let mut server = Command::new("/usr/sbin/sshd");
-            server.args(["-D", "-e", "-f"]).arg(path);
+            let mut server = sshd(&path, self.password, self.path());
             server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
             self.servers
                 .push(server.spawn().expect("tests/install base installs openssh-server"));

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 import subprocess
 import tempfile
 
+from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -30,6 +33,14 @@ ARGUMENTS = {
 HARMS = ("untouched", "partly", "written")
 SUCCESSES = {"written": "written", "nothing-to-do": "untouched", "planned": "untouched", "prepared": "untouched"}
 
+# What ssh runs where it would ask for a password. It tells it for nothing else that is asked, such as whether a host key is right.
+ASKPASS = """#!/bin/sh
+case $1 in
+    *assword*) printf '%s\\n' "$FLASHER_SSH_PASSWORD" ;;
+    *) exit 1 ;;
+esac
+"""
+
 display = Display()
 
 
@@ -48,15 +59,17 @@ class ActionModule(ActionBase):
             _checked, args = self.validate_argument_spec(argument_spec=ARGUMENTS)
             if not args["image"] or not all(args["image"]):
                 raise AnsibleError("there is no image")
-            command = self._command(args, Way(self, task_vars))
+            way = Way(self, task_vars)
+            command = self._command(args, way)
+            password = way.password()
         except (AnsibleError, ValueError) as error:
             return dict(result, **not_begun("arguments", error))
         display.vv(shlex.join(command), host=host)
         heard = Heard(lambda text: display.v(text, host=host))
         # Not a pipe: nobody reads it before the end.
-        with tempfile.TemporaryFile() as errors:
+        with tempfile.TemporaryFile() as errors, Asked(password) as environment:
             try:
-                child = start(command, errors)
+                child = start(command, errors, environment)
             except OSError as error:
                 return dict(result, **not_begun("no-program", f"{command[0]} does not start on the controller: {error}"))
             with child:
@@ -84,10 +97,40 @@ class ActionModule(ActionBase):
         return command + args["options"] + ["--", way.destination(), *args["image"]]
 
 
-def start(command, errors):
+class Asked:
+    """The environment in which ssh asks a program for the password, which stands in no command line and in no file."""
+
+    def __init__(self, password):
+        self.password = password
+        self.directory = None
+
+    def __enter__(self):
+        if self.password is None:
+            return None
+        self.directory = tempfile.TemporaryDirectory(dir=constants.DEFAULT_LOCAL_TMP)
+        program = os.path.join(self.directory.name, "askpass")
+        with open(program, "w", encoding="utf-8") as file:
+            file.write(ASKPASS)
+        os.chmod(program, 0o700)
+        return dict(os.environ, SSH_ASKPASS=program, SSH_ASKPASS_REQUIRE="force", FLASHER_SSH_PASSWORD=self.password)
+
+    def __exit__(self, *_):
+        if self.directory is not None:
+            self.directory.cleanup()
+
+
+def asks_a_program(ssh):
+    """Whether this ssh asks a program although there is a terminal: `SSH_ASKPASS_REQUIRE` came with OpenSSH 8.4."""
+    said = subprocess.run([ssh, "-V"], stdin=subprocess.DEVNULL, capture_output=True, check=False).stderr
+    version = re.match(rb"OpenSSH_(\d+)\.(\d+)", said)
+    return version is None or tuple(map(int, version.groups())) >= (8, 4)
+
+
+def start(command, errors, environment):
     """Starts push. Nobody can be asked."""
     return subprocess.Popen(
         command,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
@@ -130,7 +173,21 @@ class Way:
         for name in ("ssh_args", "ssh_common_args", "ssh_extra_args"):
             words += shlex.split(self._value(name, f"ansible_{name}") or "")
         # There is no terminal where it could ask.
-        return words + ["-o", "BatchMode=yes"]
+        return words + (["-o", "BatchMode=yes"] if self.password() is None else ["-o", "NumberOfPasswordPrompts=1"])
+
+    def password(self):
+        """What Ansible's own connection would answer; `None` where there is none."""
+        password = self._value("password", "ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
+        if password in (None, ""):
+            return None
+        ssh = self._value("ssh_executable", "ansible_ssh_executable") or "ssh"
+        try:
+            able = asks_a_program(ssh)
+        except OSError as error:
+            raise AnsibleError(f"{ssh}: {error}") from error
+        if not able:
+            raise AnsibleError(f"{ssh} cannot be told a password (OpenSSH 8.4 is the first that can): use keys")
+        return str(password)
 
     def destination(self):
         host = self._value("host", "ansible_host", "ansible_ssh_host") or self.variables["inventory_hostname"]
