@@ -7,15 +7,15 @@
 
 use crate::bytes::access::Request;
 use crate::bytes::fetch_config;
+use crate::bytes::fetch_head::Head;
+use crate::bytes::fetch_resume::Fetched;
 use crate::bytes::http::{Body, plain};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 /// How long nothing may come.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The longest header that is looked at, in bytes.
-const HEADER: u64 = 64 << 10;
 /// Where programs are looked for: only root puts something there.
 const PLACES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 /// Their names, best first.
@@ -52,6 +52,11 @@ impl Kind {
             Kind::BusyboxWget => scheme == "ftp",
             Kind::BusyboxTftp => scheme == "tftp",
         }
+    }
+
+    /// Whether it asks a server what there is without fetching it. uclient-fetch tells no length.
+    fn has_head(self, scheme: &str) -> bool {
+        matches!(self, Kind::Curl | Kind::Wget | Kind::BusyboxWget) && scheme != "tftp"
     }
 
     /// Whether it can be told a file with credentials.
@@ -150,15 +155,60 @@ impl<'a> Url<'a> {
     }
 }
 
-/// Output of the program, and the file that it read its credentials from.
-struct Fetched {
-    child: stages::Child,
+/// A program that fetches, with all that it is told but from where on.
+pub(super) struct Program {
+    path: String,
+    kind: Kind,
+    arguments: Vec<String>,
+    /// Whether the server can be asked what there is without sending it.
+    has_head: bool,
+    /// Whether the exit code counts of a program that asks. Both wgets look for the file in a way over FTP that may fail.
+    head_counts: bool,
+    /// Whether what breaks may be fetched once more.
+    pub(super) repeats: bool,
     _config: Option<fetch_config::Given>,
 }
 
-impl Read for Fetched {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.child.read(buffer)
+impl Program {
+    /// Starts it, from this byte on.
+    pub(super) fn start(&self, from: u64) -> io::Result<stages::Child> {
+        let mut arguments = self.arguments.clone();
+        if from > 0 {
+            let place = match self.kind {
+                Kind::Curl => ["-C".to_owned(), from.to_string()].to_vec(),
+                _ => [format!("--start-pos={from}")].to_vec(),
+            };
+            arguments.splice(0..0, place);
+        }
+        let child = stages::Child::start(&self.path, &arguments, PATIENCE);
+        child.map_err(|error| io::Error::other(format!("{}: {error}", self.path)))
+    }
+
+    /// Whether it can begin in the midst.
+    pub(super) fn has_ranges(&self) -> bool {
+        self.kind.is_configurable() && self.has_head
+    }
+
+    /// What the server says of the file before it sends it; nothing, if that cannot be asked.
+    pub(super) fn head(&self) -> Head {
+        if !self.has_head {
+            return Head::default();
+        }
+        let words: &[&str] = match self.kind {
+            Kind::Curl => &["-I"],
+            _ => &["--spider", "-S"],
+        };
+        // Of an old wget the last one counts, so what is asked for stands first.
+        let words = words.iter().map(|word| (*word).to_owned());
+        let arguments: Vec<_> = words.chain(self.arguments.iter().cloned()).collect();
+        let child = match self.kind {
+            Kind::Curl => stages::Child::start(&self.path, &arguments, PATIENCE),
+            // They tell it where others tell errors.
+            _ => stages::Child::start_with_errors(&self.path, &arguments, PATIENCE),
+        };
+        child
+            .map(|child| Head::read(child, self.head_counts))
+            .unwrap_or_default()
     }
 }
 
@@ -179,32 +229,19 @@ pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
     };
     let path = config.as_ref().map(fetch_config::Given::path).transpose()?;
     let arguments = kind.arguments(&url, path, !ours);
-    let start = |arguments: &[String]| {
-        stages::Child::start(&program, arguments, PATIENCE).map_err(|error| format!("{program}: {error}"))
-    };
-    let length = match (kind, url.scheme) {
-        (Kind::Curl, "https" | "ftp") if request.sent.is_none() => {
-            let head = [&["-I".to_owned()], &arguments[..]].concat();
-            let mut text = String::new();
-            // A server that does not answer that may still answer the other.
-            let read = start(&head)?.take(HEADER).read_to_string(&mut text);
-            read.ok().and_then(|_| content_length(&text))
-        }
-        _ => None,
-    };
-    let fetched = Fetched {
-        child: start(&arguments)?,
+    let program = Program {
+        has_head: kind.has_head(url.scheme) && request.sent.is_none(),
+        head_counts: kind == Kind::Curl || url.scheme != "ftp",
+        repeats: request.sent.is_none(),
+        path: program,
+        kind,
+        arguments,
         _config: config,
     };
+    let head = program.head();
+    let length = head.length;
+    let fetched = Fetched::begin(program, head).map_err(|error| error.to_string())?;
     Ok((Box::new(fetched), length))
-}
-
-/// The length that the last header says: those before it are of places that sent us on.
-fn content_length(text: &str) -> Option<u64> {
-    let last = text.rfind("HTTP/").map_or(text, |at| &text[at..]);
-    let mut lines = last.lines().filter_map(|line| line.split_once(':'));
-    let (_, length) = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
-    length.trim().parse().ok()
 }
 
 /// Those that are there.
@@ -270,18 +307,6 @@ mod tests {
         assert_eq!(
             Kind::BusyboxTftp.arguments(&url, None, true),
             ["-g", "-l", "-", "-r", "file", "host"]
-        );
-    }
-
-    #[test]
-    fn the_length_is_that_of_the_last_answer() {
-        let moved = "HTTP/1.1 302 Found\r\nContent-Length: 10\r\n\r\nHTTP/2 200\r\ncontent-length: 4096\r\n\r\n";
-        assert_eq!(content_length(moved), Some(4096));
-        assert_eq!(content_length("Content-Length: 7\r\n"), Some(7), "of a file over FTP");
-        assert_eq!(content_length("HTTP/1.1 200 OK\r\nContent-Length: many\r\n"), None);
-        assert_eq!(
-            content_length("HTTP/1.1 302 Found\r\nContent-Length: 10\r\n\r\nHTTP/2 200\r\n\r\n"),
-            None
         );
     }
 }

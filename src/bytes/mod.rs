@@ -6,6 +6,8 @@ pub mod access;
 pub(crate) mod blocks;
 mod fetch;
 mod fetch_config;
+mod fetch_head;
+mod fetch_resume;
 pub(crate) mod gzip_write;
 pub(crate) mod http;
 pub mod joined;

@@ -26,10 +26,23 @@ impl Child {
     /// # Errors
     /// Those of pipe(2) and fork(2). That there is no such program is seen by its exit code, 127.
     pub fn start(path: &str, arguments: &[String], patience: Duration) -> io::Result<Child> {
+        Child::begin(path, (arguments, false), patience)
+    }
+
+    /// The same, and its errors are a part of its output.
+    ///
+    /// # Errors
+    /// As of [`Child::start`].
+    pub fn start_with_errors(path: &str, arguments: &[String], patience: Duration) -> io::Result<Child> {
+        Child::begin(path, (arguments, true), patience)
+    }
+
+    fn begin(path: &str, (arguments, errors): (&[String], bool), patience: Duration) -> io::Result<Child> {
         let program = Program::new(path, path, &[])?.with(arguments)?;
         let (output, writer) = pipe2(OFlag::O_CLOEXEC)?;
         let nothing = File::open("/dev/null")?;
-        let pid = program.start([Some(&nothing), Some(&File::from(writer)), None])?;
+        let writer = File::from(writer);
+        let pid = program.start([Some(&nothing), Some(&writer), errors.then_some(&writer)])?;
         Ok(Child {
             name: path.to_owned(),
             pid: Some(pid),

@@ -10,7 +10,11 @@ const MIB: usize = 1 << 20;
 /// What is typed each time.
 const APPLY: [&str; 6] = ["--format", "json", "apply", "-y", "--part", "kernel"];
 
-/// HTTPS with a certificate of its own. `/secret` wants a user and his password, `/short` ends too early.
+/// HTTPS with a certificate of its own. `/secret` wants a user and his password, `/short` ends too early. The connection breaks in
+/// the midst of the first answer to a path with `breaks`: `/breaks-tagged` vouches for the file by its tag and goes on where that
+/// is asked for, `/breaks-deaf` sends all of it in any case, `/breaks-silent` vouches for nothing, and of `/breaks-changed` and
+/// `/breaks-other` the second answer is of another file, told and not told. `/breaks-dates` goes by the date. What is asked
+/// for is written to the file `asked`.
 const HTTPS: &str = "\
 import base64, http.server, ssl, sys
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -21,23 +25,53 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.send_response(401); self.send_header('WWW-Authenticate', 'Basic realm=\"x\"'); self.end_headers(); return
         if self.path == '/missing': self.send_error(404); return
         image = open('image', 'rb').read()
-        self.send_response(200)
-        if self.path != '/endless': self.send_header('Content-Length', str(len(image)))
+        kind = self.path.partition('/breaks-')[2]
+        seen = self.server.seen.get(self.path, 0)
+        if self.command == 'GET': self.server.seen[self.path] = seen + 1
+        begin = 0
+        if kind in ('tagged', 'dates') and self.headers.get('Range'):
+            begin = int(self.headers['Range'].removeprefix('bytes=').removesuffix('-'))
+        print(self.command, self.path, self.headers.get('Range', 'all'), file=open('asked', 'a'))
+        if kind == 'other' and seen: image = image[::-1]
+        self.send_response(206 if begin else 200)
+        if begin: self.send_header('Content-Range', f'bytes {begin}-{len(image) - 1}/{len(image)}')
+        if kind in ('tagged', 'deaf', 'changed'): self.send_header('ETag', '\"%d\"' % (seen if kind == 'changed' else 1))
+        if kind == 'dates': self.send_header('Last-Modified', 'Thu, 26 Nov 2026 20:24:04 GMT')
+        if self.path != '/endless': self.send_header('Content-Length', str(1 << 28 if self.path == '/huge' else len(image) - begin))
         self.end_headers()
-        if self.command == 'GET': self.wfile.write(image[:len(image) // 2] if self.path == '/short' else image)
+        if self.path == '/huge': return
+        short = self.path == '/short' or kind and not seen
+        if self.command == 'GET': self.wfile.write(image[begin:len(image) // 2] if short else image[begin:])
     def log_message(self, *words): pass
 server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Answer)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain('cert', 'key')
+server.seen = {}
 server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_port, flush=True)
 server.serve_forever()
 ";
 
-/// FTP for everybody.
+/// FTP for everybody. Of `breaks` half a file comes at first.
 const FTP: &str = "\
+from pyftpdlib.filesystems import AbstractedFS
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
+class Half:
+    closed = False
+    def __init__(self, file): self.file, self.name, self.left = file, file.name, 1 << 19
+    def read(self, length):
+        bytes = self.file.read(min(length, self.left)); self.left -= len(bytes); return bytes
+    def seek(self, place): self.file.seek(place)
+    def close(self): self.file.close(); self.closed = True
+class Breaking(AbstractedFS):
+    opened = 0
+    def open(self, name, mode):
+        file = super().open(name, mode)
+        if not name.endswith('breaks'): return file
+        Breaking.opened += 1
+        return Half(file) if Breaking.opened == 1 else file
+FTPHandler.abstracted_fs, FTPHandler.use_sendfile = Breaking, False
 FTPHandler.authorizer = DummyAuthorizer(); FTPHandler.authorizer.add_anonymous('.')
 server = FTPServer(('127.0.0.1', 0), FTPHandler)
 print(server.socket.getsockname()[1], flush=True)
@@ -100,12 +134,25 @@ fn https() -> (SimBox, Vec<u8>, Server) {
 
 /// `flasher`, perhaps on a box without curl.
 fn apply(sim: &SimBox, curl: bool, words: &[&str]) -> Run {
-    let hide = match curl {
-        true => "exec \"$@\"",
-        false => "mount --bind /dev/null /usr/bin/curl && exec \"$@\"",
+    apply_by(sim, if curl { "curl" } else { "wget" }, words)
+}
+
+/// `flasher` on a box that fetches by this program: curl, wget or busybox.
+fn apply_by(sim: &SimBox, program: &str, words: &[&str]) -> Run {
+    let no_curl = "mount --bind /dev/null /usr/bin/curl";
+    let place = sim.path().parent().unwrap().join("place");
+    let hide = match program {
+        "curl" => "true".to_owned(),
+        "wget" => no_curl.to_owned(),
+        _ => format!(
+            "{no_curl}; mount --bind /dev/null /usr/bin/wget; mkdir -p {0}; ln -sf $(command -v busybox) {0}/wget; \
+             mount --bind {0} /usr/sbin",
+            text(&place)
+        ),
     };
     let output = Command::new("unshare")
-        .args(["-m", "sh", "-ec", hide, "sh", env!("CARGO_BIN_EXE_flasher")])
+        .args(["-m", "sh", "-ec", &format!("{hide}; exec \"$@\"")])
+        .args(["sh", env!("CARGO_BIN_EXE_flasher")])
         .args(APPLY)
         .args(["--sim", text(&sim.path())])
         .args(words)
@@ -159,32 +206,97 @@ fn https_by_curl_and_by_wget() {
 /// What says its length itself needs no more; what does not is as any stream.
 #[test]
 fn the_length_is_asked_before() {
-    let (sim, image, server) = https();
-    let config = sim.path().parent().unwrap().join("curlrc");
-    let at = |name: &str| format!("https://127.0.0.1:{}/{name}", server.port);
-    let run = apply(&sim, true, &["--fetch-config", text(&config), &at("endless")]);
-    assert!(run.exit == 78 && run.out.contains("--size"), "{run:?}");
-    let run = apply(&sim, true, &["--fetch-config", text(&config), &at("image")]);
-    assert_eq!(run.exit, 0, "{run:?}");
-    holds(&sim, &image);
+    for (program, config) in [("curl", "curlrc"), ("wget", "wgetrc")] {
+        let (sim, image, server) = https();
+        let config = sim.path().parent().unwrap().join(config);
+        let at = |name: &str| format!("https://127.0.0.1:{}/{name}", server.port);
+        let apply = |words: &[&str]| apply_by(&sim, program, &[&["--fetch-config", text(&config)], words].concat());
+        // wget takes the end of an answer without a length for a break, where TLS is not ended first.
+        if program == "curl" {
+            let run = apply(&[&at("endless")]);
+            assert!(run.exit == 78 && run.out.contains("--size"), "{run:?}");
+        }
+        let run = apply(&[&at("image")]);
+        assert_eq!(run.exit, 0, "{run:?}");
+        holds(&sim, &image);
+        // What the box has no room for is refused before it comes.
+        let run = apply(&[&at("huge")]);
+        assert_eq!((run.exit, &run.json()["code"]), (78, &"ram".into()), "{run:?}");
+        assert_eq!(asked(&sim).last().unwrap(), "HEAD /huge all");
+    }
+}
+
+/// What the server was asked for: method, path and range.
+fn asked(sim: &SimBox) -> Vec<String> {
+    let text = std::fs::read_to_string(sim.path().parent().unwrap().join("asked")).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// A download that breaks goes on where it broke, if the server vouches for the file; else what came before has to come again.
+#[test]
+fn a_download_that_breaks_goes_on() {
+    for (program, config) in [("curl", "curlrc"), ("wget", "wgetrc")] {
+        let (sim, image, server) = https();
+        let config = sim.path().parent().unwrap().join(config);
+        let blank = sim.flash();
+        // curl refuses all where it asked for the rest, and is asked for all then; wget leaves out what it has.
+        let deaf = program == "wget";
+        for (name, range, said) in [
+            ("tagged", true, None),
+            ("dates", true, None),
+            ("deaf", deaf, None),
+            ("silent", false, None),
+            ("changed", false, Some("another one now")),
+            ("other", false, Some("another one now")),
+        ] {
+            sim.fill(&blank);
+            let url = format!("https://127.0.0.1:{}/breaks-{name}", server.port);
+            let run = apply_by(&sim, program, &["--fetch-config", text(&config), &url]);
+            match said {
+                None => {
+                    assert_eq!(run.exit, 0, "{program} {name}: {run:?}");
+                    holds(&sim, &image);
+                }
+                Some(said) => {
+                    assert!(run.exit == 66 && run.out.contains(said), "{program} {name}: {run:?}");
+                    assert!(sim.flash() == blank, "{program} {name}");
+                }
+            }
+            let all = asked(&sim);
+            let of_this: Vec<_> = all
+                .iter()
+                .filter(|line| line.starts_with(&format!("GET /breaks-{name} ")))
+                .collect();
+            let half = format!("bytes={}-", MIB / 2);
+            assert_eq!(of_this.last().unwrap().ends_with(&half), range, "{program}: {all:?}");
+        }
+    }
 }
 
 #[test]
 fn ftp() {
-    let sim = SimBox::new("generic");
-    let image = bytes(MIB, 41);
-    sim.file("image", &image);
-    let server = Server::start(sim.path().parent().unwrap(), FTP);
-    let at = |name: &str| format!("ftp://127.0.0.1:{}/{name}", server.port);
-    assert_eq!(apply(&sim, true, &[&at("missing")]).exit, 66);
-    let run = apply(&sim, true, &[&at("image")]);
-    assert_eq!(run.exit, 0, "{run:?}");
-    holds(&sim, &image);
-    // GNU wget is asked for no length.
-    let run = apply(&sim, false, &[&at("image")]);
-    assert!(run.exit == 78 && run.out.contains("--size"), "{run:?}");
-    let run = apply(&sim, false, &["--size", &MIB.to_string(), &at("image")]);
-    assert_eq!(run.exit, 0, "{run:?}");
+    let server_of = |seed| {
+        let sim = SimBox::new("generic");
+        let image = bytes(MIB, seed);
+        for name in ["image", "breaks"] {
+            sim.file(name, &image);
+        }
+        let server = Server::start(sim.path().parent().unwrap(), FTP);
+        (sim, image, server)
+    };
+    for (program, seed) in [("curl", 41), ("wget", 43), ("busybox", 44)] {
+        let (sim, image, server) = server_of(seed);
+        let at = |name: &str| format!("ftp://127.0.0.1:{}/{name}", server.port);
+        let run = apply_by(&sim, program, &["--size", &MIB.to_string(), &at("missing")]);
+        assert_eq!(run.exit, 66, "{program}: {run:?}");
+        // Each asks for the length; and a file that came by half is fetched to its end.
+        for name in ["image", "breaks"] {
+            sim.fill(&vec![0xff; sim.flash().len()]);
+            let run = apply_by(&sim, program, &[&at(name)]);
+            assert_eq!(run.exit, 0, "{program} {name}: {run:?}");
+            holds(&sim, &image);
+        }
+    }
 }
 
 /// TFTP has no end but a short packet, and no length: whoever sends the image says what it is.

@@ -315,10 +315,13 @@ impl Pushing<'_> {
                 reporter.stage("the flash is as the image wants it");
                 Ok(())
             }
-            Ok(_) => Err(Failure::new(
+            Ok(compared) => Err(Failure::new(
                 Exit::Flash,
                 Code::Different,
-                "the box answers, and its flash is not as the image wants it",
+                match compared.slot {
+                    Some(slot) => format!("the box boots slot {slot}, which is not as the image wants it"),
+                    None => "the box answers, and its flash is not as the image wants it".to_owned(),
+                },
             )
             .harm(Harm::Partly)
             .hint("the same command again; a file system that the new firmware writes to differs by that")),
