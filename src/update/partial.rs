@@ -14,7 +14,7 @@ use std::path::Path;
 const NAME: &str = "flasher.partial";
 
 /// Keeps it, where there is room. That nothing is kept only costs time.
-pub(super) fn keep(board: &Board, arrived: &mut dyn Read) {
+pub(super) fn keep(board: &Board, arrived: Vec<&mut dyn Read>) {
     for directory in directories(board) {
         let _ = directory.remove(OsStr::new(NAME));
         let Ok(mut file) = directory.create(OsStr::new(NAME)) else {
@@ -25,7 +25,7 @@ pub(super) fn keep(board: &Board, arrived: &mut dyn Read) {
             false => Budget::of_ram(&mut file),
         };
         // What fills the memory of the box is worth less than that.
-        if io::copy(arrived, &mut sink).is_err() {
+        if arrived.into_iter().any(|file| io::copy(file, &mut sink).is_err()) {
             let _ = directory.remove(OsStr::new(NAME));
         }
         return;

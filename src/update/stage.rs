@@ -12,7 +12,7 @@ use crate::board::{Board, Partition};
 use crate::bytes::packed::Packing;
 use crate::bytes::pushed::Sender;
 use crate::bytes::source::{self, Source};
-use crate::bytes::store::Store;
+use crate::bytes::store::{Store, Stream};
 use crate::checks::{Delivered, MORE_ROOM, OVERHEAD, Signature};
 use crate::cli::Apply;
 use crate::image::backup::{Backup, Numbered};
@@ -157,6 +157,8 @@ struct Operand<'a> {
     available: Option<u64>,
     /// Who sends it, where that is `flasher push`.
     sender: Option<&'a Sender>,
+    /// Files that came before it.
+    earlier: &'a [image::files::File],
 }
 
 /// A file that is at hand, before it is looked at.
@@ -302,6 +304,7 @@ impl Staging<'_> {
         for (index, (image, partitions)) in operands.iter().enumerate() {
             let operand = Operand {
                 sender: sender.as_ref(),
+                earlier: &together,
                 index,
                 image,
                 partitions,
@@ -380,7 +383,8 @@ impl Staging<'_> {
                 sized: true,
             });
         }
-        let source = self.source(operand)?;
+        let source = self.source(operand);
+        let source = source.inspect_err(|failure| self.spare(operand, failure, &mut io::empty()))?;
         let length = source.length();
         let sized = length.is_some();
         let of = |(store, sha256)| AtHand { store, sha256, sized };
@@ -400,27 +404,30 @@ impl Staging<'_> {
             let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(source::SET_ASIDE) as usize);
             let mut sink = Budget::new(&mut bytes, limit, !self.board.is_sim());
             let copied = source.copy(&mut sink, &mut progress);
-            self.spare(operand, &copied, &mut &bytes[..]);
-            return Ok(of((Store::Memory(bytes), copied?.1)));
+            let copied = copied.inspect_err(|failure| self.spare(operand, failure, &mut &bytes[..]))?;
+            return Ok(of((Store::Memory(bytes), copied.1)));
         };
         let path = handoff::image_path(root, operand.index);
         let mut file = File::create_new(&path).context(path.display())?;
         let copied = source.copy(&mut Budget::of_ram(&mut file), &mut progress);
         file.rewind().map_err(Failure::system)?;
-        self.spare(operand, &copied, &mut file);
-        let sha256 = copied?.1;
+        let (_, sha256) = copied.inspect_err(|failure| self.spare(operand, failure, &mut file))?;
         // For writing too: a signature behind it is cut off.
         let opened = File::options().read(true).write(true).open(&path);
         let store = Store::file(opened.context(path.display())?).map_err(unreadable)?;
         Ok(of((store, sha256)))
     }
 
-    /// Keeps what has arrived from a sender whose connection broke.
-    fn spare(self, operand: Operand<'_>, copied: &Result<(u64, String)>, arrived: &mut dyn Read) {
-        let broke = |failure: &Failure| failure.exit == Exit::ImageUnreadable && failure.code != Code::ImageChanged;
-        if operand.sender.is_some() && copied.as_ref().is_err_and(broke) {
-            partial::keep(self.board, arrived);
+    /// Keeps what has arrived from a sender whose connection broke: of this file, and those before it.
+    fn spare(self, operand: Operand<'_>, failure: &Failure, arrived: &mut dyn Read) {
+        if operand.sender.is_none() || failure.exit != Exit::ImageUnreadable || failure.code == Code::ImageChanged {
+            return;
         }
+        let earlier = operand.earlier.iter().map(|file| &file.store);
+        let mut earlier: Vec<_> = earlier.map(|store| Stream::new(store, 0..store.len())).collect();
+        let mut files: Vec<&mut dyn Read> = earlier.iter_mut().map(|file| file as &mut dyn Read).collect();
+        files.push(arrived);
+        partial::keep(self.board, files);
     }
 
     /// The source. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.

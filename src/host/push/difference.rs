@@ -11,11 +11,13 @@ use crate::bytes::blocks::{LARGEST, Rolling, weak};
 use crate::bytes::pushed::PIECE;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap};
-use std::io::Write;
+use std::io::{self, Write};
 use std::ops::Range;
 
 /// How well the pieces are packed: miniz's usual.
 const LEVEL: u8 = 6;
+/// Bytes that are collected before they are sent.
+const AT_ONCE: usize = 16 << 10;
 /// How often a rolling checksum may promise what the SHA-256 does not keep, before the rest is sent as it is.
 const VAIN: u32 = 4096;
 
@@ -31,18 +33,33 @@ enum Piece {
     Data(Range<usize>),
 }
 
-/// The pieces of an image as they go over the wire, which together are all of it.
-pub fn packed(image: &[u8], blocks: &[Block]) -> Vec<u8> {
-    let mut wire = Vec::new();
+/// Hands over the pieces of an image as they go over the wire, which together are all of it, as soon as they are packed; with
+/// each how many bytes of the image are in it.
+///
+/// # Errors
+/// Those of whoever takes them.
+pub fn send(image: &[u8], blocks: &[Block], take: &mut dyn FnMut(&[u8], usize) -> io::Result<()>) -> io::Result<()> {
+    let (mut wire, mut covered) = (Vec::new(), 0);
     for piece in pieces(image, blocks) {
         match piece {
             Piece::Have(number) => {
                 let _ = writeln!(wire, "have {number}");
+                covered += blocks[number].bytes;
             }
-            Piece::Data(range) => image[range].chunks(PIECE).for_each(|bytes| data(bytes, &mut wire)),
+            Piece::Data(range) => {
+                for bytes in image[range].chunks(PIECE) {
+                    data(bytes, &mut wire);
+                    covered += bytes.len();
+                    if wire.len() >= AT_ONCE {
+                        take(&wire, covered)?;
+                        wire.clear();
+                        covered = 0;
+                    }
+                }
+            }
         }
     }
-    wire
+    take(&wire, covered)
 }
 
 fn data(bytes: &[u8], wire: &mut Vec<u8>) {
@@ -189,6 +206,17 @@ mod tests {
         };
         assert_eq!(pieces(&image, &[odd(0), odd(usize::MAX)]), [Piece::Data(0..1 << 20)]);
         assert_eq!(pieces(b"", &[]), [Piece::Data(0..0)]);
+    }
+
+    fn packed(image: &[u8], blocks: &[Block]) -> Vec<u8> {
+        let (mut wire, mut all) = (Vec::new(), 0);
+        let sent = send(image, blocks, &mut |bytes, covered| {
+            wire.extend(bytes);
+            all += covered;
+            Ok(())
+        });
+        assert!(sent.is_ok() && all == image.len());
+        wire
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod verdict;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::outcome::{Outcome, Tally};
-use crate::base::units::Size;
+use crate::base::units::Grouped;
 use crate::cli::push::Push;
 use crate::report::Reporter;
 use crate::update::end;
@@ -162,9 +162,9 @@ impl Pushing<'_> {
             }
         };
         reporter.stage(format_args!(
-            "{} sent for {} of images",
-            Size(run.sent),
-            Size(self.images.size())
+            "{} bytes sent for {} bytes of images",
+            Grouped(run.sent),
+            Grouped(self.images.size())
         ));
         Ok(run)
     }

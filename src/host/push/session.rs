@@ -4,7 +4,7 @@
 
 use super::binary::Installed;
 use super::difference;
-use super::images::{Image, Images};
+use super::images::Images;
 use super::interrupt::Interrupt;
 use super::live::Place;
 use super::shell::words;
@@ -30,8 +30,6 @@ use std::time::{Duration, Instant};
 const STILL_HERE: Duration = Duration::from_secs(10);
 /// How often ^C is looked for.
 const LOOK: Duration = Duration::from_millis(100);
-/// Bytes that are sent at a time.
-const CHUNK: usize = 32 << 10;
 /// Blocks of the box that are listened to.
 const BLOCKS: usize = 1 << 20;
 /// Bytes of the longest line that the box may say.
@@ -63,8 +61,11 @@ pub struct Run {
 
 /// What happens meanwhile.
 enum News {
-    Packed(u64),
-    Sent(u64),
+    /// Bytes that went over the wire, and those of the images that they stand for.
+    Sent {
+        wire: u64,
+        done: u64,
+    },
     AllSent(ChildStdin),
     NotSent,
     Line(String),
@@ -220,7 +221,7 @@ impl Session<'_> {
         run: &mut Run,
         reporter: &mut Reporter,
     ) {
-        let mut total = self.images.size();
+        let total = self.images.size();
         let mut blocks = Vec::new();
         let mut stdin = None;
         let mut question = None;
@@ -228,9 +229,8 @@ impl Session<'_> {
         let mut told = Instant::now();
         loop {
             match heard.recv_timeout(LOOK) {
-                Ok(News::Packed(bytes)) => total = bytes,
-                Ok(News::Sent(done)) => {
-                    run.sent = done;
+                Ok(News::Sent { wire, done }) => {
+                    run.sent = wire;
                     reporter.progress("sending", done, total);
                 }
                 Ok(News::AllSent(open)) => stdin = Some(open),
@@ -336,18 +336,19 @@ impl Sending {
         let bytes = if self.whole { 0 } else { self.images.size() };
         writeln!(self.stdin, "blocks {bytes}")?;
         let blocks = self.blocks.recv().map_err(io::Error::other)?;
-        let packed = |image: &Image| {
-            let mut wire = format!("{} {}\n", image.bytes.len(), image.sha256).into_bytes();
-            wire.append(&mut difference::packed(&image.bytes, &blocks));
-            wire
-        };
-        let wire: Vec<u8> = self.images.images.iter().flat_map(packed).collect();
-        let _ = self.news.send(News::Packed(wire.len() as u64));
-        let mut done = 0;
-        for chunk in wire.chunks(CHUNK) {
-            self.stdin.write_all(chunk)?;
-            done += chunk.len() as u64;
-            let _ = self.news.send(News::Sent(done));
+        let (mut wire, mut done) = (0, 0);
+        // Packed as it goes, so that the box does not wait for a big one until it takes us for gone.
+        for image in &self.images.images {
+            let head = format!("{} {}\n", image.bytes.len(), image.sha256);
+            self.stdin.write_all(head.as_bytes())?;
+            wire += head.len() as u64;
+            difference::send(&image.bytes, &blocks, &mut |bytes, covered| {
+                self.stdin.write_all(bytes)?;
+                wire += bytes.len() as u64;
+                done += covered as u64;
+                let _ = self.news.send(News::Sent { wire, done });
+                Ok(())
+            })?;
         }
         Ok(())
     }
