@@ -39,6 +39,8 @@ pub struct Machine {
     /// Bytes a second at which the flash takes what is written; 0 for as fast as the workstation.
     flash_speed: u32,
     second_port: bool,
+    /// Whether QEMU can be asked, and waits at the end of the box until it is told to quit.
+    monitor: bool,
     console: Console,
     qemu: Option<Child>,
     ssh_port: u16,
@@ -69,6 +71,7 @@ impl Machine {
             options: Vec::new(),
             flash_speed: 0,
             second_port: false,
+            monitor: false,
             console: Console::default(),
             qemu: None,
             ssh_port: 0,
@@ -153,6 +156,17 @@ impl Machine {
     pub fn second_port(mut self) -> Self {
         self.second_port = true;
         self
+    }
+
+    /// Leaves the box as it is at its end, until [`Machine::ask_qemu`] says `quit`.
+    pub fn stays_at_its_end(mut self) -> Self {
+        self.monitor = true;
+        self
+    }
+
+    /// What QEMU says to a command of its monitor. Only of a box that stays at its end.
+    pub fn ask_qemu(&self, command: &str) -> String {
+        super::monitor::ask(&self.monitor_socket(), command)
     }
 
     /// Attaches a disk with these files. The box mounts it at `/mnt/data`.
@@ -258,10 +272,16 @@ impl Machine {
                 ),
             ])
             .args(["-device", "virtio-net-pci,netdev=n0,romfile="])
-            .args(["-display", "none", "-monitor", "none"])
+            .args(["-display", "none"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors);
+        if self.monitor {
+            let socket = format!("unix:{},server=on,wait=off", text(&self.monitor_socket()));
+            qemu.args(["-no-shutdown", "-monitor", &socket]);
+        } else {
+            qemu.args(["-monitor", "none"]);
+        }
         if !self.warm_reboots {
             qemu.arg("-no-reboot");
         }
@@ -473,6 +493,10 @@ impl Machine {
 
     fn flash_file(&self) -> PathBuf {
         self.dir.path().join("flash.bin")
+    }
+
+    fn monitor_socket(&self) -> PathBuf {
+        self.dir.path().join("monitor")
     }
 
     fn second_port_file(&self) -> PathBuf {

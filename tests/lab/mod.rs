@@ -15,6 +15,7 @@ mod flash_file;
 mod kind;
 mod machine;
 mod modules;
+mod monitor;
 pub mod nand;
 mod nested_nor;
 mod nfs;

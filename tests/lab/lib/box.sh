@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2154
 # (set by common.sh and targets.sh)
 
-# build_box KIND: prints a directory with `kernel`, `modules/`, `root/`, and the programs `linux-2.6.32` and `stack-block`, which a
-# story puts into its firmware or onto its data disk.
+# build_box KIND: prints a directory with `kernel`, `modules/`, `root/`, and the programs `linux-2.6.32`, `nbd-self` and
+# `stack-block`, which a story puts into its firmware or onto its data disk.
 build_box() {
 	local kernel busybox dropbear
 	kernel=$(build_kernel "$1")
@@ -19,7 +19,7 @@ make_box() {
 	cp "$1/kernel" kernel
 	cp -a "$1/modules" modules
 	local program
-	for program in linux-2.6.32 stack-block; do
+	for program in linux-2.6.32 nbd-self stack-block; do
 		"$triplet-gcc" -std=gnu11 -Wall -Wextra -Werror -Os -static -s -o "$program" "$lab/box/$program.c"
 	done
 	mkdir root

@@ -32,6 +32,7 @@ mod listen_through_takeover;
 mod little_memory;
 mod loop_root;
 mod nand_blocks;
+mod nbd_mounted;
 mod nested_partitions;
 mod nfs_export;
 mod nfs_root;

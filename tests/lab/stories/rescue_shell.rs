@@ -1,5 +1,5 @@
 //! Flash fails in the middle and cannot be made good: the box stays up with its network and a shell, in which a second
-//! `apply` mends it.
+//! `apply` mends it. Meanwhile the box's LED shows that it failed.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -25,13 +25,17 @@ fn tell(kind: Kind) {
         ("image.bin", &image),
         ("nand.ko", &modules[0]),
         ("nandsim.ko", &modules[1]),
+        ("board.json", &super::signals::profile(kind)),
     ]);
     let before = machine.flash();
     machine.boot('A');
     copy_from_disk(&mut machine);
     machine.must(NAND);
     machine.must("grep mtd7 /proc/mtd");
-    machine.send_line("/tmp/flasher apply -y --rescue-shell --no-rollback --part kernel,rootfs,mtd7 /tmp/image.bin");
+    machine.must("cp /mnt/data/board.json /tmp/");
+    machine.send_line(
+        "/tmp/flasher apply -y --board /tmp/board.json --rescue-shell --no-rollback --part kernel,rootfs,mtd7 /tmp/image.bin",
+    );
     machine.expect(words::AS_PID_ONE, patience(120));
     machine.expect(words::RESCUE, patience(300));
     machine.expect("# ", patience(60));
@@ -41,6 +45,11 @@ fn tell(kind: Kind) {
     let listed = machine.must("ls -l /bin/mount /bin/wget /bin/dd");
     assert_eq!(listed.matches("-> busybox").count(), 3, "{listed}");
     machine.must("mount -t tmpfs tmpfs /tmp && umount /tmp");
+
+    // Its LED flashes, and has not gone on with what means that it works.
+    let led = machine.must("cd /sys/class/leds/versatile:3 && cat trigger delay_on delay_off; cd /");
+    let led: Vec<_> = led.split_whitespace().collect();
+    assert_eq!(led, ["none", "[timer]", "50", "450"]);
 
     // What the old system had set up is there, and everybody who set it up is gone.
     machine.must("ping 10.0.2.2");
