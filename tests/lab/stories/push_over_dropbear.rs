@@ -44,7 +44,7 @@ fn tell(kind: Kind) {
     let before = machine.flash();
     machine.boot('A');
     // No more room for what is put there than small boxes have.
-    machine.must("mount -o remount,size=8m /tmp && df -k /tmp | grep -q -w 8192");
+    machine.must("mount -t tmpfs -o mode=1777,size=8m tmpfs /tmp && df -k /tmp | grep -q -w 8192");
     machine.ssh().wait();
     let dir = scratch();
     let begun = Instant::now();
