@@ -68,6 +68,7 @@ fn ready(story: &str, firmware: &Parts) -> (Machine, Lengths) {
         [(500_000, 1), (1_500_000, 2), (300_000, 3)].map(|(length, seed)| squashfs(length, seed));
     let lengths = [("longer", longer.len()), ("shorter", shorter.len())];
     let settings = nand::ubifs(&[("settings", b"of the old system")]);
+    let ubifs = nand::ubifs(&[("system", b"the new one")]);
     let image = nand::ubinize(&[
         ("rootfs", "dynamic", &old, 8),
         ("rootfs_data", "dynamic", &settings, 60),
@@ -78,6 +79,8 @@ fn ready(story: &str, firmware: &Parts) -> (Machine, Lengths) {
         ("image.ubi", image),
         ("longer.tar", archive(&kernel, &longer)),
         ("shorter.tar", archive(&kernel, &shorter)),
+        ("ubifs.tar", archive(&kernel, &ubifs)),
+        ("other.ubifs", nand::ubifs(&[("system", b"the other one")])),
         ("longer", longer),
         ("shorter", shorter),
         ("kernel", kernel),
@@ -171,5 +174,27 @@ fn tell_settings(kind: Kind) {
     );
     // Without them the volume is blank.
     machine.must(&format!("cd /tmp && {apply} --no-keep /mnt/data/shorter.tar"));
-    machine.must("mount -t ubifs ubi0:rootfs_data /tmp/m && test -z \"$(ls /tmp/m)\"");
+    machine.must("mount -t ubifs ubi0:rootfs_data /tmp/m && test -z \"$(ls /tmp/m)\" && umount /tmp/m");
+    // A root that can be written has them in its own top directory, and gets all that is left.
+    let plan = machine.must("/tmp/flasher plan --force=metadata /mnt/data/ubifs.tar 2>&1");
+    let place = "as sysupgrade.tgz, to ubifs:ubi0:rootfs";
+    assert!(
+        plan.contains(place) && !plan.contains(&format!("{place}_data")),
+        "{plan}"
+    );
+    let said = machine.must(&format!("{apply} /mnt/data/ubifs.tar 2>&1"));
+    assert!(
+        said.contains("handed to the new firmware in ubifs:ubi0:rootfs and"),
+        "{said}"
+    );
+    machine.must("! grep -q rootfs_data /sys/class/ubi/ubi0_*/name && mount -t ubifs ubi0:rootfs /tmp/m");
+    machine.must("grep -q new /tmp/m/system && tar tzf /tmp/m/sysupgrade.tgz | grep -qx config/mine && umount /tmp/m");
+    // The same by itself.
+    let said = machine.must(&format!("{apply} --part ubi0:rootfs /mnt/data/other.ubifs 2>&1"));
+    assert!(
+        said.contains("handed to the new firmware in ubifs:ubi0:rootfs and"),
+        "{said}"
+    );
+    machine.must("mount -t ubifs ubi0:rootfs /tmp/m && grep -q other /tmp/m/system");
+    machine.must("tar tzf /tmp/m/sysupgrade.tgz | grep -qx config/mine && umount /tmp/m");
 }

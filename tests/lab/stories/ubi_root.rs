@@ -1,5 +1,5 @@
 //! The box runs from UBIFS on NAND. To replace all of it the takeover unmounts the root and detaches UBI; to replace the
-//! root's volume alone UBI stays.
+//! root's volume alone UBI stays, and the settings of the OpenWrt box lie in the new root.
 //!
 //! The simulated NAND is gone after the reboot, so what was done is seen on the console only.
 
@@ -33,7 +33,12 @@ fn from_ubifs(story: &str, kind: Kind, image: &[u8]) -> Machine {
     let product = tools::read(&tools::flasher(kind));
     let dir = tools::scratch();
     let (root, ubifs) = (dir.path().join("root"), dir.path().join("ubifs"));
-    Firmware::new(kind, 'A').tree(&root);
+    // An OpenWrt box, with settings.
+    Firmware::new(kind, 'A')
+        .file("etc/openwrt_release", b"DISTRIB_ID='OpenWrt'\n")
+        .file("lib/upgrade/keep.d/lab", b"/etc/mine\n/etc/gone\n")
+        .file("etc/mine", b"of the owner")
+        .tree(&root);
     for (name, content) in [("flasher", &product[..]), ("image.bin", image)] {
         tools::write(&root.join("root/lab").join(name), content);
     }
@@ -55,7 +60,16 @@ fn whole(kind: Kind) {
     ));
     assert_eq!(status, 78, "{said}");
     assert!(said.contains("ubi0:rootfs mounted on / (ubifs); "), "{said}");
-    machine.send_line(&format!("/tmp/flasher apply -y --part mtd{mtd} /tmp/image.bin"));
+    // The image of a whole UBI says nothing of where the new firmware looks for settings.
+    let refused = machine.run(&format!("/tmp/flasher apply -y --part mtd{mtd} /tmp/image.bin 2>&1"));
+    assert_eq!(refused.0, 78, "{refused:?}");
+    assert!(
+        refused.1.contains("the settings of this OpenWrt cannot be kept"),
+        "{refused:?}"
+    );
+    machine.send_line(&format!(
+        "/tmp/flasher apply -y --no-keep --part mtd{mtd} /tmp/image.bin"
+    ));
     machine.expect(words::AS_PID_ONE, patience(120));
     machine.expect("the old root is unmounted and proved gone", patience(120));
     machine.expect(&format!("ubi0 detached from mtd{mtd}"), patience(60));
@@ -70,7 +84,11 @@ fn volume(kind: Kind) {
     machine.send_line("/tmp/flasher apply -y --part ubi0:rootfs /tmp/image.bin");
     machine.expect(words::AS_PID_ONE, patience(120));
     machine.expect("the old root is unmounted and proved gone", patience(120));
-    let between = machine.expect("written and verified", patience(120));
+    let between = machine.expect(
+        "1 file handed to the new firmware in ubifs:ubi0:rootfs and read back",
+        patience(120),
+    );
     assert!(!between.contains("detached"), "{between}");
+    machine.expect("written and verified", patience(120));
     machine.wait_exit(patience(120));
 }
