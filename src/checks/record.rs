@@ -20,8 +20,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         }
         _ => Check::warn(
             CheckId::Record,
-            "nothing on this box keeps the outcome over a reboot: no partition named flasher, no ramoops, no disk \
-             with a file flasher.record",
+            "nothing on this box keeps the outcome over a reboot: no partition named flasher, no ramoops, no file \
+             flasher.record of root's on a disk of its own",
         ),
     }]
 }

@@ -212,8 +212,9 @@ impl Sink for Told {
         if plan.route == Route::Staged && plan.checks.iter().any(unknown) {
             let what = "refused by check record: nothing on this box keeps how the update ended over a reboot, so that \
                         it might be tried for ever";
-            return Err(Failure::new(Exit::Refused, Code::Record, what)
-                .hint("have a partition named flasher, ramoops, or an empty file flasher.record on a disk"));
+            return Err(Failure::new(Exit::Refused, Code::Record, what).hint(
+                "have a partition named flasher, ramoops, or an empty file flasher.record on a disk of its own",
+            ));
         }
         if let Some(link) = self.server.base()?.links().cancel_action {
             let cancel: Cancel = self.server.get(&link.href)?;

@@ -1,9 +1,11 @@
 //! A file `flasher.record` in the top directory of a disk. Only one that is there already is written: whoever makes it
-//! says by that that the disk may be used.
+//! says by that that the disk may be used. A stick that somebody brings along is no place for it: what its owner was on another
+//! machine says nothing here, and what it says would decide which version counts as old.
 
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Result};
+use crate::base::files::Directory;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -19,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The mount points of the disks that have one. One that does not answer has none: the way to it may lead over a server
 /// that has gone.
 pub fn disks() -> Vec<PathBuf> {
-    let mut disks = stages::disks();
+    let mut disks = stages::own_disks();
     disks.retain(|disk| {
         let disk = disk.clone();
         // Only to be read: on a file system that is frozen an open for writing does not come back.
@@ -32,8 +34,10 @@ fn patiently(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Resu
     stages::within(PATIENCE, Box::new(work))
 }
 
-/// The file, if nobody but root can have made it: a link could name any file.
+/// The file, if nobody but root can have made it or given it its name, and nobody else can write it: a link could name any
+/// file.
 fn open(disk: &Path, append: bool) -> Option<File> {
+    Directory::open(disk).ok()?;
     let file = File::options()
         .read(true)
         .append(append)
@@ -41,7 +45,8 @@ fn open(disk: &Path, append: bool) -> Option<File> {
         .open(disk.join(NAME))
         .ok()?;
     let about = file.metadata().ok()?;
-    (about.is_file() && about.uid() == 0 && about.nlink() == 1).then_some(file)
+    let roots_alone = about.uid() == 0 && about.mode() & 0o022 == 0;
+    (about.is_file() && roots_alone && about.nlink() == 1).then_some(file)
 }
 
 /// Appends the record; `false` where there is no such file.

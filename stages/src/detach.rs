@@ -371,6 +371,7 @@ mod tests {
             parent,
             device: (0, id),
             mountpoint: mountpoint.into(),
+            nosuid: false,
             fs: "tmpfs".into(),
             source: "x".into(),
         }

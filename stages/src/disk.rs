@@ -23,27 +23,29 @@ const NO_DISKS: [&str; 11] = [
     "mtd", "ubiblock", "loop", "nbd", "zram", "ftl", "nftl", "inftl", "rfd", "ssfdc", "fit",
 ];
 
+/// Buses of sysfs behind which a disk is brought along: USB, FireWire, PCMCIA.
+const OUTSIDE: [&str; 3] = ["usb", "fw", "pcmcia"];
+
 /// The path in the RAM root of the disk with this index in [`crate::HandOff::disks`].
 #[must_use]
 pub fn moved(index: usize) -> String {
     format!("{MOVED}{index}")
 }
 
-/// The mount points of all file systems that lie on disks, but for `/`. Jffs2 and ubifs are none: the one has the number of
-/// an `mtdblock`, the other none (`drivers/mtd/mtdsuper.c`, `fs/ubifs/super.c`).
+/// The mount points of all file systems, but for `/`, that lie on disks of the box's own, so that a file of root's on them was
+/// made by this box's root. On a stick or a card, which anybody can bring along, it was made by whoever was root elsewhere; and
+/// where a file system is mounted `nosuid`, root does not believe its owners. A device of which that is not known may have come
+/// from anywhere.
 #[must_use]
-pub fn disks() -> Vec<PathBuf> {
-    let table = mounts().unwrap_or_default();
-    let disks = table.into_iter().filter(is_disk);
-    disks.map(|mount| mount.mountpoint).collect()
+pub fn own_disks() -> Vec<PathBuf> {
+    let mut table = mounts().unwrap_or_default();
+    table.retain(|mount| is_disk(mount) && !mount.nosuid && rests_on(&device_of(mount), &stays));
+    table.into_iter().map(|mount| mount.mountpoint).collect()
 }
 
-fn is_disk(mount: &Mount) -> bool {
+fn device_of(mount: &Mount) -> PathBuf {
     let (major, minor) = mount.device;
-    // A program serves what is `fuseblk`, and ends with the old system.
-    mount.mountpoint != Path::new("/")
-        && !mount.fs.starts_with("fuse")
-        && rests_on_disks(Path::new(&format!("/sys/dev/block/{major}:{minor}")))
+    format!("/sys/dev/block/{major}:{minor}").into()
 }
 
 /// A tmpfs of the old system's: what lies there is in RAM already, and a copy of it would be there twice. The RAM root is none of
@@ -60,20 +62,42 @@ pub(crate) fn is_below(path: &Path) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) && parts.next().is_some()
 }
 
-/// Whether a block device of sysfs, and all that device-mapper or md made it of, is a disk. What is not known is none.
-fn rests_on_disks(device: &Path) -> bool {
+/// Jffs2 and ubifs lie on none: the one has the number of an `mtdblock`, the other none (`drivers/mtd/mtdsuper.c`, `fs/ubifs/super.c`).
+fn is_disk(mount: &Mount) -> bool {
+    // A program serves what is `fuseblk`, and ends with the old system.
+    mount.mountpoint != Path::new("/") && !mount.fs.starts_with("fuse") && rests_on(&device_of(mount), &is_no_flash)
+}
+
+fn is_no_flash(device: &Path) -> bool {
+    let name = device.file_name().unwrap_or_default().to_string_lossy();
+    !NO_DISKS.iter().any(|other| name.starts_with(other))
+}
+
+/// Whether a disk cannot be taken out and brought along: its medium, as its driver says, and its bus, by the directories that
+/// sysfs has it in (`usb1`, `fw0`). Of what `drivers/mmc` drives only what is soldered in has the type `MMC`.
+fn stays(device: &Path) -> bool {
+    let says = |attribute: &str, word: &str| {
+        fs::read(device.join(attribute)).is_ok_and(|text| text.trim_ascii() == word.as_bytes())
+    };
+    let mut buses = device.components().map(|part| part.as_os_str().as_encoded_bytes());
+    says("removable", "0")
+        && !buses.any(|bus| OUTSIDE.iter().any(|other| bus.starts_with(other.as_bytes())))
+        && (!device.components().any(|part| part.as_os_str() == "mmc_host") || says("device/type", "MMC"))
+}
+
+/// Whether this holds for a block device of sysfs and all that device-mapper or md made it of. For what is not known it does not.
+fn rests_on(device: &Path, holds: &dyn Fn(&Path) -> bool) -> bool {
     let Ok(device) = fs::canonicalize(device) else {
         return false;
     };
-    let name = device.file_name().unwrap_or_default().to_string_lossy();
-    if NO_DISKS.iter().any(|other| name.starts_with(other)) {
+    if device.join("partition").exists() {
+        return device.parent().is_some_and(|disk| rests_on(disk, holds));
+    }
+    if !holds(&device) {
         return false;
     }
-    if device.join("partition").exists() {
-        return device.parent().is_some_and(rests_on_disks);
-    }
     match fs::read_dir(device.join("slaves")) {
-        Ok(mut below) => below.all(|slave| slave.is_ok_and(|slave| rests_on_disks(&slave.path()))),
+        Ok(mut below) => below.all(|slave| slave.is_ok_and(|slave| rests_on(&slave.path(), holds))),
         Err(error) => is_gone(&error),
     }
 }
@@ -162,11 +186,72 @@ mod tests {
                 symlink(format!("../../{below}"), dir.join(name).join("slaves").join(below)).expect("linked");
             }
         }
-        let found = |name: &str| rests_on_disks(&dir.join(name));
+        let found = |name: &str| rests_on(&dir.join(name), &is_no_flash);
         assert!(found("sda1") && found("dm-0"));
         for name in ["mtdblock4", "nbd0", "fit0", "ftla", "dm-1", "dm-2", "md0", "gone"] {
             assert!(!found(name), "{name}");
         }
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn what_can_be_brought_along_is_not_the_boxs_own() {
+        let dir = std::env::temp_dir().join(format!("stages-own-disks-{}", std::process::id()));
+        let make = |path: &str, removable: &str, kind: &str| {
+            fs::create_dir_all(dir.join(path).join("device")).expect("made");
+            for (attribute, text) in [("removable", removable), ("device/type", kind)] {
+                if !text.is_empty() {
+                    fs::write(dir.join(path).join(attribute), format!("{text}\n")).expect("written");
+                }
+            }
+        };
+        let own = |path: &str| rests_on(&dir.join(path), &stays);
+        for (path, removable, kind, expected) in [
+            ("platform/sata_mv.0/ata1/host0/block/sda", "0", "", true),
+            ("pci0000:00/virtio1/block/vda", "0", "", true),
+            (
+                "platform/f1072004.mmc/mmc_host/mmc0/mmc0:0001/block/mmcblk0",
+                "0",
+                "MMC",
+                true,
+            ),
+            (
+                "platform/f1072004.mmc/mmc_host/mmc1/mmc1:aaaa/block/mmcblk1",
+                "0",
+                "SD",
+                false,
+            ),
+            (
+                "platform/f1072004.mmc/mmc_host/mmc2/mmc2:aaaa/block/mmcblk2",
+                "0",
+                "",
+                false,
+            ),
+            // A disk in a USB enclosure says that its medium stays.
+            ("platform/orion-ehci.0/usb1/1-1/1-1:1.0/host2/block/sdb", "0", "", false),
+            ("pci0000:00/fw0/fw1/fw1.0/host3/block/sdc", "0", "", false),
+            ("pci0000:00/ata2/host1/block/sdd", "1", "", false),
+            ("pci0000:00/ata2/host1/block/sde", "", "", false),
+        ] {
+            make(path, removable, kind);
+            assert_eq!(own(path), expected, "{path}");
+        }
+        // A partition is where its disk is, and a mirror of two is the box's own if both are.
+        make("pci0000:00/virtio1/block/vda/vda1", "", "");
+        fs::write(dir.join("pci0000:00/virtio1/block/vda/vda1/partition"), "1\n").expect("written");
+        assert!(own("pci0000:00/virtio1/block/vda/vda1"));
+        for (mirror, second, expected) in [
+            ("md0", "platform/sata_mv.0/ata1/host0/block/sda", true),
+            ("md1", "platform/orion-ehci.0/usb1/1-1/1-1:1.0/host2/block/sdb", false),
+        ] {
+            make(mirror, "0", "");
+            fs::create_dir_all(dir.join(mirror).join("slaves")).expect("made");
+            for (index, disk) in ["pci0000:00/virtio1/block/vda", second].iter().enumerate() {
+                symlink(dir.join(disk), dir.join(mirror).join("slaves").join(index.to_string())).expect("linked");
+            }
+            assert_eq!(own(mirror), expected, "{mirror}");
+        }
+        assert!(!own("gone"));
         fs::remove_dir_all(dir).expect("removed");
     }
 }

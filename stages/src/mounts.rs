@@ -19,6 +19,8 @@ pub(crate) struct Mount {
     pub(crate) device: (u32, u32),
     pub(crate) mountpoint: PathBuf,
     pub(crate) fs: String,
+    /// Programs there do not run as their owners: root does not believe what the file system says of owners.
+    pub(crate) nosuid: bool,
     /// What was mounted. It is compared with names that became text in the same way, so that a byte that is none of UTF-8 never
     /// makes two of one.
     pub(crate) source: String,
@@ -51,12 +53,14 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let parent = number()?.parse().ok()?;
     let device = device(number()?)?;
     let mountpoint = path(left.nth(1)?);
+    let mut options = left.next()?.split(|byte| *byte == b',');
     let mut right = line[dash + 3..].split(|byte| *byte == b' ');
     Some(Mount {
         id,
         parent,
         device,
         mountpoint,
+        nosuid: options.any(|option| option == b"nosuid"),
         fs: String::from_utf8_lossy(right.next()?).into_owned(),
         source: String::from_utf8_lossy(&unescape(right.next().unwrap_or_default())).into_owned(),
     })

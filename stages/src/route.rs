@@ -115,6 +115,7 @@ mod tests {
             parent: 1,
             device: (31, 2),
             mountpoint: "/".into(),
+            nosuid: false,
             fs: "squashfs".into(),
             source: "/dev/root".into(),
         };

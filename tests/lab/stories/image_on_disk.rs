@@ -69,6 +69,24 @@ fn tell(kind: Kind) {
     for told in ["ok: flash written", " s old root gone", " s verified", " 0 retried"] {
         assert!(status.contains(told), "{told}: {status}");
     }
+    // Where root does not believe owners, or others could have given the file its name, it says nothing.
+    for (strange, own) in [
+        ("mount -o remount,nosuid /mnt/data", "mount -o remount,suid /mnt/data"),
+        ("chmod 777 /mnt/data", "chmod 755 /mnt/data"),
+        (
+            "chmod 666 /mnt/data/flasher.record",
+            "chmod 644 /mnt/data/flasher.record",
+        ),
+    ] {
+        machine.must(strange);
+        let status = machine.must("/tmp/flasher status");
+        assert!(status.contains("no update is on record"), "{strange}: {status}");
+        machine.must(own);
+        assert!(
+            machine.must("/tmp/flasher status").contains("ok: flash written"),
+            "{own}"
+        );
+    }
     machine.must("umount /mnt/data");
     assert!(machine.must("/tmp/flasher status").contains("no update is on record"));
 }
