@@ -455,7 +455,7 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
     for step in &plan.steps {
         let write = &step.write;
         let unchanged = match step.unchanged() {
-            Some(unchanged) => format!(", {unchanged} of them right already"),
+            Some(unchanged) => format!(", {unchanged} of them already correct"),
             None => String::new(),
         };
         lines.push(format!(

@@ -74,7 +74,7 @@ impl Sink for Page {
     fn outcome(&mut self, outcome: &Outcome) {
         let written = outcome.harm != Harm::Untouched;
         if outcome.is_ok() && !written {
-            "flasher: the flash is right already: nothing was written, and the box is not restarted"
+            "flasher: the flash is already correct: nothing was written, and the box is not restarted"
                 .clone_into(&mut self.message);
         }
         // The page ends the text at the first quotation mark.
