@@ -1,4 +1,5 @@
-//! `demo`: an update from the first look to the record, as a user would type it, on a simulated box.
+//! `demo`: an update from the first look to the record, as a user would type it, on a simulated box; then the takeover of an
+//! emulated one, where this machine has what that needs.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +7,8 @@ use crate::base::checksum::CRC32;
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::cli;
+use crate::host::emulated::{self, Parts, member};
+use crate::host::push::binary;
 use crate::report::Reporter;
 use std::ffi::OsString;
 use std::fs;
@@ -18,6 +21,8 @@ const LOADER: usize = 0;
 const KERNEL: usize = 0x20_0000;
 const ROOT: usize = 0x40_0000;
 const ROOT2: usize = 0xd0_0000;
+/// ARM, as U-Boot numbers it.
+const ARM: u8 = 2;
 
 /// Types the commands of an update.
 ///
@@ -26,14 +31,40 @@ const ROOT2: usize = 0xd0_0000;
 pub fn run(version: &str, reporter: &mut Reporter) -> Result<Exit> {
     let dir = std::env::temp_dir().join(format!("flasher-demo-{}", std::process::id()));
     fs::create_dir(&dir).context(dir.display())?;
-    let done = update(&dir, version, reporter);
-    let _ = fs::remove_dir_all(&dir);
-    match done? {
+    let done = update(&dir, version, reporter).and_then(|done| match done {
         true => {
             reporter.line("\nThe planned bytes are the image's, every other byte of the chip is as it was.");
-            Ok(Exit::Done)
+            taken_over(&dir, reporter)
         }
+        false => Ok(false),
+    });
+    let _ = fs::remove_dir_all(&dir);
+    match done? {
+        true => Ok(Exit::Done),
         false => Err(Failure::new(Exit::Bug, Code::Bug, "the demo failed")),
+    }
+}
+
+/// Whether an emulated box, if there can be one here, takes new firmware while its flash is in use.
+fn taken_over(dir: &Path, reporter: &mut Reporter) -> Result<bool> {
+    let mut flashers: Vec<_> = std::env::current_exe().into_iter().collect();
+    flashers.extend(binary::places("x86_64"));
+    match Parts::find(Path::new("/"), &flashers) {
+        Err(missing) => {
+            reporter.line(&format!("The takeover of a box is shown too where there is {missing}."));
+            Ok(true)
+        }
+        Ok(parts) => {
+            reporter.line("\nNow a box whose flash is in use, with this machine's own kernel under QEMU; it takes some seconds to start.");
+            // As U-Boot numbers x86_64.
+            let mut image = uimage(1 << 20, 24, 7);
+            image.resize(emulated::FLASH, 0xff);
+            let done = parts.show(dir, &image, reporter)?;
+            if done {
+                reporter.line("\nThe box has ended to start anew, and its flash holds the new firmware.");
+            }
+            Ok(done)
+        }
     }
 }
 
@@ -54,7 +85,7 @@ fn update(dir: &Path, version: &str, reporter: &mut Reporter) -> Result<bool> {
     // A boot loader that is known by its date, and firmware A.
     let mut old = vec![0xff; CHIP];
     let parts = [
-        (KERNEL, uimage(1 << 20, 1)),
+        (KERNEL, uimage(1 << 20, ARM, 1)),
         (ROOT, ramdisk(2 << 20, 2)),
         (ROOT2, ramdisk(1 << 19, 3)),
         (
@@ -66,7 +97,7 @@ fn update(dir: &Path, version: &str, reporter: &mut Reporter) -> Result<bool> {
         old[place..place + bytes.len()].copy_from_slice(&bytes);
     }
     fs::write(&chip, &old).context("flash.bin")?;
-    let (kernel, root) = (uimage((1 << 20) + 4321, 5), ramdisk((2 << 20) + 1234, 6));
+    let (kernel, root) = (uimage((1 << 20) + 4321, ARM, 5), ramdisk((2 << 20) + 1234, 6));
     write("uImage", &kernel)?;
     write("initrd", &root)?;
     let done = type_in(format!("devices {at}"))
@@ -96,8 +127,8 @@ fn noise(length: usize, seed: u32) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
-/// A kernel for ARM as U-Boot starts it (`include/image.h` of U-Boot).
-fn uimage(length: usize, seed: u32) -> Vec<u8> {
+/// A kernel as U-Boot starts it, for the processor with this number (`include/image.h` of U-Boot).
+fn uimage(length: usize, processor: u8, seed: u32) -> Vec<u8> {
     let data = noise(length, seed);
     let mut image = Vec::new();
     for word in [
@@ -111,8 +142,8 @@ fn uimage(length: usize, seed: u32) -> Vec<u8> {
     ] {
         image.extend(u32::to_be_bytes(word));
     }
-    // Linux, ARM, kernel, not packed.
-    image.extend([5, 2, 2, 0]);
+    // Linux, processor, kernel, not packed.
+    image.extend([5, processor, 2, 0]);
     image.extend([0; 32]);
     let sum = CRC32.checksum(&image);
     image[4..8].copy_from_slice(&sum.to_be_bytes());
@@ -122,19 +153,11 @@ fn uimage(length: usize, seed: u32) -> Vec<u8> {
 
 /// A ramdisk: an archive in cpio's new format, in gzip that packs nothing (RFC 1951, 3.2.4).
 fn ramdisk(length: usize, seed: u32) -> Vec<u8> {
-    let member = |name: &str, data: &[u8]| {
-        let mode = 0o100_755;
-        let mut text = format!("070701{:08x}{mode:08x}", 1);
-        for number in [0, 0, 1, 0, data.len(), 0, 0, 0, 0, name.len() + 1, 0] {
-            text += &format!("{number:08x}");
-        }
-        let mut bytes = format!("{text}{name}\0").into_bytes();
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes.extend(data);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    };
-    let archive = [member("init", &noise(length, seed)), member("TRAILER!!!", b"")].concat();
+    let archive = [
+        member("init", 0o100_755, &noise(length, seed)),
+        member("TRAILER!!!", 0, b""),
+    ]
+    .concat();
     let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
     let mut blocks = archive.chunks(0xffff).peekable();
     while let Some(block) = blocks.next() {

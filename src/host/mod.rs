@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+pub(crate) mod emulated;
 mod links;
 pub mod manual;
 pub(crate) mod pat;

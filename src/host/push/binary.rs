@@ -99,7 +99,7 @@ fn missing(name: &str, places: &[PathBuf]) -> Failure {
 }
 
 /// Where the binary for a processor may be. Not in the working directory: what lies there would run as root.
-fn places(name: &str) -> Vec<PathBuf> {
+pub(crate) fn places(name: &str) -> Vec<PathBuf> {
     let file = format!("flasher-{name}");
     let mut places = Vec::new();
     let own = std::env::current_exe().ok();

@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-mod binary;
+pub(crate) mod binary;
 mod difference;
 mod facts;
 mod follow;

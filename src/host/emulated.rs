@@ -1,0 +1,267 @@
+//! A box that is this machine's own kernel under QEMU, for the demo: nothing is built for it. Its flash is RAM that the kernel is
+//! kept out of (`drivers/mtd/devices/phram.c`), which is read from outside when the box has ended.
+
+#![forbid(unsafe_code)]
+
+use crate::base::elf;
+use crate::base::error::{Context, Result};
+use crate::report::Reporter;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Bytes of the flash, and where it lies in the box's memory of 256 MiB.
+pub const FLASH: usize = 4 << 20;
+const PLACE: u64 = 0xc00_0000;
+const MEMORY: &str = "256M";
+const QEMU: &str = "qemu-system-x86_64";
+const MODULES: [&str; 2] = ["mtd", "devices/phram"];
+/// What of the console is shown begins behind it: firmware and kernel have their own words, and clear the screen.
+const BEGINS: &str = "the emulated box has started";
+
+/// Loads what makes the flash, and goes over to a root that can be left.
+const FIRST: &str = r#"#!/bin/busybox sh
+b=/bin/busybox
+$b mount -t proc none /proc; $b mount -t sysfs none /sys; $b mount -t devtmpfs none /dev
+$b insmod /mtd.ko; $b insmod /phram.ko phram=flash,PLACE,0x400000,0x10000
+echo flasher,RECORD,0x10000,0x10000 >/sys/module/phram/parameters/phram
+$b mkdir /new; $b mount -t tmpfs none /new
+for d in bin dev proc sys etc tmp run; do $b mkdir /new/$d; done
+$b cp /bin/* /new/bin/; $b cp /etc/* /new/etc/; $b cp /image.bin /new/tmp/
+for name in sh init mount sleep reboot poweroff; do $b ln -s busybox /new/bin/$name; done
+for d in proc sys dev; do $b mount --move /$d /new/$d; done
+exec $b switch_root /new /bin/init
+"#;
+const INITTAB: &str = "::sysinit:/bin/sh /etc/rc\n::once:/bin/sh /etc/story\n::ctrlaltdel:/bin/reboot\n";
+/// A service has the flash open, so that nothing can be written in place.
+const SERVICES: &str = "mount -t tmpfs none /run\nsleep 10000 </dev/mtd0 &\n(sleep 300; poweroff -f) &\n";
+const STORY: &str = r#"exec </dev/console >/dev/console 2>&1
+export TERM=dumb
+echo BEGINS
+for words in devices "apply -y flash=/tmp/image.bin"; do
+    echo
+    echo "box# flasher $words"
+    flasher $words || poweroff -f
+done
+"#;
+
+/// What such a box is made of.
+#[derive(Debug)]
+pub struct Parts {
+    kernel: PathBuf,
+    modules: Vec<PathBuf>,
+    busybox: PathBuf,
+    flasher: PathBuf,
+}
+
+impl Parts {
+    /// Those of a machine with this root; `flashers` are binaries that may do for the box.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    pub fn find(root: &Path, flashers: &[PathBuf]) -> std::result::Result<Parts, String> {
+        let there = |place: &Path| place.is_file();
+        if !["usr/bin", "usr/local/bin"]
+            .iter()
+            .any(|bin| there(&root.join(bin).join(QEMU)))
+        {
+            return Err(format!("{QEMU} (Debian: qemu-system-x86)"));
+        }
+        let is_static = |file: &PathBuf| elf::is_static(file).unwrap_or(false);
+        let flasher = flashers.iter().find(|file| is_static(file));
+        let flasher = flasher.ok_or("a static flasher for x86_64 (cross/build x86_64)")?;
+        let busybox = ["bin", "usr/bin"].map(|bin| root.join(bin).join("busybox"));
+        let busybox = busybox
+            .into_iter()
+            .find(is_static)
+            .ok_or("a static busybox (Debian: busybox-static)")?;
+        let mut kernels = Vec::new();
+        for entry in fs::read_dir(root.join("boot")).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(version) = name.strip_prefix("vmlinuz-") else {
+                continue;
+            };
+            let mtd = root.join("lib/modules").join(version).join("kernel/drivers/mtd");
+            // busybox unpacks these by itself.
+            let module = |name: &&str| {
+                ["ko", "ko.xz", "ko.gz"]
+                    .map(|end| mtd.join(format!("{name}.{end}")))
+                    .into_iter()
+                    .find(|file| there(file))
+            };
+            let modules: Vec<_> = MODULES.iter().filter_map(module).collect();
+            if modules.len() == MODULES.len() && File::open(entry.path()).is_ok() {
+                kernels.push((entry.path(), modules));
+            }
+        }
+        kernels.sort();
+        let (kernel, modules) = kernels
+            .pop()
+            .ok_or("a kernel in /boot that may be read, with the modules mtd and phram")?;
+        Ok(Parts {
+            kernel,
+            modules,
+            busybox,
+            flasher: flasher.clone(),
+        })
+    }
+
+    /// Everything that the kernel finds in its first root.
+    fn first_root(&self, image: &[u8]) -> Result<Vec<u8>> {
+        let mut archive = Vec::new();
+        for directory in ["bin", "dev", "proc", "sys", "etc"] {
+            archive.extend(member(directory, 0o040_755, b""));
+        }
+        let first = FIRST
+            .replace("PLACE", &format!("{PLACE:#x}"))
+            .replace("RECORD", &format!("{:#x}", PLACE + FLASH as u64));
+        archive.extend(member("init", 0o100_755, first.as_bytes()));
+        for (name, text) in [
+            ("etc/inittab", INITTAB),
+            ("etc/rc", SERVICES),
+            ("etc/story", &STORY.replace("BEGINS", BEGINS)),
+        ] {
+            archive.extend(member(name, 0o100_644, text.as_bytes()));
+        }
+        archive.extend(member("image.bin", 0o100_644, image));
+        let named = ["mtd.ko", "phram.ko"].into_iter().zip(&self.modules);
+        for (name, file) in named.chain([("bin/busybox", &self.busybox), ("bin/flasher", &self.flasher)]) {
+            archive.extend(member(name, 0o100_755, &fs::read(file).context(file.display())?));
+        }
+        archive.extend(member("TRAILER!!!", 0, b""));
+        Ok(archive)
+    }
+
+    /// Starts the box, which takes this image of [`FLASH`] bytes by itself, shows its console, and answers whether its flash holds
+    /// the image afterwards. `dir` is for files that may go then.
+    ///
+    /// # Errors
+    /// QEMU cannot be started, and those of the file system.
+    pub fn show(&self, dir: &Path, image: &[u8], reporter: &mut Reporter) -> Result<bool> {
+        let (root, memory) = (dir.join("first-root"), dir.join("memory"));
+        fs::write(&root, self.first_root(image)?).context(root.display())?;
+        let mut qemu = Command::new(QEMU)
+            .args([
+                "-accel",
+                "tcg",
+                "-m",
+                MEMORY,
+                "-nodefaults",
+                "-nographic",
+                "-serial",
+                "stdio",
+                "-no-reboot",
+            ])
+            .args(["-M", "pc,memory-backend=ram", "-object"])
+            .arg(format!(
+                "memory-backend-file,id=ram,size={MEMORY},share=on,mem-path={}",
+                memory.display()
+            ))
+            .args([Path::new("-kernel"), &self.kernel, Path::new("-initrd"), &root])
+            .arg("-append")
+            .arg(format!(
+                "console=ttyS0 quiet panic=-1 mitigations=off memmap=8M${PLACE:#x}"
+            ))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context(QEMU)?;
+        let mut begun = false;
+        let console = qemu
+            .stdout
+            .take()
+            .into_iter()
+            .flat_map(|console| BufReader::new(console).split(b'\n'));
+        for line in console {
+            let line = line.context(QEMU)?;
+            let line = String::from_utf8_lossy(&line);
+            // Of a line that was rewritten, what it ended as.
+            let line = line
+                .trim_end()
+                .rsplit(['\r', '\u{1b}'])
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("[K");
+            match begun {
+                true => reporter.line(line),
+                false => begun = line.ends_with(BEGINS),
+            }
+        }
+        qemu.wait().context(QEMU)?;
+        let mut flash = vec![0; FLASH];
+        let mut memory = File::open(&memory).context(memory.display())?;
+        memory.seek(SeekFrom::Start(PLACE)).context(QEMU)?;
+        memory.read_exact(&mut flash).context(QEMU)?;
+        Ok(flash == image)
+    }
+}
+
+/// A member of a cpio archive in the new format (`Documentation/driver-api/early-userspace/buffer-format.rst` of the kernel).
+pub fn member(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
+    let mut text = format!("070701{:08x}{mode:08x}", 1);
+    for number in [0, 0, 1, 0, data.len(), 0, 0, 0, 0, name.len() + 1, 0] {
+        text += &format!("{number:08x}");
+    }
+    let mut bytes = format!("{text}{name}\0").into_bytes();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend(data);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_the_emulated_box_is_made_of_is_found_or_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let put = |path: &str, bytes: &[u8]| {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), bytes).unwrap();
+        };
+        let busybox = fs::read("/bin/busybox").unwrap();
+        let flashers = [root.join("no-flasher"), root.join("flasher")];
+        let missing = || Parts::find(root, &flashers).unwrap_err();
+        assert!(missing().contains("qemu-system-x86"));
+        put("usr/bin/qemu-system-x86_64", b"");
+        assert!(missing().contains("a static flasher"));
+        put("no-flasher", b"#!/bin/sh\n");
+        assert!(missing().contains("a static flasher"));
+        put("flasher", &busybox);
+        assert!(missing().contains("busybox-static"));
+        put("bin/busybox", &busybox);
+        put("boot/vmlinuz-6.1", b"kernel");
+        put("lib/modules/6.1/kernel/drivers/mtd/mtd.ko.xz", b"mtd");
+        assert!(missing().contains("mtd and phram"));
+        put("lib/modules/6.1/kernel/drivers/mtd/devices/phram.ko", b"phram");
+        // A newer one without modules does not do.
+        put("boot/vmlinuz-6.2", b"kernel");
+        let parts = Parts::find(root, &flashers).unwrap();
+        assert_eq!(parts.kernel, root.join("boot/vmlinuz-6.1"));
+        assert_eq!(parts.flasher, root.join("flasher"));
+
+        // Its first root, as cpio reads it.
+        put("image", &parts.first_root(b"an image").unwrap());
+        let out = Command::new("busybox")
+            .args(["cpio", "-i", "-d", "-F"])
+            .arg(root.join("image"))
+            .current_dir(root.join("lib"))
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{out:?}");
+        let read = |name: &str| fs::read(root.join("lib").join(name)).unwrap();
+        assert_eq!(read("phram.ko"), b"phram");
+        assert_eq!(read("bin/flasher"), busybox);
+        assert_eq!(read("image.bin"), b"an image");
+        let init = String::from_utf8(read("init")).unwrap();
+        assert!(
+            init.contains("phram=flash,0xc000000,0x400000,") && init.contains("echo flasher,0xc400000,"),
+            "{init}"
+        );
+    }
+}
