@@ -531,3 +531,80 @@ while True: threading.Thread(target=serve, args=(listener.accept()[0],), daemon=
         assert!(left.is_empty(), "{left:?}");
     }
 }
+
+/// The line of the example, by busybox's init as process 1: a poll that has ended is started again, and the first one after the
+/// reboot tells the end.
+#[test]
+fn busybox_init_starts_it_again_and_again() {
+    if !crate::simbox::is_root() {
+        return;
+    }
+    let ddi = Ddi::new();
+    let sim = polled_box();
+    let image = bytes(MIB, 61);
+    let place = sim.path().join("sbin");
+    fs::create_dir(&place).unwrap();
+    let config = sim.file("poll.conf", b"target-token=a1b2c3\n");
+    fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec {} \"$@\" --sim {} --url {} --id box-1 --config {config} --part kernel --jitter 1\n",
+        env!("CARGO_BIN_EXE_flasher"),
+        sim.path().display(),
+        ddi.url()
+    );
+    crate::sshfleet::program(&place.join("flasher"), &script);
+    ddi.deploys("7", &[ddi.artifact("image.bin", &image)]);
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/poll.inittab");
+    let begin =
+        "mount -t tmpfs etc /etc && cp \"$2\" /etc/inittab && mount --bind \"$1\" /usr/sbin && exec busybox init";
+    struct Init(std::process::Child);
+    impl Drop for Init {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+    let init = Command::new("unshare")
+        .args([
+            "-m",
+            "-p",
+            "-f",
+            "--mount-proc",
+            "--kill-child",
+            "sh",
+            "-ec",
+            begin,
+            "sh",
+        ])
+        .arg(&place)
+        .arg(&example)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _init = Init(init.unwrap());
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(180);
+        while !done() {
+            assert!(Instant::now() < deadline, "{what}: {:?}", ddi.told("deploymentBase/7"));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let told = |text: &str| {
+        ddi.told("deploymentBase/7")
+            .iter()
+            .any(|(said, ..)| said.starts_with(text))
+    };
+    let kept = || fs::read_to_string(sim.path().join("status.json")).is_ok_and(|text| text.contains("written"));
+    until("written", &|| told("written and verified") && kept());
+    let closed = || {
+        ddi.told("deploymentBase/7")
+            .iter()
+            .any(|(_, execution, _)| execution == "closed")
+    };
+    assert!(!closed() && holds(&sim, &image));
+    boots(&sim, SECOND);
+    until("started again", &closed);
+    let (text, execution, finished) = ddi.last();
+    assert_eq!((execution.as_str(), finished.as_str()), ("closed", "success"), "{text}");
+}
