@@ -152,15 +152,39 @@ impl Scratch {
         Ok(!uncorrectable(before, after))
     }
 
-    /// Whether the block begins with its bytes of the image. Stops reading the flash at the first difference.
+    /// Whether the block begins with its bytes of the image. Of a block that differs at its beginning, no more is read of
+    /// flash and image.
     pub fn same(&mut self, flash: &mut dyn Flash, step: &BlockStep, image: &Store) -> Result<bool, String> {
-        self.load(step, flash.geometry().write_size, image)?;
-        let mut same = true;
-        let vouched = self.compare(flash, step, None, &mut |wanted, found| {
-            same = wanted == found;
-            same
-        })?;
-        Ok(same && vouched)
+        let page = flash.geometry().write_size;
+        let cut = match step.method {
+            // Its headers are completed of the whole block.
+            Method::Ubi(_) => 0,
+            _ => (FIRST as u64).max(page.into()).min(step.bytes()),
+        };
+        let middle = step.block.start + cut;
+        let source = step.image.end.min(step.image.start + cut);
+        let halves = [
+            (step.block.start..middle, step.image.start..source),
+            (middle..step.block.end, source..step.image.end),
+        ];
+        for (block, source) in halves.into_iter().filter(|(block, _)| !block.is_empty()) {
+            let method = step.method;
+            let half = BlockStep {
+                block,
+                image: source,
+                method,
+            };
+            self.load(&half, page, image)?;
+            let mut same = true;
+            let vouched = self.compare(flash, &half, None, &mut |wanted, found| {
+                same = wanted == found;
+                same
+            })?;
+            if !same || !vouched {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What the block needs, and leaves the image's bytes loaded. `old` is what it holds, vouched for, where that was read
