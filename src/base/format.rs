@@ -105,6 +105,8 @@ words! {
         Belkin = "belkin",
         /// A header of another vendor's, or one that is not known, in front of something that is.
         Factory = "factory",
+        /// One of these with its bytes in another order, as flash on a bus of 16 or 32 bits shows them.
+        Swapped = "swapped",
         /// Edimax.
         Edimax = "edimax",
         /// Realtek's boot loaders.
@@ -269,7 +271,7 @@ impl Format {
             Seama | TplinkV1 | TplinkV2 | TplinkSafeloader | NetgearChk | NetgearDni | Linksys | Cybertan | Ubnt
             | Buffalo | Dlink | Wrgg | Senao | Zyxel | Edimax | Csys | Sercomm | Moxa | Xiaomi | Meraki
             | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Planex | Poray | Mstc | Iptime | Ruckus
-            | Huawei | Dahua | Hikvision | QnapFirmware | AndroidBoot | Belkin | Factory => Nature::Factory,
+            | Huawei | Dahua | Hikvision | QnapFirmware | AndroidBoot | Belkin | Swapped | Factory => Nature::Factory,
             _ => Nature::Flash,
         }
     }
@@ -301,6 +303,7 @@ impl Format {
             Zyxel => "a ZyXEL factory image",
             Belkin => "a Belkin factory image",
             Factory => "a factory image with a header of its own",
+            Swapped => "an image whose bytes are swapped in twos or fours",
             Edimax => "an Edimax factory image",
             Csys => "an image with a header for Realtek's boot loaders (Edimax)",
             Sercomm => "a SerComm factory image (Netgear)",

@@ -67,12 +67,12 @@ fn synology(store: &Store, members: Vec<Member>, image: &mut Image) -> io::Resul
     Ok(())
 }
 
-/// A tar of which nothing more is known: its members are its parts, but for the checksums that stand beside some of them.
+/// A tar of which nothing more is known: its members are its parts, but for those that have checksums of others.
 fn plain(store: &Store, members: &[Member], image: &mut Image) -> io::Result<()> {
     for member in members {
-        match sums::beside(members, &member.name) {
-            Some((of, kind)) => {
-                if let Some(problem) = sums::problem(store, (of, member), kind)? {
+        match sums::of(members, &member.name) {
+            Some(sums) => {
+                if let Some(problem) = sums::problem(store, members, (member, sums))? {
                     return Err(bad(problem));
                 }
                 image.unused.push(member.name.clone());

@@ -104,6 +104,12 @@ impl Content {
         Ok(())
     }
 
+    /// What is wrong where it says that it has more bytes than are there.
+    pub(super) fn too_long(&self, room: u64) -> Option<String> {
+        let (name, length) = (self.format.as_str(), self.length);
+        (length > room).then(|| format!("the {name} says it has {length} bytes, but only {room} are there"))
+    }
+
     /// It, and what stands behind it.
     pub fn all(&self) -> impl Iterator<Item = &Content> {
         std::iter::successors(Some(self), |content| content.behind.as_deref())
@@ -185,13 +191,7 @@ pub(super) fn first(store: &Store, range: &Range<u64>) -> io::Result<Option<Cont
         if let Some(mut content) = recognise(store, range)? {
             // Titles are names that the image gives itself.
             content.title = one_line(&content.title);
-            if content.length > room && content.problem.is_none() {
-                content.problem = Some(format!(
-                    "the {} says it has {} bytes, but only {room} are there",
-                    content.format.as_str(),
-                    content.length
-                ));
-            }
+            content.problem = content.problem.take().or_else(|| content.too_long(room));
             return Ok(Some(content));
         }
     }

@@ -212,6 +212,9 @@ fn is_mbr(head: &[u8]) -> bool {
         && entries().any(|entry| entry[4] != 0 && Fields(entry).le32(12).is_some_and(|length| length > 0))
 }
 
+/// Bytes of the shortest text: `Not Found` of a server has one more.
+const SHORTEST_TEXT: usize = 8;
+
 /// Text, if every one of the first bytes is; of markup the beginning is enough.
 fn text(head: &[u8]) -> Option<Format> {
     let begin = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
@@ -242,7 +245,7 @@ fn text(head: &[u8]) -> Option<Format> {
         Err(_) => return is_latin(head).then_some(Format::Text),
     };
     let printable = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b');
-    (valid.len() >= 16 && valid.chars().all(printable)).then_some(Format::Text)
+    (valid.len() >= SHORTEST_TEXT && valid.chars().all(printable)).then_some(Format::Text)
 }
 
 /// Whether it is text of one byte a character, of which nearly all are ASCII's: what is packed or a program has others.

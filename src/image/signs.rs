@@ -77,6 +77,14 @@ pub(super) const SIGNS: &[Sign] = &[
     (0x1018, b"fwup-ptn", Format::TplinkSafeloader),
     (0, b"ANDROID!", Format::AndroidBoot),
     (0, b"VNDRBOOT", Format::AndroidBoot),
+    // uImage, FIT, TRX and UBI with two or four bytes turned round, as programmers and flash on wider buses have them.
+    (0, &[0x05, 0x27, 0x56, 0x19], Format::Swapped),
+    (0, &[0x56, 0x19, 0x05, 0x27], Format::Swapped),
+    (0, &[0x0d, 0xd0, 0xed, 0xfe], Format::Swapped),
+    (0, &[0xed, 0xfe, 0x0d, 0xd0], Format::Swapped),
+    (0, b"DH0R", Format::Swapped),
+    (0, b"BU#I", Format::Swapped),
+    (0, b"#IBU", Format::Swapped),
     // Archives and packages.
     (0, b"PK\x03\x04", Format::Zip),
     (0, b"PK\x05\x06", Format::Zip),

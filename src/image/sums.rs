@@ -1,5 +1,5 @@
-//! Checksums that stand beside a file in an archive: `NAME.md5sum`, as OpenIPC's releases have them for their `uImage.SOC` and
-//! `rootfs.squashfs.SOC` (their `sysupgrade` runs `md5sum -c` on them), or `NAME.sha256sum`.
+//! Checksums that stand in an archive beside its files: `NAME.md5sum`, as OpenIPC's releases have them for their `uImage.SOC` and
+//! `rootfs.squashfs.SOC` (their `sysupgrade` runs `md5sum -c` on them), `NAME.sha256sum`, or one list such as `SHA256SUMS`.
 
 #![forbid(unsafe_code)]
 
@@ -7,84 +7,120 @@ use crate::base::quoted::Quoted;
 use crate::base::units::hex;
 use crate::bytes::store::Store;
 use crate::bytes::tar::Member;
-use sha2::{Digest, Sha256};
+use crate::image::digest::{self, Digest};
 use std::io;
 
-/// Kinds of checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Md5,
-    Sha256,
-}
+/// The checksums by their names, and how many digits each has.
+const KINDS: [(&str, usize); 5] = [
+    ("md5", 32),
+    ("sha1", 40),
+    ("sha256", 64),
+    ("sha384", 96),
+    ("sha512", 128),
+];
 
 /// Bytes of such a file; bounds memory.
-const TEXT: u64 = 4096;
+const TEXT: u64 = 16 << 10;
 
-/// The member whose checksum this one is, and its kind; `None` for a member that is none.
-pub(super) fn beside<'m>(members: &'m [Member], name: &str) -> Option<(&'m Member, Kind)> {
-    let endings = [
-        (".md5sum", Kind::Md5),
-        (".md5", Kind::Md5),
-        (".sha256sum", Kind::Sha256),
-        (".sha256", Kind::Sha256),
-    ];
-    let (of, kind) = endings
-        .into_iter()
-        .find_map(|(ending, kind)| Some((name.strip_suffix(ending)?, kind)))?;
-    members
-        .iter()
-        .find(|member| member.name == of)
-        .map(|member| (member, kind))
+/// What a member says of others.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sums<'m> {
+    /// The checksum of this one.
+    Of(&'m Member),
+    /// A list of several.
+    List,
 }
 
-/// What is wrong with a member by the checksum beside it.
-pub(super) fn problem(store: &Store, (member, list): (&Member, &Member), kind: Kind) -> io::Result<Option<String>> {
+/// Whether a member has checksums of others; `None` for one that has none.
+pub(super) fn of<'m>(members: &'m [Member], name: &str) -> Option<Sums<'m>> {
+    let lower = base(name).to_ascii_lowercase();
+    let lower = lower.strip_suffix(".txt").unwrap_or(&lower);
+    let is_list = |(kind, _): &(&str, usize)| {
+        let rest = lower.strip_prefix(kind);
+        rest.is_some_and(|rest| ["sum", "sums"].contains(&rest.trim_start_matches(['-', '_'])))
+            || lower
+                .strip_prefix("checksums")
+                .is_some_and(|rest| rest.is_empty() || rest.get(1..) == Some(kind))
+    };
+    if KINDS.iter().any(is_list) || lower == "checksums" {
+        return Some(Sums::List);
+    }
+    let (front, ending) = name.rsplit_once('.')?;
+    let kind = ending.strip_suffix("sum").unwrap_or(ending);
+    KINDS.iter().find(|(known, _)| *known == kind)?;
+    members.iter().find(|member| member.name == front).map(Sums::Of)
+}
+
+/// What is wrong with members by the checksums in this one.
+pub(super) fn problem(
+    store: &Store,
+    members: &[Member],
+    (list, sums): (&Member, Sums<'_>),
+) -> io::Result<Option<String>> {
     let length = list.data.end - list.data.start;
     if length > TEXT {
-        return Ok(Some(format!("{} is too long for a checksum", Quoted(&list.name))));
+        return Ok(Some(format!("{} is too long for checksums", Quoted(&list.name))));
     }
     let mut text = vec![0; length as usize];
     store.read_exact_at(list.data.start, &mut text)?;
     let text = String::from_utf8_lossy(&text);
-    let digits = match kind {
-        Kind::Md5 => 32,
-        Kind::Sha256 => 64,
-    };
-    // A line of `sha256sum`, also with `--tag`; of several lines those that name the file.
-    let is_sum = |word: &&str| word.len() == digits && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let lines: Vec<_> = text
+    // A line of `sha256sum`, also with `--tag`.
+    let lines: Vec<(&str, &str, &str)> = text
         .lines()
-        .filter(|line| line.split_ascii_whitespace().any(|word| is_sum(&word)))
+        .filter_map(|line| {
+            line.split_ascii_whitespace()
+                .find_map(|word| Some((line, word, kind(word)?)))
+        })
         .collect();
-    let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let name = base(&member.name);
-    let names = |line: &&&str| {
-        let mut words = line.split([' ', '\t', '*', '(', ')']);
-        words.any(|word| base(word) == name)
-    };
-    let line = match lines.as_slice() {
-        [only] => Some(only),
-        several => several.iter().find(names),
-    };
-    let listed = line.and_then(|line| line.split_ascii_whitespace().find(is_sum));
-    let Some(listed) = listed.map(str::to_ascii_lowercase) else {
-        return Ok(Some(format!(
-            "{} has no checksum of {}",
-            Quoted(&list.name),
-            Quoted(&name)
-        )));
-    };
-    let found = match kind {
-        Kind::Md5 => {
-            let mut sum = md5::Md5::new();
-            store.scan(member.data.clone(), |chunk| sum.update(chunk))?;
-            hex(&sum.finalize())
+    let mut held = 0;
+    for member in members {
+        // The only line of a file of its own need not name it.
+        let line = match (sums, lines.as_slice()) {
+            (Sums::Of(of), _) if of.name != member.name => continue,
+            (Sums::Of(_), [only]) => Some(only),
+            // By its path from where the list stands, else by its name: the list may have been made elsewhere.
+            _ => {
+                let dir = list.name.strip_suffix(base(&list.name)).unwrap_or_default();
+                let path = member.name.strip_prefix(dir).unwrap_or(&member.name);
+                let exact = lines.iter().find(|(line, ..)| words(line).any(|word| word == path));
+                let named = |(line, ..): &&(&str, &str, &str)| words(line).any(|word| base(word) == base(&member.name));
+                exact.or_else(|| lines.iter().find(named))
+            }
+        };
+        let Some((_, listed, kind)) = line else {
+            continue;
+        };
+        held += 1;
+        let digests = Digest::named(kind).into_iter().collect();
+        let found = digest::all(store, member.data.clone(), digests)?;
+        if found.first().map(|found| hex(found)) != Some(listed.to_ascii_lowercase()) {
+            let what = format!("{} is not what {} says", Quoted(&member.name), Quoted(&list.name));
+            return Ok(Some(what));
         }
-        Kind::Sha256 => {
-            let mut sum = Sha256::new();
-            store.scan(member.data.clone(), |chunk| sum.update(chunk))?;
-            hex(&sum.finalize())
-        }
+    }
+    let of = match sums {
+        Sums::Of(member) => Quoted(base(&member.name)).to_string(),
+        Sums::List => "any file beside it".to_owned(),
     };
-    Ok((found != listed).then(|| format!("{} is not what {} says", Quoted(&member.name), Quoted(&list.name))))
+    Ok((held == 0).then(|| format!("{} has no checksum of {of}", Quoted(&list.name))))
+}
+
+/// The kind of checksum that a word is, by its digits.
+fn kind(word: &str) -> Option<&'static str> {
+    let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (kind, _) = KINDS.iter().find(|(_, digits)| *digits == word.len())?;
+    is_hex.then_some(*kind)
+}
+
+/// The words of a line that may be a name.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split([' ', '\t', '*', '(', ')']);
+    words
+        .map(|word| word.trim_start_matches("./"))
+        .filter(|word| !word.is_empty())
+}
+
+/// The last part of a path.
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }

@@ -81,7 +81,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     Ok(Some(content))
 }
 
-/// What a part is, by its beginning: how long it is the header says, and that all of it is there the CRC.
+/// What a part is, by its beginning, and what is wrong with it. That it is longer than the part is told.
 fn inside(store: &Store, part: Range<u64>, start: u64, content: &mut Content) -> io::Result<()> {
     let offset = part.start - start;
     for recognise in [
@@ -93,12 +93,19 @@ fn inside(store: &Store, part: Range<u64>, start: u64, content: &mut Content) ->
         let Some(found) = recognise(store, &part)? else {
             continue;
         };
+        let place = |what: &str| format!("in the trx, at 0x{offset:x}: {what}");
         // What has only printable bytes may be anything.
         let nature = found.format.nature();
         let strange =
             !matches!(nature, Nature::Flash | Nature::Packed | Nature::Factory) && found.format != Format::Text;
-        let said = strange.then(|| format!("in the trx, at 0x{offset:x}, is {}", found.format.described()));
-        content.doubt = content.doubt.take().or(said);
+        let strange = strange.then(|| found.format.described());
+        content.doubt = content.doubt.take().or(found.doubt.as_deref().or(strange).map(place));
+        content.problem = content.problem.take().or(found.problem.as_deref().map(place));
+        // How long a part is the TRX says; a boot loader that knows better is told from one that does not by nobody.
+        if let Some(short) = found.too_long(part.end - part.start) {
+            content.title.push_str(&format!("; {}", place(&short)));
+            content.checked = false;
+        }
         content.arch = content.arch.take().or(found.arch);
         content.order = content.order.take().or(found.order);
         break;

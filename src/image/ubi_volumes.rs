@@ -2,17 +2,18 @@
 //! (`struct ubi_vid_hdr` and `struct ubi_vtbl_record` in `drivers/mtd/ubi/ubi-media.h`; all numbers are big-endian).
 //!
 //! Of a static volume the number of blocks and the CRC of each are known. Of a dynamic one only what its first block says of
-//! what is in it: that a squashfs has more blocks than are there.
+//! what is in it: that a squashfs has more blocks than are there, or ends within the last one, and the CRC of a uImage.
 
 #![forbid(unsafe_code)]
 
+use crate::base::checksum::CRC32;
 use crate::base::format::Format;
 use crate::base::machine::{Order, Processor};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crate::image::content;
 use crate::image::fwtool::CRC;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::image::{content, uimage};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
@@ -41,8 +42,10 @@ struct Blocks {
     /// How many there must be, where that is known.
     wanted: Option<u64>,
     is_static: bool,
-    /// The numbers of those that are there and whole.
-    there: BTreeSet<u32>,
+    /// What a dynamic volume holds, by its first block, and its bytes.
+    holds: Option<(Format, u64)>,
+    /// The numbers of those that are there and whole, and where their data is.
+    there: BTreeMap<u32, u64>,
     /// The highest number.
     highest: u32,
 }
@@ -108,11 +111,12 @@ impl Volumes {
         blocks.highest = blocks.highest.max(number);
         if is_static {
             blocks.wanted = blocks.wanted.max(Some(wanted));
-        } else if holds.is_some() {
-            blocks.wanted = holds;
+        } else if let Some((_, length)) = holds {
+            blocks.wanted = Some(length.div_ceil(self.usable));
+            blocks.holds = holds;
         }
         // Of two the younger counts, and an image that was just made has no older ones.
-        if good && !blocks.there.insert(number) {
+        if good && blocks.there.insert(number, data.start).is_some() {
             self.doubt = Some(format!(
                 "block {number} of volume {volume} of the ubi image is there twice"
             ));
@@ -120,8 +124,8 @@ impl Volumes {
         Ok(())
     }
 
-    /// Blocks that what begins in a volume needs, where it says so.
-    fn needed(&mut self, store: &Store, data: &Range<u64>) -> io::Result<Option<u64>> {
+    /// What begins in a volume, and how many bytes it says that it has.
+    fn needed(&mut self, store: &Store, data: &Range<u64>) -> io::Result<Option<(Format, u64)>> {
         let mut head = vec![0; HEAD.min(data.end - data.start) as usize];
         store.read_exact_at(data.start, &mut head)?;
         let length = head.len() as u64;
@@ -142,7 +146,7 @@ impl Volumes {
         }
         self.made_for.0 = self.made_for.0.take().or(found.arch);
         self.made_for.1 = self.made_for.1.take().or(found.order);
-        Ok(Some(found.length.div_ceil(self.usable)))
+        Ok(Some((found.format, found.length)))
     }
 
     /// The table that counts.
@@ -170,15 +174,16 @@ impl Volumes {
     }
 
     /// What is wrong, and what is wrong with an image and may be of the copy of a UBI in use.
-    pub fn verdict(&self) -> (Option<String>, Option<String>) {
+    ///
+    /// # Errors
+    /// Those of reading the store.
+    pub fn verdict(&self, store: &Store) -> io::Result<(Option<String>, Option<String>)> {
         if self.table().is_empty() {
-            return (
-                Some("the ubi image has no volume table that is whole, or no volume".into()),
-                None,
-            );
+            let none = "the ubi image has no volume table that is whole, or no volume";
+            return Ok((Some(none.into()), None));
         }
         let missing = |blocks: &Blocks| {
-            let is_there = |number: u64| u32::try_from(number).is_ok_and(|number| blocks.there.contains(&number));
+            let is_there = |number: u64| u32::try_from(number).is_ok_and(|number| blocks.there.contains_key(&number));
             (0..blocks.wanted.unwrap_or_default()).find(|number| !is_there(*number))
         };
         let mut doubt = self.doubt.clone();
@@ -190,15 +195,16 @@ impl Volumes {
                 continue;
             };
             if u64::from(blocks.highest) >= record.reserved {
-                return (
-                    Some(format!(
-                        "the volume {} of the ubi image has more blocks than its table says",
-                        record.name
-                    )),
-                    None,
+                let more = format!(
+                    "the volume {} of the ubi image has more blocks than its table says",
+                    record.name
                 );
+                return Ok((Some(more), None));
             }
             let Some(number) = missing(blocks) else {
+                if let Some(what) = self.inside(store, blocks)? {
+                    doubt = doubt.or(Some(format!("the volume {} of the ubi image: {what}", record.name)));
+                }
                 continue;
             };
             let what = format!(
@@ -206,7 +212,7 @@ impl Volumes {
                 record.name
             );
             match blocks.is_static {
-                true => return (Some(what), None),
+                true => return Ok((Some(what), None)),
                 false => doubt = Some(what),
             }
         }
@@ -218,7 +224,49 @@ impl Volumes {
         if doubt.is_none() && self.tables[0] != self.tables[1] {
             doubt = Some("the two volume tables of the ubi image are not the same, or one of them is missing".into());
         }
-        (None, doubt)
+        Ok((None, doubt))
+    }
+
+    /// What is wrong with what a dynamic volume holds, all of whose blocks are there. `ubinize` fills the last one with 0xff,
+    /// which no table of a squashfs and no kernel ends with.
+    fn inside(&self, store: &Store, blocks: &Blocks) -> io::Result<Option<String>> {
+        const END: u64 = 8;
+        if matches!(blocks.holds, Some((Format::Html, _))) {
+            return Ok(Some("in it is a web page".to_owned()));
+        }
+        let Some((format, length)) = blocks.holds.filter(|(_, length)| *length > END) else {
+            return Ok(None);
+        };
+        let last = (length - 1) / self.usable;
+        let ends = length - last * self.usable;
+        let data = u32::try_from(last).ok().and_then(|last| blocks.there.get(&last));
+        if let Some(data) = data.filter(|_| ends >= END) {
+            let end = data + ends - END..data + ends;
+            if store.past(end.clone(), 0xff)? == end.end {
+                let name = format.as_str();
+                return Ok(Some(format!(
+                    "the {name} in it has {length} bytes and is cut off before"
+                )));
+            }
+        }
+        if format != Format::Uimage {
+            return Ok(None);
+        }
+        let mut digest = CRC32.digest();
+        let mut wanted = [0; 4];
+        let mut left = length;
+        for data in blocks.there.values() {
+            let end = data + left.min(self.usable);
+            let mut from = *data;
+            if left == length {
+                store.read_exact_at(data + 24, &mut wanted)?;
+                from += uimage::HEADER;
+            }
+            store.scan(from..end, |chunk| digest.update(chunk))?;
+            left -= end - data;
+        }
+        let right = digest.finalize() == u32::from_be_bytes(wanted);
+        Ok((!right).then(|| "the uimage in it fails its CRC".to_owned()))
     }
 }
 

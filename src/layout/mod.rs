@@ -106,8 +106,8 @@ pub fn lay_out(
 /// What the bytes of a write are, and so how it is done. A raw image is looked at beyond the write's end, so that something
 /// too long for its partition is called that and not damaged.
 fn place(board: &Board, image: &Image, store: &Store, write: Write) -> io::Result<Placed> {
-    let end = match image.parts.len() {
-        1 => image.payload,
+    let end = match image.parts.as_slice() {
+        [only] => only.range().end,
         _ => write.source.end,
     };
     // What was found when the image was opened need not be found again: a kernel is read for its checksum.

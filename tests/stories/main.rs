@@ -54,6 +54,8 @@ mod hostile;
 mod hostile_work;
 mod images;
 mod insides;
+mod judges;
+mod pieces;
 mod processors;
 mod vendor_headers;
 mod verbatim;

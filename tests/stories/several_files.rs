@@ -21,7 +21,7 @@ pub fn squashfs(sim: &SimBox, length: usize) -> Vec<u8> {
 }
 
 /// A tar with these members.
-fn archive(sim: &SimBox, name: &str, members: &[(&str, &[u8])]) -> String {
+pub fn archive(sim: &SimBox, name: &str, members: &[(&str, &[u8])]) -> String {
     let root = sim.dir.path().join("members");
     let _ = fs::remove_dir_all(&root);
     for (member, content) in members {

@@ -41,7 +41,7 @@ fn made(sim: &SimBox, program: &str, args: &[&str]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn fails(sim: &SimBox, part: &str, image: &[u8], what: &str) {
+pub fn fails(sim: &SimBox, part: &str, image: &[u8], what: &str) {
     let before = sim.flash();
     let run = sim.apply(&["--part", part, &sim.file("image", image)]);
     assert!([65, 78].contains(&run.exit), "{what}: {run:?}");
@@ -72,7 +72,7 @@ fn nor(erase_size: u32) -> SimBox {
     box_with(&json!({ "kind": "nor", "size": 4 << 20, "erase_size": erase_size }))
 }
 
-fn nand(page: u32, erase_size: u32) -> SimBox {
+pub fn nand(page: u32, erase_size: u32) -> SimBox {
     box_with(&json!({
         "kind": "nand", "size": 4 << 20, "erase_size": erase_size, "write_size": page, "oob_size": page / 32,
     }))
@@ -229,7 +229,7 @@ fn what_stands_behind_a_kernel_is_held_to_its_own_length() {
 }
 
 /// An image of volumes for that flash.
-fn ubi(sim: &SimBox, volumes: &[(&str, &str, &str)], flags: &[&str]) -> Vec<u8> {
+pub fn ubi(sim: &SimBox, volumes: &[(&str, &str, &str)], flags: &[&str]) -> Vec<u8> {
     let mut ini = String::new();
     for (index, (name, kind, file)) in volumes.iter().enumerate() {
         ini += &format!("[{name}]\nmode=ubi\nvol_id={index}\nvol_type={kind}\nvol_name={name}\nimage={file}\n");

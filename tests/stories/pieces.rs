@@ -1,0 +1,168 @@
+//! Pieces that were cut or exchanged before somebody put them together: what is around them has its right checksum.
+
+use crate::containers::{MIB, uimage};
+use crate::several_files::{archive, squashfs};
+use crate::simbox::{SimBox, bytes, flasher, read, tool};
+use crate::whole::{fails, nand, ubi};
+use std::path::Path;
+
+/// Bytes that a squashfs says it has.
+fn used(image: &[u8]) -> usize {
+    u64::from_le_bytes(image[40..48].try_into().unwrap()) as usize
+}
+
+/// A TRX of the first version with these parts.
+fn trx(parts: &[&[u8]]) -> Vec<u8> {
+    let mut image = b"HDR0\0\0\0\0\0\0\0\0\0\0\x01\0".to_vec();
+    let mut at = 28u32;
+    for index in 0..3 {
+        let length = parts.get(index).map_or(0, |part| part.len() as u32);
+        image.extend(if length == 0 { 0 } else { at }.to_le_bytes());
+        at += length;
+    }
+    image.extend(parts.concat());
+    image[4..8].copy_from_slice(&at.to_le_bytes());
+    let crc = !crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image[12..]);
+    image[8..12].copy_from_slice(&crc.to_le_bytes());
+    image
+}
+
+#[test]
+fn a_part_that_was_cut_or_spoiled_before_its_trx_was_made() {
+    let sim = SimBox::of_anything("qnap-ts219");
+    let loader = bytes(4000, 1);
+    let root = squashfs(&sim, 200_000);
+    let kernel = read(Path::new(&uimage(&sim, &bytes(90_000, 2))));
+    let good = sim.file("good", &trx(&[&loader, &kernel, &root]));
+    sim.run("plan", &["--part", "RootFS2", &good]).exits(0);
+    let told = |image: &[u8], name: &str| {
+        let run = flasher(&["inspect", &sim.file("cut", image)]).exits(0);
+        let said = format!("the {name} says it has");
+        assert!(run.out.contains(&said) && !run.out.contains(", checked"), "{run:?}");
+    };
+    for cut in [1, 500, 80_000] {
+        told(&trx(&[&loader, &kernel, &root[..used(&root) - cut]]), "squashfs");
+        told(&trx(&[&loader, &kernel[..kernel.len() - cut], &root]), "uimage");
+    }
+    let mut spoiled = kernel.clone();
+    spoiled[9000] ^= 1;
+    fails(
+        &sim,
+        "RootFS2",
+        &trx(&[&loader, &spoiled, &root]),
+        "a kernel with a wrong bit",
+    );
+}
+
+#[test]
+fn what_ends_within_the_last_block_of_a_volume_is_all_there() {
+    let sim = nand(512, 16 << 10);
+    let image = |name: &str, content: &[u8]| {
+        let content = sim.file("content", content);
+        ubi(&sim, &[(name, "dynamic", &content)], &["-p", "16KiB", "-m", "512"])
+    };
+    let plan = |image: &[u8]| sim.run("plan", &["--part", "data", &sim.file("image", image)]);
+    let root = squashfs(&sim, 200_000);
+    plan(&image("rootfs", &root)).exits(0);
+    plan(&image("rootfs", &root[..used(&root)])).exits(0);
+    // Each time as many blocks as all of it has.
+    let block = 15 << 10;
+    for cut in [8, 100, (used(&root) - 1) % block] {
+        let image = image("rootfs", &root[..used(&root) - cut]);
+        fails(
+            &sim,
+            "data",
+            &image,
+            &format!("a squashfs without its last {cut} bytes"),
+        );
+    }
+    let kernel = read(Path::new(&uimage(&sim, &bytes(90_000, 2))));
+    plan(&image("kernel", &kernel)).exits(0);
+    let cut = image("kernel", &kernel[..kernel.len() - 20]);
+    fails(&sim, "data", &cut, "a kernel without its last bytes");
+    for at in [70, 50_000, kernel.len() - 1] {
+        let mut spoiled = kernel.clone();
+        spoiled[at] ^= 4;
+        fails(&sim, "data", &image("kernel", &spoiled), "a kernel with a wrong bit");
+    }
+    let page = b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n".repeat(200);
+    fails(&sim, "data", &image("rootfs", &page), "a web page in a volume");
+}
+
+#[test]
+fn a_list_of_checksums_in_an_archive_is_held_against_its_files() {
+    let sim = SimBox::new("qnap-ts219");
+    let kernel = read(Path::new(&uimage(&sim, &bytes(90_000, 2))));
+    let root = squashfs(&sim, 50_000);
+    let (kernel_file, root_file) = (sim.file("k", &kernel), sim.file("r", &root));
+    let sum = |tool_name: &str, flags: &[&str], file: &str, name: &str| {
+        let line = tool(tool_name, &[flags, &[file]].concat()).stdout;
+        String::from_utf8(line).unwrap().replace(file, name)
+    };
+    let parts = ["--part", "Kernel=uImage,RootFS1=root"];
+    let plan = |list: &str, text: &str| {
+        let members = [("uImage", &kernel[..]), ("root", &root), (list, text.as_bytes())];
+        sim.run(
+            "plan",
+            &[&parts[..], &[&archive(&sim, "release.tar", &members)]].concat(),
+        )
+    };
+    for (list, program) in [
+        ("SHA256SUMS", "sha256sum"),
+        ("sha256sums", "sha256sum"),
+        ("sha256sum.txt", "sha256sum"),
+        ("MD5SUMS", "md5sum"),
+        ("SHA1SUMS", "sha1sum"),
+        ("SHA512SUMS", "sha512sum"),
+        ("checksums.txt", "sha256sum"),
+        ("checksums.md5", "md5sum"),
+    ] {
+        let right = sum(program, &[], &kernel_file, "uImage") + &sum(program, &["--tag"], &root_file, "root");
+        plan(list, &right).exits(0);
+        // Others, which are not in this archive, may stand there too.
+        plan(list, &(right.clone() + &sum(program, &[], &root_file, "other.bin"))).exits(0);
+        let wrong = sum(program, &[], &kernel_file, "uImage") + &sum(program, &[], &kernel_file, "./root");
+        let run = plan(list, &wrong).exits(65);
+        assert!(
+            run.out.contains(&format!("\"root\" is not what \"{list}\" says")),
+            "{run:?}"
+        );
+        let run = plan(list, &sum(program, &[], &kernel_file, "other.bin")).exits(65);
+        assert!(run.out.contains("has no checksum of any file beside it"), "{run:?}");
+    }
+    // Beside one file stands its own, of every kind.
+    for ending in ["md5", "sha1sum", "sha256", "sha512sum"] {
+        let program = format!("{}sum", ending.trim_end_matches("sum"));
+        let name = format!("root.{ending}");
+        plan(&name, &sum(&program, &[], &root_file, "root")).exits(0);
+        plan(&name, &sum(&program, &[], &kernel_file, "root")).exits(65);
+    }
+}
+
+/// Behind the only file of an archive stands what belongs to the archive.
+#[test]
+fn an_archive_may_have_one_file_and_its_checksum() {
+    let sim = SimBox::new("qnap-ts219");
+    let kernel = read(Path::new(&uimage(&sim, &bytes(90_001, 2))));
+    let file = sim.file("k", &kernel);
+    let sum = String::from_utf8(tool("md5sum", &[&file]).stdout).unwrap();
+    let members = [("uImage", &kernel[..]), ("uImage.md5sum", sum.as_bytes())];
+    let tar = archive(&sim, "release.tar", &members);
+    sim.apply(&["--part", "Kernel=uImage", &tar]).exits(0);
+    assert!(sim.flash()[2 * MIB..].starts_with(&kernel));
+}
+
+#[test]
+fn bytes_in_another_order_and_the_short_answers_of_servers() {
+    let sim = SimBox::of_anything("qnap-ts219");
+    let kernel = read(Path::new(&uimage(&sim, &bytes(90_000, 2))));
+    for many in [2, 4] {
+        for image in [&kernel, &trx(&[&bytes(4000, 1), &kernel])] {
+            let turned: Vec<u8> = image.chunks(many).flat_map(|some| some.iter().rev().copied()).collect();
+            fails(&sim, "RootFS2", &turned, &format!("turned round by {many}"));
+        }
+    }
+    for answer in ["404: Not Found", "Not Found", "Forbidden\n", "Moved Permanently.\r\n"] {
+        fails(&sim, "RootFS2", answer.as_bytes(), answer);
+    }
+}
