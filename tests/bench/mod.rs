@@ -117,19 +117,22 @@ fn times() {
     let took = all(&mut machine, nor, &images);
     sections.push(Section::new("NOR", limit, took));
 
-    let mut text = table::markdown(&sections, &cpu);
-    text.push_str(&takeover::markdown(&takeover::measure()));
-    println!("{text}");
-    if let Some(file) = std::env::var_os("FLASHER_BENCH_TABLE") {
-        std::fs::write(file, text).unwrap();
-    }
+    kept(&table::markdown(&sections, &cpu));
 }
 
 /// Prints how long all of an update takes beside the procedure by hand.
 #[test]
 #[ignore = "takes minutes and tests nothing: tests/bench/run"]
 fn takeovers() {
-    println!("{}", takeover::markdown(&takeover::measure()));
+    kept(&takeover::markdown(&takeover::measure()));
+}
+
+/// Prints a table, and hands it to `tests/bench/run`.
+fn kept(text: &str) {
+    println!("{text}");
+    if let Some(file) = std::env::var_os("FLASHER_BENCH_TABLE") {
+        std::fs::write(file, text).unwrap();
+    }
 }
 
 /// NAND where the processor is the workstation's.
