@@ -24,7 +24,7 @@ pub struct HandOff {
     /// All others are left alone: opening one starts it, and one that was not running might outlive us into a firmware
     /// that does not feed it.
     pub watchdogs: Vec<Node>,
-    /// Mount points of disks that stay mounted, see [`crate::disks`]: PID 1 finds them as [`crate::moved`] says.
+    /// Mount points of disks that stay mounted, see [`crate::own_disks`]: PID 1 finds them as [`crate::moved`] says.
     #[serde(default)]
     pub disks: Vec<String>,
 }
