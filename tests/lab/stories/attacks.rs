@@ -10,8 +10,9 @@ use super::*;
 
 on!(tell: armel = Armel);
 
-/// What is root's alone, on a file system that can be written: keys, and a secret.
-const SETUP: &str = "umask 022; mount -t tmpfs -o mode=755 none /etc/flasher && mkdir /etc/flasher/keys && \
+/// What is root's alone, on a file system that can be written: keys, and a secret. JFFS2 marks the blocks that it has found empty when
+/// it comes to that, which would count as a change of the flash, so it is unmounted.
+const SETUP: &str = "umount /config; umask 022; mount -t tmpfs -o mode=755 none /etc/flasher && mkdir /etc/flasher/keys && \
     cp /mnt/data/ours.pub /etc/flasher/keys/ && sysctl -w fs.protected_symlinks=0 fs.protected_hardlinks=0 \
     fs.protected_fifos=0 fs.protected_regular=0; echo precious >/tmp/secret; chmod 600 /tmp/secret; \
     cp /mnt/data/flasher /tmp/; chmod 755 /tmp/flasher; mount -t tmpfs -o ro,mode=755 none /run";

@@ -11,7 +11,7 @@ on!(xz: armel_xz = Armel);
 fn gzip(kind: Kind) {
     let transcript = tell(kind, "gz", &["gzip", "-9nc"]);
     // A window of 32 KiB is part of the little that PID 1 may take.
-    words::check_memory(kind, &transcript);
+    words::check_memory(&transcript);
 }
 
 fn xz(kind: Kind) {

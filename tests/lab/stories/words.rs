@@ -1,7 +1,5 @@
 //! What the product says, as far as stories wait for it or judge it.
 
-use super::Kind;
-
 /// On the console, from busybox init when it was told to restart, before it ends a process.
 pub const INIT_ENDS_ALL: &str = "The system is going down NOW!";
 
@@ -35,15 +33,12 @@ pub const RESCUE: &str = "do NOT switch the box off";
 /// In the caller's session, the last line before init ends the session.
 pub const HANDED_OVER: &str = "handed over: this connection ends now";
 
-/// The most that PID 1 may take beyond the staged image, in bytes; the binary, all of which is locked into RAM, included. That
-/// of MIPS is too long by a fifth.
-fn most_memory(kind: Kind) -> u64 {
-    if kind.is_arm() { 5 << 19 } else { 3 << 20 }
-}
+/// The most that PID 1 may take beyond the staged image, in bytes; the binary, all of which is locked into RAM, included.
+const MOST_MEMORY: u64 = 5 << 19;
 
 /// Holds what PID 1 says about its own memory against the limit.
-pub fn check_memory(kind: Kind, transcript: &str) {
-    let most = most_memory(kind);
+pub fn check_memory(transcript: &str) {
+    let most = MOST_MEMORY;
     let peak = transcript
         .lines()
         .find_map(|line| line.split_once("memory: ")?.1.split_once('(')?.1.split_once(" bytes)"))
