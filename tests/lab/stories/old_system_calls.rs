@@ -37,7 +37,7 @@ fn tell(kind: Kind) {
     machine.expect(words::AS_PID_ONE, patience(120));
     machine.expect(words::WRITING, patience(120));
     becomes_b(&mut machine, &before, &image);
-    words::check_memory(&machine.transcript());
+    words::check_memory(words::MOST_MEMORY, &machine.transcript());
     copy_from_disk(&mut machine);
     status_tells(&mut machine, "written");
 }

@@ -28,7 +28,7 @@ fn tell(kind: Kind) {
     machine.send_line(APPLY);
     machine.expect(words::AS_PID_ONE, patience(120));
     becomes_b(&mut machine, &before, &image);
-    words::check_memory(&machine.transcript());
+    words::check_memory(words::MOST_MEMORY, &machine.transcript());
     copy_from_disk(&mut machine);
     status_tells(&mut machine, "written");
 }
@@ -90,7 +90,7 @@ fn tell_stays(kind: Kind) {
     machine.expect("RAM is short: /tmp/image.bin stays on /tmp", patience(120));
     machine.expect("/tmp stays mounted, as /disk0", patience(120));
     becomes_b(&mut machine, &before, &image);
-    words::check_memory(&machine.transcript());
+    words::check_memory(words::MOST_MEMORY, &machine.transcript());
     copy_from_disk(&mut machine);
     status_tells(&mut machine, "written");
 }

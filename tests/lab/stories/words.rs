@@ -34,11 +34,10 @@ pub const RESCUE: &str = "do NOT switch the box off";
 pub const HANDED_OVER: &str = "handed over: this connection ends now";
 
 /// The most that PID 1 may take beyond the staged image, in bytes; the binary, all of which is locked into RAM, included.
-const MOST_MEMORY: u64 = 5 << 19;
+pub const MOST_MEMORY: u64 = 5 << 19;
 
-/// Holds what PID 1 says about its own memory against the limit.
-pub fn check_memory(transcript: &str) {
-    let most = MOST_MEMORY;
+/// Holds what PID 1 says about its own memory against a limit in bytes.
+pub fn check_memory(most: u64, transcript: &str) {
     let peak = transcript
         .lines()
         .find_map(|line| line.split_once("memory: ")?.1.split_once('(')?.1.split_once(" bytes)"))
