@@ -228,7 +228,7 @@ impl Volumes {
     }
 
     /// What is wrong with what a dynamic volume holds, all of whose blocks are there. `ubinize` fills the last one with 0xff,
-    /// which no table of a squashfs and no kernel ends with.
+    /// which no table of a squashfs ends with; a UBIFS may.
     fn inside(&self, store: &Store, blocks: &Blocks) -> io::Result<Option<String>> {
         const END: u64 = 8;
         if matches!(blocks.holds, Some((Format::Html, _))) {
@@ -240,12 +240,11 @@ impl Volumes {
         let last = (length - 1) / self.usable;
         let ends = length - last * self.usable;
         let data = u32::try_from(last).ok().and_then(|last| blocks.there.get(&last));
-        if let Some(data) = data.filter(|_| ends >= END) {
+        if let Some(data) = data.filter(|_| format == Format::Squashfs && ends >= END) {
             let end = data + ends - END..data + ends;
             if store.past(end.clone(), 0xff)? == end.end {
-                let name = format.as_str();
                 return Ok(Some(format!(
-                    "the {name} in it has {length} bytes and is cut off before"
+                    "the squashfs in it has {length} bytes and is cut off before"
                 )));
             }
         }
