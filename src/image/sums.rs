@@ -42,7 +42,7 @@ pub(super) fn of<'m>(members: &'m [Member], name: &str) -> Option<Sums<'m>> {
                 .strip_prefix("checksums")
                 .is_some_and(|rest| rest.is_empty() || rest.get(1..) == Some(kind))
     };
-    if KINDS.iter().any(is_list) || lower == "checksums" {
+    if KINDS.iter().any(is_list) {
         return Some(Sums::List);
     }
     let (front, ending) = name.rsplit_once('.')?;

@@ -142,10 +142,7 @@ fn volume(asked: &Asked<'_>, volumes: &VolumeChanges) -> io::Result<Fate> {
         _ => return Ok(Fate::Lost(format!("nothing of ubi{} is left for {DATA}", volumes.ubi))),
     };
     Ok(match free {
-        Some(free) => Fate::Handed(Spot::Volume {
-            name: format!("ubi{}:{name}", volumes.ubi),
-            room: free.saturating_sub(UBIFS_OVERHEAD) * leb * 4 / 5,
-        }),
+        Some(free) => Fate::Handed(in_volume(format!("ubi{}:{name}", volumes.ubi), free, leb)),
         None => Fate::Lost(format!(
             "how much of ubi{} is left for {DATA} is not known",
             volumes.ubi
@@ -171,10 +168,15 @@ fn in_root(image: &Store, placed: &Placed, partition: &Partition) -> io::Result<
     }
     let leb = u64::from(partition.geometry.erase_size).max(1);
     let free = free_blocks(image, placed, partition.geometry.size / leb, leb)?;
-    Ok(Some(Spot::Volume {
-        name: partition.name.clone(),
+    Ok(Some(in_volume(partition.name.clone(), free, leb)))
+}
+
+/// The place in a volume that has so many free erase blocks.
+fn in_volume(name: String, free: u64, leb: u64) -> Spot {
+    Spot::Volume {
+        name,
         room: free.saturating_sub(UBIFS_OVERHEAD) * leb * 4 / 5,
-    }))
+    }
 }
 
 /// Erase blocks that are left when the other volumes have their sizes.
