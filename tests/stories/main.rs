@@ -13,6 +13,7 @@ mod fakebox;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod simbox;
+mod simrun;
 mod sshbox;
 mod sshfleet;
 

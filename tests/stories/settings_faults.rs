@@ -3,79 +3,24 @@
 
 use crate::settings::{ERASE, FIRMWARE, KEPT, MARK, boot, image, lived_in};
 use crate::simbox::{SimBox, bytes};
+use crate::simrun;
 use flasher::base::error::Harm;
 use flasher::base::outcome::{Fate, Outcome};
-use flasher::board::lock::Lock;
-use flasher::board::selector::Where;
-use flasher::board::{Backend, Board, Proof};
 use flasher::cli::Apply;
 use flasher::flash::Policy;
-use flasher::image::signature::Keyring;
-use flasher::report::{Format, Global, Reporter, Verbosity};
-use flasher::update::execute::Execution;
-use flasher::update::in_place;
-use flasher::update::prepare::{Purpose, Wanted, prepare};
-use flasher::update::stage::{ImageSource, Staging};
 use mtd_rs::Fault;
 use std::fs;
 
-/// `apply --part firmware` with these faults on the chip, by everything but the command line.
+/// `apply --part firmware` with these faults on the chip.
 fn update(sim: &SimBox, image: &[u8], faults: &[Fault], backup: Option<&str>) -> Outcome {
-    let at = Where {
-        sim: Some(sim.path()),
-        board: None,
-    };
-    let board = Board::discover(&at).unwrap();
-    let Backend::Sim(backend) = &board.backend else {
-        panic!("a simulated box");
-    };
     let options = Apply {
-        at,
         parts: vec!["firmware".into()],
-        image: sim.file("image-of-this-run", image),
         backup: backup.map(Into::into),
         ..Apply::default()
     };
-    let staging = Staging {
-        options: &options,
-        board: &board,
-        from: ImageSource::Image,
-        available: Some(board.profile.ram),
-        keys: &Keyring::default(),
-    };
-    let quiet = Global {
-        format: Format::Text,
-        verbosity: Verbosity::Quiet,
-    };
-    let mut reporter = Reporter::new(&quiet);
-    let staged = staging.in_memory(&mut reporter).unwrap();
-    let wanted = Wanted {
-        board: &board,
-        staged: &staged,
-        options: &options,
-        purpose: Purpose::Apply,
-        volumes: None,
-    };
-    let prepared = prepare(&wanted, &mut reporter).unwrap();
-    let plan = &prepared.plan;
-    assert!(plan.valid, "{:?}", plan.checks);
-    let files = in_place::save(plan, &options, &sim.path()).unwrap();
-    faults.iter().for_each(|fault| backend.chip().inject(*fault));
-    let work = Execution {
-        board: &board,
-        steps: &plan.steps,
-        sha256: &plan.image.sha256,
-        versions: &prepared.versions,
-        store: staged.store(),
-        policy: Policy::default(),
-        proof: &Proof::Sim(Lock::of_sim(&sim.path()).unwrap()),
-        change: None,
-        slot: None,
-        volumes: None,
-        files: files.as_ref(),
-        directory: &sim.path(),
-    };
-    work.run(&mut reporter).unwrap()
+    simrun::update(sim, (options, image), faults, Policy::default())
+        .result
+        .unwrap()
 }
 
 /// A box with settings of several erase blocks, more than the image reaches; and where the place for them begins, in the image.

@@ -3,19 +3,12 @@
 
 use crate::env::{BLOCK, ENV, Judge, SIZE, made, profile, put, sim};
 use crate::simbox::{SimBox, bytes, flasher};
+use crate::simrun::{self, End};
 use flasher::base::check_id::CheckId;
 use flasher::base::code::Code;
-use flasher::base::error::{Failure, Harm};
-use flasher::board::lock::Lock;
-use flasher::board::selector::Where;
-use flasher::board::{Backend, Board, Proof};
+use flasher::base::error::Harm;
 use flasher::cli::Apply;
 use flasher::flash::{OnFault, Policy};
-use flasher::image::signature::Keyring;
-use flasher::report::{Format, Global, Reporter, Verbosity};
-use flasher::update::execute::Execution;
-use flasher::update::prepare::{Purpose, Wanted, prepare};
-use flasher::update::stage::{ImageSource, Staging};
 use mtd_rs::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -59,22 +52,8 @@ fn set(sim: &SimBox, assignment: &str) {
     flasher(&["env", "set", assignment, "--sim", sim.path().to_str().unwrap()]).exits(0);
 }
 
-/// How an update ended, and whether the box still has power.
-struct End {
-    failure: Option<Failure>,
-    power: bool,
-}
-
-/// `apply --part kernel-b,rootfs-b` with these faults on the chip, by everything but the command line.
+/// `apply --part kernel-b,rootfs-b` with these faults on the chip.
 fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
-    let at = Where {
-        sim: Some(sim.path()),
-        board: None,
-    };
-    let board = Board::discover(&at).unwrap();
-    let Backend::Sim(backend) = &board.backend else {
-        panic!("a simulated box");
-    };
     let options = Apply {
         parts: NAMES.map(Into::into).to_vec(),
         force: vec![CheckId::OneCopy],
@@ -84,51 +63,7 @@ fn update(sim: &SimBox, image: &[u8], faults: &[Fault], policy: Policy) -> End {
         },
         ..Apply::default()
     };
-    let path = sim.file("image-of-this-run", image);
-    let options = Apply { image: path, ..options };
-    let staging = Staging {
-        options: &options,
-        board: &board,
-        from: ImageSource::Image,
-        available: Some(board.profile.ram),
-        keys: &Keyring::default(),
-    };
-    let quiet = Global {
-        format: Format::Text,
-        verbosity: Verbosity::Quiet,
-    };
-    let staged = staging.in_memory(&mut Reporter::new(&quiet)).unwrap();
-    let wanted = Wanted {
-        board: &board,
-        staged: &staged,
-        options: &options,
-        purpose: Purpose::Apply,
-        volumes: None,
-    };
-    let prepared = prepare(&wanted, &mut Reporter::new(&quiet)).unwrap();
-    let plan = &prepared.plan;
-    assert!(plan.valid, "{:?}", plan.checks);
-    faults.iter().for_each(|fault| backend.chip().inject(*fault));
-    let work = Execution {
-        board: &board,
-        steps: &plan.steps,
-        sha256: &plan.image.sha256,
-        versions: &prepared.versions,
-        store: staged.store(),
-        policy,
-        proof: &Proof::Sim(Lock::of_sim(&sim.path()).unwrap()),
-        change: prepared.change.as_ref(),
-        slot: plan.slot.as_ref(),
-        volumes: None,
-        files: None,
-        directory: &sim.path(),
-    };
-    let mut reporter = Reporter::new(&quiet);
-    let result = work.run(&mut reporter);
-    End {
-        failure: result.err().map(|stopped| stopped.failure),
-        power: backend.chip().power(),
-    }
+    simrun::update(sim, (options, image), faults, policy)
 }
 
 /// Every file of the box, to begin again from.
@@ -194,7 +129,7 @@ fn a_power_cut_at_any_operation_leaves_a_slot_that_boots_whole_and_a_second_run_
                 other => panic!("{what}: slot {other}"),
             }
             if end.power {
-                assert!(end.failure.is_none() && slot == "b", "{what}: said to be done");
+                assert!(end.result.is_ok() && slot == "b", "{what}: said to be done");
                 break;
             }
             // The same command again, after the boot loader has started what the environment names.
@@ -234,7 +169,7 @@ fn with_one_copy_a_power_cut_before_the_switch_leaves_the_old_slot_and_one_durin
             let after = sim.flash();
             assert!(elsewhere(&after) == elsewhere(&before), "{what}");
             if end.power {
-                assert!(end.failure.is_none() && boots(&sim, 1) == "b", "{what}");
+                assert!(end.result.is_ok() && boots(&sim, 1) == "b", "{what}");
                 break;
             }
             let env = ENV..ENV + 6 * BLOCK;
@@ -293,7 +228,7 @@ fn a_slot_that_cannot_be_written_is_never_switched_to() {
                         mark_bad: false,
                     };
                     let what = format!("nand {nand}, {copies} copies, {fault:?}, keep {keep_old}");
-                    let failure = update(&sim, &image, &[fault], policy).failure.expect(&what);
+                    let failure = update(&sim, &image, &[fault], policy).result.expect_err(&what);
                     let after = sim.flash();
                     assert!(elsewhere(&after) == elsewhere(&before), "{what}");
                     let env = ENV..ENV + 6 * BLOCK;
@@ -346,12 +281,12 @@ fn a_switch_that_fails_is_never_said_to_be_done_nor_one_that_is_done_to_have_fai
                         let what = format!("nand {nand}, {copies} copies, copy {turn}, {fault:?}");
                         let end = update(&sim, &image, &[fault], Policy::default());
                         let whole = sim.run("env", &[]).exit == 0;
-                        match end.failure {
-                            None => {
+                        match end.result {
+                            Ok(_) => {
                                 assert_eq!(boots(&sim, copies), "b", "{what}");
                                 done += 1;
                             }
-                            Some(failure) if whole => {
+                            Err(failure) if whole => {
                                 assert_eq!(boots(&sim, copies), "a", "{what}: {failure}");
                                 assert!(failure.what.contains("does not boot yet"), "{what}: {failure}");
                                 assert_eq!((failure.code, failure.harm), (Code::Inactive, Harm::Partly), "{what}");
@@ -359,7 +294,7 @@ fn a_switch_that_fails_is_never_said_to_be_done_nor_one_that_is_done_to_have_fai
                                 assert_eq!(boots(&sim, copies), "b", "{what}");
                                 failed += 1;
                             }
-                            Some(failure) => {
+                            Err(failure) => {
                                 assert_eq!((copies, times), (1, u32::MAX), "{what}: {failure}");
                                 assert!(failure.what.contains("its own defaults"), "{what}: {failure}");
                                 assert_eq!(failure.harm, Harm::Partly, "{what}");
