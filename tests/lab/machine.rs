@@ -430,6 +430,21 @@ impl Machine {
         matches!(self.qemu.as_mut().map(Child::try_wait), Some(Ok(None)))
     }
 
+    /// How long the workstation's processors have worked for the box since it was switched on.
+    pub fn worked(&self) -> Duration {
+        let id = self.qemu.as_ref().expect("a box that is on").id();
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("QEMU runs");
+        // The 14th and 15th field, in hundredths of a second; the second is a name in brackets.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("a number"))
+            .sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Pulls the plug. The flash keeps exactly what it had at that moment.
     pub fn power_cut(&mut self) {
         self.kill();

@@ -2,7 +2,7 @@
 
 use super::tools::patience;
 use super::*;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 on!(tell: armel = Armel, mips = Mips, mipsel = Mipsel);
 
@@ -13,14 +13,16 @@ fn tell(kind: Kind) {
     copy_from_disk(&mut machine);
     machine.send_line(APPLY);
     machine.expect(words::INIT_HAS_KILLED, patience(120));
-    let killed = Instant::now();
+    let (killed, worked) = (Instant::now(), machine.worked());
     machine.expect(words::AS_PID_ONE, patience(120));
     machine.expect(words::PROVED, patience(120));
     machine.expect(words::WRITING, patience(120));
-    let took = killed.elapsed();
-    println!("from init's SIGKILL to the first erase: {took:.1?}, at most 2 s allowed");
-    // The emulator is slower than the box, and slower still when the machine has other work.
-    assert!(took <= patience(2), "{took:?}");
+    let (took, worked) = (killed.elapsed(), machine.worked() - worked);
+    println!(
+        "from init's SIGKILL to the first erase: {took:.1?}, of which the emulator worked {worked:.1?}; at most 2 s allowed"
+    );
+    // What the emulator had to wait for the workstation's processors is none of the box's time.
+    assert!(took.min(worked) <= Duration::from_secs(2), "{took:?}, {worked:?}");
     becomes_b(&mut machine, &before, &image);
     words::check_memory(words::MOST_MEMORY, &machine.transcript());
     copy_from_disk(&mut machine);
