@@ -7,10 +7,19 @@ use crate::board::Partition;
 use crate::board::profile::Protection;
 use crate::image::known;
 use crate::plan::Check;
+use mtd_rs::FlashKind;
 
 pub(super) fn check(partition: &Partition) -> Check {
     let label = partition.label();
     let [kernel, loader] = &known::FILES;
+    // NAND has bad blocks and pages, and NOR has none.
+    if partition.writable && partition.geometry.kind == FlashKind::Unknown {
+        return Check::fail(
+            CheckId::Writable,
+            format!("what kind of flash {label} is cannot be told"),
+            "see what /sys/class/mtd/mtdN/type says: flasher knows nor, nand, mlc-nand, dataflash and ram",
+        );
+    }
     match (partition.writable, partition.remark()) {
         (true, Some(remark)) => Check::warn(CheckId::Writable, format!("{label} {remark}")),
         (true, None) => Check::pass(CheckId::Writable, format!("{label} can be written")),

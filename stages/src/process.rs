@@ -5,7 +5,8 @@ use crate::scan::is_gone;
 use crate::shown::shown;
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +18,32 @@ pub(crate) struct Process {
     pub(crate) state: char,
     /// Kernel threads hold nothing of the old root and cannot be killed.
     pub(crate) kernel: bool,
+    /// How many threads it has, the first one among them until all have ended.
+    threads: u32,
 }
 
 impl Process {
-    /// Zombies have let go of everything already.
+    /// Zombies have let go of everything already. One whose first thread alone has ended looks like one.
     pub(crate) fn is_alive(&self) -> bool {
-        !self.kernel && !matches!(self.state, 'Z' | 'X' | 'x')
+        !self.kernel && (self.threads > 1 || !self.has_ended())
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
+
+    /// The directories in which it shows what it uses: below `dir`, its own, one for each thread that goes on. Threads may have
+    /// descriptors, directories and mounts that the others have not (unshare(2)), and what is shown of the first one is empty
+    /// once that has ended.
+    pub(crate) fn faces(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        if self.threads < 2 {
+            return Ok(vec![dir.to_owned()]);
+        }
+        let tasks = dir.join("task");
+        fs::read_dir(&tasks)?;
+        let goes_on = |tid: &u32| process(&tasks, *tid).is_none_or(|thread| !thread.has_ended());
+        let found = pids(&tasks).into_iter().filter(goes_on);
+        Ok(found.map(|tid| tasks.join(tid.to_string())).collect())
     }
 }
 
@@ -62,7 +83,8 @@ pub(crate) fn process(proc: &Path, pid: u32) -> Option<Process> {
     ))
 }
 
-/// `pid (comm) state ppid pgrp session tty tpgid flags`: the name may hold blanks and brackets, so the last bracket counts.
+/// `pid (comm) state ppid pgrp session tty tpgid flags`, four counts of faults, four of time, priority, nice and the number of
+/// threads: the name may hold blanks and brackets, so the last bracket counts.
 fn parse_stat(stat: &str) -> Option<Process> {
     /// `include/linux/sched.h`, since 2.6.27.
     const PF_KTHREAD: u32 = 0x0020_0000;
@@ -72,12 +94,14 @@ fn parse_stat(stat: &str) -> Option<Process> {
     let state = fields.next()?.chars().next()?;
     let ppid = fields.next()?.parse().ok()?;
     let flags: u32 = fields.nth(4)?.parse().ok()?;
+    let threads = fields.nth(10).and_then(|count| count.parse().ok());
     Some(Process {
         pid: pid.parse().ok()?,
         ppid,
         comm: comm.to_owned(),
         state,
         kernel: flags & PF_KTHREAD != 0,
+        threads: threads.unwrap_or(1),
     })
 }
 
@@ -147,6 +171,17 @@ mod tests {
         );
         assert!(parse_stat("").is_none());
         assert!(parse_stat("1 (x").is_none());
+    }
+
+    #[test]
+    fn one_whose_first_thread_has_ended_is_alive_while_others_go_on() {
+        let of = |threads| {
+            parse_stat(&format!(
+                "7 (x) Z 1 7 7 0 -1 4227084 0 0 0 0 0 0 0 0 20 0 {threads} 0 8312492"
+            ))
+        };
+        assert!(of(2).expect("parses").is_alive());
+        assert!(!of(1).expect("parses").is_alive());
     }
 
     #[test]

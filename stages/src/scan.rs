@@ -85,6 +85,29 @@ struct Scan<'a> {
 impl Scan<'_> {
     /// The error is the first thing of this process that cannot be read; the rest is looked at all the same.
     fn process(&mut self, dir: &Path, owner: &Process) -> Result<(), HolderKind> {
+        let before = self.found.len();
+        let faces = match owner.faces(dir) {
+            Ok(faces) => faces,
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) => return Err(HolderKind::unread(shown(dir.join("task")), error)),
+        };
+        let mut unread = Ok(());
+        for (index, face) in faces.iter().enumerate() {
+            let known = self.found.len();
+            // Threads share their memory.
+            unread = unread.and(self.face(face, owner, index == 0));
+            // Mostly they share the rest, too.
+            let new = self.found.split_off(known);
+            for kind in new {
+                if !self.found[before..].contains(&kind) {
+                    self.found.push(kind);
+                }
+            }
+        }
+        unread
+    }
+
+    fn face(&mut self, dir: &Path, owner: &Process, mapped: bool) -> Result<(), HolderKind> {
         let (pid, comm) = (owner.pid, named(owner));
         let mut unread = Ok(());
         let mut note = |what: &Path, error: io::Error| {
@@ -118,10 +141,13 @@ impl Scan<'_> {
             note(&files, error);
         }
         let maps = dir.join("maps");
-        let text = fs::read(&maps).unwrap_or_else(|error| {
-            note(&maps, error);
-            Vec::new()
-        });
+        let text = match mapped {
+            true => fs::read(&maps).unwrap_or_else(|error| {
+                note(&maps, error);
+                Vec::new()
+            }),
+            false => Vec::new(),
+        };
         let named = |path: String| (pid, comm.clone(), path);
         self.found.extend(
             cwd.map(named)
@@ -210,46 +236,50 @@ fn parse_map(line: &[u8]) -> Option<((u32, u32), &Path)> {
 /// Mounts that only another namespace has. One line a namespace is enough, and reading a table is not cheap.
 pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount) -> bool) -> Vec<HolderKind> {
     // A kernel without namespaces has no such links; then all are the same.
-    let namespace = |pid: &str| match fs::read_link(proc.join(pid).join("ns/mnt")) {
+    let namespace = |dir: &Path| match fs::read_link(dir.join("ns/mnt")) {
         Ok(link) => Ok(Some(link)),
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(error),
     };
-    let mut seen: Vec<_> = namespace("self").into_iter().collect();
+    let mut seen: Vec<_> = namespace(&proc.join("self")).into_iter().collect();
     let mut found = Vec::new();
     let mut unread = None;
     for pid in others(proc) {
-        // One whose namespace is not shown may be in any.
-        let namespace = namespace(&pid.to_string()).ok();
-        // In a chroot our own table lacks what is mounted outside of it (`show_mountinfo`, fs/proc_namespace.c).
-        if pid != 1 && namespace.as_ref().is_some_and(|it| seen.contains(it)) {
-            continue;
-        }
         let Some(owner) = process(proc, pid).filter(Process::is_alive) else {
             continue;
         };
-        let path = proc.join(pid.to_string()).join("mountinfo");
-        let table = match mounts_of(&path) {
-            Ok(table) => table,
-            // Another process of the namespace may still show it.
-            Err(error) => {
-                let alive = process(proc, pid).is_some_and(|process| process.is_alive());
-                if !is_gone(&error) && alive && unread.is_none() {
-                    unread = Some(HolderKind::unread(shown(&path), error));
-                }
+        let dir = proc.join(pid.to_string());
+        // That they cannot be listed is told by `scan_processes`, which lists them too.
+        for face in owner.faces(&dir).unwrap_or_default() {
+            // One whose namespace is not shown may be in any.
+            let namespace = namespace(&face).ok();
+            // In a chroot our own table lacks what is mounted outside of it (`show_mountinfo`, fs/proc_namespace.c).
+            if pid != 1 && namespace.as_ref().is_some_and(|it| seen.contains(it)) {
                 continue;
             }
-        };
-        seen.extend(namespace);
-        for mount in table
-            .iter()
-            .filter(|mount| wanted(mount) && !own.iter().any(|other| other.id == mount.id))
-        {
-            found.push(HolderKind::ForeignMount {
-                pid,
-                comm: shown(&owner.comm),
-                mountpoint: shown(&mount.mountpoint),
-            });
+            let path = face.join("mountinfo");
+            let table = match mounts_of(&path) {
+                Ok(table) => table,
+                // Another process of the namespace may still show it.
+                Err(error) => {
+                    let alive = process(proc, pid).is_some_and(|process| process.is_alive());
+                    if !is_gone(&error) && alive && unread.is_none() {
+                        unread = Some(HolderKind::unread(shown(&path), error));
+                    }
+                    continue;
+                }
+            };
+            seen.extend(namespace);
+            for mount in table
+                .iter()
+                .filter(|mount| wanted(mount) && !own.iter().any(|other| other.id == mount.id))
+            {
+                found.push(HolderKind::ForeignMount {
+                    pid,
+                    comm: shown(&owner.comm),
+                    mountpoint: shown(&mount.mountpoint),
+                });
+            }
         }
     }
     found.extend(unread);

@@ -328,6 +328,24 @@ fn a_kernel_with_nothing_but_proc_mtd() {
     assert!(nas.plan("U-Boot", &[]).refused().contains(&"bootloader"));
 }
 
+/// What is neither NOR nor NAND, or does not say, would be written as if it had no bad blocks.
+#[test]
+fn flash_of_a_kind_that_is_not_known_is_not_written() {
+    if !is_root() {
+        return;
+    }
+    let first = mtd(0, "kernel", M, 0);
+    let path = "devices/platform/soc/spi0.0/mtd/mtd0/type";
+    for (kind, refused) in [("nor", false), ("phase-change", true), ("", true)] {
+        let plan = FakeBox::new(NEW, &[first]).sys(path, kind).plan("kernel", &[]);
+        assert_eq!(plan.refused().contains(&"writable"), refused, "{kind}: {}", plan.json);
+        assert!(
+            !refused || plan.says("writable").contains("what kind of flash"),
+            "{kind}"
+        );
+    }
+}
+
 #[test]
 fn an_ubi_in_a_nested_partition_holds_what_is_around_it() {
     if !is_root() {

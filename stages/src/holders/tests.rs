@@ -236,6 +236,47 @@ fn another_mount_namespace_is_looked_into_once() {
     );
 }
 
+/// The first thread of a process may end before the others, and each may have descriptors and mounts of its own: what is shown
+/// of the process itself is then not all.
+#[test]
+fn what_a_thread_alone_has_is_found() {
+    for (state, first) in [('S', "mnt:[1]"), ('Z', "")] {
+        let fake = FakeBox::new("threads", QUIET);
+        let stat =
+            |pid: u32, state: char| format!("{pid} (srv) {state} 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 2 0 7\n");
+        fake.file("proc/30/stat", &stat(30, state));
+        fake.file("proc/30/task/30/stat", &stat(30, state));
+        fake.file("proc/30/task/31/stat", &stat(31, 'S'));
+        let mounted = "99 1 31:2 / /old rw - jffs2 /dev/mtdblock2 rw\n";
+        fake.file("proc/30/task/31/mountinfo", mounted);
+        for (tid, namespace) in [(30, first), (31, "mnt:[2]")] {
+            fs::create_dir_all(fake.dir.join(format!("proc/30/task/{tid}/ns"))).expect("made");
+            let _ = symlink(namespace, fake.dir.join(format!("proc/30/task/{tid}/ns/mnt")));
+        }
+        // Of a thread that has ended the kernel says that this makes no sense (`mounts_open_common`, fs/proc_namespace.c).
+        fake.file("proc/30/task/30/mountinfo", if state == 'Z' { "?" } else { QUIET });
+        let node = fake.dir.join("dev/raw");
+        mknod(&node, SFlag::S_IFCHR, Mode::S_IRUSR, makedev(90, 4) as _)
+            .expect("these tests make device nodes and need root");
+        fs::create_dir_all(fake.dir.join("proc/30/task/31/fd")).expect("made");
+        symlink(&node, fake.dir.join("proc/30/task/31/fd/3")).expect("linked");
+        let found = fake.scan(2);
+        assert!(
+            found.len() == 2 && found[0].contains("process 30 (srv)"),
+            "{state}: {found:?}"
+        );
+        assert_eq!(
+            found[1], "mounted on /old in the mount namespace of process 30 (srv)",
+            "{state}"
+        );
+        // Which threads there are has to be known.
+        fs::remove_dir_all(fake.dir.join("proc/30/task")).expect("removed");
+        fake.file("proc/30/task", "no directory");
+        let found = fake.scan(2);
+        assert!(found.len() == 1 && found[0].contains("30/task"), "{state}: {found:?}");
+    }
+}
+
 #[test]
 fn what_lies_on_a_file_system_on_flash_is_found_too() {
     let fake = FakeBox::new(
