@@ -2,16 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use super::profile::Profile;
+use super::profile::{Profile, Protection};
 use super::{Partition, linux, names};
-use mtd_rs::Access;
+use mtd_rs::{Access, Map, Place};
 
 /// Bytes from the start of a partition that tell what is in it: as far as `ustar` in the header of a tar.
 const HEAD: usize = 512;
 
+/// Bytes of the largest boot loader that is called `boot`: those of Cavium's Octeon have 3 MiB, with what they keep beside.
+const LOADER: u64 = 4 << 20;
+
 /// Gives every partition that neither the profile nor a suspect names the protection that its name asks for; a volume that of
 /// its own name, where the partition below has none.
-pub(super) fn protect(profile: &Profile, suspects: &[Profile], partitions: &mut [Partition]) {
+pub(super) fn protect(profile: &Profile, suspects: &[Profile], map: &Map, partitions: &mut [Partition]) {
     let described = |partition: &Partition| {
         !profile.is_generic() && profile.partition(&partition.name).is_some()
             || suspects
@@ -29,6 +32,24 @@ pub(super) fn protect(profile: &Profile, suspects: &[Profile], partitions: &mut 
         let asked = keep.filter(|_| partition.keep.is_none() && !described(partition));
         if asked.is_some() && !(names::is_only_config(all[index]) && is_file_system(partition)) {
             partition.keep = asked;
+        }
+    }
+    // `boot` is a kernel mostly where something else is called like a boot loader. Else it is one, if it may be where processors
+    // begin to read (`boot` of Broadcom's and TP-Link's, `BOOT` of Gemini's, `boot0` and `boot1` of Ubiquiti's Octeons).
+    if partitions.iter().any(|it| it.keep == Some(Protection::Bootloader)) {
+        return;
+    }
+    let boots = |it: &Partition| it.volume.is_none() && names::is_boot(&it.name) && it.geometry.size <= LOADER;
+    let begins = |it: &Partition| match map.place(it.id) {
+        Place::Known(extents) => extents.first().is_some_and(|first| first.range.start == 0),
+        _ => true,
+    };
+    if partitions.iter().any(|it| boots(it) && begins(it)) {
+        for partition in partitions
+            .iter_mut()
+            .filter(|it| boots(it) && it.keep.is_none() && !described(it))
+        {
+            partition.keep = Some(Protection::Bootloader);
         }
     }
 }

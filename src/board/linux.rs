@@ -51,7 +51,7 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         })
         .collect::<Result<Vec<_>>>()?;
     partitions.extend(volumes(&map, &partitions));
-    by_name::protect(&profile, &suspects, &mut partitions);
+    by_name::protect(&profile, &suspects, &map, &mut partitions);
     let mut names = identify::names(Path::new("/"));
     names.extend(profile.openwrt.iter().cloned());
     Ok(Board {

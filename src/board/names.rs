@@ -12,7 +12,8 @@ use super::profile::Protection;
 /// Words that make a name that of a boot loader, or of what a boot loader needs to start. More are known by their ends.
 const LOADERS: &str = "cfe cferom cferam spl tpl sbl bl fip fsbl ssbl mlo bootrom bootbase bios uefi yamon pmon urlader \
     adam mibib qsee tz rpm cdt devcfg apdp atf optee tee ubl ipl apex lk abl xbl pbl rbl tfa trust xload \
-    fcb bcb dbbt efi opensbi";
+    fcb bcb dbbt efi opensbi booter rcw pbi bct bootbak bootpri boota bootb bootup bootware at91bs secondboot stage \
+    fbl shmoo startcode lowlevelinit qcadata opaque mikrotik qualcomm";
 
 /// Parts of words that do the same.
 const IN_LOADERS: &str = "uboot redboot bootload barebox appsbl preloader bootstrap xloader routerboot trustedfirmware";
@@ -23,20 +24,31 @@ const SETTINGS: &str = "bootargs bootcount art cal board nvmem mac ethaddr fis t
     pdata idb uid settings manufacture manufacturing envs macs wifi wlan wifidata wlandata rfdata mfg \
     mfgdata mfd manuf manufacturer prod proddata permanent persistent protect protected romfile rgdb nv \
     nvs nvdata vpd bootparam bootparams bootdata bootselect bootsel bootcounter flags keystore secret \
-    secrets ptable profiles country countrycode region regdomain imei simlock uuid pin metadata";
+    secrets ptable profiles country countrycode region regdomain imei simlock uuid pin metadata \
+    bdata cdata odm odmdata oemdata orgdata productdata manudata mfcdata pridata privdata private privatedata \
+    pdtdata tpdata wifimngdata product property provisioning prst setting defaults custom misc rom romd romdir \
+    pid bid id mrd mp hw ri bosa addr apcd pds osss oldart artmtd bs crt idmkey ntgrcrypt efs modemst fsg nvm vnvm \
+    eripv para bootarg bootseq bootopt result ustate vctl rgbd pcbasn securestore securedstore";
 
 /// Parts of words that do the same.
 const IN_SETTINGS: &str = "factory caldata calib eeprom boarddata boardinfo boardconfig devinfo bdinfo hwinfo prodinfo \
     productinfo deviceinfo macaddr defaultmac nvram fisdir partitiontable supportlist devdata ubootenv \
     wifical serialn config tplink devid deviceid devicedata hwdata dnidata idprom certificat certyficat \
-    wpspin";
+    wpspin partitionmap partmap";
+
+/// How the word of a copy ends: `artbak` is one of `art`.
+const COPIES: [&str; 4] = ["backup", "back", "bak", "bk"];
 
 /// What a partition of this name must be taken for, as nobody says what it is.
 pub fn protection(name: &str) -> Option<Protection> {
-    let words = words(name);
+    let mut words = words(name);
     let whole: String = words.concat();
+    let copied = |word: &String| COPIES.iter().find_map(|end| word.strip_suffix(end)).map(str::to_owned);
+    let originals: Vec<String> = words.iter().filter_map(copied).collect();
+    words.extend(originals);
     let settings = |word: &String| {
         is_one_of(word, SETTINGS)
+            || ["env", "cfg"].iter().any(|start| word.starts_with(start))
             || ["env", "environment", "info", "cfg", "conf", "flag"]
                 .iter()
                 .any(|end| word.ends_with(end))
@@ -67,6 +79,11 @@ pub fn protections<'n>(names: &[&'n str]) -> Vec<Option<Protection>> {
         false => protection(name),
     };
     names.iter().map(one).collect()
+}
+
+/// Whether it is called `boot`, with or without a number, which is a kernel or a boot loader.
+pub fn is_boot(name: &str) -> bool {
+    words(name).concat() == "boot"
 }
 
 /// Whether the name says no more than that it is a configuration, such as the file system that a firmware mounts for it.
@@ -155,6 +172,23 @@ mod tests {
             "trust",
             "nandboot",
             "0:XBL",
+            "booter",
+            "BootPRI",
+            "boot-bak",
+            "BootupA",
+            "bootA",
+            "bootware_basic_backup",
+            "qoriq-rcw",
+            "RCW",
+            "BCT",
+            "stage1",
+            "SecondBoot",
+            "at91bs",
+            "lowlevel_init",
+            "startcode",
+            "qcadata",
+            "Qualcomm",
+            "u-bootbak",
         ] {
             assert_eq!(protection(name), Some(Protection::Bootloader), "{name}");
         }
@@ -247,6 +281,31 @@ mod tests {
             "country",
             "id-prom",
             "keystore",
+            "Bdata",
+            "artbak",
+            "flagback",
+            "riback",
+            "ENVBK",
+            "u-state",
+            "bs1",
+            "SC PID",
+            "SC PART_MAP",
+            "dynamic partition map",
+            "SC Private Data",
+            "PRODUCTDATA",
+            "MRD",
+            "rom",
+            "rom-d",
+            "tp_data",
+            "apcd",
+            "EFS2",
+            "user_property",
+            "priv_data1",
+            "pcbasn",
+            "Primary_Setting",
+            "extra-para",
+            "cfgxxx",
+            "misc",
         ] {
             assert_eq!(protection(name), Some(Protection::Settings), "{name}");
         }
@@ -306,6 +365,15 @@ mod tests {
             "download",
             "userdata",
             "log",
+            "rootfs_data_back",
+            "kernel_backup",
+            "backup",
+            "runtime2",
+            "romfs",
+            "app_data",
+            "ubi_backup",
+            "fwconcat0",
+            "rescue fw",
         ] {
             assert_eq!(protection(name), None, "{name}");
         }

@@ -58,7 +58,7 @@ fn an_ambiguous_name_is_asked_about() {
     let twins = FakeBox::new(
         NEW,
         &[
-            mtd(0, "boot", 256 * K, 0),
+            mtd(0, "kernel", 256 * K, 0),
             mtd(2, "data", M, M),
             mtd(3, "mtd0", M, 2 * M),
             mtd(5, "data", M, 3 * M),
@@ -75,7 +75,7 @@ fn an_ambiguous_name_is_asked_about() {
         plan.says("partition"),
         "several partitions are named \"mtd0\": say /dev/mtd0 or /dev/mtd3"
     );
-    for (part, name) in [("mtd5", "data"), ("/dev/mtd0", "boot"), ("mtd:mtd0", "mtd0")] {
+    for (part, name) in [("mtd5", "data"), ("/dev/mtd0", "kernel"), ("mtd:mtd0", "mtd0")] {
         let plan = twins.plan(part, &[]);
         assert!(plan.refused().is_empty(), "{part}: {}", plan.json);
         assert_eq!(plan.json["writes"][0]["partition"], name);
@@ -99,6 +99,43 @@ fn both_partitions_that_are_named_as_the_boot_loader_are_kept() {
     }
 }
 
+/// Many vendors call their boot loader `boot`, as others call a kernel: it is one where nothing else is, and where it may begin
+/// the flash.
+#[test]
+fn what_is_called_boot_is_a_boot_loader_where_nothing_else_is() {
+    if !is_root() {
+        return;
+    }
+    // Gemini, Ubiquiti's Octeons, an iConnect, and a kernel beside U-Boot.
+    let [from_0, behind] = [("BOOT", 128 * K, 0), ("boot", 256 * M, 9 * M)];
+    let octeon = [
+        mtd(0, "boot0", 3 * M, 0),
+        mtd(1, "boot1", 3 * M, 3 * M),
+        mtd(2, "data", M, 6 * M),
+    ];
+    let beside = [mtd(0, "u-boot", 256 * K, 0), mtd(1, "boot", 3 * M, M)];
+    let one = |(name, size, offset)| vec![mtd(0, name, size, offset), mtd(1, "data", M, 300 * M)];
+    for (parts, kept) in [
+        (one(from_0), vec!["mtd0"]),
+        (one(behind), vec![]),
+        (octeon.to_vec(), vec!["mtd0", "mtd1"]),
+        (beside.to_vec(), vec!["mtd0"]),
+        // A kernel that does not say where they lie: the other one may share bytes with it.
+        (
+            one(from_0).into_iter().map(|part| part.anywhere()).collect(),
+            vec!["mtd0", "mtd1"],
+        ),
+    ] {
+        let devices = FakeBox::new(NEW, &parts).devices();
+        let all = ["mtd0", "mtd1", "mtd2"];
+        let found: Vec<_> = all[..parts.len()]
+            .iter()
+            .filter(|id| devices.of(id)["keep"] == "bootloader")
+            .collect();
+        assert_eq!(found, kept.iter().collect::<Vec<_>>(), "{}", devices.json);
+    }
+}
+
 /// A place for kept files that is one of two is none.
 #[test]
 fn kept_files_go_to_no_ambiguous_partition() {
@@ -106,12 +143,12 @@ fn kept_files_go_to_no_ambiguous_partition() {
         return;
     }
     let twins = [
-        mtd(0, "boot", 256 * K, 0),
+        mtd(0, "kernel", 256 * K, 0),
         mtd(1, "data", M, M),
         mtd(2, "data", M, 2 * M),
     ];
     let router = FakeBox::new(NEW, &twins).proc("filesystems", "nodev\ttmpfs\n\tjffs2\n");
-    let plan = router.plan("boot", &["--keep", "/etc/passwd", "--keep-to", "jffs2:data"]);
+    let plan = router.plan("kernel", &["--keep", "/etc/passwd", "--keep-to", "jffs2:data"]);
     assert_eq!(plan.refused(), ["keep"]);
     assert!(
         plan.says("keep").contains("several partitions are named \"data\""),

@@ -220,7 +220,7 @@ fn a_list_is_bytes() {
     if !is_root() {
         return;
     }
-    let parts = [mtd(0, "boot", 256 << 10, 0), mtd(1, "data", 8 << 20, 1 << 20)];
+    let parts = [mtd(0, "kernel", 256 << 10, 0), mtd(1, "data", 8 << 20, 1 << 20)];
     let router = FakeBox::new(NEW, &parts)
         .proc("filesystems", "nodev\ttmpfs\n\tjffs2\n")
         .etc(
@@ -231,7 +231,7 @@ fn a_list_is_bytes() {
         .etc("a.\u{ff}", b"another")
         .etc_bytes(b"M\xfcller", b"his")
         .etc_bytes(b"b.\xffx", b"hers");
-    let plan = router.plan("boot", &["--keep-to", "jffs2:data"]);
+    let plan = router.plan("kernel", &["--keep-to", "jffs2:data"]);
     assert!(plan.refused().is_empty(), "{}", plan.json);
     let files = plan.json["keep"]["files"].as_array().unwrap();
     let paths: Vec<_> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
@@ -244,7 +244,7 @@ fn a_list_is_bytes() {
         "--sha256",
         &other,
         "--part",
-        "boot",
+        "kernel",
         "--keep-to",
         "jffs2:data",
         image,
@@ -252,6 +252,6 @@ fn a_list_is_bytes() {
     assert!(run.out.contains(r#""/etc/M\xfcller""#), "{run:?}");
     // A list that is a directory cannot be read.
     let odd = FakeBox::new(NEW, &parts).etc("flasher/keep/x", b"");
-    let plan = odd.plan("boot", &["--keep-to", "jffs2:data"]);
+    let plan = odd.plan("kernel", &["--keep-to", "jffs2:data"]);
     assert!(plan.refused().contains(&"keep"), "{}", plan.json);
 }

@@ -219,7 +219,7 @@ fn a_concatenation_may_overlap_all_that_it_could_be_made_of() {
     let concat = FakeBox::new(
         NEW,
         &[
-            mtd(0, "boot", 256 * K, 0),
+            mtd(0, "linux", 256 * K, 0),
             mtd(1, "fw-a", 4 * M, 256 * K),
             mtd(2, "fw-b", 8 * M, 0).on("platform/soc/spi1.0"),
             mtd(3, "fw-a+fw-b", 12 * M, 0).anywhere().on("platform/virtual_flash"),
@@ -407,7 +407,7 @@ fn sizes_that_make_no_sense_are_shown_and_refused() {
     let odd = FakeBox::new(
         NEW,
         &[
-            mtd(0, "boot", 512 * K, 0),
+            mtd(0, "kernel", 512 * K, 0),
             mtd(1, "out of reach", 0, 0),
             mtd(2, "no erase size", M, M).erase_size(0),
             mtd(3, "odd", M + 4096, 2 * M),
@@ -416,7 +416,7 @@ fn sizes_that_make_no_sense_are_shown_and_refused() {
     let devices = odd.devices();
     assert_eq!(devices.json["partitions"].as_array().unwrap().len(), 4);
     assert_eq!(devices.place("mtd1").2, [""; 0], "what is empty shares nothing");
-    assert!(odd.plan("boot", &[]).refused().is_empty());
+    assert!(odd.plan("kernel", &[]).refused().is_empty());
     for (part, check) in [("mtd1", "size"), ("mtd2", "aligned"), ("odd", "aligned")] {
         let plan = odd.plan(part, &[]);
         assert!(plan.refused().contains(&check), "{part}: {}", plan.json);
