@@ -38,8 +38,13 @@ pub fn moved(index: usize) -> String {
 /// from anywhere.
 #[must_use]
 pub fn own_disks() -> Vec<PathBuf> {
-    let mut table = mounts().unwrap_or_default();
-    table.retain(|mount| is_disk(mount) && !mount.nosuid && rests_on(&device_of(mount), &stays));
+    own(mounts().unwrap_or_default(), &|mount| {
+        is_disk(mount) && rests_on(&device_of(mount), &stays)
+    })
+}
+
+fn own(mut table: Vec<Mount>, is_fixed: &dyn Fn(&Mount) -> bool) -> Vec<PathBuf> {
+    table.retain(|mount| !mount.nosuid && is_fixed(mount));
     table.into_iter().map(|mount| mount.mountpoint).collect()
 }
 
@@ -165,6 +170,23 @@ mod tests {
         ] {
             assert_eq!(is_below(Path::new(path)), below, "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_mounted_nosuid_is_not_the_boxs_own() {
+        let text = "20 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n\
+                    21 20 8:3 / /share/a rw,relatime - ext4 /dev/sda3 rw\n\
+                    22 20 8:4 / /share/b rw,nosuid,nodev,relatime - ext4 /dev/sda4 rw\n\
+                    23 20 8:5 / /share/c rw,relatime,nosuid shared:2 - ext4 /dev/sda5 rw\n\
+                    24 20 8:6 / /share/nosuid rw,nodev - ext4 /dev/sda6 rw,nosuid\n";
+        let file = std::env::temp_dir().join(format!("stages-nosuid-{}", std::process::id()));
+        fs::write(&file, text).expect("written");
+        let table = crate::mounts::mounts_of(&file).expect("makes sense");
+        fs::remove_file(file).expect("removed");
+        assert_eq!(
+            own(table, &|mount| mount.mountpoint != Path::new("/")),
+            [PathBuf::from("/share/a"), PathBuf::from("/share/nosuid")]
+        );
     }
 
     #[test]
