@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::place::Place;
+use super::images::Beside;
+use super::place::{self, Place, Visit};
 use super::shell::words;
 use super::ssh::Connection;
 use super::target::{Processor, Target, processor};
@@ -117,55 +118,84 @@ pub(crate) fn places(name: &str) -> Vec<PathBuf> {
     places
 }
 
-/// Puts a flasher onto the box, unless it has one of our version. The directory is made in any case.
+/// What is done in the session that brings the program.
+pub struct Also<'a> {
+    /// Files that are put there before it.
+    pub beside: &'a [Beside],
+    /// What the box is asked next, where the program and the directory have these paths.
+    pub ask: &'a dyn Fn(&str, &str) -> OsString,
+}
+
+/// Puts a flasher onto the box, unless it has one of our version, and asks it something. The directory is made in any case.
 ///
 /// # Errors
 /// A box without room, and a binary that does not run there or did not arrive as it was.
-pub fn install(connection: &Connection<'_>, named: Option<&Path>, target: &Target) -> Result<Installed> {
+pub fn install(
+    connection: &Connection<'_>,
+    (target, visit): (&Target, Visit),
+    named: Option<&Path>,
+    also: &Also<'_>,
+) -> Result<(Installed, Vec<u8>)> {
     let binary = match (&target.flasher, named) {
         (Some(_), None) => None,
         _ => Some(Binary::find(named, target)?),
     };
-    let place = Place::make(connection, binary.as_ref().map_or(0, Binary::len))?;
-    let Some(binary) = binary else {
-        return Ok(Installed {
-            version: target.own_version.clone(),
-            program: target.flasher.clone().unwrap_or_default(),
-            place,
-        });
-    };
-    place.put(connection, "flasher", &binary.bytes)?;
+    let place = visit.place(connection, binary.as_ref().map_or(0, Binary::len))?;
+    for file in also.beside {
+        place.put(connection, &file.name, &file.bytes)?;
+    }
     let mut installed = Installed {
-        version: String::new(),
-        program: format!("{}/flasher", place.path),
+        version: target.own_version.clone(),
+        program: match (&binary, &target.flasher) {
+            (None, Some(own)) => own.clone(),
+            _ => format!("{}/{NAME}", place.path),
+        },
         place,
     };
-    installed.version = installed.prove(connection, &binary)?;
-    Ok(installed)
+    let ask = (also.ask)(&installed.program, &installed.place.path);
+    let answer = match binary {
+        None => connection.run(&ask, b"")?.stdout,
+        Some(binary) => installed.bring(connection, &binary, &ask)?,
+    };
+    Ok((installed, answer))
 }
 
+/// What it is called there.
+const NAME: &str = "flasher";
+
 impl Installed {
-    /// Has the binary read itself, and says its version: it runs there, it is whole, and it understands what it will be told.
-    fn prove(&self, connection: &Connection<'_>, binary: &Binary) -> Result<String> {
+    /// Sends the binary and has it read itself and say its version: it runs there, it is whole, and it understands what it will be
+    /// told. Answers what the box then said to a question that is put to no other program than this one.
+    fn bring(&mut self, connection: &Connection<'_>, binary: &Binary, ask: &OsStr) -> Result<Vec<u8>> {
         let program = words([&self.program]);
-        let mut script = OsString::new();
+        let sha256 = hex(&Sha256::digest(&binary.bytes));
+        let mut script = self.place.taking(NAME);
         for part in [
+            OsStr::new(" && "),
             &program,
             OsStr::new(" --version && "),
             &program,
-            OsStr::new(" apply --pushed --help >/dev/null && "),
+            OsStr::new(" apply --pushed --help >/dev/null && read=$("),
+            &program,
+            OsStr::new(" --format json inspect "),
+            &program,
+            OsStr::new(") && echo \"$read\" && case $read in *"),
+            OsStr::new(&sha256),
+            OsStr::new("*)\n"),
+            ask,
+            OsStr::new("\n;; esac"),
         ] {
             script.push(part);
         }
-        script.push(&program);
-        script.push(" --format json inspect ");
-        script.push(&program);
-        let output = connection.run(&script, b"")?;
+        let output = connection.run(&script, &binary.bytes)?;
         let said = String::from_utf8_lossy(&output.stdout);
         // A login may have said something before.
-        let mut lines = said.lines().skip_while(|line| !line.starts_with("flasher "));
-        let runs = lines.next().unwrap_or_default();
-        if runs.is_empty() {
+        let begin = said.find("\nflasher ").map(|at| at + 1);
+        let arrived = said[..begin.unwrap_or(said.len())].lines().last();
+        if arrived.and_then(|length| length.trim().parse().ok()) != Some(binary.bytes.len()) {
+            return Err(place::not_put((NAME, &binary.bytes), &output.stderr));
+        }
+        let Some(begin) = begin else {
             let why = String::from_utf8_lossy(&output.stderr);
             return Err(Failure::new(
                 Exit::Unsupported,
@@ -178,17 +208,19 @@ impl Installed {
                 ),
             )
             .hint("its processor or kernel may be older than those that flasher is made for"));
-        }
+        };
+        let mut lines = said[begin..].splitn(3, '\n');
+        let runs = lines.next().unwrap_or_default();
         let read = lines.next().and_then(|line| serde_json::from_str::<Value>(line).ok());
         let Some(read) = read else {
             let what = format_args!("{} is {}, which cannot be pushed", binary.path.display(), Quoted(runs));
             return Err(Failure::usage(what).hint("use binaries of one version"));
         };
-        match read["sha256"].as_str() == Some(hex(&Sha256::digest(&binary.bytes)).as_str()) {
-            true => Ok(one_line(runs)),
-            false => {
-                Err(Failure::system("flasher did not arrive on the box as it was sent").hint("the same command again"))
-            }
+        if read["sha256"].as_str() != Some(sha256.as_str()) {
+            let failure = Failure::system("flasher did not arrive on the box as it was sent");
+            return Err(failure.hint("the same command again"));
         }
+        self.version = one_line(runs);
+        Ok(lines.next().unwrap_or_default().as_bytes().to_vec())
     }
 }

@@ -2,32 +2,29 @@
 
 #![forbid(unsafe_code)]
 
-use super::binary::Installed;
 use super::images::Images;
 use super::shell::words;
-use super::ssh::Connection;
 use crate::cli::push::Push;
 use crate::report::Reporter;
 use serde_json::Value;
 use std::ffi::OsString;
 
 /// Has the box look at itself. One that cannot says nothing: why it cannot is for its plan to tell.
-pub fn tell(box_has: (&Connection<'_>, &Installed), images: &Images, options: &Push, reporter: &mut Reporter) {
-    if !reporter.json() {
-        return;
-    }
-    let (connection, installed) = box_has;
-    let mut line: Vec<OsString> = vec![installed.program.clone().into()];
+pub fn line((program, directory): (&str, &str), images: &Images, options: &Push) -> OsString {
+    let mut line: Vec<OsString> = vec![program.into()];
     line.extend(["--format", "json", "devices"].map(OsString::from));
     if let Some(dir) = &options.apply.at.sim {
         line.extend(["--sim".into(), dir.into()]);
     }
-    if let Some(board) = images.board(&options.apply, &installed.place.path) {
+    if let Some(board) = images.board(&options.apply, directory) {
         line.extend(["--board".into(), board.into()]);
     }
-    if let Ok(output) = connection.run(&words(line), b"")
-        && let Some(event) = event(&output.stdout)
-    {
+    words(line)
+}
+
+/// Tells what it said.
+pub fn tell(said: &[u8], reporter: &mut Reporter) {
+    if let Some(event) = event(said) {
         reporter.object(&event);
     }
 }

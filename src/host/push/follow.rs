@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use super::binary::{self, Installed};
+use super::binary::{self, Also, Installed};
 use super::interrupt::Interrupt;
 use super::live::{self, Live};
 use super::ssh::{Connection, HostKey, Refused, Ssh, Try};
-use super::target::{self, Target};
+use super::target;
 use super::told::Question;
 use super::verdict;
 use crate::base::code::Code;
@@ -19,10 +19,12 @@ use std::ffi::OsStr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a box that boots may take to answer one try.
-const ANSWER: Duration = Duration::from_secs(5);
+/// How long a box that boots may take to answer one try: not long at first, because a try that meets the box before its network
+/// is up hangs until then, and another second for so much time that has gone by, because a long way may need it.
+const ANSWER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+const ANSWER_GROWS: Duration = Duration::from_secs(15);
 /// Between two tries.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(300);
 /// Between two questions to a box that may still be writing.
 const POLL: Duration = Duration::from_secs(3);
 
@@ -109,10 +111,14 @@ impl<'a> Follow<'a> {
     /// # Errors
     /// A box that does not come back in time or has another host key; ^C.
     pub fn wait(&self, old: Option<Connection<'a>>, reporter: &mut Reporter) -> Result<Back<'a>> {
-        let deadline = Instant::now() + self.patience();
+        let begun = Instant::now();
+        let deadline = begun + self.patience();
         let mut old = old;
         let mut live = self.before.live.as_ref().map(|place| Live::begin(self.ssh, place));
-        let mut key = HostKey::Known;
+        let mut key = match self.options.new_host_key {
+            true => HostKey::Any,
+            false => HostKey::Known,
+        };
         let mut why = "it has not gone away".to_owned();
         loop {
             if let Some(connection) = old.take().filter(|_| self.before.reboot != Reboot::No) {
@@ -125,11 +131,11 @@ impl<'a> Follow<'a> {
             }
             let try_of = Try {
                 key,
-                timeout: ANSWER,
+                timeout: answers_within(begun.elapsed()),
                 aloud: false,
             };
             match self.ssh.connect(try_of)? {
-                Ok(connection) => match self.look(connection, deadline, reporter) {
+                Ok(connection) => match self.look(connection, (&mut key, deadline), reporter) {
                     Ok(Look::Back(back)) => return Ok(*back),
                     Ok(Look::NotYet(connection)) => {
                         why = "it answers, and has not booted anew".to_owned();
@@ -202,15 +208,28 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
+    /// Says it once where the host key is another one than before.
+    fn tell_key(&self, connection: &Connection<'_>, key: &mut HostKey, reporter: &mut Reporter) {
+        if *key == HostKey::Any && connection.has_other_key() {
+            self.takes_new_key(reporter);
+            *key = HostKey::New;
+        }
+    }
+
+    fn takes_new_key(&self, reporter: &mut Reporter) {
+        reporter.stage(format_args!(
+            "{} has another host key now, which is taken for this run; your known_hosts stays as it is: ssh-keygen -R {}",
+            self.ssh.host(),
+            self.ssh.box_name()
+        ));
+    }
+
     /// The new firmware may have made itself a new host key.
     fn new_key(&self, key: HostKey, refused: &Refused, reporter: &mut Reporter) -> Result<HostKey> {
         let host = self.ssh.host();
-        if key == HostKey::Known && self.options.new_host_key {
-            reporter.stage(format_args!(
-                "{host} has another host key now, which is taken for this run; your known_hosts stays as it is: \
-                 ssh-keygen -R {}",
-                self.ssh.box_name()
-            ));
+        // ssh gives no password to a box whose key it does not know.
+        if key == HostKey::Any {
+            self.takes_new_key(reporter);
             return Ok(HostKey::New);
         }
         Err(unknown(
@@ -228,38 +247,44 @@ impl<'a> Follow<'a> {
     }
 
     /// Whether the box is as it will stay.
-    fn look(&self, connection: Connection<'a>, deadline: Instant, reporter: &mut Reporter) -> Result<Look<'a>> {
-        let target = target::ask(&connection, self.version)?;
+    fn look(
+        &self,
+        connection: Connection<'a>,
+        (key, deadline): (&mut HostKey, Instant),
+        reporter: &mut Reporter,
+    ) -> Result<Look<'a>> {
+        let (target, visit) = target::ask(&connection, self.version)?;
+        self.tell_key(&connection, key, reporter);
         let booted = match (&self.before.boot, &target.boot) {
             (Some(before), Some(now)) => before != now,
             // Not known is not proved.
             _ => false,
         };
         match (booted, self.before.reboot) {
-            (true, _) => {
-                reporter.stage(format_args!("{} has booted and answers", self.ssh.host()));
-                self.ask(connection, &target, booted).map(Box::new).map(Look::Back)
+            (false, Reboot::Due) => {
+                drop(visit);
+                return Ok(Look::NotYet(connection));
             }
-            (false, Reboot::Due) => Ok(Look::NotYet(connection)),
-            (false, Reboot::No) => self.ask(connection, &target, booted).map(Box::new).map(Look::Back),
-            (false, Reboot::Maybe) => self.still_writing(connection, &target, deadline),
+            (true, _) => reporter.stage(format_args!("{} has booted and answers", self.ssh.host())),
+            _ => (),
+        }
+        let ask = |program: &str, _: &str| verdict::line(program, self.options);
+        let also = Also { beside: &[], ask: &ask };
+        let (installed, said) = binary::install(&connection, (&target, visit), self.options.binary.as_deref(), &also)?;
+        let back = Back {
+            record: verdict::read(&said),
+            connection,
+            installed,
+            booted,
+        };
+        match (booted, self.before.reboot) {
+            (false, Reboot::Maybe) => self.still_writing(back, deadline),
+            _ => Ok(Look::Back(Box::new(back))),
         }
     }
 
-    fn ask(&self, connection: Connection<'a>, target: &Target, booted: bool) -> Result<Back<'a>> {
-        let installed = binary::install(&connection, self.options.binary.as_deref(), target)?;
-        let record = verdict::ask(&connection, &installed, self.options)?;
-        Ok(Back {
-            connection,
-            installed,
-            record,
-            booted,
-        })
-    }
-
     /// Asks again until there is a new record, or the box goes away for its reboot.
-    fn still_writing(&self, connection: Connection<'a>, target: &Target, deadline: Instant) -> Result<Look<'a>> {
-        let mut back = self.ask(connection, target, false)?;
+    fn still_writing(&self, mut back: Back<'a>, deadline: Instant) -> Result<Look<'a>> {
         loop {
             // Asked first: one that ends in between has left its record when that is asked for.
             let at_work = self.is_at_work(&back.connection)?;
@@ -295,10 +320,27 @@ impl<'a> Follow<'a> {
     }
 }
 
+/// How long one try may take after so much time.
+fn answers_within(waited: Duration) -> Duration {
+    let steps = waited.as_secs() / ANSWER_GROWS.as_secs();
+    (ANSWER[0] + Duration::from_secs(steps)).min(ANSWER[1])
+}
+
 /// What a look at the box has shown.
 enum Look<'a> {
     /// It can be judged.
     Back(Box<Back<'a>>),
     /// It is still to go away.
     NotYet(Connection<'a>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_is_short_at_first_and_longer_when_the_box_takes_long() {
+        let seconds = |waited| answers_within(Duration::from_secs(waited)).as_secs();
+        assert_eq!([0, 14, 15, 60, 3600].map(seconds), [1, 1, 2, 5, 5]);
+    }
 }

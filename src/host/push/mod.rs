@@ -27,20 +27,24 @@ use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::outcome::{Outcome, Tally};
 use crate::base::units::Grouped;
 use crate::cli::push::Push;
+use crate::record::Record;
 use crate::report::Reporter;
 use crate::update::end;
-use binary::Installed;
+use binary::{Also, Installed};
 use follow::{Back, Before, Follow, Reboot};
 use images::Images;
 use interrupt::Interrupt;
 use session::{Run, Session};
 use ssh::{Connection, HostKey, Ssh, Try};
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 use target::{Processor, Target};
 use verdict::Verdict;
 
+/// Stands before what the box says of its record.
+const RECORD: &str = "flasher-record";
 /// How long a box may take to answer at first.
 const FIRST: Duration = Duration::from_secs(30);
 
@@ -65,13 +69,28 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
     let images = Arc::new(Images::read(&options.apply)?);
     let ssh = Ssh::new(options, &interrupt)?;
     let connection = connect(&ssh, &interrupt)?;
-    let target = target::ask(&connection, version)?;
+    let (target, visit) = target::ask(&connection, version)?;
     // A simulated box is anybody's.
     if !target.root && options.apply.at.sim.is_none() {
         let what = format_args!("ssh logs in to {} as another user than root", options.host);
         return Err(Failure::new(Exit::NotRoot, Code::NotRoot, what).hint("flasher push root@HOST IMAGE"));
     }
-    let installed = binary::install(&connection, options.binary.as_deref(), &target)?;
+    let facts = reporter.json();
+    let ask = |program: &str, directory: &str| {
+        let mut script = OsString::new();
+        if facts {
+            script.push(facts::line((program, directory), &images, options));
+            script.push("\n");
+        }
+        script.push(format!("echo {RECORD}\n"));
+        script.push(verdict::line(program, options));
+        script
+    };
+    let also = Also {
+        beside: &images.beside,
+        ask: &ask,
+    };
+    let (installed, said) = binary::install(&connection, (&target, visit), options.binary.as_deref(), &also)?;
     if !connection.is_shared() {
         reporter.warning(format_args!(
             "the ssh server of {} allows few commands over one connection, so each step has a connection of its own: a password is asked \
@@ -86,13 +105,17 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
         ));
     }
     reporter.stage(format_args!("{}: {}", options.host, with(&installed, &target)));
+    let mark = said.windows(RECORD.len()).position(|bytes| bytes == RECORD.as_bytes());
+    let (looks, record) = said.split_at(mark.unwrap_or(said.len()));
+    facts::tell(looks, reporter);
+    let record = verdict::read(record);
     let push = Pushing {
         options,
         version,
         images,
         interrupt,
     };
-    push.update(&ssh, connection, (installed, target), reporter)
+    push.update(&ssh, connection, (installed, target.boot, record), reporter)
 }
 
 /// With which flasher it is done.
@@ -173,14 +196,9 @@ impl Pushing<'_> {
         &'a self,
         ssh: &'a Ssh<'a>,
         connection: Connection<'a>,
-        (installed, target): (Installed, Target),
+        (installed, boot, record): (Installed, Option<String>, Option<Record>),
         reporter: &mut Reporter,
     ) -> Result<Outcome> {
-        for file in &self.images.beside {
-            installed.place.put(&connection, &file.name, &file.bytes)?;
-        }
-        facts::tell((&connection, &installed), &self.images, self.options, reporter);
-        let record = verdict::ask(&connection, &installed, self.options)?;
         let run = self.apply(&connection, &installed, reporter)?;
         let Some(reboot) = self.ended(&run, &connection)? else {
             return Ok(outcome(&run));
@@ -199,7 +217,7 @@ impl Pushing<'_> {
             options: self.options,
             version: self.version,
             before: Before {
-                boot: target.boot,
+                boot,
                 record,
                 agreed,
                 reboot,

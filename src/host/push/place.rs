@@ -1,5 +1,6 @@
 //! A directory on the box for what is put there: made by root just now, in RAM where there is any, and taken away by the box
-//! itself as soon as the connection ends, however it ends.
+//! itself as soon as the connection ends, however it ends. It is made by the session that has asked what box it is: on a slow
+//! processor each session takes its time.
 
 #![forbid(unsafe_code)]
 
@@ -10,8 +11,8 @@ use crate::base::quoted::one_line;
 use crate::base::shell::quoted;
 use crate::base::units::Size;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin};
+use std::io::{BufRead, BufReader, Read, Take, Write};
+use std::process::{Child, ChildStdin, ChildStdout};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -22,8 +23,13 @@ const ANSWER: u64 = 64 << 10;
 /// How long the box may take to take the directory away.
 const LEAVE: Duration = Duration::from_secs(2);
 
-/// Makes the directory where programs can be started, and goes on until its standard input ends.
+/// What ends the answers of a visit.
+const END: &str = "\nflasher-end\n";
+
+/// Hears how much is to be free and how the directory is to be called, makes it where programs can be started, and goes on until
+/// its standard input ends.
 const MAKE: &str = r#"
+read -r free name || exit
 trap '' HUP
 umask 077
 for place in /tmp /dev/shm /run /var/run /var/tmp; do
@@ -47,51 +53,83 @@ for place in /tmp /dev/shm /run /var/run /var/tmp; do
 done
 "#;
 
-/// The directory.
-pub struct Place {
-    /// Its path there.
-    pub path: String,
-    holder: Child,
+/// A session at the box, which has answered and can make a directory.
+pub struct Visit {
+    holder: Holder,
+    stdout: BufReader<Take<ChildStdout>>,
+}
+
+/// What was said, and the session; in its place what was said on standard error where it has ended.
+pub type Answered = (Vec<u8>, std::result::Result<Visit, String>);
+
+/// The process that stands for a session, which ends when this is dropped.
+struct Holder {
+    child: Child,
     stdin: Option<ChildStdin>,
 }
 
-impl Place {
-    /// Makes one with room for so many bytes.
+impl Visit {
+    /// Has the box answer a script.
     ///
     /// # Errors
-    /// A box that has none.
-    pub fn make(connection: &Connection<'_>, bytes: u64) -> Result<Place> {
-        let mut script = OsString::from(format!(
-            "free={}\nname=flasher-{}\n",
-            bytes.div_ceil(1 << 10) + BESIDE,
-            random()?
-        ));
+    /// A connection that breaks.
+    pub fn begin(connection: &Connection<'_>, questions: &str) -> Result<Answered> {
+        let mut script = OsString::from(format!("{{\n{questions}\n}} </dev/null\nprintf '\\nflasher-end\\n'\n"));
         script.push(MAKE);
-        let mut holder = connection.command(&script).spawn().context("ssh")?;
-        let stdin = holder.stdin.take();
-        let mut refusals = Vec::new();
-        if let Some(stdout) = holder.stdout.take() {
-            for line in BufReader::new(stdout.take(ANSWER))
-                .lines()
-                .map_while(std::io::Result::ok)
-            {
-                if let Some(path) = line.strip_prefix("yes=").filter(|path| path.starts_with('/')) {
-                    return Ok(Place {
-                        path: path.to_owned(),
-                        holder,
-                        stdin,
-                    });
-                }
-                refusals.extend(line.strip_prefix("no=").map(one_line));
+        let mut child = connection.command(&script).spawn().context("ssh")?;
+        let stdin = child.stdin.take();
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| Failure::system("ssh was started without a pipe"))?;
+        let mut stdout = BufReader::new(stdout.take(ANSWER));
+        let mut answer = Vec::new();
+        while let Ok(1..) = stdout.read_until(b'\n', &mut answer) {
+            if answer.ends_with(END.as_bytes()) {
+                answer.truncate(answer.len() - END.len());
+                let holder = Holder { child, stdin };
+                return Ok((answer, Ok(Visit { holder, stdout })));
             }
         }
         drop(stdin);
-        let output = holder.wait_with_output().context("ssh")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        if connection.is_full(output.status.code(), &said) {
-            return Place::make(connection, bytes);
+        let (code, said) = last_words(child)?;
+        if connection.is_full(code, &said) {
+            return Visit::begin(connection, questions);
         }
-        if output.status.code() == Some(255) {
+        match code {
+            Some(255) => Err(connection.broken(&said)),
+            _ => Ok((answer, Err(said))),
+        }
+    }
+
+    /// Makes a directory with room for so many bytes.
+    ///
+    /// # Errors
+    /// A box that has none.
+    pub fn place(self, connection: &Connection<'_>, bytes: u64) -> Result<Place> {
+        let Visit { mut holder, mut stdout } = self;
+        let wanted = format!("{} flasher-{}\n", bytes.div_ceil(1 << 10) + BESIDE, random()?);
+        if let Some(stdin) = &mut holder.stdin {
+            // One that does not hear it says why.
+            let _ = stdin.write_all(wanted.as_bytes());
+        }
+        let mut refusals = Vec::new();
+        for line in stdout.by_ref().lines().map_while(std::io::Result::ok) {
+            if let Some(path) = line.strip_prefix("yes=").filter(|path| path.starts_with('/')) {
+                return Ok(Place {
+                    path: path.to_owned(),
+                    _holder: holder,
+                });
+            }
+            refusals.extend(line.strip_prefix("no=").map(one_line));
+        }
+        holder.stdin = None;
+        let code = holder.child.wait().context("ssh")?.code();
+        let mut said = String::new();
+        if let Some(stderr) = &mut holder.child.stderr {
+            let _ = stderr.take(ANSWER).read_to_string(&mut said);
+        }
+        if code == Some(255) {
             return Err(connection.broken(&said));
         }
         refusals.extend(said.lines().last().map(one_line));
@@ -102,12 +140,40 @@ impl Place {
         ))
         .hint("make room in its /tmp, or mount a tmpfs there"))
     }
+}
 
+/// The exit code of a session that has ended, and what it said on standard error.
+fn last_words(child: Child) -> Result<(Option<i32>, String)> {
+    let output = child.wait_with_output().context("ssh")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok((output.status.code(), said))
+}
+
+/// The directory.
+pub struct Place {
+    /// Its path there.
+    pub path: String,
+    _holder: Holder,
+}
+
+impl Place {
     /// Puts a file into it.
     ///
     /// # Errors
     /// One that did not arrive whole.
     pub fn put(&self, connection: &Connection<'_>, name: &str, bytes: &[u8]) -> Result<()> {
+        let output = connection.run(&self.taking(name), bytes)?;
+        let length = String::from_utf8_lossy(&output.stdout);
+        // A login may have said something before.
+        let length = length.lines().last().unwrap_or_default();
+        match output.status.success() && length.trim().parse() == Ok(bytes.len()) {
+            true => Ok(()),
+            false => Err(not_put((name, bytes), &output.stderr)),
+        }
+    }
+
+    /// The script that takes a file from standard input, and says its length last.
+    pub fn taking(&self, name: &str) -> OsString {
         let path = quoted(format!("{}/{name}", self.path));
         let mut script = OsString::from("umask 077; cat >");
         script.push(&path);
@@ -115,33 +181,31 @@ impl Place {
         script.push(&path);
         script.push(" && wc -c <");
         script.push(&path);
-        let output = connection.run(&script, bytes)?;
-        let length = String::from_utf8_lossy(&output.stdout);
-        // A login may have said something before.
-        let length = length.lines().last().unwrap_or_default();
-        match output.status.success() && length.trim().parse() == Ok(bytes.len()) {
-            true => Ok(()),
-            false => Err(Failure::system(format_args!(
-                "{name} could not be put onto the box, {}: {}",
-                Size(bytes.len() as u64),
-                one_line(String::from_utf8_lossy(&output.stderr).trim())
-            ))
-            .hint("make room in its /tmp")),
-        }
+        script
     }
 }
 
-impl Drop for Place {
+/// The failure of a file that did not arrive.
+pub fn not_put((name, bytes): (&str, &[u8]), said: &[u8]) -> Failure {
+    Failure::system(format_args!(
+        "{name} could not be put onto the box, {}: {}",
+        Size(bytes.len() as u64),
+        one_line(String::from_utf8_lossy(said).trim())
+    ))
+    .hint("make room in its /tmp")
+}
+
+impl Drop for Holder {
     fn drop(&mut self) {
         self.stdin = None;
         // One that has gone for its reboot answers no more.
         let step = Duration::from_millis(20);
         let mut waited = Duration::ZERO;
-        while matches!(self.holder.try_wait(), Ok(None)) && waited < LEAVE {
+        while matches!(self.child.try_wait(), Ok(None)) && waited < LEAVE {
             sleep(step);
             waited += step;
         }
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -14,7 +14,7 @@ use crate::base::quoted::{Quoted, printable};
 use crate::cli::push::Push;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ const FAILED: i32 = 255;
 /// What ssh says whose connection to share has all the sessions that the server allows (`mux_session_confirm` in OpenSSH's
 /// `mux.c`). The command was not started.
 const NO_SESSION: &str = "Session open refused by peer";
+/// What ssh says where the box has another host key than before (`warn_changed_key` in OpenSSH's `sshconnect.c`).
+const CHANGED: &str = "HOST IDENTIFICATION HAS CHANGED";
 /// Bytes of what ssh said that are kept for a message.
 const KEPT: usize = 4 << 10;
 
@@ -36,6 +38,8 @@ pub struct Ssh<'a> {
     options: &'a Push,
     scratch: Scratch,
     interrupt: Interrupt,
+    /// What it says that it would do, by the user's own configuration; nothing of an old one, which does not say.
+    configured: OnceCell<String>,
 }
 
 /// How a host key that is not known is met.
@@ -43,6 +47,9 @@ pub struct Ssh<'a> {
 pub enum HostKey {
     /// As the user's own configuration says.
     Known,
+    /// One that the user's own files know, or else another one, which is kept for this run only. To a box with another key than the
+    /// known one ssh gives no password.
+    Any,
     /// The key of a firmware that has just been installed is taken, and kept for this run only.
     New,
 }
@@ -67,7 +74,7 @@ pub struct Refused {
 impl Refused {
     /// Whether the box has shown another host key than the one that is known, or one that nobody knows.
     pub fn is_host_key(&self) -> bool {
-        self.said.contains("Host key verification failed") || self.said.contains("HOST IDENTIFICATION HAS CHANGED")
+        self.said.contains("Host key verification failed") || self.said.contains(CHANGED)
     }
 
     /// Why, in one line.
@@ -84,6 +91,7 @@ pub struct Connection<'a> {
     socket: PathBuf,
     key: HostKey,
     timeout: Duration,
+    said: Said,
     /// Whether commands go through the one connection.
     shared: Cell<bool>,
 }
@@ -98,6 +106,7 @@ impl<'a> Ssh<'a> {
             options,
             scratch: Scratch::create()?,
             interrupt: interrupt.clone(),
+            configured: OnceCell::new(),
         })
     }
 
@@ -111,15 +120,27 @@ impl<'a> Ssh<'a> {
         self.host().rsplit('@').next().unwrap_or_default()
     }
 
+    /// The value of a keyword of ssh_config(5) for this box.
+    fn configured(&self, keyword: &str) -> Option<&str> {
+        let said = self.configured.get_or_init(|| {
+            let mut command = self.program();
+            command.args(self.users()).args(["-G", "--", self.host()]);
+            let said = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+            said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+                .unwrap_or_default()
+        });
+        said.lines()
+            .find_map(|line| line.strip_prefix(keyword)?.strip_prefix(' '))
+    }
+
     /// The name or address that ssh connects to, by the user's own configuration; of an old ssh that does not say, what was typed.
     pub fn resolved(&self) -> String {
-        let mut command = self.program();
-        command.args(self.users()).args(["-G", "--", self.host()]);
-        let said = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
-        let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-        let said = said.unwrap_or_default();
-        let name = said.lines().find_map(|line| line.strip_prefix("hostname "));
-        name.unwrap_or(self.box_name()).to_owned()
+        self.configured("hostname").unwrap_or(self.box_name()).to_owned()
+    }
+
+    /// Where keys are kept that this run takes.
+    fn taken(&self) -> PathBuf {
+        self.scratch.path().join("known_hosts")
     }
 
     /// The program without its options.
@@ -139,16 +160,18 @@ impl<'a> Ssh<'a> {
         // A box that does not answer for a minute has gone.
         command.args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6"]);
         command.arg("-o").arg(format!("ConnectTimeout={}", timeout.as_secs()));
+        let taken = self.taken();
+        let (files, checking) = match (key, self.configured("userknownhostsfile")) {
+            (HostKey::New, _) => (taken.display().to_string(), "accept-new"),
+            // A new one goes into the first file.
+            (HostKey::Any, Some(known)) => (format!("{} {known}", taken.display()), "no"),
+            (HostKey::Any, None) | (HostKey::Known, _) => return command,
+        };
+        command.arg("-o").arg(format!("UserKnownHostsFile={files}"));
+        command.arg("-o").arg(format!("StrictHostKeyChecking={checking}"));
+        command.args(["-o", "CheckHostIP=no"]);
         if key == HostKey::New {
-            let known = self.scratch.path().join("known_hosts");
-            command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
-            command.args([
-                "-o",
-                "GlobalKnownHostsFile=/dev/null",
-                "-o",
-                "StrictHostKeyChecking=accept-new",
-            ]);
-            command.args(["-o", "CheckHostIP=no"]);
+            command.args(["-o", "GlobalKnownHostsFile=/dev/null"]);
         }
         command
     }
@@ -187,6 +210,7 @@ impl<'a> Ssh<'a> {
                     socket,
                     key,
                     timeout,
+                    said,
                     shared: Cell::new(true),
                 }));
             }
@@ -238,6 +262,11 @@ impl Connection<'_> {
         let full = self.shared.get() && status == Some(FAILED) && said.contains(NO_SESSION);
         self.shared.set(self.shared.get() && !full);
         full
+    }
+
+    /// Whether the box has another host key than the user's files know.
+    pub fn has_other_key(&self) -> bool {
+        self.said.so_far().contains(CHANGED) || self.ssh.taken().metadata().is_ok_and(|about| about.len() > 0)
     }
 
     /// Whether all commands go through one connection.
@@ -332,8 +361,13 @@ impl Said {
     }
 
     /// All of it, when the program has ended.
-    pub fn text(self) -> String {
-        let _ = self.1.map(thread::JoinHandle::join);
+    pub fn text(mut self) -> String {
+        let _ = self.1.take().map(thread::JoinHandle::join);
+        self.so_far()
+    }
+
+    /// What it has said already.
+    fn so_far(&self) -> String {
         let bytes = self.0.lock().map(|kept| kept.clone()).unwrap_or_default();
         printable(&String::from_utf8_lossy(&bytes).replace('\r', "")).into_owned()
     }

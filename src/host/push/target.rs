@@ -2,13 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+use super::place::Visit;
 use super::ssh::Connection;
 use crate::base::code::Code;
 use crate::base::elf::{Class, Elf};
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::machine::{Arch, Order};
 use crate::base::quoted::Quoted;
-use std::ffi::OsStr;
 
 /// What stands in every flasher. A program of another maker that has the same name must not be started to be asked.
 const MARK: &str = "replaces the firmware of a small Linux box";
@@ -64,29 +64,31 @@ pub fn script(version: &str) -> String {
     SCRIPT.replace("@MARK@", MARK).replace("@VERSION@", &line(version))
 }
 
-/// Asks the box. A flasher of its own counts if it is of this version.
+/// Asks the box. A flasher of its own counts if it is of this version. The session that asked stays.
 ///
 /// # Errors
 /// A connection that breaks, and a box whose answer cannot be understood.
-pub fn ask(connection: &Connection<'_>, version: &str) -> Result<Target> {
-    let output = connection.run(OsStr::new(&script(version)), b"")?;
-    let target = read(&output.stdout).map(|target| Target {
-        own_version: line(version),
-        ..target
-    });
-    target.ok_or_else(|| {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said
-            .lines()
-            .next()
-            .unwrap_or("it answers nothing that can be understood");
-        Failure::new(
-            Exit::Unsupported,
-            Code::System,
-            format_args!("the box did not say what it is: {}", Quoted(said)),
-        )
-        .hint("the user's shell there has to be one as sh is; try: ssh HOST 'uname -m'")
-    })
+pub fn ask(connection: &Connection<'_>, version: &str) -> Result<(Target, Visit)> {
+    let (answer, visit) = Visit::begin(connection, &script(version))?;
+    match (read(&answer), visit) {
+        (Some(target), Ok(visit)) => {
+            let own_version = line(version);
+            Ok((Target { own_version, ..target }, visit))
+        }
+        (_, visit) => {
+            let said = visit.err().unwrap_or_default();
+            let said = said
+                .lines()
+                .next()
+                .unwrap_or("it answers nothing that can be understood");
+            Err(Failure::new(
+                Exit::Unsupported,
+                Code::System,
+                format_args!("the box did not say what it is: {}", Quoted(said)),
+            )
+            .hint("the user's shell there has to be one as sh is; try: ssh HOST 'uname -m'"))
+        }
+    }
 }
 
 /// Reads the answer. What a login prints before it does not count.

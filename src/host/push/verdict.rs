@@ -29,21 +29,24 @@ pub enum Verdict {
 /// # Errors
 /// A connection that breaks.
 pub fn ask(connection: &Connection<'_>, installed: &Installed, options: &Push) -> Result<Option<Record>> {
-    let mut line: Vec<OsString> = vec![
-        installed.program.clone().into(),
-        "--format".into(),
-        "json".into(),
-        "status".into(),
-    ];
+    let output = connection.run(&line(&installed.program, options), b"")?;
+    Ok(read(&output.stdout))
+}
+
+/// What asks for it.
+pub fn line(program: &str, options: &Push) -> OsString {
+    let mut line: Vec<OsString> = vec![program.into()];
+    line.extend(["--format", "json", "status"].map(OsString::from));
     if let Some(dir) = &options.apply.at.sim {
         line.extend(["--sim".into(), dir.into()]);
     }
-    let output = connection.run(&words(line), b"")?;
-    let last = output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .rfind(|line| line.starts_with(b"{"));
-    Ok(last.and_then(|line| json::parse(line).ok()))
+    words(line)
+}
+
+/// The record that was said, behind whatever else was.
+pub fn read(said: &[u8]) -> Option<Record> {
+    let last = said.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{"))?;
+    json::parse(last).ok()
 }
 
 /// Whether both are of the same update.
