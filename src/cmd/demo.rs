@@ -7,7 +7,7 @@ use crate::base::checksum::CRC32;
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::cli;
-use crate::host::emulated::{self, Parts, member};
+use crate::host::emulated::{self, Ended, Parts, member};
 use crate::host::push::binary;
 use crate::report::Reporter;
 use std::ffi::OsString;
@@ -49,23 +49,31 @@ pub fn run(version: &str, reporter: &mut Reporter) -> Result<Exit> {
 fn taken_over(dir: &Path, reporter: &mut Reporter) -> Result<bool> {
     let mut flashers: Vec<_> = std::env::current_exe().into_iter().collect();
     flashers.extend(binary::places("x86_64"));
-    match Parts::find(Path::new("/"), &flashers) {
+    // The tests have a kernel elsewhere.
+    let root = std::env::var_os("FLASHER_DEMO_ROOT").unwrap_or_else(|| "/".into());
+    let parts = match Parts::find(Path::new(&root), &flashers) {
+        Ok(parts) => parts,
         Err(missing) => {
             reporter.line(&format!("The takeover of a box is shown too where there is {missing}."));
-            Ok(true)
+            return Ok(true);
         }
-        Ok(parts) => {
-            reporter.line("\nNow a box whose flash is in use, with this machine's own kernel under QEMU; it takes some seconds to start.");
-            // As U-Boot numbers x86_64.
-            let mut image = uimage(1 << 20, 24, 7);
-            image.resize(emulated::FLASH, 0xff);
-            let done = parts.show(dir, &image, reporter)?;
-            if done {
-                reporter.line("\nThe box has ended to start anew, and its flash holds the new firmware.");
-            }
-            Ok(done)
-        }
+    };
+    let kernel = parts.kernel.display();
+    reporter.line(&format!(
+        "\nNow a box whose flash is in use: {kernel} under QEMU, which takes some seconds to start."
+    ));
+    // As U-Boot numbers x86_64.
+    let mut image = uimage(1 << 20, 24, 7);
+    image.resize(emulated::FLASH, 0xff);
+    match parts.show(dir, &image, reporter)? {
+        Ended::Updated => reporter.line("\nThe box has ended to start anew, and its flash holds the new firmware."),
+        Ended::Otherwise => return Ok(false),
+        Ended::NeverBegan(last) => reporter.line(&format!(
+            "This box did not start, so its takeover is not shown; its last words: {last}\n\
+             The update above, of a simulated box, is complete."
+        )),
     }
+    Ok(true)
 }
 
 /// Whether the chip holds what it should afterwards.

@@ -5,11 +5,14 @@
 
 use crate::base::elf;
 use crate::base::error::{Context, Result};
+use crate::base::quoted::one_line;
 use crate::report::Reporter;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 /// Bytes of the flash, and where it lies in the box's memory of 256 MiB.
 pub const FLASH: usize = 4 << 20;
@@ -19,6 +22,10 @@ const QEMU: &str = "qemu-system-x86_64";
 const MODULES: [&str; 2] = ["mtd", "devices/phram"];
 /// What of the console is shown begins behind it: firmware and kernel have their own words, and clear the screen.
 const BEGINS: &str = "the emulated box has started";
+/// What the box says of a kernel that makes none of its RAM.
+const NO_FLASH: &str = "the kernel has no flash in its RAM";
+/// A box that says nothing for so long is switched off. It starts within seconds.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// Loads what makes the flash, and goes over to a root that can be left.
 const FIRST: &str = r#"#!/bin/busybox sh
@@ -38,6 +45,7 @@ const INITTAB: &str = "::sysinit:/bin/sh /etc/rc\n::once:/bin/sh /etc/story\n::c
 const SERVICES: &str = "mount -t tmpfs none /run\nsleep 10000 </dev/mtd0 &\n(sleep 300; poweroff -f) &\n";
 const STORY: &str = r#"exec </dev/console >/dev/console 2>&1
 export TERM=dumb
+[ -c /dev/mtd0 ] || { echo "NO_FLASH"; exec poweroff -f; }
 echo BEGINS
 for words in devices "apply -y flash=/tmp/image.bin"; do
     echo
@@ -46,10 +54,23 @@ for words in devices "apply -y flash=/tmp/image.bin"; do
 done
 "#;
 
+/// How a box ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Its flash holds the image.
+    Updated,
+    /// Its flash holds something else.
+    Otherwise,
+    /// It did not come as far as to start flasher, which says something of the kernel or of QEMU only: its last words.
+    NeverBegan(String),
+}
+
 /// What such a box is made of.
 #[derive(Debug)]
 pub struct Parts {
-    kernel: PathBuf,
+    qemu: PathBuf,
+    /// The kernel.
+    pub kernel: PathBuf,
     modules: Vec<PathBuf>,
     busybox: PathBuf,
     flasher: PathBuf,
@@ -62,12 +83,11 @@ impl Parts {
     /// What is missing, in words.
     pub fn find(root: &Path, flashers: &[PathBuf]) -> std::result::Result<Parts, String> {
         let there = |place: &Path| place.is_file();
-        if !["usr/bin", "usr/local/bin"]
-            .iter()
-            .any(|bin| there(&root.join(bin).join(QEMU)))
-        {
-            return Err(format!("{QEMU} (Debian: qemu-system-x86)"));
-        }
+        let qemu = ["usr/bin", "usr/local/bin"]
+            .map(|bin| root.join(bin).join(QEMU))
+            .into_iter()
+            .find(|file| there(file))
+            .ok_or_else(|| format!("{QEMU} (Debian: qemu-system-x86)"))?;
         let is_static = |file: &PathBuf| elf::is_static(file).unwrap_or(false);
         let flasher = flashers.iter().find(|file| is_static(file));
         let flasher = flasher.ok_or("a static flasher for x86_64 (cross/build x86_64)")?;
@@ -100,6 +120,7 @@ impl Parts {
             .pop()
             .ok_or("a kernel in /boot that may be read, with the modules mtd and phram")?;
         Ok(Parts {
+            qemu,
             kernel,
             modules,
             busybox,
@@ -120,7 +141,10 @@ impl Parts {
         for (name, text) in [
             ("etc/inittab", INITTAB),
             ("etc/rc", SERVICES),
-            ("etc/story", &STORY.replace("BEGINS", BEGINS)),
+            (
+                "etc/story",
+                &STORY.replace("BEGINS", BEGINS).replace("NO_FLASH", NO_FLASH),
+            ),
         ] {
             archive.extend(member(name, 0o100_644, text.as_bytes()));
         }
@@ -133,69 +157,100 @@ impl Parts {
         Ok(archive)
     }
 
-    /// Starts the box, which takes this image of [`FLASH`] bytes by itself, shows its console, and answers whether its flash holds
-    /// the image afterwards. `dir` is for files that may go then.
+    /// Starts the box, which takes this image of [`FLASH`] bytes by itself, and shows its console. `dir` is for files that may go
+    /// then.
     ///
     /// # Errors
-    /// QEMU cannot be started, and those of the file system.
-    pub fn show(&self, dir: &Path, image: &[u8], reporter: &mut Reporter) -> Result<bool> {
+    /// Those of the file system.
+    pub fn show(&self, dir: &Path, image: &[u8], reporter: &mut Reporter) -> Result<Ended> {
         let (root, memory) = (dir.join("first-root"), dir.join("memory"));
         fs::write(&root, self.first_root(image)?).context(root.display())?;
-        let mut qemu = Command::new(QEMU)
-            .args([
-                "-accel",
-                "tcg",
-                "-m",
-                MEMORY,
-                "-nodefaults",
-                "-nographic",
-                "-serial",
-                "stdio",
-                "-no-reboot",
-            ])
-            .args(["-M", "pc,memory-backend=ram", "-object"])
-            .arg(format!(
-                "memory-backend-file,id=ram,size={MEMORY},share=on,mem-path={}",
-                memory.display()
-            ))
-            .args([Path::new("-kernel"), &self.kernel, Path::new("-initrd"), &root])
-            .arg("-append")
-            .arg(format!(
-                "console=ttyS0 quiet panic=-1 mitigations=off memmap=8M${PLACE:#x}"
-            ))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .context(QEMU)?;
-        let mut begun = false;
-        let console = qemu
-            .stdout
-            .take()
-            .into_iter()
-            .flat_map(|console| BufReader::new(console).split(b'\n'));
-        for line in console {
-            let line = line.context(QEMU)?;
-            let line = String::from_utf8_lossy(&line);
-            // Of a line that was rewritten, what it ended as.
-            let line = line
-                .trim_end()
-                .rsplit(['\r', '\u{1b}'])
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches("[K");
-            match begun {
-                true => reporter.line(line),
-                false => begun = line.ends_with(BEGINS),
-            }
+        let errors = dir.join("qemu-errors");
+        let mut qemu = self.command(&root, &memory);
+        qemu.stderr(File::create(&errors).context(errors.display())?);
+        let mut qemu = match qemu.spawn() {
+            Ok(qemu) => qemu,
+            Err(error) => return Ok(Ended::NeverBegan(format!("{}: {error}", self.qemu.display()))),
+        };
+        let last = qemu.stdout.take().and_then(|console| watch(&lines(console), reporter));
+        // It has ended, or says nothing any more.
+        let _ = qemu.kill();
+        qemu.wait().context(self.qemu.display())?;
+        if let Some(last) = last {
+            let said = fs::read_to_string(&errors).unwrap_or_default();
+            let last = [last.as_str(), said.trim()].into_iter().find(|text| !text.is_empty());
+            return Ok(Ended::NeverBegan(last.unwrap_or("it said nothing").to_owned()));
         }
-        qemu.wait().context(QEMU)?;
         let mut flash = vec![0; FLASH];
         let mut memory = File::open(&memory).context(memory.display())?;
         memory.seek(SeekFrom::Start(PLACE)).context(QEMU)?;
         memory.read_exact(&mut flash).context(QEMU)?;
-        Ok(flash == image)
+        Ok(match flash == image {
+            true => Ended::Updated,
+            false => Ended::Otherwise,
+        })
     }
+
+    /// QEMU with this first root, and its RAM in this file.
+    fn command(&self, root: &Path, memory: &Path) -> Command {
+        let mut qemu = Command::new(&self.qemu);
+        qemu.args([
+            "-accel",
+            "tcg",
+            "-m",
+            MEMORY,
+            "-nodefaults",
+            "-nographic",
+            "-serial",
+            "stdio",
+        ])
+        .args(["-no-reboot", "-M", "pc,memory-backend=ram", "-object"])
+        .arg(format!(
+            "memory-backend-file,id=ram,size={MEMORY},share=on,mem-path={}",
+            memory.display()
+        ))
+        .args([Path::new("-kernel"), &self.kernel, Path::new("-initrd"), root])
+        .arg("-append")
+        .arg(format!(
+            "console=ttyS0 quiet panic=-1 mitigations=off memmap=8M${PLACE:#x}"
+        ))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+        qemu
+    }
+}
+
+/// Lines of the console, as they come.
+fn lines(console: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(console).split(b'\n').map_while(|line| line.ok()) {
+            let line = String::from_utf8_lossy(&line);
+            // Of a line that was rewritten, what it ended as.
+            let line = line.trim_end().rsplit(['\r', '\u{1b}']).next().unwrap_or_default();
+            if sender.send(line.trim_start_matches("[K").to_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Shows what the box says from where flasher is started, until it ends or is silent. If it never came to that: its last words.
+fn watch(console: &Receiver<String>, reporter: &mut Reporter) -> Option<String> {
+    let (mut begun, mut last) = (false, String::new());
+    while let Ok(line) = console.recv_timeout(SILENCE) {
+        match begun {
+            true => reporter.line(&line),
+            false => begun = line.ends_with(BEGINS),
+        }
+        // Behind these come only registers and a trace, or that the power goes.
+        let told = last.contains("Kernel panic") || last.ends_with(NO_FLASH);
+        if !line.trim().is_empty() && !told {
+            last = one_line(line.trim());
+        }
+    }
+    (!begun).then_some(last)
 }
 
 /// A member of a cpio archive in the new format (`Documentation/driver-api/early-userspace/buffer-format.rst` of the kernel).
@@ -215,6 +270,7 @@ pub fn member(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::report::Global;
 
     #[test]
     fn what_the_emulated_box_is_made_of_is_found_or_named() {
@@ -263,5 +319,57 @@ mod tests {
             init.contains("phram=flash,0xc000000,0x400000,") && init.contains("echo flasher,0xc400000,"),
             "{init}"
         );
+    }
+
+    #[test]
+    fn what_becomes_of_the_emulated_box_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::write(root.join("file"), b"anything").unwrap();
+        // In place of QEMU, a script that finds the file of its memory. A shell writes it: a program that this process has open
+        // for writing, or a child of another test, could not be started (ETXTBSY).
+        let show = |script: &str| {
+            let (qemu, work) = (root.join("qemu"), tempfile::tempdir().unwrap());
+            let find = "for word; do case $word in memory-backend-file,*) memory=${word##*mem-path=};; esac; done";
+            let wrote = Command::new("sh")
+                .args([
+                    "-c",
+                    "rm -f \"$1\"; printf '#!/bin/sh\n%s\n' \"$2\" >\"$1\"; chmod +x \"$1\"",
+                    "sh",
+                ])
+                .args([&qemu, Path::new(&format!("{find}\n{script}"))])
+                .status();
+            assert!(wrote.unwrap().success());
+            let parts = Parts {
+                qemu,
+                kernel: root.join("file"),
+                modules: vec![root.join("file"), root.join("file")],
+                busybox: root.join("file"),
+                flasher: root.join("file"),
+            };
+            let image = vec![0x5a; FLASH];
+            parts
+                .show(work.path(), &image, &mut Reporter::new(&Global::default()))
+                .unwrap()
+        };
+        let never = |script: &str| match show(script) {
+            Ended::NeverBegan(last) => last,
+            other => panic!("{script}: {other:?}"),
+        };
+        assert_eq!(
+            never("echo '[ 1.0] Kernel panic - not syncing: VFS'; echo '[ 1.0] ---[ end trace'"),
+            "[ 1.0] Kernel panic - not syncing: VFS"
+        );
+        assert_eq!(
+            never(&format!("echo {NO_FLASH}; echo '[ 1.0] reboot: Power down'")),
+            NO_FLASH
+        );
+        assert_eq!(never("echo no such accelerator >&2; exit 1"), "no such accelerator");
+        assert_eq!(never("exit 0"), "it said nothing");
+        let begins = format!("echo {BEGINS}; head -c {} /dev/zero >$memory", PLACE + FLASH as u64);
+        assert!(matches!(show(&begins), Ended::Otherwise));
+        let flash = format!("tr '\\0' Z </dev/zero | head -c {FLASH}");
+        let updated = format!("echo {BEGINS}; (head -c {PLACE} /dev/zero; {flash}) >$memory");
+        assert!(matches!(show(&updated), Ended::Updated));
     }
 }

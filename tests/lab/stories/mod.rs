@@ -19,6 +19,7 @@ mod attacks;
 mod busy_root;
 mod by_hand;
 mod confined;
+mod demo;
 mod env_on_ubi;
 mod fleet;
 mod foreign_init;
