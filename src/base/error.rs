@@ -131,6 +131,20 @@ pub type Result<T> = std::result::Result<T, Failure>;
 /// What to type where nothing is known of what was meant.
 pub const HELP: &str = "flasher --help";
 
+impl Told {
+    /// What to do next, also where the failure itself did not say it.
+    pub fn next(&self) -> Option<&str> {
+        let otherwise = match self.exit {
+            Exit::Bug => "a fault of flasher itself: report it, with what flasher devices says",
+            Exit::System => "dmesg may say more; then the same command again",
+            Exit::ImageUnreadable => "look whether it is there and can be read, then the same command again",
+            Exit::Flash if self.harm == Harm::Partly => "the same command again, before any reboot",
+            _ => return self.hint.as_deref(),
+        };
+        Some(self.hint.as_deref().unwrap_or(otherwise))
+    }
+}
+
 impl Failure {
     /// A failure that left the flash untouched.
     pub fn new(exit: Exit, code: Code, what: impl fmt::Display) -> Failure {
@@ -233,5 +247,21 @@ mod tests {
             }
         }
         assert!(Exit::try_from(255).is_err(), "ssh uses 255 for its own failures");
+    }
+
+    #[test]
+    fn a_failure_that_does_not_say_what_to_do_next_is_not_without_it() {
+        let next = |exit, harm| {
+            let failure = Failure::new(exit, Code::Bug, "it failed").harm(harm);
+            failure.next().map(str::to_owned)
+        };
+        for exit in [Exit::Bug, Exit::System, Exit::ImageUnreadable] {
+            assert!(next(exit, Harm::Untouched).is_some(), "{exit:?}");
+        }
+        assert!(next(Exit::Flash, Harm::Partly).is_some_and(|next| next.contains("before any reboot")));
+        // What is refused names its own remedy, and a stranger hears nothing more.
+        assert_eq!(next(Exit::ImageBad, Harm::Untouched), None);
+        let own = Failure::system("it failed").hint("do this");
+        assert_eq!(own.next(), Some("do this"));
     }
 }

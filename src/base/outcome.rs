@@ -4,6 +4,7 @@
 
 use super::code::Code;
 use super::error::{Exit, Failure, Harm};
+use super::units::Blocks;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -39,8 +40,10 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} erase blocks erased, {} unchanged, {} retried",
-            self.erased, self.unchanged, self.retried
+            "{} erased, {} unchanged, {} retried",
+            Blocks(self.erased),
+            self.unchanged,
+            self.retried
         )?;
         match self.corrected | self.uncorrectable {
             0 => Ok(()),

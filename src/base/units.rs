@@ -27,6 +27,17 @@ impl fmt::Display for Size {
     }
 }
 
+/// A number of erase blocks: `1 erase block`, `12 erase blocks`.
+#[derive(Clone, Copy)]
+pub struct Blocks(pub u64);
+
+impl fmt::Display for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} erase block{plural}", self.0)
+    }
+}
+
 /// A number with its thousands apart: `1,153,434`.
 #[derive(Clone, Copy)]
 pub struct Grouped(pub u64);

@@ -53,6 +53,9 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(id, _)| *id)
 }
 
+/// What to do about a profile that does not do.
+const MEND: &str = "mend the profile; docs/devices.md has its fields, and flasher devices --profile drafts one";
+
 impl Profile {
     /// The profile of a built-in id, or of a file of the user's.
     ///
@@ -100,7 +103,7 @@ impl Profile {
     pub fn read(path: &Path) -> Result<Profile> {
         let text = files::read_text(path, files::TEXT).map_err(|error| {
             Failure::usage(format_args!("board file: {error}"))
-                .hint("it decides what is written: only root may be able to write it")
+                .hint("it decides what is written, so nobody but you and root may be able to change it: chmod go-w")
         })?;
         Profile::parse(&text, &path.display().to_string())
     }
@@ -126,18 +129,19 @@ impl Profile {
             "board file {origin}: partition {} does not begin and end with erase blocks: {odd:#x} is not a multiple of {block:#x} \
              at line {line} column {column}",
             Quoted(name)
-        )))
+        ))
+        .hint(MEND))
     }
 
     fn parse(text: &str, origin: &str) -> Result<Profile> {
         let profile: Profile = json::parse(text.as_bytes())
-            .map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")))?;
+            .map_err(|error| Failure::usage(format_args!("board file {origin}: {error}")).hint(MEND))?;
         match profile.contradiction() {
             None => Ok(profile),
             Some((what, about)) => {
                 let (line, column) = position(text, &about);
                 let what = format_args!("board file {origin}: {what} at line {line} column {column}");
-                Err(Failure::usage(what))
+                Err(Failure::usage(what).hint(MEND))
             }
         }
     }

@@ -100,8 +100,9 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
             return Err(Failure::new(
                 Exit::Unsupported,
                 Code::Board,
-                format_args!("{} is a {}, no {}", dir.display(), profile.id, said.id),
-            ));
+                format_args!("{} is a {}, not a {}", dir.display(), profile.id, said.id),
+            )
+            .hint("leave out --board"));
         }
     }
     let chip = SimChip::open_file(&flash_path(dir), &profile.chip.geometry())

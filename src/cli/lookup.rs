@@ -27,7 +27,7 @@ pub(super) fn verb(verb: Option<&'static str>, word: &str) -> Result<Option<&'st
                     &mut table::group(group).filter_map(|known| member(known.name)),
                 );
                 Failure::usage(format_args!(
-                    "{group} has no verb {}: {}{meant}",
+                    "{group} has no verb {}, only {}{meant}",
                     Quoted(word),
                     members(group)
                 ))

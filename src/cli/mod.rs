@@ -70,7 +70,9 @@ pub fn format(words: &[OsString]) -> Format {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Global, Verb)> {
     let mut verb = None;
     read(args.into_iter().collect(), &mut verb).map_err(|failure| match verb {
-        Some(verb) if failure.hint.as_deref() == Some(HELP) => failure.hint(format!("flasher {verb} --help")),
+        Some(verb) if verb != "help" && failure.hint.as_deref() == Some(HELP) => {
+            failure.hint(format!("flasher {verb} --help"))
+        }
         _ => failure,
     })
 }

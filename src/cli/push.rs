@@ -36,12 +36,14 @@ pub const VERBS: &[VerbRow] = &[VerbRow {
     name: "push",
     operands: &["[USER@]HOST", "IMAGE…"],
     summary: "replace the firmware of a box from here, over ssh, and see that it comes back with the new one",
-    text: "Uses your own ssh with its configuration. Finds out the processor of the box, puts the right flasher\n\
-           into its RAM, shows the plan and asks, sends IMAGE (or PARTITION=FILE, once or more often) with its length\n\
-           and checksum, and follows the update through the reboot to the record of the box. Options of apply are\n\
-           those of the box: --backup DIR, --env-config FILE and --sim DIR name files there; --key, --sha256 and the\n\
-           file of --board are here. A signature is looked for beside IMAGE. ^C before the hand-over stops it and the\n\
-           flash is untouched; afterwards the box goes on by itself.",
+    text: "Uses your own ssh with its configuration. Finds out the processor of the box,\n\
+           puts the right flasher into its RAM, shows the plan and asks, sends IMAGE (or\n\
+           PARTITION=FILE, once or more often) with its length and checksum, and follows\n\
+           the update through the reboot to the record of the box.\n\n\
+           --backup DIR, --env-config FILE and --sim DIR name files of the box; --key,\n\
+           --sha256 and the file of --board are here. A signature is looked for beside\n\
+           IMAGE. ^C before the hand-over stops it and the flash is untouched; afterwards\n\
+           the box goes on by itself.",
 }];
 
 const PUSH: &[&str] = &["push"];

@@ -17,9 +17,9 @@ pub fn run(board: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> {
     match reporter.json() {
         true => reporter.object(&profile),
         false => reporter.line(&format!(
-            "{}: a blank {} with {} of flash\nnext: flasher devices --sim {0}",
+            "{}: a simulated {} with {} of flash, all of it blank\nnext: flasher devices --sim {0}",
             dir.display(),
-            profile.name,
+            profile.id,
             Size(profile.chip.size)
         )),
     }

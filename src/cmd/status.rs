@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::code::Code;
 use crate::base::error::{Exit, Result};
 use crate::base::quoted::Shown;
 use crate::board::Board;
@@ -22,7 +23,11 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
         reporter.object(&record);
         return Ok(Exit::Done);
     }
-    let mut line = format!("{}: flash {}, {}", record.result, record.harm.as_str(), record.code);
+    // Without a record there is only its text.
+    let mut line = match record.code {
+        Code::None => String::new(),
+        code => format!("{}: flash {}, {code}", record.result, record.harm.as_str()),
+    };
     if let Some(finished) = &record.finished {
         line.push_str(&format!(", {finished}"));
     }
@@ -49,6 +54,6 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     if let Some(slots) = &slots {
         line.push_str(&format!("\n{}", slots.text()));
     }
-    reporter.line(&line);
+    reporter.line(line.trim_start());
     Ok(Exit::Done)
 }

@@ -76,7 +76,7 @@ impl Place {
                     Code::Environment,
                     format_args!("where the boot loader's environment lies cannot be read: {error}"),
                 )
-                .hint("it decides what is written: only root may be able to write it")
+                .hint("it decides what is written, so nobody but you and root may be able to change it: chmod go-w")
             })
         };
         let text = match (file, &board.backend) {

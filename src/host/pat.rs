@@ -113,7 +113,7 @@ fn whatever(file: &str) -> Result<(Store, Pat)> {
     match pat {
         Some(pat) => Ok((store, pat)),
         None => Err(archive::bad(format_args!(
-            "{file} is no .pat: no tar with a {CHECKSUMS} in it"
+            "{file} is not a .pat: not a tar with a {CHECKSUMS} in it"
         ))),
     }
 }
@@ -273,7 +273,10 @@ fn entry(path: &Path, profile: &Profile) -> Result<Entry> {
         .file_name()
         .and_then(|name| name.to_str())
         .filter(|name| !name.contains(char::is_whitespace) && name.len() <= NAME)
-        .ok_or_else(|| Failure::usage(format_args!("{}: no name for a member of a .pat", path.display())))?;
+        .ok_or_else(|| {
+            Failure::usage(format_args!("{}: no name for a member of a .pat", path.display()))
+                .hint("rename the file: as the partition that it is for, without blanks")
+        })?;
     let bytes = fs::read(path).map_err(|error| {
         Failure::new(
             Exit::ImageUnreadable,

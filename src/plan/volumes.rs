@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::units::Blocks;
 use mtd_rs::PartitionId;
 use serde::{Deserialize, Serialize};
 
@@ -82,12 +83,14 @@ impl VolumeChanges {
             .filter(|volume| volume.changes())
             .map(|volume| match volume.had {
                 Some(had) => format!(
-                    "volume: ubi{ubi}:{} gets {} erase blocks, had {had}",
-                    volume.name, volume.gets
+                    "volume: ubi{ubi}:{} gets {}, had {had}",
+                    volume.name,
+                    Blocks(volume.gets.into())
                 ),
                 None => format!(
-                    "volume: ubi{ubi}:{} is made, of {} erase blocks",
-                    volume.name, volume.gets
+                    "volume: ubi{ubi}:{} is made, of {}",
+                    volume.name,
+                    Blocks(volume.gets.into())
                 ),
             });
         let mut lines: Vec<_> = sized.collect();

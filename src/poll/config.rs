@@ -52,7 +52,10 @@ impl Config {
             return Err(bad(&"others can read it, and a token stands in it"));
         }
         let text = files::read_text(&path, files::TEXT).map_err(|error| bad(&error))?;
-        parse(&text).map_err(|what| Failure::usage(format_args!("{}: {what}", path.display())))
+        parse(&text).map_err(|what| {
+            Failure::usage(format_args!("{}: {what}", path.display()))
+                .hint("mend that file; flasher poll --help has its lines")
+        })
     }
 }
 

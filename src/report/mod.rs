@@ -18,7 +18,7 @@ use crate::base::error::{Exit, Failure, Harm};
 use crate::base::json;
 use crate::base::outcome::{Fate, Outcome, Tally};
 use crate::base::quoted::{printable, printable_json};
-use crate::base::units::{Seconds, Size};
+use crate::base::units::{Blocks, Seconds, Size};
 use crate::plan::{Check, Plan, Status};
 use listen::{Door, Listen, Tap};
 use progress::Meter;
@@ -400,14 +400,14 @@ impl Reporter {
             text: &failure.what,
             code: failure.code,
             flash: failure.harm.as_str(),
-            next: failure.hint.as_deref(),
+            next: failure.next(),
         });
         if self.json() && self.lost.is_none() {
             return;
         }
         self.complain(&failure.what);
         let _ = say(&mut io::stderr(), &format!("  flash: {}\n", failure.state()));
-        if let Some(hint) = &failure.hint {
+        if let Some(hint) = failure.next() {
             let _ = say(&mut io::stderr(), &format!("  next:  {}\n", printable(hint)));
         }
     }
@@ -459,10 +459,10 @@ fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
             None => String::new(),
         };
         lines.push(format!(
-            "write: {} to {}, {} erase blocks{unchanged}",
+            "write: {} to {}, {}{unchanged}",
             Size(write.length()),
             write.to.label(),
-            write.erase_blocks
+            Blocks(write.erase_blocks)
         ));
     }
     if let Some(volumes) = &plan.volumes {

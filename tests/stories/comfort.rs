@@ -106,6 +106,7 @@ fn a_wrong_use_points_to_the_help_of_its_verb() {
         ("backup a b", "flasher backup --help"),
         ("verify --size big x", "flasher verify --help"),
         ("nope", "flasher --help"),
+        ("help nope", "flasher --help"),
     ] {
         let words: Vec<_> = line.split(' ').collect();
         let run = flasher(&words).exits(64);
@@ -113,6 +114,18 @@ fn a_wrong_use_points_to_the_help_of_its_verb() {
         let words: Vec<_> = help.split(' ').skip(1).collect();
         flasher(&words).exits(0);
     }
+}
+
+#[test]
+fn one_is_one_erase_block_and_no_record_is_all_that_is_said_of_none() {
+    let sim = SimBox::new("generic");
+    assert_eq!(sim.run("status", &[]).exits(0).out, "no update is on record\n");
+    let image = sim.file("image", &bytes(1000, 1));
+    let run = sim.run("plan", &["--part", "kernel", &image]).exits(0);
+    assert!(
+        run.out.contains(", 1 erase block, 0 of them already correct\n"),
+        "{run:?}"
+    );
 }
 
 #[test]

@@ -220,10 +220,10 @@ fn make(
 fn named(output: &Path) -> Result<&Path> {
     match output.file_name().and_then(|name| name.to_str()) {
         Some(_) => Ok(output),
-        None => Err(Failure::usage(format_args!(
-            "{} is not a name for a file",
-            output.display()
-        ))),
+        None => Err(
+            Failure::usage(format_args!("{} is not a name for a file", output.display()))
+                .hint("give the image a name, in UTF-8"),
+        ),
     }
 }
 

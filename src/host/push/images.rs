@@ -76,14 +76,15 @@ impl Images {
             );
         }
         if let Some(key) = &options.trust.key {
-            let bytes =
-                read(key)?.ok_or_else(|| Failure::usage(format_args!("--key {}: no such file", key.display())))?;
+            let bytes = read(key)?.ok_or_else(|| {
+                Failure::usage(format_args!("--key {}: no such file", key.display())).hint("check the path")
+            })?;
             all.add("key.pub", bytes);
         }
         // As where it is read, anything else is the id of a board.
         if let Some(board) = options.at.board.as_ref().filter(|board| board.contains(['/', '.'])) {
             let bytes = read(&lossless::path(board))?
-                .ok_or_else(|| Failure::usage(format_args!("--board {board}: no such file")))?;
+                .ok_or_else(|| Failure::usage(format_args!("--board {board}: no such file")).hint("check the path"))?;
             all.add("board.json", bytes);
         }
         Ok(all)
@@ -180,7 +181,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     match files::read_plain(path, LONGEST) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::usage(format_args!("{}: {error}", path.display()))),
+        Err(error) => Err(Failure::usage(format_args!("{}: {error}", path.display())).hint("check the path")),
     }
 }
 

@@ -215,9 +215,10 @@ fn lease(network: &Network, mac: crate::base::mac::Mac, own: Option<&Interface>)
             server: own.address,
         }),
         false => Err(Failure::usage(format_args!(
-            "--ip {ip} is no other address on the network of {}",
+            "--ip {ip} is not another address on the network of {}",
             own.address
-        ))),
+        ))
+        .hint("name a free address of that network")),
     }
 }
 

@@ -117,7 +117,10 @@ impl Keyring {
     /// # Errors
     /// [`Exit::Usage`] when it is none, or others can write it.
     pub fn add_named(&mut self, path: &Path) -> Result<()> {
-        let bad = |what: &dyn std::fmt::Display| Failure::usage(format_args!("key {}: {what}", path.display()));
+        let bad = |what: &dyn std::fmt::Display| {
+            Failure::usage(format_args!("key {}: {what}", path.display()))
+                .hint("--key takes the public key, or a directory of them, that nobody but you and root can change")
+        };
         if path.is_dir() {
             let directory = Directory::open(path).map_err(|error| bad(&error))?;
             return self.add(&directory);
