@@ -1,4 +1,4 @@
-//! `docs/porting.md`, followed word for word on a box that flasher does not know.
+//! `docs/porting.md`, followed word for word on a box that is not recognised.
 
 use crate::fakebox::{FakeBox, mtd};
 use crate::shapes::{K, NEW};
