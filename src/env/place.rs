@@ -114,6 +114,15 @@ impl Place {
             spots.truncate(2);
         }
         match spots.as_slice() {
+            // Newer versions of libubootenv take it as well.
+            [] if text
+                .split(|byte| *byte == b'\n')
+                .any(|line| line.trim_ascii().starts_with(b"devices")) =>
+            {
+                return Err(refused(
+                    "this is YAML, which is not read: it takes lines that say DEVICE OFFSET SIZE",
+                ));
+            }
             [] => return Err(refused("no line says DEVICE OFFSET SIZE")),
             [one, two] if one.size != two.size => return Err(refused("the two copies differ in size")),
             // Erasing the old copy would take the one that is valid with it.

@@ -39,6 +39,8 @@ pub enum HolderKind {
     Root { pid: u32, comm: String, path: String },
     /// A directory that the kernel's NFS server gives to others.
     Export { path: String },
+    /// A file or device that the kernel serves to another machine, over a network or USB.
+    Served { path: String },
     /// An attached UBI device.
     Ubi { ubi: u32, mtd: u32 },
     /// A block device that lies on one of the flash, such as one of device-mapper, whether it is mounted or not.
@@ -90,6 +92,7 @@ impl fmt::Display for Holder {
             }
             HolderKind::Root { pid, comm, path } => write!(f, "process {pid} ({comm}), whose root directory is {path}"),
             HolderKind::Export { path } => write!(f, "the NFS export of {path}"),
+            HolderKind::Served { path } => write!(f, "the kernel, which serves {path} to another machine"),
             HolderKind::Ubi { ubi, mtd } => write!(f, "ubi{ubi} attached to mtd{mtd}"),
             HolderKind::Stacked { device, on } => write!(f, "block device {device} on {on}"),
             HolderKind::Unread { what, error } => {

@@ -12,6 +12,7 @@ use crate::holder::{Holder, HolderKind};
 use crate::mounts::{self, Mount, mount_of, mounts_of};
 use crate::process::{confined, processes};
 use crate::scan::{foreign_mounts, is_gone, numbers, scan_processes};
+use crate::served::served;
 use crate::shown::shown;
 use crate::stack::{self, Block};
 use crate::wanted::{Volume, Wanted};
@@ -97,6 +98,12 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
             .into_iter()
             .filter(|path| flash.has_file(path, &flash.names))
             .map(|path| HolderKind::Export { path: shown(path) }),
+    );
+    found.extend(
+        served(&paths.sys, &mut unread)
+            .into_iter()
+            .filter(|path| flash.has_file(path, &flash.names))
+            .map(|path| HolderKind::Served { path: shown(path) }),
     );
     found.extend(stack::holding(&blocks, &above));
     // Files on a file system that is mounted in our sight need no line each: the mount has one.

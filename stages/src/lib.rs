@@ -59,6 +59,7 @@ pub mod rescue;
 mod route;
 mod say;
 mod scan;
+mod served;
 mod session;
 mod shown;
 pub mod signals;

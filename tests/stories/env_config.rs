@@ -239,6 +239,10 @@ fn what_cannot_be_written_safely_is_only_read() {
     put(&nor, ENV, &made("a=1\n", &[]));
     let config = nor.file("config", b"/dev/mtd1 0 2000 ffffffffffffffff ffff\n");
     assert_eq!(nor.run("env", &["a", "--env-config", &config]).exits(0).out, "1\n");
+    // Newer forms of the file than those of lines.
+    let yaml = "uboot:\n  size : 0x4000\n  devices:\n    - path : /dev/mtd1\n      offset : 0x0\n";
+    let config = nor.file("config", yaml.as_bytes());
+    assert!(ours(&nor, &config).exits(78).err.contains("this is YAML"));
     // A name as udev's links have it.
     let config = nor.file("config", b"/dev/mtd/by-name/env 0x0 0x2000\n");
     assert_eq!(nor.run("env", &["a", "--env-config", &config]).exits(0).out, "1\n");

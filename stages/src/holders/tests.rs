@@ -236,6 +236,44 @@ fn another_mount_namespace_is_looked_into_once() {
     );
 }
 
+#[test]
+fn what_the_kernel_serves_to_another_machine_is_held() {
+    let config = "sys/kernel/config";
+    for (file, text, held) in [
+        (
+            "usb_gadget/g1/functions/mass_storage.0/lun.0/file",
+            "/dev/mtdblock2\n",
+            true,
+        ),
+        ("usb_gadget/g1/functions/mass_storage.0/lun.0/file", "\n", false),
+        (
+            "target/core/fileio_0/flash/info",
+            "Status: ACTIVATED  Max Queue Depth: 128\n        TCM FILEIO ID: 0        File: /dev/mtdblock2  Size: 9437184\n",
+            true,
+        ),
+        ("target/core/iblock_0/disk/info", "iBlock device: sda\n", false),
+        ("nvmet/subsystems/nqn/namespaces/1/device_path", "/dev/mtdblock2", true),
+        ("nvmet/subsystems/nqn/namespaces/1/device_path", "/dev/mtdblock3", false),
+    ] {
+        let fake = FakeBox::new("served", QUIET);
+        fake.file(&format!("{config}/{file}"), text);
+        let expected = "the kernel, which serves /dev/mtdblock2 to another machine";
+        assert_eq!(
+            fake.scan(2),
+            if held { vec![expected] } else { vec![] },
+            "{file} {text}"
+        );
+    }
+    let fake = FakeBox::new("served", QUIET);
+    fake.file(
+        "sys/module/g_mass_storage/parameters/file",
+        "/dev/sda1,/dev/mtdblock2\n",
+    );
+    assert_eq!(fake.scan(2).len(), 1);
+    fake.file("sys/kernel/config/usb_gadget", "no directory");
+    assert_eq!(fake.scan(2).len(), 2);
+}
+
 /// The first thread of a process may end before the others, and each may have descriptors and mounts of its own: what is shown
 /// of the process itself is then not all.
 #[test]
