@@ -277,9 +277,17 @@ pub fn recognise(seen: &Seen, map: &Map) -> Result<Recognised> {
     }
     let suspects: Vec<Profile> = fitting.iter().map(|index| all[*index].clone()).collect();
     let remark = suspects.first().map(|first| {
+        let says = signs
+            .first()
+            .map(|sign| format!(", but {}", sign.says))
+            .unwrap_or_default();
+        let hint = match foreign {
+            true => String::new(),
+            false => format!("; --board {} if it is one", first.id),
+        };
         format!(
-            "the partitions are those of a {}: what is protected there is protected here; --board {} if it is one",
-            first.name, first.id
+            "the partitions are those of a {}{says}: what is protected there is protected here{hint}",
+            first.name
         )
     });
     let places = |profile: &Profile| -> Vec<(String, Range<u64>)> {
@@ -433,6 +441,8 @@ mod tests {
         let found = recognise(&unique("synology_armada370_214se"), &map("synology-ds213j")).unwrap();
         assert!(found.profile.is_generic());
         assert_eq!((found.suspects.len(), found.placed), (1, true));
+        let remark = found.remark.unwrap();
+        assert!(remark.contains("214se") && !remark.contains("--board"), "{remark}");
         let sister = seen("proc/sys/kernel/syno_hw_version", "DS213air\n");
         assert!(recognise(&sister, &map("qnap-ts219")).unwrap().profile.is_generic());
     }

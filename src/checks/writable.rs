@@ -12,12 +12,13 @@ use mtd_rs::FlashKind;
 pub(super) fn check(partition: &Partition) -> Check {
     let label = partition.label();
     let [kernel, loader] = &known::FILES;
-    // NAND has bad blocks and pages, and NOR has none.
-    if partition.writable && partition.geometry.kind == FlashKind::Unknown {
+    // NAND has bad blocks and pages, and NOR has none. A kernel that shows no more than /proc/mtd tells neither.
+    if partition.geometry.kind == FlashKind::Unknown {
         return Check::fail(
             CheckId::Writable,
-            format!("what kind of flash {label} is cannot be told"),
-            "see what /sys/class/mtd/mtdN/type says: flasher knows nor, nand, mlc-nand, dataflash and ram",
+            format!("what kind of flash {label} is, and whether it can be written, is not known"),
+            "mount -t sysfs sysfs /sys, or make its node: mknod /dev/mtdN c 90 2N; flasher knows nor, nand, mlc-nand, \
+             dataflash and ram",
         );
     }
     match (partition.writable, partition.remark()) {
