@@ -241,6 +241,13 @@ mod tests {
     }
 
     #[test]
+    fn every_board_is_in_the_document_by_its_id() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/devices.md")).unwrap();
+        let missing = ids().filter(|id| !page.contains(&format!("`{id}`")));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
     fn a_profile_that_contradicts_itself_is_refused() {
         let text = BUILT_IN[1].1;
         for (from, to) in [
