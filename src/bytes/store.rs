@@ -70,12 +70,12 @@ impl Store {
         self.delivered().into_iter().map(Store::len).sum()
     }
 
-    /// What is packed is decoded ahead of its reader, until what is returned is dropped: for who waits for a chip between two
-    /// reads. Meanwhile the process has a second thread.
-    pub fn read_ahead(&self) -> Vec<ReadAhead<'_>> {
+    /// What is packed is decoded about so many bytes ahead of its reader, until what is returned is dropped: for who waits for a
+    /// chip between two reads. Meanwhile the process has a second thread, and who looks back has it begin anew.
+    pub fn read_ahead(&self, bytes: usize) -> Vec<ReadAhead<'_>> {
         match self {
-            Store::Packed(packed) => vec![packed.read_ahead()],
-            Store::Joined(joined) => joined.pieces().flat_map(Store::read_ahead).collect(),
+            Store::Packed(packed) => vec![packed.read_ahead(bytes)],
+            Store::Joined(joined) => joined.pieces().flat_map(|piece| piece.read_ahead(bytes)).collect(),
             _ => Vec::new(),
         }
     }

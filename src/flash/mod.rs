@@ -39,6 +39,12 @@ pub struct Written {
     history: History,
 }
 
+/// Bytes of the largest erase block of these.
+fn largest_block(targets: &[Target]) -> usize {
+    let blocks = targets.iter().map(|target| target.flash.geometry().erase_size as usize);
+    blocks.max().unwrap_or_default()
+}
+
 /// Brings up to date what is not, a block at a time, and reads each block back.
 ///
 /// The order leaves the best chance: the first block of everything that a boot loader checks is erased first and programmed
@@ -55,7 +61,7 @@ pub fn write(targets: Vec<Target>, image: &Store, policy: Policy, observer: Obse
     targets.extend(last);
     let before = Ecc::now(&mut targets);
     let mut session = Session::new(&targets, image, policy, observer);
-    let _ahead = image.read_ahead();
+    let _ahead = image.read_ahead(largest_block(&targets));
     match session.write_all(&mut targets, split) {
         Ok(()) => {
             before.until_now(&mut targets, &mut session.run.tally);

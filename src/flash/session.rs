@@ -6,7 +6,7 @@ use super::block::{self, Scratch, Verdict};
 use super::progress::Run;
 use super::rollback::History;
 use super::verify::verify_all;
-use super::{Observer, Phase, Policy, Target, volume_update};
+use super::{Observer, Phase, Policy, Target, largest_block, volume_update};
 use crate::bytes::store::Store;
 use crate::plan::{BlockStep, Method};
 use mtd_rs::Flash;
@@ -37,14 +37,10 @@ impl<'a> Session<'a> {
     /// With buffers for these targets.
     pub fn new(targets: &[Target], image: &'a Store, policy: Policy, observer: Observer<'a>) -> Session<'a> {
         let total = targets.iter().map(|target| target.write.bytes()).sum();
-        let largest = targets
-            .iter()
-            .map(|target| target.flash.geometry().erase_size as usize)
-            .max();
         Session {
             image,
             policy,
-            scratch: Scratch::new(largest.unwrap_or_default()),
+            scratch: Scratch::new(largest_block(targets)),
             history: History::new(policy.keep_old),
             run: Run::new(total, observer),
         }

@@ -5,7 +5,7 @@
 use super::block::Scratch;
 use super::ecc::Ecc;
 use super::progress::Run;
-use super::{Observer, Phase, Target, Written};
+use super::{Observer, Phase, Target, Written, largest_block};
 use crate::base::outcome::{Stopped, Tally};
 use crate::bytes::store::Store;
 
@@ -36,7 +36,7 @@ impl Written {
         run.touched = self.tally.unchanged < self.targets.iter().map(|target| target.write.erase_blocks).sum();
         let mut scratch = Scratch::new(0);
         let before = Ecc::now(&mut self.targets);
-        let _ahead = image.read_ahead();
+        let _ahead = image.read_ahead(largest_block(&self.targets));
         match verify_all(&mut self.targets, image, &mut scratch, Some(&mut run)) {
             Ok(()) => {
                 before.until_now(&mut self.targets, &mut run.tally);

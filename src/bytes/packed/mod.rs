@@ -119,8 +119,8 @@ type Decoder = Box<dyn Read + Send>;
 #[derive(Default)]
 struct State {
     decoder: Option<Decoder>,
-    /// Whether a thread decodes ahead of who reads.
-    ahead: bool,
+    /// How many bytes a thread decodes ahead of who reads; nothing is kept then.
+    ahead: Option<usize>,
     /// How many bytes may still be decoded, while what is inside is only looked at.
     left: Option<u64>,
     /// The last bytes that were decoded, and where the first of them is.
@@ -139,6 +139,23 @@ impl State {
         self.kept.clear();
         self.kept_at = 0;
         self.decoder = Some(decoder()?);
+        Ok(())
+    }
+
+    /// Decodes up to this offset, and from there into the buffer, without keeping any of it.
+    fn pass(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        // Whatever goes wrong, nobody knows where the decoder is then.
+        let Some(mut decoder) = self.decoder.take() else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        while self.kept_at < offset && !buffer.is_empty() {
+            let take = buffer.len().min((offset - self.kept_at) as usize);
+            decoder.read_exact(&mut buffer[..take])?;
+            self.kept_at += take as u64;
+        }
+        decoder.read_exact(buffer)?;
+        self.kept_at += buffer.len() as u64;
+        self.decoder = Some(decoder);
         Ok(())
     }
 
@@ -267,15 +284,20 @@ impl Packed {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on a thread decodes ahead, until what is returned is dropped.
-    pub(super) fn read_ahead(&self) -> ReadAhead<'_> {
-        self.state().ahead = true;
+    /// From now on a thread decodes about so many bytes ahead, until what is returned is dropped.
+    pub(super) fn read_ahead(&self, bytes: usize) -> ReadAhead<'_> {
+        *self.state() = State {
+            ahead: Some(bytes),
+            ..State::default()
+        };
         ReadAhead(self)
     }
 
     /// A decoder at the beginning, in a thread of its own if that is wanted and to be had.
-    fn begin(&self, ahead: bool) -> io::Result<Decoder> {
-        if ahead && let Ok(thread) = Ahead::of(self.decoder()?) {
+    fn begin(&self, ahead: Option<usize>) -> io::Result<Decoder> {
+        if let Some(bytes) = ahead
+            && let Ok(thread) = Ahead::of(self.decoder()?, bytes)
+        {
             return Ok(Box::new(thread));
         }
         self.decoder()
@@ -298,6 +320,9 @@ impl Packed {
             let ahead = state.ahead;
             state.restart(|| self.begin(ahead))?;
         }
+        if state.ahead.is_some() {
+            return state.pass(offset, buffer);
+        }
         let mut done = 0;
         while done < buffer.len() {
             let at = offset + done as u64;
@@ -311,5 +336,40 @@ impl Packed {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::bytes::gzip_write::GzipWriter;
+    use std::io::Write;
+
+    #[test]
+    fn what_is_read_ahead_is_the_same_wherever_it_is_read() {
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|at| (at ^ at >> 9) as u8).collect();
+        let mut packed = Vec::new();
+        let mut writer = GzipWriter::new(&mut packed).unwrap();
+        writer.write_all(&bytes).unwrap();
+        writer.finish().unwrap();
+        let length = packed.len() as u64;
+        let inside = Packed::open(Arc::new(Store::Memory(packed)), Codec::Gzip, length, 1 << 30).unwrap();
+        let _ahead = inside.read_ahead(64 << 10);
+        // On, over a gap longer than the buffer, over none, back, to the end, behind it, and back once more.
+        for (offset, length) in [
+            (0, 1000),
+            (200_000, 7),
+            (200_007, 500_000),
+            (5, 70_000),
+            (2_999_990, 10),
+            (0, 0),
+            (1, 1),
+        ] {
+            let mut buffer = vec![0; length];
+            inside.read_exact_at(offset as u64, &mut buffer).unwrap();
+            assert_eq!(buffer, bytes[offset..offset + length], "{offset}");
+            assert!(inside.read_exact_at(2_999_999, &mut [0; 2]).is_err());
+        }
     }
 }

@@ -3,13 +3,15 @@
 
 #![forbid(unsafe_code)]
 
-use crate::bytes::packed::{CHUNK, Decoder, fill};
+use crate::bytes::packed::{Decoder, fill};
 use nix::fcntl::{FcntlArg, fcntl};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::thread::{Builder, JoinHandle};
 
-/// Bytes that wait to be read: an erase block of most of these chips. Kernels before 2.6.35 keep to their 64 KiB.
+/// The most bytes that wait to be read: an erase block of most of these chips. Kernels before 2.6.35 keep to their 64 KiB.
 const WAITING: usize = 256 << 10;
+/// Decoded at a time.
+const CHUNK: usize = 16 << 10;
 /// Bytes of its stack; the decoders have their tables elsewhere.
 const STACK: usize = 128 << 10;
 /// What the kernel calls the thread.
@@ -28,13 +30,13 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Begins to decode.
+    /// Begins to decode, about so many bytes ahead of who reads.
     ///
     /// # Errors
     /// Without room for a thread or descriptors.
-    pub fn of(decoder: Decoder) -> io::Result<Ahead> {
+    pub fn of(decoder: Decoder, bytes: usize) -> io::Result<Ahead> {
         let (decoded, waiting) = io::pipe()?;
-        let _ = fcntl(&waiting, FcntlArg::F_SETPIPE_SZ(WAITING as i32));
+        let _ = fcntl(&waiting, FcntlArg::F_SETPIPE_SZ(bytes.min(WAITING) as i32));
         let work: Work = Box::new(move || decode(decoder, waiting));
         Ok(Ahead {
             decoded: Some(decoded),
@@ -111,7 +113,7 @@ mod tests {
 
     fn counted(length: usize) -> (Arc<AtomicUsize>, Ahead) {
         let taken = Arc::new(AtomicUsize::new(0));
-        let ahead = Ahead::of(Box::new(Counted(Arc::clone(&taken), length))).unwrap();
+        let ahead = Ahead::of(Box::new(Counted(Arc::clone(&taken), length)), WAITING).unwrap();
         (taken, ahead)
     }
 
