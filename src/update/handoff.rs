@@ -4,8 +4,8 @@
 
 use crate::base::error::{Context, Failure, Result};
 use crate::base::json;
-use crate::board::known;
 use crate::board::profile::Profile;
+use crate::board::{Board, known};
 use crate::bytes::packed::Packing;
 use crate::flash::OnFault;
 use crate::keep::Task;
@@ -98,14 +98,15 @@ impl Job {
 }
 
 /// What PID 1 shall know the box by: a built-in id as it is, a profile of the user's by a copy of it in the RAM root. `None` where
-/// it is to look again, because the box is none that is known; some signs are gone then, with the old root.
+/// it is to look again, because the box has signs of one that is known and is none; some signs are gone then, with the old root.
 ///
 /// # Errors
 /// A RAM root that cannot be written.
-pub fn board(root: &Path, profile: &Profile, named: Option<&str>) -> Result<Option<String>> {
+pub fn board(root: &Path, board: &Board, named: Option<&str>) -> Result<Option<String>> {
+    let profile = &board.profile;
     let built_in = Profile::find(&profile.id).is_ok_and(|known| known == *profile);
     match named {
-        None if profile.is_generic() && built_in => Ok(None),
+        None if profile.is_generic() && built_in && !board.suspects.is_empty() => Ok(None),
         None if built_in => Ok(Some(profile.id.clone())),
         Some(named) if known::ids().any(|id| id == named) => Ok(Some(named.to_owned())),
         _ => {

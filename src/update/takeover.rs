@@ -5,6 +5,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Context, Failure, Result};
 use crate::base::outcome::Outcome;
+use crate::board::profile::GENERIC;
 use crate::board::{Board, Partition};
 use crate::checks::Signature;
 use crate::cli::Apply;
@@ -45,14 +46,18 @@ pub(super) fn take_over(
         true => Some(busybox::find()?),
         false => None,
     };
-    let named = handoff::board(root.path(), &board.profile, options.at.board.as_deref())?;
+    let named = handoff::board(root.path(), board, options.at.board.as_deref())?;
     // Whoever tries again from the rescue needs the same keys, and the signature of the image that is there.
     if !keys.is_empty() {
         keys.save(&root.path().join(KEYS.trim_start_matches('/')))?;
         signatures(staged, root.path())?;
     }
     let again = match options.rescue_network && options.files.is_empty() {
-        true => again(options, named.as_deref().unwrap_or_default()),
+        // That a box is none of those that are known is only for its user to say.
+        true => {
+            let said = |id: &&str| *id != GENERIC || options.at.board.is_some();
+            again(options, named.as_deref().filter(said).unwrap_or_default())
+        }
         false => Vec::new(),
     };
     if let Some(door) = &door {
