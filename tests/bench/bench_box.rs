@@ -205,7 +205,7 @@ impl BenchBox {
 }
 
 /// What the NOR chip was told, in words of QEMU's trace (`hw/block/trace-events`).
-fn told_by_qemu(trace: &str) -> Told {
+pub fn told_by_qemu(trace: &str) -> Told {
     let mut told = Told::default();
     for line in trace.lines() {
         if line.starts_with("pflash_write_block_erase ") {

@@ -18,8 +18,10 @@
 
 mod bench_box;
 mod images;
+mod listen;
 mod table;
 mod takeover;
+
 mod uml;
 
 use bench_box::{BenchBox, Chip, Nand, PAGE, Told};
@@ -125,6 +127,13 @@ fn times() {
 #[ignore = "takes minutes and tests nothing: tests/bench/run"]
 fn takeovers() {
     kept(&takeover::markdown(&takeover::measure()));
+}
+
+/// Prints the same by the box's own clock, and what it costs to let an update be followed.
+#[test]
+#[ignore = "takes minutes and tests nothing: tests/bench/run"]
+fn clock() {
+    kept(&(takeover::by_own_clock() + &listen::markdown(&listen::measure())));
 }
 
 /// Prints a table, and hands it to `tests/bench/run`.
