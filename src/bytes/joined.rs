@@ -65,6 +65,12 @@ impl Joined {
         delivered.flat_map(|piece| piece.delivered()).collect()
     }
 
+    /// Whether it begins with the bytes as they were delivered, all of them.
+    pub(super) fn is_as_delivered(&self) -> bool {
+        let mut delivered = self.pieces.iter().take(self.delivered);
+        delivered.all(|piece| piece.is_as_delivered())
+    }
+
     /// The stores, in their order.
     pub(super) fn pieces(&self) -> impl Iterator<Item = &Store> {
         self.pieces.iter().map(|piece| &**piece)

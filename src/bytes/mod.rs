@@ -9,6 +9,7 @@ mod fetch_config;
 mod fetch_head;
 mod fetch_resume;
 pub(crate) mod gzip_write;
+pub mod hashing;
 pub(crate) mod http;
 pub mod joined;
 pub(crate) mod on_disk;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::bytes::hashing::Hashing;
 use crate::bytes::store::Store;
 use crate::flash::progress::Run;
 use crate::flash::ubi::Stamp;
@@ -32,6 +33,8 @@ pub(super) struct Scratch {
     leave_blank: bool,
     /// Whether the flash was found to take whole pages only.
     whole_pages: bool,
+    /// The checksum that is made of what is read of the image.
+    pub hashing: Option<Hashing>,
     /// Whether the last erase or program operation that failed was refused by the kernel before anything was done.
     pub refused: bool,
 }
@@ -81,6 +84,7 @@ impl Scratch {
             mean: None,
             leave_blank: false,
             whole_pages: false,
+            hashing: None,
             refused: false,
         }
     }
@@ -97,9 +101,12 @@ impl Scratch {
         self.wanted.resize((step.block.end - step.block.start) as usize, 0);
         let length = (step.image.end - step.image.start) as usize;
         if length > 0 {
-            image
-                .read_exact_at(step.image.start, &mut self.wanted[..length])
-                .map_err(|error| format!("the image cannot be read: {error}"))?;
+            let wanted = &mut self.wanted[..length];
+            let mut read = image.read_exact_at(step.image.start, wanted);
+            if let (Some(hashing), Ok(())) = (&mut self.hashing, &read) {
+                read = hashing.take(image, step.image.start, wanted);
+            }
+            read.map_err(|error| format!("the image cannot be read: {error}"))?;
         }
         if let Some(byte) = step.method.rest().byte() {
             self.wanted[length..].fill(byte);

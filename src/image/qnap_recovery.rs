@@ -6,7 +6,7 @@
 use crate::base::format::Format;
 use crate::base::machine::{Arch, Processor, Role};
 use crate::bytes::store::Store;
-use crate::image::{Layout, content};
+use crate::image::{Layout, content, uimage};
 use std::io;
 use std::ops::Range;
 
@@ -45,7 +45,11 @@ pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
 }
 
 fn is_arm_kernel(store: &Store, range: Range<u64>) -> io::Result<bool> {
-    let content = content::look(store, range)?;
+    // Its header is enough: all of it is read once for its checksum, and that comes later.
+    let content = match uimage::recognise(store, &(range.start..range.start + uimage::HEADER))? {
+        Some(content) => Some(content),
+        None => content::look(store, range)?,
+    };
     Ok(
         content
             .is_some_and(|content| content.role == Role::Kernel && content.arch == Some(Processor::Known(Arch::Arm))),

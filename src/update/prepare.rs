@@ -1,6 +1,6 @@
 //! Makes the plan: once, for `plan`, `apply`, `verify`, `restore` and `env set` alike. Nothing is written.
 //!
-//! Layout, checks, verdict, survey and checksum happen here in this order, and what comes out never changes.
+//! Layout, checks, verdict, survey and checksum happen here in this order, the last two in one pass, and what comes out never changes.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ use crate::base::error::{Failure, Result};
 use crate::base::format::Format;
 use crate::base::units::hex;
 use crate::board::Board;
+use crate::bytes::hashing::Hashing;
 use crate::bytes::store::Store;
 use crate::checks::{self, Facts, OVERHEAD, RouteWish};
 use crate::cli::Apply;
@@ -28,7 +29,7 @@ use crate::report::Reporter;
 use crate::slots::{self, Planned};
 use mtd_rs::{Geometry, PartitionId};
 use sha2::{Digest, Sha256};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +228,10 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
     let (board, staged) = (wanted.board, wanted.staged);
     let (mut checks, valid) = checks::verdict(draft.checks, &wanted.options.force);
     let mut pace = None;
+    let mut hashing = match draft.image.sha256.is_empty() && wanted.purpose != Purpose::Compare {
+        true => Hashing::of(&staged.store, wanted.purpose == Purpose::Show),
+        false => None,
+    };
     let steps: Vec<Step> = match valid {
         true => {
             let begun = Instant::now();
@@ -236,9 +241,10 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
                     .as_ref()
                     .is_some_and(|volumes| volumes.resizes(write.to.id))
             };
-            let steps = survey(board, draft.writes, &staged.store, (&resized, reporter))?;
+            let steps = survey(board, draft.writes, &staged.store, &mut hashing, (&resized, reporter))?;
             checks.extend(steps.iter().filter_map(checks::just_now));
-            pace = (!board.is_sim()).then(|| Pace::measured(&steps, begun.elapsed()));
+            let hashed = hashing.as_ref().map_or(Duration::ZERO, |hashing| hashing.spent);
+            pace = (!board.is_sim()).then(|| Pace::measured(&steps, begun.elapsed().saturating_sub(hashed)));
             steps
         }
         false => draft.writes.into_iter().map(Step::unread).collect(),
@@ -264,7 +270,7 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
         Purpose::Compare => false,
     };
     if hash && image.sha256.is_empty() {
-        image.sha256 = checksum(&staged.store, reporter)?;
+        image.sha256 = checksum(&staged.store, hashing, reporter)?;
     }
     Ok(Prepared {
         plan: Plan {
@@ -344,7 +350,7 @@ fn runs_already(wanted: &Wanted<'_>, active: usize, draft: &Draft, reporter: &mu
     if !slots::are_in(wanted.board, active, &writes) {
         return Ok(false);
     }
-    let steps = survey(wanted.board, writes, &staged.store, (&|_| false, reporter))?;
+    let steps = survey(wanted.board, writes, &staged.store, &mut None, (&|_| false, reporter))?;
     Ok(steps.iter().all(Step::is_up_to_date))
 }
 
@@ -413,11 +419,14 @@ fn ram(wanted: &Wanted<'_>) -> Ram {
 }
 
 /// The checksum of the bytes as they were delivered, which are those that will be written.
-fn checksum(store: &Store, reporter: &mut Reporter) -> Result<String> {
+fn checksum(store: &Store, hashing: Option<Hashing>, reporter: &mut Reporter) -> Result<String> {
     let length = store.delivered_length();
-    store
-        .sha256(&mut |done| reporter.progress("hashing", done, length))
-        .map_err(unreadable)
+    let progress = &mut |done| reporter.progress("hashing", done, length);
+    match hashing {
+        Some(hashing) => hashing.finish(store, progress),
+        None => store.sha256(progress),
+    }
+    .map_err(unreadable)
 }
 
 fn seconds(board: &Board, steps: &[Step], pace: Option<Pace>) -> u64 {

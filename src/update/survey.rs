@@ -4,12 +4,13 @@
 
 use crate::base::error::{Failure, Result};
 use crate::board::Board;
+use crate::bytes::hashing::Hashing;
 use crate::bytes::store::Store;
 use crate::flash;
 use crate::plan::{Step, Write};
 use crate::report::Reporter;
 
-/// The writes, each with what was found out about it.
+/// The writes, each with what was found out about it. The checksum is made meanwhile where something differs.
 ///
 /// # Errors
 /// Flash that cannot be read.
@@ -17,12 +18,13 @@ pub(super) fn survey(
     board: &Board,
     writes: Vec<Write>,
     store: &Store,
+    hashing: &mut Option<Hashing>,
     (later, reporter): (&dyn Fn(&Write) -> bool, &mut Reporter),
 ) -> Result<Vec<Step>> {
     // What will have another shape by then cannot be compared now.
     if writes.iter().any(later) {
         let (unread, others): (Vec<_>, Vec<_>) = writes.iter().cloned().partition(later);
-        let mut read = survey(board, others, store, (&|_| false, reporter))?.into_iter();
+        let mut read = survey(board, others, store, hashing, (&|_| false, reporter))?.into_iter();
         let mut step = |write: Write| match unread.contains(&write) {
             true => Some(Step::unread(write)),
             false => read.next(),
@@ -36,7 +38,9 @@ pub(super) fn survey(
             .ok_or_else(|| Failure::system(format_args!("{} is not there any more", write.to.label())))?;
         board.open(partition)
     };
-    let surveys = flash::survey(&writes, store, open, |done| reporter.progress("comparing", done, total))?;
+    let surveys = flash::survey(&writes, store, hashing, open, |done| {
+        reporter.progress("comparing", done, total)
+    })?;
     let steps = writes.into_iter().zip(surveys).map(|(write, survey)| Step {
         write,
         survey: Some(survey),

@@ -232,7 +232,7 @@ fn what_was_compared_is_not_compared_again_before_the_end() {
     let store = Store::Memory(new);
     let write = write_of(MIB, MIB, false);
     let open = |_: &Write| -> flasher::base::error::Result<Box<dyn Flash>> { Ok(Box::new(chip.whole("mtd0"))) };
-    let surveys = flash::survey(std::slice::from_ref(&write), &store, open, |_| ()).unwrap();
+    let surveys = flash::survey(std::slice::from_ref(&write), &store, &mut None, open, |_| ()).unwrap();
     assert_eq!(surveys[0].up_to_date.len(), 15);
     let run = || {
         let known = Target {

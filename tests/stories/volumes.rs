@@ -220,7 +220,7 @@ fn run(model: &Rc<RefCell<Model>>, image: &Store) -> Result<Verified, Stopped> {
 }
 
 fn unchanged(model: &Rc<RefCell<Model>>, image: &Store) -> Option<u64> {
-    let surveys = flash::survey(&[planned(image)], image, |_| Ok(open(model)), |_| ()).unwrap();
+    let surveys = flash::survey(&[planned(image)], image, &mut None, |_| Ok(open(model)), |_| ()).unwrap();
     Some(surveys[0].up_to_date.len() as u64)
 }
 
