@@ -191,6 +191,8 @@ words! {
         Compress = "compress",
         /// lrzip.
         Lrzip = "lrzip",
+        /// zchunk.
+        Zchunk = "zchunk",
         /// A table of partitions of a disk, of MBR's kind.
         Mbr = "mbr",
         /// A table of partitions of a disk, of GPT's kind.
@@ -211,6 +213,10 @@ words! {
         Luks = "luks",
         /// A disk of a virtual machine.
         VirtualDisk = "virtual-disk",
+        /// Another file system of disks, a member of a RAID, or a copy as programs for disks make it.
+        Disk = "disk",
+        /// YAFFS2, with the spare areas of its pages.
+        Yaffs2 = "yaffs2",
         /// A program, or a piece of one.
         Elf = "elf",
         /// A program of Windows.
@@ -237,6 +243,8 @@ words! {
         Picture = "picture",
         /// A signature or a key.
         Signature = "signature",
+        /// What makes one file of another.
+        Delta = "delta",
     }
 }
 
@@ -264,10 +272,12 @@ impl Format {
         match self {
             Tar | SynologyPat | SysupgradeTar | Qpkg | Rauc | Swu | Zip | SevenZip | Rar | Ar | Deb | Rpm | Cpio
             | Cab | Lha | Xar | Wim | UpdatePayload => Nature::Archive,
-            Gzip | Bzip2 | Xz | Lzma | Zstd | Lzip | Lz4 | Lzo | Compress | Lrzip | AndroidSparse => Nature::Packed,
-            Mbr | Gpt | Iso | Fat | Xfs | Btrfs | Swap | Lvm | Luks | VirtualDisk => Nature::Disk,
+            Gzip | Bzip2 | Xz | Lzma | Zstd | Lzip | Lz4 | Lzo | Compress | Lrzip | Zchunk | AndroidSparse => {
+                Nature::Packed
+            }
+            Mbr | Gpt | Iso | Fat | Xfs | Btrfs | Swap | Lvm | Luks | VirtualDisk | Disk | Yaffs2 => Nature::Disk,
             Elf | Exe | Program | Uf2 | Script | Text | Html | Pdf | Picture | Signature | Encrypted | Database
-            | Capture => Nature::File,
+            | Capture | Delta => Nature::File,
             Seama | TplinkV1 | TplinkV2 | TplinkSafeloader | NetgearChk | NetgearDni | Linksys | Cybertan | Ubnt
             | Buffalo | Dlink | Wrgg | Senao | Zyxel | Edimax | Csys | Sercomm | Moxa | Xiaomi | Meraki
             | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Planex | Poray | Mstc | Iptime | Ruckus
@@ -355,6 +365,7 @@ impl Format {
             Lzo => "packed with lzop",
             Compress => "packed with compress",
             Lrzip => "packed with lrzip",
+            Zchunk => "packed with zchunk",
             Mbr => "the copy of a disk with partitions (MBR)",
             Gpt => "the copy of a disk with partitions (GPT)",
             Iso => "the image of a CD (ISO 9660)",
@@ -365,6 +376,8 @@ impl Format {
             Lvm => "a physical volume of LVM",
             Luks => "an encrypted disk (LUKS)",
             VirtualDisk => "the disk of a virtual machine",
+            Disk => "the copy of a disk or of a file system for disks",
+            Yaffs2 => "a YAFFS2 with the spare areas of its pages",
             Elf => "an ELF program",
             Exe => "a program of Windows",
             Program => "a program of another system",
@@ -375,6 +388,7 @@ impl Format {
             Pdf => "a PDF document",
             Picture => "a picture",
             Signature => "a signature or a key",
+            Delta => "the difference between two files (delta)",
             Encrypted => "encrypted or wrapped in a signature",
             Database => "a database",
             Capture => "recorded network traffic",

@@ -7,7 +7,7 @@
 
 use crate::base::format::{Format, Nature};
 use crate::base::machine::Role;
-use crate::base::machine::{Cpu, Order, Processor};
+use crate::base::machine::{Arch, Cpu, Order, Processor};
 use crate::base::quoted::one_line;
 use crate::bytes::store::Store;
 use crate::image::device_tree::MadeFor;
@@ -117,7 +117,13 @@ impl Content {
 
     /// Why this cannot run on a box with that processor, if so.
     pub fn foreign_to(&self, cpu: Cpu) -> Option<String> {
-        let arch = self.arch.as_ref().filter(|arch| **arch != Processor::Known(cpu.arch));
+        // Kernels for 64-bit ARM run programs for 32 bits as well.
+        let older = self.role == Role::Ramdisk && self.format != Format::Uimage && cpu.arch == Arch::Aarch64;
+        let fits = |arch: &&Processor| match arch {
+            Processor::Known(Arch::Arm) if older => true,
+            arch => **arch == Processor::Known(cpu.arch),
+        };
+        let arch = self.arch.as_ref().filter(|arch| !fits(arch));
         let order = self.order.filter(|order| *order != cpu.order);
         let name = self.format.as_str();
         match (arch, order) {

@@ -18,9 +18,15 @@ use std::ops::Range;
 
 /// Bytes at the beginning that are looked at.
 const HEAD: usize = 8 << 10;
-/// What stands behind them: the first descriptor of a CD, behind its first sixteen sectors (ECMA-119, 6.2.1 and 8.1.2), and
-/// the super block of Btrfs (`fs/btrfs/fs.h`).
-const FAR: &[(u64, &[u8], Format)] = &[(0x8001, b"CD001", Format::Iso), (0x10040, b"_BHRfS_M", Format::Btrfs)];
+/// What stands behind them: the first descriptor of a CD or a DVD, behind its first sixteen sectors (ECMA-119, 6.2.1 and 8.1.2,
+/// ECMA-167, 2/9.1), and the super blocks of Btrfs (`fs/btrfs/fs.h`), JFS and ReiserFS.
+const FAR: &[(u64, &[u8], Format)] = &[
+    (0x8001, b"CD001", Format::Iso),
+    (0x8001, b"BEA01", Format::Iso),
+    (0x1_0040, b"_BHRfS_M", Format::Btrfs),
+    (0x8000, b"JFS1", Format::Disk),
+    (0x1_0034, b"ReIsEr", Format::Disk),
+];
 /// Bytes at the end: footers.
 const TAIL: u64 = 512;
 
@@ -302,6 +308,13 @@ fn footer(tail: &[u8]) -> Option<Format> {
     }
     if begins(71, b"sErCoMm") {
         return Some(Format::Sercomm);
+    }
+    // A disk of Virtual PC that is as long as it says, and a DMG of Apple's, end with a sector of their own.
+    if begins(512, b"conectix") {
+        return Some(Format::VirtualDisk);
+    }
+    if begins(512, b"koly\0\0\0\x04") {
+        return Some(Format::Disk);
     }
     None
 }

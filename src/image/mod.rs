@@ -8,6 +8,7 @@ mod archive;
 pub(crate) mod backup;
 mod behind;
 pub mod content;
+mod cpio;
 mod cramfs;
 pub(crate) mod device_tree;
 pub(crate) mod digest;

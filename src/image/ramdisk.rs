@@ -2,24 +2,23 @@
 //! cpio archives and packed ones in any order, with zero bytes between and behind them; or one packed ext2 file system
 //! (`init/do_mounts_rd.c`). The kernel unpacks it itself, so it stays packed, whatever window that takes.
 //!
-//! Each packed member is unpacked once to see that it is whole. What is inside is not looked at beyond its beginning.
+//! Each packed member is unpacked once to see that it is whole, and so is the archive in it. For which processor the programs in there
+//! are says the first of them.
 
 #![forbid(unsafe_code)]
 
+use crate::base::bad_data::bad;
 use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::base::units::Grouped;
 use crate::bytes::packed::{Codec, first_end, peek};
 use crate::bytes::store::Store;
 use crate::image::content::Content;
+use crate::image::cpio::{HEADER, State, Walk, number};
 use crate::image::foreign;
 use std::io;
 use std::ops::Range;
 
-/// Bytes of the head of a member of a cpio in the new format (cpio(5)).
-const HEADER: usize = 110;
-/// The name of the last member of a cpio.
-const LAST: &[u8] = b"TRAILER!!!";
 /// Where ext2 has its magic number, and one byte more than that.
 const EXT2: usize = 0x43a;
 
@@ -103,15 +102,23 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             break;
         }
         match member(store, &left) {
-            Ok(Some(Member { kind, end: Some(end) })) => {
+            Ok(Some(Member { kind, end, walk })) => {
                 kinds.push(kind);
-                left.start = end;
-            }
-            Ok(Some(Member { kind, end: None })) => {
-                kinds.push(kind);
-                content.title = "whether all of it is there is not known".to_owned();
-                content.checked = false;
-                left.start = left.end;
+                if end.is_none() {
+                    content.title = "whether all of it is there is not known".to_owned();
+                    content.checked = false;
+                }
+                left.start = end.unwrap_or(left.end);
+                if let (None, Some((arch, order))) = (&content.arch, walk.runs_on) {
+                    (content.arch, content.order) = (Some(arch), Some(order));
+                }
+                let doubt = match walk.state {
+                    State::Between | State::Unknown => None,
+                    State::Within => Some("is cut off"),
+                    State::Else => Some("is damaged, or of a kind that kernels do not take"),
+                };
+                let doubt = doubt.map(|doubt| format!("the cpio archive in the {kind} {doubt}"));
+                content.doubt = content.doubt.take().or(doubt);
             }
             Ok(None) => {
                 content.doubt = Some(format!(
@@ -143,31 +150,40 @@ struct Member {
     kind: &'static str,
     /// Where it ends; `None` where that would take more memory than there is, or a decoder that is not here.
     end: Option<u64>,
+    /// What was found in its archive.
+    walk: Walk,
 }
 
 fn member(store: &Store, left: &Range<u64>) -> io::Result<Option<Member>> {
+    let mut walk = Walk::default();
     if cpio_head(store, left)?.is_some() {
+        let end = Some(cpio_end(store, left, &mut walk)?);
         return Ok(Some(Member {
             kind: "cpio",
-            end: Some(cpio_end(store, left)?),
+            end,
+            walk,
         }));
     }
     let mut head = [0; 64];
     let take = head.len().min((left.end - left.start) as usize);
     store.read_exact_at(left.start, &mut head[..take])?;
-    Ok(match Codec::recognise(&head[..take]) {
-        Some(codec) => Some(Member {
-            kind: codec.as_str(),
-            end: first_end(store, left, codec)?,
-        }),
-        None => match foreign::of_head(&head[..take]) {
-            Some(format @ (Format::Lz4 | Format::Lzo)) => Some(Member {
-                kind: format.as_str(),
-                end: None,
-            }),
-            _ => None,
-        },
-    })
+    let (kind, end) = match (Codec::recognise(&head[..take]), foreign::of_head(&head[..take])) {
+        (Some(codec), _) => {
+            let mut inside = [0; EXT2];
+            // The other kind of ramdisk is a file system.
+            let length = peek(store, left, codec, &mut inside)?;
+            let archive = inside[..length].starts_with(b"0707");
+            let mut each = |chunk: &[u8]| {
+                if archive {
+                    walk.feed(chunk);
+                }
+            };
+            (codec.as_str(), first_end(store, left, codec, &mut each)?)
+        }
+        (None, Some(format @ (Format::Lz4 | Format::Lzo))) => (format.as_str(), None),
+        _ => return Ok(None),
+    };
+    Ok(Some(Member { kind, end, walk }))
 }
 
 /// The name of the member whose head is here, if this is a cpio in the format that kernels take.
@@ -187,31 +203,23 @@ fn cpio_head(store: &Store, left: &Range<u64>) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(name))
 }
 
-/// A number of eight hexadecimal digits.
-fn number(head: &[u8], at: usize) -> Option<u64> {
-    let digits = std::str::from_utf8(head.get(at..at + 8)?).ok()?;
-    u64::from_str_radix(digits, 16).ok()
-}
-
 /// Where a cpio ends, which begins here.
-fn cpio_end(store: &Store, left: &Range<u64>) -> io::Result<u64> {
-    let cut = || crate::base::bad_data::bad("the cpio archive is cut off");
+fn cpio_end(store: &Store, left: &Range<u64>, walk: &mut Walk) -> io::Result<u64> {
     let mut at = left.start;
     loop {
-        let rest = at..left.end;
-        let name = cpio_head(store, &rest)?.ok_or_else(cut)?;
-        let mut head = [0; HEADER];
-        store.read_exact_at(at, &mut head)?;
-        let size = number(&head, 54).ok_or_else(cut)?;
-        // Names and contents end at multiples of four.
-        let data = (at - left.start + HEADER as u64 + name.len() as u64 + 1).next_multiple_of(4);
-        let end = left.start + data + size;
-        if end > left.end {
-            return Err(cut());
+        let wanted = at..at.saturating_add(walk.wanted() as u64);
+        let mut bytes = vec![0; walk.wanted()];
+        if wanted.end > left.end {
+            return Err(bad("the cpio archive is cut off"));
         }
-        if name == LAST {
-            return Ok(end);
+        store.read_exact_at(at, &mut bytes)?;
+        walk.collect(&bytes);
+        at = wanted.end.saturating_add(std::mem::take(&mut walk.skip));
+        match walk.state {
+            State::Within => (),
+            State::Between if at <= left.end => return Ok(at),
+            State::Between => return Err(bad("the cpio archive is cut off")),
+            State::Else | State::Unknown => return Err(bad("the cpio archive is damaged")),
         }
-        at = (left.start + (data + size).next_multiple_of(4)).min(left.end);
     }
 }

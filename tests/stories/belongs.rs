@@ -8,7 +8,7 @@ use std::path::Path;
 fn tool_out(sim: &SimBox, script: &str) -> Vec<u8> {
     let dir = sim.dir.path();
     let _ = std::fs::remove_file(dir.join("out"));
-    let prepare = "mkdir -p root/bin; head -c 30000 /bin/ls >root/bin/ls; echo root >root/name";
+    let prepare = "mkdir -p root/bin; tail -c +65 /bin/ls | head -c 30000 >root/bin/ls; echo root >root/name";
     tool(
         "sh",
         &["-ec", &format!("cd {} && {prepare} && {script}", dir.display())],
@@ -161,6 +161,51 @@ fn ramdisks_are_taken_by_what_is_in_them() {
         ]);
         assert_eq!(run.exit, 65, "{script}: {run:?}");
         assert!(sim.flash() == before, "{script}");
+    }
+}
+
+/// A build that ran out of room packs half an archive, and all checksums are right; and who makes an initrd on his workstation has
+/// the workstation's programs in it.
+#[test]
+fn an_initial_ramdisk_is_whole_within_its_packing_and_for_this_processor() {
+    let sim = SimBox::new("qnap-ts219");
+    let judged = |script: &str, exit: i32, says: &str| {
+        let path = sim.file("image", &tool_out(&sim, &script.replace("CPIO", CPIO)));
+        let run = sim.run("plan", &["--part", "RootFS1", &path]).exits(exit);
+        assert!(run.out.contains(says), "{script}: {run:?}");
+    };
+    for script in [
+        "CPIO | head -c 700 | gzip >out",
+        "CPIO | head -c 700 | xz --check=crc32 >out",
+        "(CPIO | gzip; CPIO | head -c 60 | gzip) >out",
+    ] {
+        judged(script, 65, "is cut off");
+    }
+    judged("(CPIO; echo something) | zstd -q >out", 65, "is damaged");
+    judged(
+        "(cd root; find . | cpio -o -H odc --quiet) | gzip >out",
+        65,
+        "kernels do not take",
+    );
+    judged(
+        "(CPIO; head -c 300 /dev/zero; CPIO; head -c 3 /dev/zero) | gzip >out",
+        0,
+        "",
+    );
+    let program = |place: &str, head: &str| format!("mkdir -p root/{place}; printf '{head}' >root/{place}/sh; ");
+    let arm = r"\177ELF\001\001\001\0\0\0\0\0\0\0\0\0\002\0\050\0\001";
+    let (x86, big) = (arm.replace("050", "076"), arm.replace(r"ELF\001\001", r"ELF\001\002"));
+    let big = big.replace(r"\002\0\050\0", r"\0\002\0\050");
+    for packing in ["| gzip", "| xz --check=crc32", "| cat"] {
+        let with = |place: &str, head: &str| {
+            let clean = "rm -rf root/usr root/bin root/lib";
+            format!("{}CPIO {packing} >out; {clean}", program(place, head))
+        };
+        judged(&with("bin", arm), 0, "");
+        judged(&with("usr/bin", &x86), 78, "for x86 processors");
+        judged(&with("bin", &big), 78, "for big-endian boxes");
+        // Firmware of other chips may be there.
+        judged(&with("lib/firmware/bin", &x86), 0, "");
     }
 }
 

@@ -291,6 +291,53 @@ fn other_file_systems_disks_and_archives() {
         ("update-payload", "Android", at(0, b"CrAU\0\0\0\0\0\0\0\x02")),
         ("lrzip", "packed with lrzip", at(0, b"LRZI\0\x06")),
         ("android-boot", "Android", at(0, b"VNDRBOOT")),
+        ("zchunk", "packed with zchunk", at(0, b"\0ZCK1\0\x89")),
+        ("delta", "the difference between two files", at(0, b"BSDIFF40")),
+        ("delta", "the difference between two files", at(0, b"ENDSLEY/BSDIFF43")),
+        ("delta", "the difference between two files", at(0, b"IMGDIFF2")),
+        (
+            "delta",
+            "the difference between two files",
+            at(0, &[0xd6, 0xc3, 0xc4, 0]),
+        ),
+        ("delta", "the difference between two files", at(0, b"rs\x026")),
+        ("delta", "the difference between two files", at(0, b"HDIFF13&zstd")),
+        ("delta", "the difference between two files", at(0, b"\0ZHR1")),
+        (
+            "delta",
+            "the difference between two files",
+            at(8, &0x9682_4d9c_7b12_9ff9u64.to_le_bytes()),
+        ),
+        ("virtual-disk", "virtual machine", at(0, b"QFI\xfb\0\0\0\x03")),
+        ("virtual-disk", "virtual machine", at(0, b"KDMV\x01\0\0\0")),
+        (
+            "virtual-disk",
+            "virtual machine",
+            at(0x40, &0xbeda_107fu32.to_le_bytes()),
+        ),
+        ("virtual-disk", "virtual machine", at(0, b"conectix\0\0\0\x02")),
+        (
+            "virtual-disk",
+            "virtual machine",
+            at(80_000 - 512, b"conectix\0\0\0\x02"),
+        ),
+        (
+            "disk",
+            "a file system for disks",
+            at(80_000 - 512, b"koly\0\0\0\x04\0\0\x02\0"),
+        ),
+        ("disk", "a file system for disks", at(0x400, b"H+\0\x04")),
+        ("disk", "a file system for disks", at(32, b"NXSB")),
+        ("disk", "a file system for disks", at(0x8000, b"JFS1")),
+        ("disk", "a file system for disks", at(0x1_0034, b"ReIsEr2Fs")),
+        (
+            "disk",
+            "a file system for disks",
+            at(4096, &0xa92b_4efcu32.to_le_bytes()),
+        ),
+        ("iso9660", "the image of a CD", at(0x8001, b"BEA01")),
+        ("fat", "a FAT file system", at(3, b"EXFAT   ")),
+        ("yaffs2", "spare areas", at(0, b"\x03\0\0\0\x01\0\0\0\xff\xff\0\0")),
     ] {
         refused_by_name(&sim, "kernel", &Kind { word, name }, &image);
     }

@@ -56,12 +56,17 @@ pub struct Packing {
     pub memory: u64,
 }
 
-/// Decodes the first member in this range, to learn that it is whole; answers where it ends. `None` where unpacking takes more
-/// memory than is given.
+/// Decodes the first member in this range, to learn that it is whole, and hands on what is in it; answers where it ends. `None`
+/// where unpacking takes more memory than is given.
 ///
 /// # Errors
 /// `InvalidData` for what is damaged, else those of reading.
-pub fn first_end(store: &Store, range: &Range<u64>, codec: Codec) -> io::Result<Option<u64>> {
+pub fn first_end(
+    store: &Store,
+    range: &Range<u64>,
+    codec: Codec,
+    each: &mut dyn FnMut(&[u8]),
+) -> io::Result<Option<u64>> {
     if codec.window(store, range)?.is_none_or(|window| window > WINDOW) {
         return Ok(None);
     }
@@ -71,8 +76,12 @@ pub fn first_end(store: &Store, range: &Range<u64>, codec: Codec) -> io::Result<
         _ => bad(format_args!("the {} is damaged: {error}", codec.as_str())),
     };
     let mut buffer = [0; 4096];
-    while member.read(&mut buffer).map_err(damaged)? > 0 {}
-    Ok(Some(member.position()))
+    loop {
+        match member.read(&mut buffer).map_err(damaged)? {
+            0 => return Ok(Some(member.position())),
+            got => each(&buffer[..got]),
+        }
+    }
 }
 
 /// The first bytes of what the first member in this range holds, as far as they can be decoded. That takes little memory,
