@@ -15,7 +15,10 @@ impl FromStr for Mac {
         let mut mac = [0; 6];
         let mut groups = text.split([':', '-']);
         for byte in &mut mac {
-            let group = groups.next().filter(|group| group.len() == 2).ok_or(())?;
+            let group = groups
+                .next()
+                .filter(|group| group.len() == 2 && !group.starts_with('+'))
+                .ok_or(())?;
             *byte = u8::from_str_radix(group, 16).map_err(|_| ())?;
         }
         match groups.next() {

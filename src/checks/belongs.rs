@@ -7,6 +7,7 @@ use super::Facts;
 use super::metadata;
 use super::present::{Present, present};
 use crate::base::check_id::CheckId;
+use crate::base::error::Exit;
 use crate::base::format::{Format, Nature};
 use crate::base::machine::Role;
 use crate::base::units::Grouped;
@@ -94,13 +95,17 @@ impl<'a> Target<'a> {
         .forceable()
     }
 
-    /// A file of one byte over and over: what is left of a download or a copy that failed. In what was read from flash as a whole
+    /// An empty file, or one of one byte over and over: what is left of a download or a copy that failed. In what was read from flash as a whole
     /// there are partitions like that.
     fn blank(&self, content: Option<&Content>) -> Option<Check> {
         let asked = self.placed.file.as_is == Some(AsIs::Asked);
         let source = &self.placed.write.source;
-        if content.is_some() || asked || self.is_part_of_copy() || source.is_empty() {
+        if content.is_some() || asked || self.is_part_of_copy() {
             return None;
+        }
+        if source.is_empty() {
+            let what = format!("{} would get nothing: what is for it is empty", self.partition.label());
+            return Some(Check::fail(CheckId::Content, what, "get the image again").exit(Exit::ImageBad));
         }
         let store = self.facts.store;
         let mut first = [0];

@@ -127,14 +127,38 @@ fn parsed<T: FromStr>(flag: &str, value: &str, what: &str) -> Result<T> {
         .map_err(|_| Failure::usage(format_args!("--{flag} takes {what}, not {}", Quoted(value))))
 }
 
+fn one_machine(flag: &str, value: &str, is: bool) -> Result<()> {
+    match is {
+        true => Ok(()),
+        false => Err(Failure::usage(format_args!(
+            "--{flag} takes the address of one machine, not {}",
+            Quoted(value)
+        ))),
+    }
+}
+
 impl Raw {
     pub(super) fn set(&mut self, flag: &str, value: String) -> Result<()> {
         let network = &mut self.network;
         let address = "an IPv4 address";
         match flag {
-            "mac" => network.mac = Some(parsed(flag, &value, "six pairs of hexadecimal digits")?),
-            "ip" => network.ip = Some(parsed(flag, &value, address)?),
-            "address" => network.address = Some(parsed(flag, &value, address)?),
+            "mac" => {
+                let mac: Mac = parsed(flag, &value, "six pairs of hexadecimal digits")?;
+                one_machine(flag, &value, mac.0[0] & 1 == 0 && mac.0 != [0; 6])?;
+                network.mac = Some(mac);
+            }
+            "ip" | "address" => {
+                let ip: Ipv4Addr = parsed(flag, &value, address)?;
+                let many = ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast();
+                one_machine(flag, &value, !many)?;
+                match flag {
+                    "ip" => network.ip = Some(ip),
+                    _ => network.address = Some(ip),
+                }
+                if network.ip == network.address {
+                    return Err(Failure::usage("box and server cannot have the same address"));
+                }
+            }
             "port" => network.dhcp_port = Some(parsed(flag, &value, "a port")?),
             "tftp-port" => network.tftp_port = Some(parsed(flag, &value, "a port")?),
             "name" => network.name = Some(file_name(value)?),
@@ -173,11 +197,12 @@ impl Raw {
     }
 }
 
-/// Whether a box can be told to ask for this name. It goes into other programs' configurations, into messages as it is,
-/// and into a field of 128 bytes with a zero at its end.
+/// Whether a box can be told to ask for this name. It goes into other programs' configurations and command lines, into messages
+/// as it is, and into a field of 128 bytes with a zero at its end. A file it is, not `.` or `..`.
 pub fn is_file_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte);
-    !name.is_empty() && name.len() < 128 && name.bytes().all(plain)
+    let begins = name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_');
+    begins && name.len() < 128 && name.bytes().all(plain)
 }
 
 fn file_name(name: String) -> Result<String> {

@@ -3,15 +3,22 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::Result;
-use crate::base::machine::{Arch, Processor, Role};
+use crate::base::format::Format;
+use crate::base::machine::{Arch, Cpu, Order, Processor, Role};
 use crate::base::units::Grouped;
 use crate::bytes::store::Store;
 use crate::image::content;
 use crate::image::content::Content;
 use crate::recovery::boards::DEVICES;
-use crate::recovery::{Fate, Layout, Mode, boards, name};
+use crate::recovery::{Fate, Layout, Mode, Slot, boards, name};
 use serde::Serialize;
 use std::io;
+
+/// What all of these boxes have.
+const CPU: Cpu = Cpu {
+    arch: Arch::Arm,
+    order: Order::Little,
+};
 
 /// A part of the image.
 #[derive(Debug, Serialize)]
@@ -87,10 +94,8 @@ fn with(layouts: &[Layout], store: &Store, sha256: String) -> io::Result<Report>
             report
                 .problems
                 .extend(wrong_kernel(layout, content.as_ref(), store, &slot.label())?);
-        } else if let Some(problem) = content.as_ref().and_then(|content| content.problem.as_ref())
-            && slot.fate == Fate::Written
-        {
-            report.problems.push(format!("{}: {problem}", slot.label()));
+        } else if let Some(content) = content.as_ref().filter(|_| slot.fate == Fate::Written) {
+            report.problems.extend(wrong(slot, content));
         }
         report.parts.push(Part {
             mtd: slot.partition.mtd,
@@ -142,11 +147,21 @@ fn wrong_size(layouts: &[Layout], size: u64) -> String {
     )
 }
 
+/// What is wrong with what another partition would get.
+fn wrong(slot: &Slot, content: &Content) -> Option<String> {
+    let holds = &slot.partition.holds;
+    let fits = holds.is_empty() || holds.iter().any(|what| what.takes(content.format, content.role));
+    let problem = content.problem.clone().or_else(|| content.foreign_to(CPU));
+    let problem = problem.or_else(|| (!fits).then(|| format!("{} does not belong there", content.format.described())));
+    problem.map(|problem| format!("{}: {problem}", slot.label()))
+}
+
 fn wrong_kernel(layout: &Layout, found: Option<&Content>, store: &Store, label: &str) -> io::Result<Option<String>> {
     Ok(match found {
         Some(content) if content.role != Role::Kernel || content.arch != Some(Processor::Known(Arch::Arm)) => {
             Some(format!("{label} does not begin with a kernel for ARM"))
         }
+        Some(content) if content.format != Format::Uimage => Some(no_uimage(label)),
         Some(content) => content.problem.as_ref().map(|problem| format!("{label}: {problem}")),
         None => {
             // The commonest mistake: the files in the order of their numbers, so that the kernel follows mtd0.
@@ -165,8 +180,12 @@ fn wrong_kernel(layout: &Layout, found: Option<&Content>, store: &Store, label: 
                     "the partitions are in the wrong order: the kernel follows mtd0, but the order is {}",
                     order.join(" ")
                 ),
-                false => format!("{label} does not begin with a uImage, which is all that the boot loader starts"),
+                false => no_uimage(label),
             })
         }
     })
+}
+
+fn no_uimage(label: &str) -> String {
+    format!("{label} does not begin with a uImage, which is all that the boot loader starts")
 }

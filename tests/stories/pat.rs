@@ -342,3 +342,17 @@ fn any_program_or_script_may_be_the_updater() {
     );
     assert!(make("text").exits(65).err.contains("neither a script nor a program"));
 }
+
+/// The box would go on with its old kernel and a new ramdisk.
+#[test]
+fn an_empty_kernel_is_none() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("flasher"), arm_program()).unwrap();
+    fs::write(at("zImage"), b"").unwrap();
+    fs::write(at("rd.gz"), bytes(30_000, 3)).unwrap();
+    create(dir.path(), &["zImage", "rd.gz"]).exits(0);
+    let sim = crate::simbox::SimBox::new("synology-ds213j");
+    let run = sim.apply(&[text(&at("out.pat"))]).exits(65);
+    assert!(run.out.contains("would get nothing"), "{run:?}");
+}

@@ -361,15 +361,39 @@ fn what_is_no_initial_ramdisk_makes_no_image() {
     let good = ramdisk(dir.path());
     let mut cut = good.clone();
     cut.truncate(good.len() / 2);
-    for (name, content, why) in [
-        ("noise", bytes(5000, 1), "is not an initial ramdisk"),
-        ("kernel", read(path("kernel").as_ref()), "is not an initial ramdisk"),
-        ("cut", cut, "the gzip is damaged"),
+    let plain = read(path("kernel").as_ref());
+    // Its boot loader starts nothing but a uImage, and hands all of mtd2 to the kernel as it is.
+    let mut zimage = bytes(200_000, 3);
+    for (at, value) in [(0x24, 0x016f_2818), (0x28, 0), (0x2c, 200_000)] {
+        zimage[at..at + 4].copy_from_slice(&u32::to_le_bytes(value));
+    }
+    fs::write(path("other"), zimage).unwrap();
+    fs::write(path("packed"), &good).unwrap();
+    let mkimage = format!(
+        "mkimage -A arm -T ramdisk -C none -d {} {}",
+        path("packed"),
+        path("wrapped")
+    );
+    tool("sh", &["-ec", &mkimage]);
+    let foreign = "cd \"$1\" && mkdir -p bin && cp /bin/true bin/sh && echo bin/sh | cpio -o -H newc --quiet | gzip -n";
+    let foreign = tool("sh", &["-ec", foreign, "sh", text(dir.path())]).stdout;
+    for (name, kernel, content, why) in [
+        ("noise", "kernel", bytes(5000, 1), "is not an initial ramdisk"),
+        ("kernel", "kernel", plain, "is not an initial ramdisk"),
+        ("cut", "kernel", cut, "the gzip is damaged"),
+        (
+            "wrapped",
+            "kernel",
+            read(path("wrapped").as_ref()),
+            "a uImage does not belong there",
+        ),
+        ("foreign", "kernel", foreign, "for x86 processors"),
+        ("zImage", "other", good, "does not begin with a uImage"),
     ] {
         fs::write(path("initrd"), content).unwrap();
         let args = [
             "--kernel",
-            &path("kernel"),
+            &path(kernel),
             "--initrd",
             &path("initrd"),
             "--from",
@@ -410,6 +434,21 @@ fn the_name_that_is_in_the_image_counts_more_than_that_of_its_file() {
         ("F_TS-219P2+_debian", "F_TS-219P2+_debian"),
     ] {
         assert_eq!(config(name, &[]).exits(0).json()["name"], served);
+    }
+    for wrong in [
+        "--name=..",
+        "--name=.",
+        "--name=-x",
+        "--mac=01:00:5e:00:00:01",
+        "--mac=00:00:00:00:00:00",
+        "--mac=+0:08:9b:aa:bb:cc",
+        "--ip=0.0.0.0",
+        "--ip=255.255.255.255",
+        "--ip=224.0.0.1",
+        "--ip=192.168.1.2",
+    ] {
+        let run = config("image", &[wrong]).exits(64);
+        assert!(!run.out.contains("filename"), "{wrong}: {run:?}");
     }
     let run = config("F_TS-219_debian", &[]).exits(65);
     let said = format!("{}{}", run.out, run.err);
