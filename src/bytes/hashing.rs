@@ -25,7 +25,7 @@ pub struct Hashing {
 impl Hashing {
     /// Of this store; `None` where its bytes are other ones than were delivered.
     pub fn of(store: &Store, at_once: bool) -> Option<Hashing> {
-        store.is_as_delivered().then(|| Hashing {
+        is_as_delivered(store).then(|| Hashing {
             hash: Sha256::new(),
             at: 0,
             end: store.delivered_length(),
@@ -67,6 +67,15 @@ impl Hashing {
     pub fn finish(mut self, store: &Store, progress: &mut dyn FnMut(u64)) -> io::Result<String> {
         self.catch_up(store, self.end, progress)?;
         Ok(hex(&self.hash.finalize()))
+    }
+}
+
+/// Whether a store begins with the bytes as they were delivered, all of them.
+pub(super) fn is_as_delivered(store: &Store) -> bool {
+    match store {
+        Store::Packed(_) => false,
+        Store::Joined(joined) => joined.is_as_delivered(),
+        _ => true,
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::bytes::hashing::is_as_delivered;
 use crate::bytes::store::Store;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,7 +69,7 @@ impl Joined {
     /// Whether it begins with the bytes as they were delivered, all of them.
     pub(super) fn is_as_delivered(&self) -> bool {
         let mut delivered = self.pieces.iter().take(self.delivered);
-        delivered.all(|piece| piece.is_as_delivered())
+        delivered.all(|piece| is_as_delivered(piece))
     }
 
     /// The stores, in their order.

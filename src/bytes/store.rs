@@ -65,15 +65,6 @@ impl Store {
         }
     }
 
-    /// Whether it begins with the bytes as they were delivered, all of them.
-    pub(super) fn is_as_delivered(&self) -> bool {
-        match self {
-            Store::Packed(_) => false,
-            Store::Joined(joined) => joined.is_as_delivered(),
-            _ => true,
-        }
-    }
-
     /// Bytes as they were delivered.
     pub fn delivered_length(&self) -> u64 {
         self.delivered().into_iter().map(Store::len).sum()
