@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// What the login of the box does instead of running what it is told: the same, with the box's own files for the machine's.
 const LOGIN: &str = r#"#!/bin/sh
 box=@DIR@
-echo $PPID >>$box/sessions
+echo $PPID $(cut -d ' ' -f 22 /proc/$PPID/stat) >>$box/sessions
 echo "Welcome to the box"
 command=$(printf '%s\n' "$SSH_ORIGINAL_COMMAND" | sed \
     -e "s,/proc/sys/kernel/random/boot_id,$box/boot," \
@@ -255,8 +255,13 @@ impl SshBox {
     pub fn cut(&self) {
         let sessions = fs::read_to_string(self.file("sessions")).unwrap_or_default();
         let _ = fs::remove_file(self.file("sessions"));
-        for pid in sessions.lines().filter_map(|line| line.parse().ok()) {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
+        for (pid, begun) in sessions.lines().filter_map(|line| line.split_once(' ')) {
+            // Somebody else may have its number by now, who has begun later.
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            if stat.split(' ').nth(21) == Some(begun) {
+                let pid = nix::unistd::Pid::from_raw(pid.parse().unwrap());
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ const LOGIN: &str = r#"#!/bin/sh
 set -- $SSH_CONNECTION
 box=@DIR@/boxes/${3##*.}
 set --
-echo $PPID >>$box/sessions
+echo $PPID $(cut -d ' ' -f 22 /proc/$PPID/stat) >>$box/sessions
 command=$(printf '%s\n' "$SSH_ORIGINAL_COMMAND" | sed \
     -e "s,/proc/sys/kernel/random/boot_id,$box/boot," \
     -e "s,/proc/self/status,$box/user," \
@@ -49,7 +49,10 @@ if grep -q -e '"code":"written"' -e '^written' $box/said; then
     (
         sleep 0.5
         cat /proc/sys/kernel/random/uuid >$box/boot
-        kill $(cat $box/sessions)
+        # Somebody else may have the number of one that has ended, who has begun later.
+        while read -r pid begun; do
+            [ "$(cut -d ' ' -f 22 /proc/$pid/stat)" != "$begun" ] || kill $pid
+        done <$box/sessions
         : >$box/sessions
     ) >/dev/null 2>&1 </dev/null &
 fi

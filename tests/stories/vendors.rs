@@ -208,7 +208,7 @@ fn names_protect_where_nothing_else_does() {
         &[("u-boot-env2", "settings"), ("Kernel", "")],
     );
     let router = FakeBox::new(NEW, &[mtd(0, "boot", 256 * K, 0), mtd(1, "ubi", 4 * M, 256 * K)]).ubi(1, "uboot-env2");
-    protects(&router, &[("ubi0:uboot-env2", "settings"), ("boot", "")]);
+    protects(&router, &[("ubi0:uboot-env2", "settings"), ("boot", "bootloader")]);
 }
 
 /// Where a kernel does not say where partitions lie, one may lie in the other; what would help is said.

@@ -253,7 +253,9 @@ impl<'a> Follow<'a> {
         (key, deadline): (&mut HostKey, Instant),
         reporter: &mut Reporter,
     ) -> Result<Look<'a>> {
-        let (target, visit) = target::ask(&connection, self.version)?;
+        // Half an answer is that of a box on its way down, or not all the way up.
+        let asked = target::ask(&connection, self.version);
+        let (target, visit) = asked.map_err(|failure| failure.code(Code::Connection))?;
         self.tell_key(&connection, key, reporter);
         let booted = match (&self.before.boot, &target.boot) {
             (Some(before), Some(now)) => before != now,

@@ -96,9 +96,9 @@ impl Visit {
         if connection.is_full(code, &said) {
             return Visit::begin(connection, questions);
         }
-        match code {
-            Some(255) => Err(connection.broken(&said)),
-            _ => Ok((answer, Err(said))),
+        match Connection::breaks(code) {
+            true => Err(connection.broken(&said)),
+            false => Ok((answer, Err(said))),
         }
     }
 
@@ -129,7 +129,7 @@ impl Visit {
         if let Some(stderr) = &mut holder.child.stderr {
             let _ = stderr.take(ANSWER).read_to_string(&mut said);
         }
-        if code == Some(255) {
+        if Connection::breaks(code) {
             return Err(connection.broken(&said));
         }
         refusals.extend(said.lines().last().map(one_line));

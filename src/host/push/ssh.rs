@@ -290,12 +290,17 @@ impl Connection<'_> {
         });
         let output = output.context("ssh")?;
         match output.status.code() {
-            Some(code) if code != FAILED => Ok(output),
+            code if !Connection::breaks(code) => Ok(output),
             code => match String::from_utf8_lossy(&output.stderr) {
                 said if self.is_full(code, &said) => self.run(script, input),
                 said => Err(self.broken(&said)),
             },
         }
+    }
+
+    /// Whether an ssh that ended with this code has lost the box, or was ended itself: what the box did with the script is not known.
+    pub fn breaks(code: Option<i32>) -> bool {
+        code.is_none_or(|code| code == FAILED)
     }
 
     /// Whether the connection is still there.
