@@ -95,8 +95,8 @@ impl<'a> Target<'a> {
         .forceable()
     }
 
-    /// An empty file, or one of one byte over and over: what is left of a download or a copy that failed. In what was read from flash as a whole
-    /// there are partitions like that.
+    /// An empty file, or one of one byte over and over: what is left of a download or a copy that failed. In what was read from
+    /// flash as a whole there are partitions like that.
     fn blank(&self, content: Option<&Content>) -> Option<Check> {
         let asked = self.placed.file.as_is == Some(AsIs::Asked);
         let source = &self.placed.write.source;
