@@ -27,3 +27,13 @@ pub(crate) mod sizes;
 pub(crate) mod suggest;
 pub mod units;
 pub(crate) mod words;
+
+/// Asserts that each of these words stands in a page of `docs`, as code.
+#[cfg(test)]
+pub(crate) fn documented(page: &str, words: impl IntoIterator<Item: std::fmt::Display>) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let words = words.into_iter().map(|word| format!("`{word}`"));
+    let missing: Vec<_> = words.filter(|word| !text.contains(word)).collect();
+    assert!(missing.is_empty(), "{page}: {missing:?}");
+}

@@ -4,7 +4,8 @@
 //! The clock is the box's own, by its instructions, and counts from the beginning to the end of the verification. The chip
 //! is waited for busily, so that whatever else is done takes time from the write.
 
-use crate::lab::{Kind, Machine, Parts, nand, tools};
+use super::{box_of_nand, noise};
+use crate::lab::{Machine, nand, tools};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -28,28 +29,9 @@ const CASES: [(&str, bool, usize); 4] = [
 
 /// What it takes with each of them until all is verified, in seconds.
 pub fn measure() -> Vec<(&'static str, f64)> {
-    let kind = Kind::Armel;
-    let product = tools::read(&tools::flasher(kind));
-    // Of two that follow each other nothing is the same, and nothing packs.
-    let image = |salt: u32| -> Vec<u8> {
-        (0..6_u32 << 20)
-            .map(|i| ((i ^ salt).wrapping_mul(2_654_435_761) >> 9) as u8)
-            .collect()
-    };
-    let mut files = nand::disk_files(kind);
-    files.extend([
-        ("flasher".to_owned(), product),
-        ("0.bin".to_owned(), image(0)),
-        ("1.bin".to_owned(), image(!0)),
-    ]);
-    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
-    let mut machine = Machine::new("bench-listen", Parts::plain(kind, 'A'))
-        .ram_mib(256)
-        .data_disk(&files)
-        .steady_clock(super::CLOCK);
-    machine.boot('A');
-    machine.must("cp /mnt/data/flasher /mnt/data/*.bin /tmp/ && chmod +x /tmp/flasher");
-    nand::load(&mut machine, &format!("parts=128 {}", super::bench_box::DELAYS));
+    // Of two that follow each other nothing is the same.
+    let images = [(0, 0), (1, !0)].map(|(turn, salt)| (format!("{turn}.bin"), noise(6 << 20, salt)));
+    let mut machine = box_of_nand("bench-listen", images.into());
     // The first one finds another chip than the others.
     once(&mut machine, 1, CASES[0]);
     let took: Vec<_> = CASES

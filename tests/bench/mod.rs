@@ -24,6 +24,7 @@ mod takeover;
 
 mod uml;
 
+use crate::lab::{Kind, Machine, Parts, nand, tools};
 use bench_box::{BenchBox, Chip, Nand, PAGE, Told};
 use images::Case;
 use table::{Column, Row, Section};
@@ -48,6 +49,34 @@ const ROUNDS: usize = 5;
 
 /// What flasher reads to know what lies there before it is overwritten: the beginnings of eight blocks, 8 KiB each.
 const LOOK: u64 = 64 << 10;
+
+/// Bytes that do not pack, and for another salt nowhere the same.
+fn noise(length: u32, salt: u32) -> Vec<u8> {
+    (0..length)
+        .map(|i| ((i ^ salt).wrapping_mul(2_654_435_761) >> 9) as u8)
+        .collect()
+}
+
+/// A box with NAND that has a data sheet's delays, and flasher and these files in `/tmp`. Its clock is its own.
+fn box_of_nand(name: &str, images: Vec<(String, Vec<u8>)>) -> Machine {
+    let kind = Kind::Armel;
+    let mut files = nand::disk_files(kind);
+    files.push(("flasher".to_owned(), tools::read(&tools::flasher(kind))));
+    let copies: Vec<_> = images.iter().map(|(name, _)| format!("/mnt/data/{name}")).collect();
+    files.extend(images);
+    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
+    let mut machine = Machine::new(name, Parts::plain(kind, 'A'))
+        .ram_mib(256)
+        .data_disk(&files)
+        .steady_clock(CLOCK);
+    machine.boot('A');
+    machine.must(&format!(
+        "cp /mnt/data/flasher {} /tmp/ && chmod +x /tmp/flasher",
+        copies.join(" ")
+    ));
+    nand::load(&mut machine, &format!("parts=128 {}", bench_box::DELAYS));
+    machine
+}
 
 /// On NAND, flasher erases and programs exactly the blocks that differ, by the chip's own count, and reads no block more often
 /// than it must, but for a look at what was there: what differs for the first page, for its old content and when it was written,

@@ -8,7 +8,7 @@
 //! would take is added by what it was told. How busy the workstation is makes no difference to that.
 
 use super::bench_box::told_by_qemu;
-use super::median;
+use super::{box_of_nand, median, noise};
 use crate::lab::{Kind, Machine, Parts, nand, tools};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -55,23 +55,10 @@ fn was_foreseen(said: f64, took: f64) {
 /// What flasher says that a write to NAND will take, and what it takes, in seconds: in place, on a chip with a data sheet's delays.
 /// The clock is the box's own, by its instructions.
 pub fn on_nand() -> (f64, f64) {
-    let kind = Kind::Armel;
-    let product = tools::read(&tools::flasher(kind));
-    // Nothing of it is there already, and nothing of it packs.
-    let image: Vec<u8> = (0..12_u32 << 20)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 9) as u8)
-        .collect();
-    let mut files = nand::disk_files(kind);
-    files.extend([("flasher".to_owned(), product), ("image.bin".to_owned(), image)]);
-    let files: Vec<_> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
-    let mut machine = Machine::new("bench-foreseen", Parts::plain(kind, 'A'))
-        .ram_mib(256)
-        .data_disk(&files)
-        .steady_clock(super::CLOCK);
-    machine.boot('A');
-    machine.must("cp /mnt/data/flasher /mnt/data/image.bin /tmp/ && chmod +x /tmp/flasher");
-    nand::load(&mut machine, &format!("parts=128 {}", super::bench_box::DELAYS));
-    let part = format!("--part mtd{} /tmp/image.bin", nand::first_mtd(kind));
+    // Nothing of it is there already.
+    let images = vec![("image.bin".to_owned(), noise(12 << 20, 0))];
+    let mut machine = box_of_nand("bench-foreseen", images);
+    let part = format!("--part mtd{} /tmp/image.bin", nand::first_mtd(machine.kind));
     let promised = machine.run(&format!("/tmp/flasher --format json plan {part}")).1;
     let uptime = |machine: &mut Machine| {
         let line = machine.must("cat /proc/uptime");

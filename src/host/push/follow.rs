@@ -142,7 +142,10 @@ impl<'a> Follow<'a> {
                         old = Some(connection);
                     }
                     // It may be on its way down.
-                    Err(failure) if failure.code == Code::Connection => why = failure.to_string(),
+                    Err(failure) if failure.code == Code::Connection => {
+                        why = failure.to_string();
+                        sleep(PAUSE);
+                    }
                     Err(failure) if failure.code == Code::Detached || failure.code == Code::NotBack => {
                         return Err(failure);
                     }
