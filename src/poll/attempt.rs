@@ -5,7 +5,7 @@
 
 use super::document::{Artifact, Cancel};
 use super::feedback::{self, Stands};
-use super::judge::{TRIES, is_passing};
+use super::judge::{TRIES, has_touched, is_passing};
 use super::server::Server;
 use super::{Stopped, cli};
 use crate::base::check_id::CheckId;
@@ -98,6 +98,7 @@ impl Attempt<'_> {
             server: self.server.clone(),
             id: self.action.id.clone(),
             quarter: 0,
+            touched: has_touched(&self.action.id, self.last),
         }));
         let result = update::attempt(&options, ImageSource::Image, reporter);
         reporter.detach();
@@ -189,6 +190,8 @@ struct Told {
     id: String,
     /// Of the download, as it was told last.
     quarter: u64,
+    /// Whether a try before this one has changed the flash.
+    touched: bool,
 }
 
 impl Sink for Told {
@@ -219,12 +222,14 @@ impl Sink for Told {
         if let Some(link) = self.server.base()?.links().cancel_action {
             let cancel: Cancel = self.server.get(&link.href)?;
             if cancel.cancel_action.stop_id == self.id {
-                super::agree(&self.server, &cancel)?;
-                return Err(Failure::new(
-                    Exit::Refused,
-                    Code::Canceled,
-                    "the server has canceled the update",
-                ));
+                super::answer(&self.server, &cancel, self.touched)?;
+                if !self.touched {
+                    return Err(Failure::new(
+                        Exit::Refused,
+                        Code::Canceled,
+                        "the server has canceled the update",
+                    ));
+                }
             }
         }
         let names: Vec<_> = plan.writes().map(|write| Shown(&write.to.name).to_string()).collect();

@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::units::hex;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
 /// A link.
@@ -116,12 +118,25 @@ pub struct Artifact {
     pub links: Links,
 }
 
-/// Checksums. MD5 and SHA-1 are not looked at: files with the same one can be made.
+impl Artifact {
+    /// By what it is told from another file that is offered under the same name of an update: sixteen digits.
+    pub fn mark(&self) -> String {
+        let Hashes { sha256, sha1 } = &self.hashes;
+        let said = format!("{:?} {} {sha256:?} {sha1:?}", self.filename, self.size);
+        let mut mark = hex(&Sha256::digest(said.as_bytes()));
+        mark.truncate(16);
+        mark
+    }
+}
+
+/// Checksums. Only SHA-256 proves what a file is: others with the same MD5 or SHA-1 can be made.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct Hashes {
     /// SHA-256, in hexadecimal digits.
     pub sha256: Option<String>,
+    /// SHA-1, for [`Artifact::mark`] alone.
+    pub sha1: Option<String>,
 }
 
 /// An update that is not wanted any more.

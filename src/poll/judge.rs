@@ -28,7 +28,8 @@ pub fn is_passing(code: Code) -> bool {
     use Code::*;
     matches!(
         code,
-        Busy | Connection
+        Busy | Canceled
+            | Connection
             | Flash
             | Held
             | ImageCutOff
@@ -49,9 +50,23 @@ pub fn is_to_boot(record: &Record, boot: Option<&str>) -> bool {
     written && boot.is_some() && record.boot.as_deref() == boot
 }
 
-/// Judges the update of this name.
+/// Whether a try at the update of this name has changed the flash, as far as is known.
+pub fn has_touched(id: &str, record: &Record) -> bool {
+    let action = record
+        .action
+        .as_ref()
+        .filter(|action| action.id == id && !action.closed);
+    action.is_some() && record.harm != Harm::Untouched
+}
+
+/// Judges the update of this name. One that the server wants again, after it had heard how it ended and wanted it no longer, is
+/// another: so is done what is forced a second time.
 pub fn judge(id: &str, record: &Record, boot: Option<&str>, slots: Option<&State>) -> Verdict {
-    let Some(action) = record.action.as_ref().filter(|action| action.id == id) else {
+    let action = record
+        .action
+        .as_ref()
+        .filter(|action| action.id == id && !action.closed);
+    let Some(action) = action else {
         return Verdict::Due(1);
     };
     match (record.result.as_str(), record.harm, record.code) {
@@ -104,6 +119,7 @@ fn written(record: &Record, boot: Option<&str>, slots: Option<&State>) -> Verdic
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::record::Action;
 
@@ -116,6 +132,8 @@ mod tests {
             action: Some(Action {
                 id: "7".to_owned(),
                 attempt,
+                file: String::new(),
+                closed: false,
             }),
             ..Record::none()
         }
@@ -183,18 +201,28 @@ mod tests {
         };
         assert_eq!(judged(Code::Held, 1), Verdict::Due(2));
         assert_eq!(judged(Code::Interrupted, 2), Verdict::Due(3));
+        assert_eq!(judged(Code::Canceled, 1), Verdict::Due(2));
         assert!(matches!(judged(Code::Interrupted, 3), Verdict::Failed(_)));
         assert!(matches!(judged(Code::Interrupted, u32::MAX), Verdict::Failed(_)));
-        for code in [
-            Code::Signature,
-            Code::Sha256,
-            Code::Board,
-            Code::Unknown,
-            Code::Canceled,
-        ] {
+        for code in [Code::Signature, Code::Sha256, Code::Board, Code::Unknown] {
             assert!(matches!(judged(code, 1), Verdict::Failed(_)), "{code}");
         }
         let partly = record("failed", Harm::Partly, Code::Flash, 1);
         assert_eq!(judge("7", &partly, None, None), Verdict::Due(2));
+        assert!(has_touched("7", &partly) && !has_touched("8", &partly));
+    }
+
+    #[test]
+    fn what_ended_and_was_not_wanted_any_more_begins_anew() {
+        for ended in [
+            record("failed", Harm::Untouched, Code::Sha256, 3),
+            record("ok", Harm::Written, Code::Written, 1),
+        ] {
+            let mut closed = ended.clone();
+            closed.action.as_mut().unwrap().closed = true;
+            assert!(!matches!(judge("7", &ended, Some("two"), None), Verdict::Due(_)));
+            assert_eq!(judge("7", &closed, Some("two"), None), Verdict::Due(1));
+            assert!(!has_touched("7", &closed));
+        }
     }
 }

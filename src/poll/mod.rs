@@ -27,12 +27,12 @@ use crate::cli::poll as cli;
 use crate::record::{self, Action, Record, Versions};
 use crate::report::Reporter;
 use crate::slots::{self, State};
-use crate::update::{self, Ended, version};
+use crate::update::{self, Ended, note, version};
 use attempt::{Attempt, Offer};
 use config::Config;
-use document::{Cancel, Deployment};
+use document::{Artifact, Cancel, Deployment, Work};
 use feedback::Stands;
-use judge::{Verdict, judge};
+use judge::{Verdict, has_touched, judge};
 use server::{Server, failed, is_plain};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -106,8 +106,12 @@ fn once(
         feedback::attributes(&poll.server, &poll.attributes(version))?;
     }
     let mut canceled = false;
+    let asks_to_cancel = links.cancel_action.is_some();
     if let Some(link) = links.cancel_action {
         canceled = poll.cancel(&poll.server.get(&link.href)?, reporter)?;
+    }
+    if links.deployment_base.is_none() && !asks_to_cancel {
+        poll.close_the_last(reporter);
     }
     match (links.deployment_base, links.confirmation_base) {
         (Some(link), _) => poll.deploy(&poll.server.get(&link.href)?, reporter),
@@ -147,9 +151,13 @@ fn waiting(code: Code, text: &str, reporter: &mut Reporter) -> Ended {
     Outcome::untouched(code).into()
 }
 
-/// Agrees to a wish to cancel.
-fn agree(server: &Server, cancel: &Cancel) -> Result<()> {
-    feedback::cancel(server, named(&cancel.id)?, Stands::Success, "nothing was touched")
+/// Agrees to a wish to cancel, or does not because the flash has changed.
+fn answer(server: &Server, cancel: &Cancel, touched: bool) -> Result<()> {
+    let (stands, text) = match touched {
+        false => (Stands::Success, "nothing was touched"),
+        true => (Stands::Rejected, "the flash was changed by it already"),
+    };
+    feedback::cancel(server, named(&cancel.id)?, stands, text)
 }
 
 /// What the server calls something, if that can stand in a path.
@@ -190,27 +198,55 @@ impl Poll<'_> {
         all
     }
 
-    /// Whether it could be canceled: not what is written already.
+    /// Whether it could be canceled: not what has changed the flash, or runs.
     fn cancel(&self, cancel: &Cancel, reporter: &mut Reporter) -> Result<bool> {
         let stop = named(&cancel.cancel_action.stop_id)?;
-        match self.judge(stop) {
-            Verdict::Due(_) | Verdict::Failed(_) => {
-                agree(&self.server, cancel)?;
-                reporter.result(format_args!("update {stop} is canceled"));
-                Ok(true)
-            }
-            Verdict::Written | Verdict::Runs(_) => {
-                reporter.stage(format_args!("update {stop} is written already and cannot be canceled"));
-                let text = "it is written and verified already";
-                feedback::cancel(&self.server, named(&cancel.id)?, Stands::Rejected, text)?;
-                Ok(false)
-            }
+        let touched = has_touched(stop, &self.last) || matches!(self.judge(stop), Verdict::Runs(_));
+        answer(&self.server, cancel, touched)?;
+        match touched {
+            true => reporter.stage(format_args!(
+                "update {stop} has changed the flash and cannot be canceled"
+            )),
+            false => reporter.result(format_args!("update {stop} is canceled")),
+        }
+        Ok(!touched)
+    }
+
+    /// Keeps that the server does not want the last update any more, whose end it has heard: should it want that again, then
+    /// somebody has forced it.
+    fn close_the_last(&self, reporter: &mut Reporter) {
+        let Some(action) = self.last.action.as_ref().filter(|action| !action.closed) else {
+            return;
+        };
+        let ended = matches!(self.judge(&action.id), Verdict::Runs(_) | Verdict::Failed(_));
+        if !ended && self.last.code != Code::Canceled {
+            return;
+        }
+        let closed = Record {
+            action: Some(Action {
+                closed: true,
+                ..action.clone()
+            }),
+            ..self.last.clone()
+        };
+        if let Err(failure) = note::keep(&self.board, &closed) {
+            reporter.detail(format_args!(
+                "that update {} is done with was not kept: {failure}",
+                action.id
+            ));
         }
     }
 
     fn deploy(&self, wanted: &Deployment, reporter: &mut Reporter) -> std::result::Result<Ended, Stopped> {
         let id = named(&wanted.id)?;
-        let attempt = match self.judge(id) {
+        let work = &wanted.deployment;
+        let glob = self.options.artifact.as_deref().or(self.config.artifact.as_deref());
+        let chosen = choose::choose(&work.chunks, glob, &self.board.profile);
+        let verdict = match self.is_another(work, chosen.as_deref().ok()) {
+            true => Verdict::Due(1),
+            false => self.judge(id),
+        };
+        let attempt = match verdict {
             Verdict::Runs(text) => return self.close(id, Stands::Success, &text, reporter),
             Verdict::Failed(text) => return self.close(id, Stands::Failure, &text, reporter),
             Verdict::Written => {
@@ -223,7 +259,6 @@ impl Poll<'_> {
             let text = "the box was updated by somebody else, and has to boot first";
             return Ok(waiting(Code::Waiting, text, reporter));
         }
-        let work = &wanted.deployment;
         let window = work.maintenance_window.as_deref();
         match (work.update.as_str(), window) {
             ("forced" | "attempt", None | Some("available")) => (),
@@ -240,10 +275,8 @@ impl Poll<'_> {
                 return self.close(id, Stands::Failure, &text, reporter);
             }
         }
-        let glob = self.options.artifact.as_deref().or(self.config.artifact.as_deref());
-        let chosen = choose::choose(&work.chunks, glob, &self.board.profile)
-            .and_then(|artifact| Offer::of(artifact, &self.server, self.options.deadline));
-        let offer = match chosen {
+        let offer = chosen.and_then(|artifact| Offer::of(artifact, &self.server, self.options.deadline));
+        let offer = match offer {
             Ok(offer) => offer,
             Err(why) => return self.close(id, Stands::Failure, &why, reporter),
         };
@@ -253,10 +286,23 @@ impl Poll<'_> {
             action: Action {
                 id: id.to_owned(),
                 attempt,
+                file: offer.artifact.mark(),
+                closed: false,
             },
             last: &self.last,
         };
         attempt.run(self.options, offer, reporter)
+    }
+
+    /// Whether the file is another than that which the last record is about. A name of an update that comes with another file, as
+    /// after a server was set up anew, is no update that this box knows.
+    fn is_another(&self, work: &Work, chosen: Option<&Artifact>) -> bool {
+        let Some(action) = &self.last.action else { return true };
+        let is = |artifact: &Artifact| artifact.mark() == action.file;
+        match chosen {
+            Some(artifact) => !is(artifact),
+            None => !work.chunks.iter().flat_map(|chunk| &chunk.artifacts).any(is),
+        }
     }
 
     /// Tells how an update ended.

@@ -72,6 +72,12 @@ pub struct Action {
     pub id: String,
     /// Which try at it this is, from 1.
     pub attempt: u32,
+    /// Which file it is, by a digest of what the server says of that.
+    #[serde(default)]
+    pub file: String,
+    /// Whether the server has heard how it ended, and has wanted something else or nothing since.
+    #[serde(default)]
+    pub closed: bool,
 }
 
 fn known_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Code, D::Error> {
@@ -179,13 +185,13 @@ pub fn boot(board: &Board) -> Option<String> {
     })
 }
 
-/// Keeps the record with the boot that this is, in every place that the box has.
+/// Keeps the record, with the boot that this is where it has none yet, in every place that the box has.
 ///
 /// # Errors
 /// When it could be kept nowhere; that is worth a warning and changes nothing about the outcome.
 pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()> {
     let record = Record {
-        boot: boot(board),
+        boot: record.boot.clone().or_else(|| boot(board)),
         ..record.clone()
     };
     let text = json::write(&record).map_err(Failure::system)?;

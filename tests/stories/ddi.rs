@@ -1,5 +1,6 @@
 //! An update server of hawkBit's interface that says what it is told to say, right or wrong, and remembers what it was asked.
 
+use crate::hawkbit::Hawkbit;
 use crate::simbox::{Run, SimBox, flasher};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -23,6 +24,7 @@ pub struct Asked {
     pub body: Value,
 }
 
+type Change = Box<dyn FnOnce(&mut Hawkbit) + Send>;
 type Answer = Box<dyn FnMut(&mut TcpStream) + Send>;
 
 #[derive(Default)]
@@ -32,6 +34,8 @@ struct State {
     asked: Vec<Asked>,
     /// What happens when the path is asked for: other documents from then on.
     then: BTreeMap<String, Vec<(String, Value)>>,
+    /// What happens at the server when a path is asked for.
+    when: BTreeMap<String, Change>,
 }
 
 /// The server.
@@ -39,6 +43,8 @@ struct State {
 pub struct Ddi {
     pub host: String,
     state: Arc<Mutex<State>>,
+    /// What it knows of the box, if it answers by that. Whoever has it may ask for the state, and not the other way round.
+    hawkbit: Arc<Mutex<Option<Hawkbit>>>,
 }
 
 /// `details`, `execution` and `finished` of one feedback.
@@ -51,6 +57,7 @@ impl Ddi {
         let ddi = Ddi {
             host: listener.local_addr().unwrap().to_string(),
             state: Arc::default(),
+            hawkbit: Arc::default(),
         };
         ddi.wants(json!({}));
         let serving = ddi.clone();
@@ -109,6 +116,17 @@ impl Ddi {
         };
         let mut state = self.state.lock().unwrap();
         state.then.entry(asked).or_default().push((path, says));
+    }
+
+    /// Lets it answer as hawkBit does, and does something there.
+    pub fn hawkbit(&self, change: impl FnOnce(&mut Hawkbit)) {
+        change(self.hawkbit.lock().unwrap().get_or_insert_default());
+    }
+
+    /// What is done there as soon as this path is asked for.
+    pub fn when(&self, asked: &str, change: impl FnOnce(&mut Hawkbit) + Send + 'static) {
+        let mut state = self.state.lock().unwrap();
+        state.when.insert(asked.to_owned(), Box::new(change));
     }
 
     /// A file that is an artifact, as hawkBit describes it.
@@ -217,20 +235,35 @@ impl Ddi {
             _ => serde_json::from_slice(&body).unwrap(),
         };
         let key = path.split('?').next().unwrap().to_owned();
+        let mut hawkbit = self.hawkbit.lock().unwrap();
         let mut state = self.state.lock().unwrap();
         state.asked.push(Asked {
             method: method.clone(),
             path,
             authorization,
-            body,
+            body: body.clone(),
         });
+        let change = state.when.remove(&key);
+        if let (Some(server), Some(change)) = (hawkbit.as_mut(), change) {
+            change(server);
+        }
         let answer = state.answers.remove(&key);
         let document = state.documents.get(&key).cloned();
         for (path, says) in state.then.remove(&key).unwrap_or_default() {
             state.documents.insert(path, says.to_string().into_bytes());
         }
-        drop(state);
+        let known = match (hawkbit.as_mut(), key.strip_prefix(RESOURCE)) {
+            (Some(server), Some(path)) => Some(server.answers(&method, path, &body, |path| self.link(path))),
+            _ => None,
+        };
+        drop((state, hawkbit));
         let mut stream = reader.into_inner();
+        if let Some((status, body)) = known {
+            let body = body.to_string();
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(head.as_bytes());
+            return;
+        }
         if let Some(mut answer) = answer {
             answer(&mut stream);
             self.state.lock().unwrap().answers.entry(key).or_insert(answer);

@@ -10,6 +10,7 @@ mod bench;
 mod cable;
 mod ddi;
 mod fakebox;
+mod hawkbit;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod simbox;
@@ -31,6 +32,7 @@ mod listen;
 mod listen_page;
 mod policy;
 mod poll;
+mod poll_again;
 mod poll_goosebit;
 mod poll_hostile;
 mod profiles;

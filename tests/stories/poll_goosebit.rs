@@ -69,8 +69,7 @@ fn it_registers_fails_succeeds_and_is_believed() {
     assert!(state("log").as_str().unwrap().contains("refused by check signature"));
     assert_eq!(polled(&[]).exits(0).json()["code"], "idle", "it waits for a person");
 
-    // It calls an update by its image, so that the one that failed for good would be told so again; the box's owner decides.
-    fs::remove_file(sim.path().join("status.json")).unwrap();
+    // It calls an update by its image, so that one that is forced again has the name of the one that failed.
     get("/again");
     let run = polled(&["--key", &public]).exits(0);
     assert_eq!(run.json()["code"], "written", "{run:?}");
