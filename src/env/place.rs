@@ -61,6 +61,7 @@ pub struct Place {
 
 fn refused(what: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Refused, Code::Environment, what)
+        .hint("its lines say DEVICE OFFSET SIZE, for each copy as the boot loader has it: flasher env --help")
 }
 
 impl Place {
@@ -119,9 +120,7 @@ impl Place {
                 .split(|byte| *byte == b'\n')
                 .any(|line| line.trim_ascii().starts_with(b"devices")) =>
             {
-                return Err(refused(
-                    "this is YAML, which is not read: it takes lines that say DEVICE OFFSET SIZE",
-                ));
+                return Err(refused("this is YAML, which is not read"));
             }
             [] => return Err(refused("no line says DEVICE OFFSET SIZE")),
             [one, two] if one.size != two.size => return Err(refused("the two copies differ in size")),
@@ -306,7 +305,7 @@ fn spot(board: &Board, line: &Line<'_>, only_read: &mut Option<String>) -> std::
         .saturating_mul(line.count.unwrap_or(0))
         .max(size);
     if offset.checked_add(size).is_none_or(|end| end > geometry.size) {
-        return Err(format!("{} ends before", partition.label()));
+        return Err(format!("{} ends before the environment does", partition.label()));
     }
     let end = offset.saturating_add(room).min(geometry.size);
     let touched: Vec<_> = geometry

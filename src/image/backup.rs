@@ -19,12 +19,11 @@ use std::path::{Path, PathBuf};
 /// The list of checksums, as `sha256sum` writes and reads it.
 pub const SUMS: &str = "SHA256SUMS";
 
-/// The file name of a partition's copy. A slash in a partition's name would lead elsewhere.
+/// The file name of a partition's copy. A slash in a partition's name would lead elsewhere, and a stick with FAT or NTFS takes no
+/// file that is called like `0:APPSBL` (`vfat_bad_char`, fs/fat/namei_vfat.c).
 pub fn file_name(mtd: u32, name: &str) -> String {
-    let name: String = name
-        .chars()
-        .map(|c| if c == '/' || c.is_control() { '_' } else { c })
-        .collect();
+    let takes = |c: char| !c.is_control() && !"/\\:*?\"<>|".contains(c);
+    let name: String = name.chars().map(|c| if takes(c) { c } else { '_' }).collect();
     format!("mtd{mtd}.{name}.bin")
 }
 
@@ -381,6 +380,7 @@ mod tests {
     fn names_lead_back_to_their_partitions_and_nowhere_else() {
         assert_eq!(parse_name(&file_name(4, "U-Boot Config")), Some((4, "U-Boot Config")));
         assert_eq!(file_name(1, "../etc"), "mtd1..._etc.bin");
+        assert_eq!(file_name(2, "0:APPS\\BL*?\"<>|\n"), "mtd2.0_APPS_BL_______.bin");
         assert_eq!(parse_name("mtd1.../../etc/passwd.bin"), None);
         assert_eq!(parse_name("SHA256SUMS"), None);
     }

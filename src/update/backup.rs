@@ -52,7 +52,10 @@ impl Copied {
 /// no list vouches for.
 pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut Reporter) -> Result<Copied> {
     let into = Directory::make(dir).and_then(not_shared).map_err(|error| {
-        Failure::system(error).hint("name a directory that only root can write; one that is not there is made")
+        Failure::system(error).hint(
+            "name a directory that only root can write; one that is not there is made. A stick with FAT or NTFS is root's alone \
+             when it is mounted with -o umask=077",
+        )
     })?;
     let mut sums = listed(&into)?;
     let mut copied = Copied::default();

@@ -109,9 +109,14 @@ pub(crate) fn mount_of<'a>(table: &'a [Mount], path: &Path) -> Option<&'a Mount>
         .max_by_key(|mount| mount.mountpoint.components().count())
 }
 
-/// File systems of a server, which may be asleep for good.
+/// File systems of a server, which may be asleep for good. A program of this box serves what is `fuse` and `fuseblk`, with the name
+/// of its kind behind a dot.
 pub(crate) fn is_remote(fs: &str) -> bool {
-    matches!(fs, "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "9p" | "ceph" | "fuse") || fs.starts_with("fuse.")
+    let kind = fs.split_once('.').map_or(fs, |(kind, _)| kind);
+    matches!(
+        kind,
+        "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "9p" | "ceph" | "fuse" | "fuseblk"
+    )
 }
 
 /// The mount point of our own tmpfs, when it is mounted anywhere but on `/`.

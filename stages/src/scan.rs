@@ -8,12 +8,14 @@ use crate::holder::HolderKind;
 use crate::mounts::{Mount, is_remote, mount_of, mounts_of};
 use crate::process::{Process, pids, process};
 use crate::shown::shown;
+use crate::sys;
 use nix::libc;
+use nix::sys::stat::SFlag;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A file as the kernel identifies it.
@@ -34,15 +36,11 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
 /// Looks at working directory, root, program, open files and mappings of every process but our own.
 ///
 /// A file on a mount that is a server's is known by its path alone: to ask a server that has gone takes for ever, and no flash is
-/// there. Only what looks like a device node is asked for, on boxes that have their `/dev` there.
+/// there. Only what looks like a device node is asked for, on boxes that have their `/dev` there. Of a mount that is in no table
+/// any more (`umount -l`) only the kernel knows that a server has it: it is asked for what it has in its cache.
 pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<HolderKind> {
-    let table = mounts_of(&proc.join("self/mountinfo")).unwrap_or_default();
-    let ask = |path: &Path| {
-        path.components().any(|part| part.as_os_str() == "dev")
-            || !mount_of(&table, path).is_some_and(|mount| is_remote(&mount.fs))
-    };
     let mut scan = Scan {
-        ask: &ask,
+        tables: Tables::new(proc),
         wanted,
         found: Vec::new(),
         unread: None,
@@ -74,8 +72,42 @@ pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool
     scan.found
 }
 
+/// What is mounted where, for each mount namespace that was met: a path of a process is one of its own.
+struct Tables(Vec<(Option<PathBuf>, Vec<Mount>)>);
+
+impl Tables {
+    fn new(proc: &Path) -> Self {
+        let own = proc.join("self");
+        let mut tables = Tables(Vec::new());
+        tables.read(&own, fs::read_link(own.join("ns/mnt")).ok());
+        tables
+    }
+
+    fn read(&mut self, face: &Path, namespace: Option<PathBuf>) -> usize {
+        let table = mounts_of(&face.join("mountinfo")).unwrap_or_default();
+        self.0.push((namespace, table));
+        self.0.len() - 1
+    }
+
+    /// Which of them is that of a process.
+    fn of(&mut self, face: &Path) -> usize {
+        // Kernels without namespaces have no such links.
+        let Ok(namespace) = fs::read_link(face.join("ns/mnt")).map(Some) else {
+            return 0;
+        };
+        let known = self.0.iter().position(|(other, _)| *other == namespace);
+        known.unwrap_or_else(|| self.read(face, namespace))
+    }
+
+    /// Whether a file may be asked for.
+    fn may_ask(&self, table: usize, path: &Path) -> bool {
+        path.components().any(|part| part.as_os_str() == "dev")
+            || !mount_of(&self.0[table].1, path).is_some_and(|mount| is_remote(&mount.fs))
+    }
+}
+
 struct Scan<'a> {
-    ask: &'a dyn Fn(&Path) -> bool,
+    tables: Tables,
     wanted: &'a dyn Fn(&Identity<'_>) -> bool,
     found: Vec<HolderKind>,
     /// The first thing that could not be read.
@@ -109,6 +141,7 @@ impl Scan<'_> {
 
     fn face(&mut self, dir: &Path, owner: &Process, mapped: bool) -> Result<(), HolderKind> {
         let (pid, comm) = (owner.pid, named(owner));
+        let table = self.tables.of(dir);
         let mut unread = Ok(());
         let mut note = |what: &Path, error: io::Error| {
             if unread.is_ok() && !is_gone(&error) {
@@ -116,7 +149,7 @@ impl Scan<'_> {
             }
         };
         let mut hit = |link: &Path| {
-            self.hit(link).unwrap_or_else(|error| {
+            self.hit(link, table).unwrap_or_else(|error| {
                 note(link, error);
                 None
             })
@@ -162,32 +195,31 @@ impl Scan<'_> {
                 .map(named)
                 .map(|(pid, comm, path)| HolderKind::OpenFile { pid, comm, path }),
         );
-        self.mapped(&text, &dir.join("root"), (pid, &comm));
+        self.mapped(&text, &dir.join("root"), table, (pid, &comm));
         unread
     }
 
     /// The path behind a link of `/proc/PID`, where it is wanted.
-    fn hit(&self, link: &Path) -> io::Result<Option<String>> {
+    fn hit(&self, link: &Path, table: usize) -> io::Result<Option<String>> {
         let path = fs::read_link(link)?;
-        let (mut on, mut node) = ((0, 0), None);
-        if (self.ask)(&path) {
+        let (on, node) = match self.tables.may_ask(table, &path) {
             // Through the link, so that deleted files and other namespaces count.
-            let about = fs::metadata(link)?;
-            on = numbers(about.dev());
-            node = node_of(&about);
-        }
+            true => identity(link)?,
+            false => ((0, 0), None),
+        };
         let identity = Identity { on, node, path: &path };
         Ok((self.wanted)(&identity).then(|| shown(&path)))
     }
 
-    fn mapped(&mut self, maps: &[u8], root: &Path, (pid, comm): (u32, &str)) {
+    fn mapped(&mut self, maps: &[u8], root: &Path, table: usize, (pid, comm): (u32, &str)) {
         let mut last: Option<PathBuf> = None;
         for (on, path) in maps.split(|byte| *byte == b'\n').filter_map(parse_map) {
             // One library is mapped in several pieces, one after the other.
             if last.as_deref() != Some(path) {
                 let below = root.join(path.strip_prefix("/").unwrap_or(path));
                 // A block device may be mapped and closed; the table has the file system of its node then.
-                let node = if (self.ask)(path) { node_at(&below) } else { None };
+                let asked = self.tables.may_ask(table, path).then(|| identity(&below).ok());
+                let node = asked.flatten().and_then(|(_, node)| node);
                 if (self.wanted)(&Identity { on, node, path }) {
                     self.found.push(HolderKind::MappedText {
                         pid,
@@ -201,14 +233,25 @@ impl Scan<'_> {
     }
 }
 
-fn node_at(path: &Path) -> Option<(bool, (u32, u32))> {
-    node_of(&fs::metadata(path).ok()?)
-}
+/// Major and minor number of a device.
+type Numbers = (u32, u32);
 
-/// Of a device node: whether it is a block device, and its numbers.
-fn node_of(about: &fs::Metadata) -> Option<(bool, (u32, u32))> {
-    let kind = about.file_type();
-    (kind.is_block_device() || kind.is_char_device()).then(|| (kind.is_block_device(), numbers(about.rdev())))
+/// The device that a file's file system is on; and of a device node, whether it is a block device, and its numbers.
+fn identity(path: &Path) -> io::Result<(Numbers, Option<(bool, Numbers)>)> {
+    let (on, mode, node) = match sys::statx_cached(path) {
+        Ok(cached) => (cached.on, cached.mode, cached.node),
+        // An older kernel; or an error, which is the same then.
+        Err(_) => {
+            let about = fs::metadata(path)?;
+            (numbers(about.dev()), about.mode(), numbers(about.rdev()))
+        }
+    };
+    let node = match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
+        SFlag::S_IFBLK => Some((true, node)),
+        SFlag::S_IFCHR => Some((false, node)),
+        _ => None,
+    };
+    Ok((on, node))
 }
 
 /// The state is worth more to the reader than the bare name, so "(name)" carries it where it matters.

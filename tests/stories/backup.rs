@@ -253,6 +253,28 @@ fn a_copy_that_may_be_of_two_partitions_is_that_of_its_number() {
     }
 }
 
+/// Qualcomm's partitions have a colon in their names, which FAT and NTFS take in none. The backup goes back, also one whose files
+/// are called like the partitions.
+#[test]
+fn a_backup_can_lie_on_a_stick_whatever_the_partitions_are_called() {
+    let (sim, good, dir) = restored("generic", 16 * MIB, |profile| {
+        profile["partitions"][2]["name"] = "0:APPS|?*".into();
+    });
+    let restores = || {
+        sim.run("restore", &["-y", "--part", "0:APPS|?*", &dir]).exits(0);
+        let at = 0x5_0000..0x5_0000 + MIB;
+        assert!(sim.flash()[at.clone()] == good[at]);
+    };
+    let file = |name: &str| format!("{dir}/{name}");
+    assert!(fs::exists(file("mtd2.0_APPS___.bin")).unwrap());
+    restores();
+    let sums = fs::read_to_string(file("SHA256SUMS")).unwrap();
+    fs::write(file("SHA256SUMS"), sums.replace("0_APPS___", "0:APPS|?*")).unwrap();
+    fs::rename(file("mtd2.0_APPS___.bin"), file("mtd2.0:APPS|?*.bin")).unwrap();
+    sim.fill(&bytes(16 * MIB, 12));
+    restores();
+}
+
 /// The same command again after an update that failed half-way: the copies of the old firmware stay.
 #[test]
 fn a_backup_is_never_overwritten_by_a_second_run() {
