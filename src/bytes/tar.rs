@@ -20,7 +20,7 @@ const MEMBERS: usize = 4096;
 /// A regular file in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its path, without `./`; never absolute, never with `..`.
+    /// Its path, without `.` and empty parts; never absolute, never with `..`.
     pub name: String,
     /// Its bytes in the store.
     pub data: Range<u64>,
@@ -62,7 +62,7 @@ pub fn walk_with_links(store: &Store, range: Range<u64>) -> io::Result<(Vec<Memb
         let entry = entry?;
         match entry.kind() {
             FILE => {
-                let name = safe(&entry.name)?;
+                let name = named(&entry.name)?;
                 if twice(&members, &links, &name) {
                     return Err(bad(format_args!("the tar has {} twice", Quoted(&name))));
                 }
@@ -79,7 +79,7 @@ pub fn walk_with_links(store: &Store, range: Range<u64>) -> io::Result<(Vec<Memb
                 safe(&entry.name)?;
             }
             kind @ (HARD_LINK | LINK) => {
-                let name = safe(&entry.name)?;
+                let name = named(&entry.name)?;
                 if twice(&members, &links, &name) {
                     return Err(bad(format_args!("the tar has {} twice", Quoted(&name))));
                 }
@@ -110,16 +110,28 @@ fn twice(members: &[Member], links: &[Link], name: &str) -> bool {
     members.iter().any(|member| member.name == name) || links.iter().any(|link| link.name == name)
 }
 
-/// A name that stays below where it is put.
+/// The name of something that is not a directory, and so has one.
+fn named(name: &str) -> io::Result<String> {
+    let short = safe(name)?;
+    match short.is_empty() {
+        true => Err(bad(format_args!(
+            "the tar has a member without a name: {}",
+            Quoted(name)
+        ))),
+        false => Ok(short),
+    }
+}
+
+/// A name that stays below where it is put, in the one way in which it can be written.
 fn safe(name: &str) -> io::Result<String> {
-    let short = name.trim_start_matches("./").trim_end_matches('/');
-    let outside = name.starts_with('/') || short.split('/').any(|part| part == "..");
+    let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let outside = name.starts_with('/') || parts.contains(&"..");
     match outside || name.chars().any(char::is_control) {
         true => Err(bad(format_args!(
             "the tar has a member that leads elsewhere: {}",
             Quoted(name)
         ))),
-        false => Ok(short.to_owned()),
+        false => Ok(parts.join("/")),
     }
 }
 
@@ -133,5 +145,8 @@ mod tests {
             assert!(safe(name).is_err(), "{name}");
         }
         assert_eq!(safe("./a/b..c").ok().as_deref(), Some("a/b..c"));
+        assert_eq!(safe("a//b/./c/").ok().as_deref(), Some("a/b/c"));
+        assert_eq!(safe("./").ok().as_deref(), Some(""));
+        assert!(named(".").is_err() && named("").is_err());
     }
 }

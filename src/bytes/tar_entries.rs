@@ -50,9 +50,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What it is: [`FILE`] and its like.
+    /// What it is: [`FILE`] and its like. The oldest archives tell a directory by the end of its name.
     pub fn kind(&self) -> u8 {
         match self.header[156] {
+            0 | FILE if self.name.ends_with('/') => DIRECTORY,
             0 => FILE,
             kind => kind,
         }

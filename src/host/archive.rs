@@ -7,13 +7,15 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::lossless;
+use crate::base::quoted::Quoted;
 use crate::base::units::Size;
-
 use crate::bytes::packed::{Codec, Gzip, Packed, first_end};
 use crate::bytes::store::{Store, Stream};
 use crate::bytes::tar;
 use crate::bytes::tar::Member;
 use crate::bytes::tar_entries::BLOCK;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::ops::Range;
@@ -24,8 +26,14 @@ use std::sync::Arc;
 /// What a packed archive may unpack to: more than any firmware has, less than a disk.
 const LIMIT: u64 = 2 << 30;
 
+/// Bytes of a name: `NAME_MAX` of Linux.
+const NAME: usize = 255;
+
 /// What may come out where no tar is inside.
 const NO_ARCHIVE: u64 = 64 << 10;
+
+/// With what is packed what takes more memory than there may be.
+const WIDE: &str = "a larger window than is opened here";
 
 /// The first bytes of 7z (7zFormat.txt of the LZMA SDK).
 const SEVEN_ZIP: [u8; 6] = [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c];
@@ -46,14 +54,26 @@ pub fn packing(store: &Store, range: &Range<u64>) -> io::Result<Option<Codec>> {
 /// # Errors
 /// [`Exit::Unsupported`] with the command that unpacks them elsewhere, where there is one.
 pub fn must_be_packed(store: &Store, range: &Range<u64>, what: &str) -> Result<Codec> {
-    if let Some(codec) = packing(store, range).context(what)? {
+    let known = packing(store, range).context(what)?;
+    let too_wide = match known {
+        None => false,
+        Some(codec) => !codec.is_affordable(store, range).context(what)?,
+    };
+    if let (Some(codec), false) = (known, too_wide) {
         return Ok(codec);
     }
     let mut head = [0; SEVEN_ZIP.len()];
     let seven_zip = store.read_head(range, &mut head).context(what)? && head == SEVEN_ZIP;
-    let (with, name, then) = match seven_zip {
-        true => ("7z, which is not opened here", "data.7z", "; 7z x data.7z"),
-        false => ("something that is not known here", "data", "; file data"),
+    let (with, name, then) = match (seven_zip, known) {
+        (true, _) => ("7z, which is not opened here", "data.7z", "; 7z x data.7z"),
+        (_, Some(Codec::Xz)) => (WIDE, "data.tar.xz", "; tar xf data.tar.xz"),
+        (_, Some(Codec::Zstd)) => (
+            WIDE,
+            "data.tar.zst",
+            "; zstd -d --long=31 data.tar.zst; tar xf data.tar",
+        ),
+        (_, Some(_)) => (WIDE, "data.tar.lzma", "; xz -d data.tar.lzma; tar xf data.tar"),
+        _ => ("something that is not known here", "data", "; file data"),
     };
     let failure = Failure::new(
         Exit::Unsupported,
@@ -160,13 +180,48 @@ pub fn fresh_dir(dir: &Path) -> Result<()> {
     }
 }
 
+/// Refuses paths that cannot all be made: twice the same, one below another, or a name longer than a directory takes. Before
+/// anything is made.
+///
+/// # Errors
+/// [`Exit::ImageBad`] with the path.
+pub fn apart(paths: impl Iterator<Item = String>) -> Result<()> {
+    let mut all = BTreeSet::new();
+    for path in paths {
+        if path.split('/').any(|part| lossless::bytes(part).len() > NAME) {
+            return Err(bad(format_args!("a name in it is too long: {}", Quoted(&path))));
+        }
+        if let Some(path) = all.replace(path) {
+            return Err(bad(format_args!("{} is in it twice", Quoted(&path))));
+        }
+    }
+    let clash = all.iter().find_map(|path| {
+        let mut above = path.as_str();
+        while let Some((shorter, _)) = above.rsplit_once('/') {
+            above = shorter;
+            if all.contains(above) {
+                return Some((above, path));
+            }
+        }
+        None
+    });
+    match clash {
+        None => Ok(()),
+        Some((above, path)) => Err(bad(format_args!(
+            "{} is in it, and {} below that",
+            Quoted(above),
+            Quoted(path)
+        ))),
+    }
+}
+
 /// Writes these members below the directory.
 ///
 /// # Errors
 /// Files that cannot be made, such as one whose name is also that of a directory.
 pub fn unpack(store: &Store, members: &[Member], dir: &Path) -> Result<()> {
     for member in members {
-        let path = dir.join(&member.name);
+        let path = dir.join(lossless::path(&member.name));
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).context(parent.display())?;
         }

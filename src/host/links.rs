@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Result};
+use crate::base::lossless;
 use crate::bytes::tar::{Link, Member};
 use serde::Serialize;
 use std::fs;
@@ -40,13 +41,13 @@ pub fn make(links: &[Link], members: &[Member], dir: &Path) -> Result<Vec<LeftOu
             });
             continue;
         }
-        let path = dir.join(&link.name);
+        let path = dir.join(lossless::path(&link.name));
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).context(parent.display())?;
         }
         let made = match link.hard {
-            true => fs::hard_link(dir.join(link.target.trim_start_matches("./")), &path),
-            false => symlink(&link.target, &path),
+            true => fs::hard_link(dir.join(lossless::path(link.target.trim_start_matches("./"))), &path),
+            false => symlink(lossless::path(&link.target), &path),
         };
         made.context(path.display())?;
     }
@@ -69,7 +70,11 @@ fn stays_inside(name: &str, target: &str) -> bool {
     if target.is_empty() || target.starts_with('/') || target.chars().any(char::is_control) {
         return false;
     }
-    let depth = name.split('/').filter(|part| !["", "."].contains(part)).count() - 1;
+    let depth = name
+        .split('/')
+        .filter(|part| !["", "."].contains(part))
+        .count()
+        .saturating_sub(1);
     let mut parts = target.split('/').filter(|part| !["", "."].contains(part));
     let up = parts.by_ref().take_while(|part| *part == "..").count();
     up <= depth
@@ -103,6 +108,7 @@ mod tests {
             ("a", ""),
             ("a", "b\n"),
             ("./a", "../x"),
+            (".", "../x"),
         ] {
             assert!(!stays_inside(name, target), "{name} {target}");
         }

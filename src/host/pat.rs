@@ -68,6 +68,7 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
                     return Err(archive::bad(format_args!("{file}: {problem}")));
                 }
             }
+            archive::apart(pat.members.iter().map(|member| member.name.clone()))?;
             archive::fresh_dir(&dir)?;
             archive::unpack(&store, &pat.members, &dir)?;
             report(&(store, pat), reporter)?;

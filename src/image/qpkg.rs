@@ -25,7 +25,7 @@ const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
 /// A file that begins with a script, as a package would.
 #[derive(Debug)]
 pub struct Outline {
-    /// What the script says of its own length, which may be a lie.
+    /// What the script says of its own length, which may be a lie; 0 where it makes no sense.
     pub said: Option<u64>,
     /// Where the first gzip archive begins.
     pub gzip: Option<u64>,
@@ -68,7 +68,7 @@ pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
         return Ok(None);
     };
     let script = match outline.said {
-        Some(length) if length < outline.end => length,
+        Some(length) if (1..outline.end).contains(&length) => length,
         _ if outline.gzip == Some(OLD_SCRIPT) => OLD_SCRIPT,
         _ if outline.tail.is_some() => 0,
         _ => return Ok(None),
@@ -85,17 +85,19 @@ pub(super) fn recognise(store: &Store) -> io::Result<Option<Layout>> {
     }))
 }
 
-/// `script_len=N` at the beginning of a line.
+/// `script_len=N` at the beginning of a line, as a shell understands it; 0 where that is not a number.
 fn script_length(head: &[u8]) -> Option<u64> {
     let value = head
         .split(|byte| *byte == b'\n')
         .find_map(|line| line.strip_prefix(b"script_len="))?;
-    let digits = value
-        .trim_ascii_start()
-        .iter()
-        .map_while(|byte| char::from(*byte).to_digit(10));
-    let length = digits.fold(0u64, |length, digit| {
-        length.saturating_mul(10).saturating_add(digit.into())
+    let value = value.trim_ascii_end();
+    let quoted = value.first().filter(|byte| b"\"'".contains(byte));
+    let value = quoted
+        .and_then(|quote| value[1..].strip_suffix(&[*quote]))
+        .unwrap_or(value);
+    let digit = |byte: &u8| char::from(*byte).to_digit(10);
+    let length = value.iter().try_fold(0u64, |length, byte| {
+        Some(length.saturating_mul(10).saturating_add(digit(byte)?.into()))
     });
-    (length > 0).then_some(length)
+    Some(length.unwrap_or_default())
 }

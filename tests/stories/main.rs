@@ -93,6 +93,7 @@ mod slots;
 mod bootloader;
 mod pat;
 mod qpkg;
+mod qpkg_hostile;
 mod recovery;
 mod recovery_check;
 mod recovery_dhcp;

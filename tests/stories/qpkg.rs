@@ -106,11 +106,16 @@ fn qdk(dir: &Path) -> Vec<u8> {
 }
 
 /// As [`qdk`], with the data packed by this command, and another QDK area.
-fn qdk_packed(dir: &Path, packer: &str, area: &[u8]) -> Vec<u8> {
+pub fn qdk_packed(dir: &Path, packer: &str, area: &[u8]) -> Vec<u8> {
     let make = "cd \"$1\" && rm -rf c d && mkdir -p c d/sub && echo 'QPKG_NAME=\"Test\"' >c/qpkg.cfg \
                 && echo data >d/sub/file && tar czf control.tar.gz -C c . && tar cf control.tar control.tar.gz \
                 && tar c -C d . | sh -c \"$2\" >data";
     tool("sh", &["-ec", make, "sh", text(dir), packer]);
+    package(dir, area)
+}
+
+/// The package of the files `control.tar` and `data`.
+pub fn package(dir: &Path, area: &[u8]) -> Vec<u8> {
     let script = |length: usize| {
         format!(
             "#!/bin/sh\n/bin/echo \"Install QNAP package on TS-NAS...\"\n_EXTRACT_DIR=\"/mnt/HDA_ROOT/update_pkg/tmp\"\n\

@@ -75,6 +75,15 @@ impl Codec {
         }
     }
 
+    /// Whether the window that the first member in this range wants may be had. A header that makes no sense is for the decoder.
+    ///
+    /// # Errors
+    /// Those of reading.
+    #[cfg(feature = "host")]
+    pub fn is_affordable(self, store: &Store, range: &Range<u64>) -> io::Result<bool> {
+        Ok(self.window(store, range)?.is_none_or(|window| window <= WINDOW))
+    }
+
     /// Bytes of the window that the first member in this range wants; `None` for a header that makes no sense.
     pub(super) fn window(self, store: &Store, range: &Range<u64>) -> io::Result<Option<u64>> {
         let at = past_padding(&Handle::Lent(store), range.clone(), self)?;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Result};
+use crate::base::quoted::Quoted;
 use crate::base::units::Fields;
 use crate::bytes::packed::Codec;
 use crate::bytes::store::Store;
@@ -21,6 +22,8 @@ use std::ops::Range;
 const AREA: u64 = 64 << 10;
 /// The kind of block that ends a QDK area.
 const AREA_END: u8 = 255;
+/// A record of tar's, in bytes: what `tar` fills up with zeros at its end, and two blocks more.
+const RECORD: u64 = 11 << 10;
 const AREA_TAG: &[u8] = b"QDK";
 
 /// A packed tar within the package.
@@ -82,6 +85,7 @@ impl Qpkg {
         let outline = Outline::of(store).context("QPKG")?;
         let outline = outline.ok_or_else(|| bad("this is not a QPKG: it does not begin with a script"))?;
         let archives = match outline.said {
+            Some(0) => return Err(bad("its script says a length of its own that makes no sense")),
             Some(_) if outline.tail.is_none() => return Err(bad("the package is cut off: it has no tail")),
             Some(at) if at < outline.end => qdk(store, at, outline.end)?,
             Some(at) => {
@@ -106,10 +110,21 @@ impl Qpkg {
 
 fn qdk(store: &Store, at: u64, end: u64) -> Result<Vec<Archive>> {
     let members = tar::walk(store, at..end).map_err(bad)?;
-    let control = members
-        .iter()
-        .find(|member| member.name.starts_with("control.tar"))
-        .ok_or_else(|| bad("its first archive has no control.tar in it"))?;
+    // QTS unpacks all that is in the first archive, one behind the other.
+    let [control] = members.as_slice() else {
+        let names = members
+            .iter()
+            .map(|member| Quoted(&member.name).to_string())
+            .collect::<Vec<_>>();
+        return Err(bad(format_args!(
+            "its first archive has to have control.tar.gz alone in it, not {}: {}",
+            names.len(),
+            names.join(", ")
+        )));
+    };
+    if !control.name.starts_with("control.tar") {
+        return Err(bad("its first archive has no control.tar in it"));
+    }
     let archive = |below, range: Range<u64>, what| {
         let codec = must_be_packed(store, &range, what)?;
         Ok(Archive { below, range, codec })
@@ -127,6 +142,10 @@ fn qdk(store: &Store, at: u64, end: u64) -> Result<Vec<Archive>> {
         data += 1;
     }
     let end = before_area(store, data..end).context("QPKG")?;
+    // A hole where the data belong is longer than what tar fills its last record with.
+    if data == end && data - last > RECORD {
+        return Err(bad("nothing but zeros stands where its data belong"));
+    }
     // A package may be nothing but its control files.
     if data < end {
         archives.push(archive("data", data..end, "data")?);

@@ -5,7 +5,8 @@
 mod archives;
 
 use crate::base::error::{Context, Exit, Result};
-use crate::base::quoted::Quoted;
+use crate::base::lossless;
+use crate::base::quoted::{Quoted, Shown};
 use crate::base::units::Size;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
@@ -62,25 +63,34 @@ pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> 
     for (below, plain, (members, _)) in &archives {
         for member in members {
             if let Some(stem) = member.name.strip_suffix(".tgz") {
-                let codec = archive::must_be_packed(plain, &member.data, &member.name)?;
+                let codec = archive::packing(plain, &member.data).context(file)?;
+                let codec = codec.ok_or_else(|| {
+                    archive::bad(format_args!(
+                        "{} in it is not an archive that is known here",
+                        Quoted(&member.name)
+                    ))
+                })?;
                 let inner = archive::open(plain, member.data.clone(), codec)?;
                 let members = tar::walk_with_links(&inner, 0..inner.len()).map_err(archive::bad)?;
-                let below = Path::new(below).join(stem).display().to_string();
+                let below = beneath(below, stem);
                 within.push((below, inner, members));
             }
         }
     }
     archives.extend(within);
+    archive::apart(archives.iter().flat_map(|(below, _, (members, links))| {
+        let members = members.iter().map(|member| beneath(below, &member.name));
+        members.chain(links.iter().map(|link| beneath(below, &link.name)))
+    }))?;
     archive::fresh_dir(dir)?;
     let (mut files, mut left_out) = (Vec::new(), Vec::new());
     for (below, plain, (members, links)) in &archives {
-        let here = dir.join(below);
+        let here = dir.join(lossless::path(below));
         archive::unpack(plain, members, &here)?;
         left_out.extend(links::make(links, members, &here)?);
         for member in members {
-            let path = here.join(&member.name);
-            let name = Path::new(below).join(&member.name).display().to_string();
-            files.push(look(&path, name)?);
+            let path = here.join(lossless::path(&member.name));
+            files.push(look(&path, beneath(below, &member.name))?);
         }
     }
     let report = Report {
@@ -95,6 +105,14 @@ pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> 
     match report.files.iter().any(|file| file.cksum == Some(false)) {
         true => Ok(Exit::ImageBad),
         false => Ok(Exit::Done),
+    }
+}
+
+/// The path of a member whose archive is unpacked there; the old kind's is at the top.
+fn beneath(below: &str, name: &str) -> String {
+    match below.is_empty() || name.is_empty() {
+        true => [below, name].concat(),
+        false => [below, "/", name].concat(),
     }
 }
 
@@ -121,10 +139,10 @@ fn look(path: &Path, name: String) -> Result<Unpacked> {
 
 fn text(report: &Report, reporter: &mut Reporter) {
     if let Some(About { name, version, model }) = &report.package {
-        reporter.line(&format!("{name} {version} for {model}"));
+        reporter.line(&format!("{} {} for {}", Shown(name), Shown(version), Shown(model)));
     }
     for file in &report.files {
-        let mut line = format!("  {:>10}  {}", Size(file.size).to_string(), file.name);
+        let mut line = format!("  {:>10}  {}", Size(file.size).to_string(), Shown(&file.name));
         match file.cksum {
             Some(true) => line.push_str(", cksum right"),
             Some(false) => line.push_str(", DAMAGED: not what its cksum says"),
