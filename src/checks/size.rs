@@ -1,10 +1,12 @@
-//! Whether what a partition gets fits it, by what it says of itself.
+//! Whether what a partition gets fits it, by what it says of itself; and whether a copy of a partition is as long as that is.
 
 #![forbid(unsafe_code)]
 
 use super::Facts;
 use crate::base::check_id::CheckId;
+use crate::base::format::Format;
 use crate::base::units::Grouped;
+use crate::board::Partition;
 use crate::plan::Check;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
@@ -26,6 +28,31 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
                 "use a smaller one",
             )
         };
-        too_long.map(say).into_iter().collect()
+        let length = placed.write.source.end - placed.write.source.start;
+        let cut = facts.image.format == Format::Backup && !is_whole(length, partition);
+        let copy = || {
+            Check::fail(
+                CheckId::Size,
+                format!(
+                    "the copy of {} has {} bytes and the partition {}: it was cut off, or is that of another partition",
+                    partition.label(),
+                    Grouped(length),
+                    Grouped(room)
+                ),
+                "leave it out with --part; flasher apply PARTITION=FILE … takes single files",
+            )
+        };
+        too_long.map(say).into_iter().chain(cut.then(copy)).collect()
     })
+}
+
+/// Whether a copy of this length may be all of a partition. Blocks that are bad are left out of it, and which are is another
+/// matter when it goes back, or to a chip that was put in instead. A volume may hold less than it has room for.
+fn is_whole(length: u64, partition: &Partition) -> bool {
+    let geometry = &partition.geometry;
+    match partition.volume.is_some() {
+        true => true,
+        false if geometry.kind.is_nand() => length > 0 && length.is_multiple_of(geometry.erase_size.into()),
+        false => length == partition.capacity(),
+    }
 }

@@ -11,6 +11,7 @@ use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, hex};
 use crate::image::{FileKind, Image, Part};
 use sha2::{Digest, Sha256};
+use std::fmt::Display;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStringExt;
@@ -81,12 +82,15 @@ impl Backup {
             return Ok(backup);
         }
         let text = files::read_plain(&sums, files::TEXT).map_err(|error| {
-            Failure::new(
-                Exit::ImageUnreadable,
-                Code::ImageUnreadable,
-                format_args!("{}: {error}", sums.display()),
-            )
-            .hint("flasher backup DIR makes a backup that can be restored")
+            let failed =
+                |what: &dyn Display| Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, format_args!("{what}"));
+            match error.kind() {
+                ErrorKind::NotADirectory => failed(&format_args!("backup {}: it is a file", dir.display())).hint(
+                    "name the directory that the backup is in; flasher apply PARTITION=FILE … takes single files",
+                ),
+                _ => failed(&format_args!("{}: {error}", sums.display()))
+                    .hint("flasher backup DIR makes a backup that can be restored"),
+            }
         })?;
         let mut backup = Backup {
             members: Vec::new(),

@@ -284,6 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn what_programs_and_other_machines_serve_is_remote() {
+        for fs in [
+            "nfs",
+            "nfs4",
+            "cifs",
+            "9p",
+            "fuse",
+            "fuse.sshfs",
+            "fuseblk",
+            "fuseblk.exfat",
+        ] {
+            assert!(is_remote(fs), "{fs}");
+        }
+        for fs in [
+            "ext4", "jffs2", "ubifs", "squashfs", "tmpfs", "overlay", "fusectl", "nfsd", "vfat",
+        ] {
+            assert!(!is_remote(fs), "{fs}");
+        }
+    }
+
+    #[test]
     fn escapes_are_undone_and_stray_backslashes_stay() {
         assert_eq!(unescape(b"a\\011b\\134c"), b"a\tb\\c");
         assert_eq!(unescape(b"\\04"), b"\\04");

@@ -1,8 +1,8 @@
 //! A backup is complete, checked, and goes back where it came from.
 
 use crate::fakebox;
-use crate::simbox::{Run, SimBox, bytes, is_root, tool};
-use serde_json::Value;
+use crate::simbox::{Run, SimBox, bytes, flasher, is_root, tool};
+use serde_json::{Value, json};
 use std::fs;
 
 const MIB: usize = 1 << 20;
@@ -273,6 +273,59 @@ fn a_backup_can_lie_on_a_stick_whatever_the_partitions_are_called() {
     fs::rename(file("mtd2.0_APPS___.bin"), file("mtd2.0:APPS|?*.bin")).unwrap();
     sim.fill(&bytes(16 * MIB, 12));
     restores();
+}
+
+/// A copy that is shorter than its partition would leave the rest of what is there behind it: it was cut off, or comes from a box
+/// whose partitions are smaller. One of NAND may lack the blocks that were bad then.
+#[test]
+fn a_copy_that_is_not_all_of_its_partition_is_refused() {
+    let (sim, _, dir) = restored("generic", 16 * MIB, |_| ());
+    let before = sim.flash();
+    let file = |name: &str| format!("{dir}/{name}");
+    let whole = fs::read(file("mtd2.kernel.bin")).unwrap();
+    for length in [0, MIB, whole.len() - 1] {
+        fs::write(file("mtd2.kernel.bin"), &whole[..length]).unwrap();
+        tool("sh", &["-c", &format!("cd '{dir}' && sha256sum mtd* >SHA256SUMS")]);
+        let run = sim.run("restore", &["-y", &dir]).exits(78);
+        assert!(
+            run.err.contains("refused by check size: the copy of mtd2 \"kernel\""),
+            "{run:?}"
+        );
+        assert!(sim.flash() == before);
+    }
+    // One file of it.
+    let run = sim.run("restore", &["-y", &file("mtd2.kernel.bin")]).exits(66);
+    assert!(
+        run.err.contains("it is a file") && run.err.contains("PARTITION=FILE"),
+        "{run:?}"
+    );
+}
+
+/// What was bad is left out of a copy, and the chip that it goes back to may have other bad blocks, or none.
+#[test]
+fn a_copy_of_nand_may_lack_bad_blocks_and_no_part_of_one() {
+    let sim = SimBox {
+        dir: tempfile::TempDir::new().unwrap(),
+    };
+    let profile = json!({
+        "id": "nand", "name": "nand", "cpu": {"arch": "arm", "order": "little"}, "signs": {}, "ram": "64M", "accepts": [],
+        "chip": {"kind": "nand", "size": "4M", "erase_size": "16K", "write_size": 512, "oob_size": 16},
+        "partitions": [{"mtd": 0, "name": "root", "offset": 0, "size": "4M"}],
+    });
+    let profile = sim.file("nand.json", profile.to_string().as_bytes());
+    flasher(&["sim", "create", &profile, sim.path().to_str().unwrap()]).exits(0);
+    fs::write(sim.path().join("flash.bin.bad"), "0x4000\n").unwrap();
+    let dir = sim.dir.path().join("backup").to_str().unwrap().to_owned();
+    sim.run("backup", &[&dir]).exits(0);
+    fs::write(sim.path().join("flash.bin.bad"), "").unwrap();
+    sim.run("restore", &["-n", &dir]).exits(0);
+    let file = format!("{dir}/mtd0.root.bin");
+    let copy = fs::read(&file).unwrap();
+    assert_eq!(copy.len(), 4 * MIB - (16 << 10));
+    fs::write(&file, &copy[..copy.len() - 512]).unwrap();
+    tool("sh", &["-c", &format!("cd '{dir}' && sha256sum mtd* >SHA256SUMS")]);
+    let run = sim.run("restore", &["-n", &dir]).exits(78);
+    assert!(run.err.contains("refused by check size"), "{run:?}");
 }
 
 /// The same command again after an update that failed half-way: the copies of the old firmware stay.

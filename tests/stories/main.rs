@@ -77,6 +77,7 @@ mod rest;
 mod settings;
 mod settings_faults;
 mod shapes;
+mod stopped_server;
 mod time_and_memory;
 mod ubi;
 mod volumes;
