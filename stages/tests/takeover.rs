@@ -507,6 +507,31 @@ fn s17_names_that_are_no_text_are_unmounted_and_shown_quoted() {
     the_box.reboots();
 }
 
+/// Programs of the box serve file systems, and have stopped: whoever asks them for anything waits for ever.
+#[test]
+fn s18_what_a_program_served_that_has_stopped_is_unmounted() {
+    if !common::is_root() || !std::path::Path::new("/dev/fuse").exists() {
+        return;
+    }
+    let setup = format!(
+        "cp {} served; mknod dev/fuse c 10 229; mkdir mnt/served mnt/gone",
+        common::stand_in("served").display()
+    );
+    let mut the_box = LittleBox::of(&common::Kind {
+        setup: &setup,
+        last: "/served /mnt/served; /served /mnt/gone; /bin/busybox umount -l /mnt/gone",
+        ..common::Kind::default()
+    });
+    assert!(the_box.mounts().iter().any(|mount| mount.contains("/mnt/served fuse")));
+    assert!(the_box.apply(&[]).status.success());
+    let seen = the_box.until("work done, proof given: true");
+    in_order(
+        &seen,
+        &["/oldroot/mnt/served unmounted", "/oldroot unmounted", "proved gone"],
+    );
+    the_box.reboots();
+}
+
 /// The program itself lies where the RAM root would be mounted, on a box that has no other place in RAM.
 #[test]
 fn a_program_at_the_name_of_the_ram_root_is_not_in_its_way() {
