@@ -68,8 +68,18 @@ fn taken_over(dir: &Path, reporter: &mut Reporter) -> Result<bool> {
     match parts.show(dir, &image, reporter)? {
         Ended::Updated => reporter.line("\nThe box has ended to start anew, and its flash holds the new firmware."),
         Ended::Otherwise => return Ok(false),
-        Ended::NeverBegan(last) => reporter.line(&format!(
+        Ended::Silent(waited) => {
+            let what = format!(
+                "the emulated box has said nothing for {} s, and was switched off",
+                waited.as_secs()
+            );
+            return Err(Failure::new(Exit::Bug, Code::Bug, what).hint(
+                "the same command again on a machine that is less busy; if it is silent once more, please report it",
+            ));
+        }
+        Ended::NeverBegan { last, next } => reporter.line(&format!(
             "This box did not start, so its takeover is not shown; its last words: {last}\n\
+             To see it: {next}.\n\
              The update above, of a simulated box, is complete."
         )),
     }

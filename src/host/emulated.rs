@@ -11,8 +11,8 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 /// Bytes of the flash, and where it lies in the box's memory of 256 MiB.
 pub const FLASH: usize = 4 << 20;
@@ -24,7 +24,8 @@ const MODULES: [&str; 2] = ["mtd", "devices/phram"];
 const BEGINS: &str = "the emulated box has started";
 /// What the box says of a kernel that makes none of its RAM.
 const NO_FLASH: &str = "the kernel has no flash in its RAM";
-/// A box that says nothing for so long is switched off. It starts within seconds.
+/// A box that says nothing for so long is switched off, and so is one that talks three times as long without having started. It
+/// starts within seconds.
 const SILENCE: Duration = Duration::from_secs(300);
 
 /// Loads what makes the flash, and goes over to a root that can be left.
@@ -61,8 +62,15 @@ pub enum Ended {
     Updated,
     /// Its flash holds something else.
     Otherwise,
-    /// It did not come as far as to start flasher, which says something of the kernel or of QEMU only: its last words.
-    NeverBegan(String),
+    /// It started flasher, and then said nothing more for so long.
+    Silent(Duration),
+    /// It did not come as far as to start flasher, which says something of the kernel or of QEMU only.
+    NeverBegan {
+        /// Its last words.
+        last: String,
+        /// What to do to see it all the same.
+        next: String,
+    },
 }
 
 /// What such a box is made of.
@@ -74,6 +82,7 @@ pub struct Parts {
     modules: Vec<PathBuf>,
     busybox: PathBuf,
     flasher: PathBuf,
+    silence: Duration,
 }
 
 impl Parts {
@@ -125,6 +134,7 @@ impl Parts {
             modules,
             busybox,
             flasher: flasher.clone(),
+            silence: SILENCE,
         })
     }
 
@@ -170,16 +180,39 @@ impl Parts {
         qemu.stderr(File::create(&errors).context(errors.display())?);
         let mut qemu = match qemu.spawn() {
             Ok(qemu) => qemu,
-            Err(error) => return Ok(Ended::NeverBegan(format!("{}: {error}", self.qemu.display()))),
+            Err(error) => {
+                return Ok(Ended::NeverBegan {
+                    last: format!("{}: {error}", self.qemu.display()),
+                    next: format!("{} --version has to work; install QEMU anew", self.qemu.display()),
+                });
+            }
         };
-        let last = qemu.stdout.take().and_then(|console| watch(&lines(console), reporter));
+        let console = qemu.stdout.take().map(lines);
+        let heard = console.map_or_else(Heard::default, |console| watch(&console, self.silence, reporter));
         // It has ended, or says nothing any more.
         let _ = qemu.kill();
         qemu.wait().context(self.qemu.display())?;
-        if let Some(last) = last {
-            let said = fs::read_to_string(&errors).unwrap_or_default();
-            let last = [last.as_str(), said.trim()].into_iter().find(|text| !text.is_empty());
-            return Ok(Ended::NeverBegan(last.unwrap_or("it said nothing").to_owned()));
+        match heard {
+            Heard {
+                begun: true,
+                silent: true,
+                ..
+            } => return Ok(Ended::Silent(self.silence)),
+            Heard { begun: true, .. } => (),
+            Heard { silent, last, .. } => {
+                let said = fs::read_to_string(&errors).unwrap_or_default();
+                let last = [last.as_str(), said.trim()].into_iter().find(|text| !text.is_empty());
+                let last = last.unwrap_or("it said nothing").to_owned();
+                let waited = format!("; it was waited for {} s", self.silence.as_secs());
+                return Ok(Ended::NeverBegan {
+                    last: [last.as_str(), if silent { &waited } else { "" }].concat(),
+                    next: format!(
+                        "try another kernel than {}, such as that of linux-image-amd64, which has the modules mtd \
+                         and phram",
+                        self.kernel.display()
+                    ),
+                });
+            }
         }
         let mut flash = vec![0; FLASH];
         let mut memory = File::open(&memory).context(memory.display())?;
@@ -236,21 +269,40 @@ fn lines(console: ChildStdout) -> Receiver<String> {
     receiver
 }
 
-/// Shows what the box says from where flasher is started, until it ends or is silent. If it never came to that: its last words.
-fn watch(console: &Receiver<String>, reporter: &mut Reporter) -> Option<String> {
-    let (mut begun, mut last) = (false, String::new());
-    while let Ok(line) = console.recv_timeout(SILENCE) {
-        match begun {
+/// What came of listening to a box.
+#[derive(Default)]
+struct Heard {
+    /// It started flasher.
+    begun: bool,
+    /// It had not ended when nobody listened any more.
+    silent: bool,
+    /// Its last words that say something.
+    last: String,
+}
+
+/// Shows what the box says from where flasher is started, until it ends or is silent.
+fn watch(console: &Receiver<String>, silence: Duration, reporter: &mut Reporter) -> Heard {
+    let mut heard = Heard::default();
+    let until = Instant::now() + silence * 3;
+    loop {
+        let line = match console.recv_timeout(silence) {
+            Ok(line) if heard.begun || Instant::now() < until => line,
+            Err(RecvTimeoutError::Disconnected) => return heard,
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {
+                heard.silent = true;
+                return heard;
+            }
+        };
+        match heard.begun {
             true => reporter.line(&line),
-            false => begun = line.ends_with(BEGINS),
+            false => heard.begun = line.ends_with(BEGINS),
         }
         // Behind these come only registers and a trace, or that the power goes.
-        let told = last.contains("Kernel panic") || last.ends_with(NO_FLASH);
+        let told = heard.last.contains("Kernel panic") || heard.last.ends_with(NO_FLASH);
         if !line.trim().is_empty() && !told {
-            last = one_line(line.trim());
+            heard.last = one_line(line.trim());
         }
     }
-    (!begun).then_some(last)
 }
 
 /// A member of a cpio archive in the new format (`Documentation/driver-api/early-userspace/buffer-format.rst` of the kernel).
@@ -346,6 +398,7 @@ mod tests {
                 modules: vec![root.join("file"), root.join("file")],
                 busybox: root.join("file"),
                 flasher: root.join("file"),
+                silence: Duration::from_secs(2),
             };
             let image = vec![0x5a; FLASH];
             parts
@@ -353,7 +406,10 @@ mod tests {
                 .unwrap()
         };
         let never = |script: &str| match show(script) {
-            Ended::NeverBegan(last) => last,
+            Ended::NeverBegan { last, next } => {
+                assert!(next.contains("linux-image-amd64"), "{next}");
+                last
+            }
             other => panic!("{script}: {other:?}"),
         };
         assert_eq!(
@@ -371,5 +427,42 @@ mod tests {
         let flash = format!("tr '\\0' Z </dev/zero | head -c {FLASH}");
         let updated = format!("echo {BEGINS}; (head -c {PLACE} /dev/zero; {flash}) >$memory");
         assert!(matches!(show(&updated), Ended::Updated));
+        // Those that do not end by themselves. The shell is replaced, so that the one that is ended has the console alone.
+        let begun = Instant::now();
+        assert_eq!(
+            never("echo '[ 1.0] booting'; exec sleep 100"),
+            "[ 1.0] booting; it was waited for 2 s"
+        );
+        assert_eq!(never("exec sleep 100"), "it said nothing; it was waited for 2 s");
+        assert!(never("exec yes again").starts_with("again; "));
+        let silent = show(&format!("echo {BEGINS}; exec sleep 100"));
+        assert!(
+            matches!(silent, Ended::Silent(waited) if waited.as_secs() == 2),
+            "{silent:?}"
+        );
+        assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_qemu_that_cannot_be_started_is_named_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, b"no program").unwrap();
+        for qemu in [file.clone(), dir.path().join("missing"), dir.path().to_owned()] {
+            let parts = Parts {
+                qemu: qemu.clone(),
+                kernel: file.clone(),
+                modules: vec![file.clone(), file.clone()],
+                busybox: file.clone(),
+                flasher: file.clone(),
+                silence: SILENCE,
+            };
+            let shown = parts.show(dir.path(), &[0; 16], &mut Reporter::new(&Global::default()));
+            let Ended::NeverBegan { last, next } = shown.unwrap() else {
+                panic!("{qemu:?}");
+            };
+            let name = qemu.display().to_string();
+            assert!(last.starts_with(&name) && next.starts_with(&name), "{last} {next}");
+        }
     }
 }

@@ -209,7 +209,7 @@ fn on_this_box(
     reporter: &mut Reporter,
 ) -> std::result::Result<Ended, Stopped> {
     let lock = Lock::of_this_box()?;
-    let root = RamRoot::create().map_err(Failure::system)?;
+    let root = RamRoot::create().map_err(takeover::failed)?;
     let staged = staging(options, &board, from, keys).in_ram_root(root.path(), reporter)?;
     reporter.muted = false;
     let volumes = foreseen(&mut board, &staged, options);

@@ -66,7 +66,7 @@ fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Re
         Ok(detached) => detached,
         Err(error) => {
             let (_pid_one, error) = *error;
-            let failure = Failure::new(Exit::Busy, Code::Held, error);
+            let failure = Failure::new(Exit::Busy, Code::Held, &error).hint(error.remedy());
             return Err(untouched(job, failure, reporter));
         }
     };

@@ -97,26 +97,27 @@ pub(super) fn take_over(
             device_nodes: &nodes,
             rescue_shell: shell.as_deref().map(Path::new),
         })
-        .map_err(Failure::system)?;
+        .map_err(failed)?;
     if options.prepare {
-        stages::prepare(populated).map_err(Failure::system)?;
+        stages::prepare(populated).map_err(failed)?;
         reporter.result("prepared: kill -QUIT 1 starts it, if init's restart line is flasher");
         return Ok(Outcome::untouched(Code::Prepared));
     }
-    stages::take_over(populated, &mut |event| reporter.stage(event)).map_err(|error| {
-        let next = match error.kind() {
-            stages::ErrorKind::InitSilent => {
-                "init may not be done with the boot yet: the box runs on as before, try again once it has booted"
-            }
-            _ => "the box runs on as before; flasher devices says what it is",
-        };
-        Failure::system(error).hint(next)
-    })?;
+    stages::take_over(populated, &mut |event| reporter.stage(event)).map_err(failed)?;
     reporter.result(
         "handed over: this connection ends now; the box writes its flash, verifies it and reboots by itself; \
          afterwards: flasher status",
     );
     Ok(Outcome::untouched(Code::HandedOver))
+}
+
+/// The failure of a step of stage one, which has been undone.
+pub(super) fn failed(error: stages::Error) -> Failure {
+    let next = match error.left_behind().is_empty() {
+        true => ["the box runs on as before; ", error.remedy()].concat(),
+        false => error.remedy().to_owned(),
+    };
+    Failure::system(error).hint(next)
 }
 
 /// Puts the signature of each file beside it.

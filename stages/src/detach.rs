@@ -85,6 +85,22 @@ impl fmt::Display for DetachError {
 
 impl std::error::Error for DetachError {}
 
+impl DetachError {
+    /// What the user can do, once the box has booted the old firmware.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match (self.holders.is_empty(), self.stuck.is_empty()) {
+            (false, _) => "after the reboot: end what is named, then the same command again",
+            (true, false) => {
+                "after the reboot: take NFS exports, swap and loop devices on it away, then the same command again"
+            }
+            (true, true) => {
+                "after the reboot: stop what has the watchdog open, if one is named; then the same command again"
+            }
+        }
+    }
+}
+
 impl PidOne {
     /// Ends every other process, switches swap off, stops the NFS server, frees loop devices, unmounts everything below `/oldroot` deepest first
     /// and then the old root, and proves that no mount namespace has it any more.
@@ -397,6 +413,7 @@ mod tests {
             text: "/oldroot cannot be unmounted".into(),
         };
         assert!(error.to_string().contains("the kernel does"));
+        assert!(error.remedy().contains("NFS exports"));
         error.holders.push(Holder {
             what: HolderKind::Cwd {
                 pid: 7,

@@ -68,6 +68,25 @@ impl Error {
         self.0.kind
     }
 
+    /// What the user can do, now that the system is as it was.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        if !self.0.left_behind.is_empty() {
+            return "reboot the box before anything else: not all of it could be put back";
+        }
+        match self.0.kind {
+            ErrorKind::System => "dmesg may say more; then the same command again",
+            ErrorKind::NoPlace => "make a place: mount -t tmpfs tmpfs /mnt; then the same command again",
+            ErrorKind::AlreadyMounted => "wait for the flasher that is at work; if there is none, reboot the box first",
+            ErrorKind::CannotPivot => "unmount what is on the flash, and apply in place",
+            ErrorKind::InitSilent => "init may not be done with the boot yet: the same command again once it is",
+            ErrorKind::NoRoute => "stop what uses the partitions and apply in place",
+            ErrorKind::HandOff => "reboot the box, then the same command again",
+            ErrorKind::Threads => "a fault of flasher itself: report it, with what flasher devices says",
+            ErrorKind::StageOneDied => "dmesg says whether memory ran short; then the same command again",
+        }
+    }
+
     /// What the undoing could not put back; empty when the running system is as it was.
     #[must_use]
     pub fn left_behind(&self) -> &[String] {
@@ -97,5 +116,33 @@ pub(crate) trait Context<T> {
 impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|cause| Error::new(ErrorKind::System, format!("{}: {}", what(), cause.into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_can_be_done() {
+        for kind in [
+            ErrorKind::System,
+            ErrorKind::NoPlace,
+            ErrorKind::AlreadyMounted,
+            ErrorKind::CannotPivot,
+            ErrorKind::InitSilent,
+            ErrorKind::NoRoute,
+            ErrorKind::HandOff,
+            ErrorKind::Threads,
+            ErrorKind::StageOneDied,
+        ] {
+            let error = Error::new(kind, "it failed");
+            let next = error.remedy();
+            let does = ["same command", "apply in place", "report it", "wait for"];
+            assert!(does.iter().any(|word| next.contains(word)), "{next}");
+            // What is left over comes first.
+            let left = error.leaving(vec!["umount /run/flasher".into()]);
+            assert!(left.remedy().starts_with("reboot"), "{}", left.remedy());
+        }
     }
 }

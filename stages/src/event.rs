@@ -154,7 +154,10 @@ impl fmt::Display for StageEvent {
                 write!(f, "stage two: feeding the watchdog {device} (timeout {timeout_s} s)")
             }
             Self::WatchdogLost { device, why } => {
-                write!(f, "stage two: the watchdog {device} could not be taken over: {why}")
+                write!(
+                    f,
+                    "stage two: the watchdog {device} could not be taken over: {why}; nothing is written while it runs"
+                )
             }
             Self::Ending { forced, processes } => {
                 write!(
@@ -164,7 +167,11 @@ impl fmt::Display for StageEvent {
                     processes.join(", ")
                 )
             }
-            Self::Unkillable { processes } => write!(f, "stage three: cannot be killed: {}", processes.join(", ")),
+            Self::Unkillable { processes } => write!(
+                f,
+                "stage three: cannot be killed: {}; while one of them holds the old root, nothing is written",
+                processes.join(", ")
+            ),
             Self::SwapOff { device } => write!(f, "stage three: swap {device} is off"),
             Self::LoopFreed { device } => write!(f, "stage three: loop device {device} is free"),
             Self::UbiDetached { ubi, mtd } => write!(f, "stage three: ubi{ubi} detached from mtd{mtd}"),

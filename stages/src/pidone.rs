@@ -60,7 +60,9 @@ impl PidOne {
             Ok(handoff) => handoff,
             Err(e) => {
                 // Nothing is known of what to do, and there is no way back: the old firmware is whole.
-                say(&format!("{e}; the flash is untouched, rebooting"));
+                say(&format!(
+                    "{e}; the flash is untouched, rebooting; then the same command again"
+                ));
                 guard::end(&e.to_string())
             }
         };

@@ -6,7 +6,7 @@ use crate::sshbox::SshBox;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const AT: usize = 13 << 20;
 
@@ -97,6 +97,28 @@ fn a_box_that_does_not_come_back_is_no_success() {
         (&"not-back".into(), &"partly".into())
     );
     assert!(said(&run).contains("did not come back within 4 s"), "{run:?}");
+    assert!(run.out.contains("when it answers, the same command again"), "{run:?}");
+}
+
+/// As where the kernel is up and nothing else comes: a port that takes connections.
+#[test]
+fn a_box_that_takes_connections_and_says_nothing_is_no_success() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    let args = ["--wait", "4", "--part", "RootFS2", "box", &path];
+    let begun = Instant::now();
+    let mut silent = None;
+    let run = server.followed(&args, |server, _| {
+        server.stop();
+        silent = Some(TcpListener::bind(("127.0.0.1", server.port)).unwrap());
+    });
+    let run = run.exits(68);
+    assert_eq!(
+        (&run.json()["code"], &run.json()["harm"]),
+        (&"not-back".into(), &"partly".into())
+    );
+    assert!(said(&run).contains("did not come back within 4 s"), "{run:?}");
+    assert!(run.out.contains("when it answers, the same command again"), "{run:?}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -31,7 +31,7 @@ exec sh -c "$command"
 pub struct SshBox {
     pub sim: SimBox,
     server: Option<Child>,
-    port: u16,
+    pub port: u16,
     /// Where the workstation connects to, if not to the server itself.
     through: Option<u16>,
     dropbear: bool,

@@ -38,6 +38,8 @@ fn enough() -> Result<()> {
     if free >= LEAST {
         return Ok(());
     }
-    let text = format!("systemd needs {LEAST} free bytes in /run to hand over, and there are {free}");
+    let text = format!(
+        "systemd needs {LEAST} free bytes in /run to hand over, and there are {free}: mount -o remount,size=64M /run"
+    );
     Err(Error::new(ErrorKind::NoRoute, text))
 }
