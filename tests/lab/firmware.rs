@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use super::kind::Kind;
-use super::tools::{command, read, repository, run, scratch, text, write};
+use super::tools::{command, pack_initramfs, read, repository, run, scratch, text, write};
 
 /// A firmware to be packed. Its letter is what it says about itself on the console.
 pub struct Firmware {
@@ -134,11 +134,7 @@ impl Firmware {
         let dir = scratch();
         let (root, cpio) = (dir.path().join("root"), dir.path().join("cpio"));
         self.file("init", INIT).tree(&root);
-        run(command("sh").current_dir(&root).args([
-            "-c",
-            "find . | cpio --quiet -o -H newc -R 0:0 >\"$0\"",
-            text(&cpio),
-        ]));
+        pack_initramfs(&root, &cpio);
         read(&cpio)
     }
 

@@ -84,3 +84,17 @@ pub fn module(name: &str) -> Vec<u8> {
     let made = PathBuf::from(String::from_utf8_lossy(&made).trim());
     read(&made.join(format!("{name}.ko")))
 }
+
+/// Debian's own kernel for a PC: a directory with what is in the root of a machine. The architecture is Debian's word.
+pub fn debian_kernel(architecture: &str) -> PathBuf {
+    let build = repository().join("tests/lab/build");
+    let made = run(Command::new(build).args(["--debian-kernel", architecture])).stdout;
+    PathBuf::from(String::from_utf8_lossy(&made).trim())
+}
+
+/// Packs a directory as the first root of a kernel, into a file outside of it.
+pub fn pack_initramfs(root: &Path, file: &Path) {
+    run(command("sh")
+        .current_dir(root)
+        .args(["-c", "find . | cpio --quiet -o -H newc -R 0:0 >\"$0\"", text(file)]));
+}

@@ -34,6 +34,8 @@ pub struct Kind<'a> {
     pub dev_is_mounted: bool,
     /// The program that is `/sbin/init`, in place of busybox.
     pub init: Option<&'a Path>,
+    /// The program that takes the box over, in place of the example.
+    pub program: Option<&'a Path>,
     /// The busybox to use; `None` for Debian's.
     pub busybox: Option<&'a Path>,
     /// The command that becomes PID 1.
@@ -56,6 +58,7 @@ impl Default for Kind<'_> {
             inittab: Some(INITTAB),
             dev_is_mounted: true,
             init: None,
+            program: None,
             busybox: None,
             exec: "/sbin/init",
             comm: "init",
@@ -110,6 +113,14 @@ fn example() -> &'static Path {
         assert!(status.success(), "the example cannot be built");
         target.join("debug/examples/box")
     })
+}
+
+/// The same for a PC of 32 bits.
+#[allow(dead_code, reason = "not every story file needs it")]
+pub fn example_of_32_bits() -> PathBuf {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/box-i586");
+    assert!(program.exists(), "this story needs dist/box-i586: cross/build box-i586");
+    program
 }
 
 /// Debian's static busybox, installed when it is missing.
@@ -188,7 +199,7 @@ impl LittleBox {
              mount -t tmpfs deep mnt/data/deep; {setup}; pivot_root . old; cd /; /bin/busybox umount -l /old; {last}; \
              exec {exec} <>/etc/console >/etc/console 2>&1",
             dir = dir.display(),
-            example = example().display(),
+            example = kind.program.unwrap_or_else(|| example()).display(),
             busybox = kind.busybox.unwrap_or_else(|| busybox()).display(),
             setup = kind.setup,
             last = kind.last,

@@ -1,21 +1,28 @@
-# Debian's own kernel for a PC, for the takeover that `flasher demo` shows: of its package only what the demo looks for. The
-# smaller linux-image-cloud-amd64 has no MTD.
+# Debian's own kernels for a PC, for stories of machines that nothing is built for: of the package only what such a story needs,
+# and a busybox. The smaller linux-image-cloud-amd64 has no MTD.
 # shellcheck shell=bash disable=SC2154
 # (set by common.sh)
 
-# build_debian_kernel: prints a directory with `boot/` and `lib/modules/`, as they are in the root of a machine.
+# build_debian_kernel ARCHITECTURE: prints a directory with `boot/`, `lib/modules/` and `bin/busybox`, as they are in the root of a
+# machine. The architecture is Debian's word: amd64 or i386.
 build_debian_kernel() {
-	local package
-	package=$(apt-cache show --no-all-versions linux-image-amd64 2>/dev/null |
-		sed -n 's/^Depends: \(linux-image-[^ ]*\) (= \([^)]*\)).*$/\1=\2/p')
-	[[ -n $package ]] || die 'apt does not know linux-image-amd64: run apt-get update'
-	once debian-kernel "$(key "$package" "$lab/lib/debian_kernel.sh")" make_debian_kernel "$package"
+	once "debian-kernel-$1" "$(key "$lab"/lib/{apt,debian_kernel}.sh)" make_debian_kernel "$1"
 }
 
-# make_debian_kernel PACKAGE=VERSION: 70 MB are downloaded, and 8 MB kept.
+# make_debian_kernel ARCHITECTURE: 70 MB are downloaded, and 10 MB kept. Debian 12 is the last one that has a kernel of 32 bits.
 make_debian_kernel() {
-	mkdir "$work/debian-kernel"
-	(cd "$work/debian-kernel" && apt-get -q download "$1")
-	dpkg-deb --fsys-tarfile "$work"/debian-kernel/*.deb | tar -x --wildcards \
+	local architecture=$1 flavour=$1 image package
+	[[ $architecture != i386 ]] || flavour=686
+	apt_of bookworm "$architecture" get update
+	image=$(apt_of bookworm "$architecture" cache show --no-all-versions "linux-image-$flavour:$architecture" |
+		sed -n 's/^Depends: \(linux-image-[^ ]*\) .*$/\1/p')
+	mkdir "$work/debian-kernel" "$work/debian-busybox"
+	for package in "$image" busybox-static; do
+		(cd "$work/debian-kernel" && apt_of bookworm "$architecture" get download "$package:$architecture")
+	done
+	dpkg-deb --fsys-tarfile "$work"/debian-kernel/linux-image-*.deb | tar -x --wildcards \
 		'./boot/vmlinuz-*' './lib/modules/*/kernel/drivers/mtd/mtd.ko*' './lib/modules/*/kernel/drivers/mtd/devices/phram.ko*'
+	dpkg-deb -x "$work"/debian-kernel/busybox-static_*.deb "$work/debian-busybox"
+	mkdir bin
+	cp "$work/debian-busybox/bin/busybox" bin/
 }

@@ -12,12 +12,12 @@ build_mtd_utils() {
 make_mtd_utils() {
 	local architecture=$1 package
 	mkdir "$work/debs" "$work/mtd-utils" bin lib
-	apt_of_debian_13 "$architecture" update
+	apt_of trixie "$architecture" get update
 	(
-		cd "$work/debs" && apt_of_debian_13 "$architecture" download {mtd-utils,busybox-static}:"$architecture"
+		cd "$work/debs" && apt_of trixie "$architecture" get download {mtd-utils,busybox-static}:"$architecture"
 		# The C library is in two packages. An archive may lack a build of one for a while: its lists are ahead of its files.
-		apt_of_debian_13 "$architecture" download "libc6:$architecture" ||
-			apt_of_debian_13 "$architecture" download "libc6-$architecture-cross"
+		apt_of trixie "$architecture" get download "libc6:$architecture" ||
+			apt_of trixie "$architecture" get download "libc6-$architecture-cross"
 	)
 	for package in "$work"/debs/*.deb; do
 		dpkg-deb -x "$package" "$work/mtd-utils"
@@ -27,22 +27,4 @@ make_mtd_utils() {
 	# ld-linux.so.3 and ld-linux-x86-64.so.2 may be links to it.
 	cp -L "$(find "$work/mtd-utils/usr" -name 'ld-linux*.so.*' | head -n 1)" lib/ld.so
 	cp -L "$(find "$work/mtd-utils/usr" -name libc.so.6 | head -n 1)" lib/
-}
-
-# apt_of_debian_13 ARCHITECTURE COMMAND…: apt-get with this machine's Debian archive, and with package lists of its own for a
-# release and an architecture that this machine need not know.
-apt_of_debian_13() {
-	local apt=$work/apt-$1 architecture=$1 uri
-	shift
-	if [[ ! -d $apt ]]; then
-		mkdir -p "$apt/lists/partial"
-		# shellcheck disable=SC2016
-		# ($(…) here is apt's own format language)
-		uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'ORIGIN: Debian' \
-			"CODENAME: $(. /etc/os-release && echo "$VERSION_CODENAME")" | sort -u)
-		[[ -n $uri ]] || die 'apt knows no Debian archive: run apt-get update'
-		echo "deb [arch=$architecture] ${uri%%$'\n'*} trixie main" >"$apt/sources.list"
-	fi
-	apt-get -q -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$apt/lists" \
-		-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o "APT::Architectures::=$architecture" -o Acquire::Languages=none "$@"
 }

@@ -8,9 +8,7 @@ use super::tools;
 
 /// A root that has what the demo looks for.
 fn root() -> tempfile::TempDir {
-    let build = tools::repository().join("tests/lab/build");
-    let made = tools::run(Command::new(build).arg("--debian-kernel")).stdout;
-    let kernel = PathBuf::from(String::from_utf8_lossy(&made).trim());
+    let kernel = tools::debian_kernel("amd64");
     let root = tools::scratch();
     let link = |from: &Path, to: &str| {
         let to = root.path().join(to);

@@ -42,6 +42,7 @@ mod openwrt_box;
 mod over_the_network;
 mod overlay_root;
 mod packed;
+mod pc;
 mod pmsg;
 mod poll;
 mod power_cut;
