@@ -381,4 +381,32 @@ mod tests {
             assert!(inside.read_exact_at(2_999_999, &mut [0; 2]).is_err());
         }
     }
+
+    /// The stack of the thread is small; those of a program without optimisation are the larger ones.
+    #[test]
+    fn every_packing_is_read_ahead() {
+        let bytes: Vec<u8> = (0..1_000_000u32).map(|at| (at ^ at >> 9) as u8).collect();
+        for (codec, packer) in [
+            (Codec::Gzip, "gzip -9"),
+            (Codec::Bzip2, "bzip2 -9"),
+            (Codec::Xz, "xz -6"),
+            (Codec::Lzma, "xz --format=lzma -6"),
+            (Codec::Zstd, "zstd -q -19"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let plain = dir.path().join("plain");
+            std::fs::write(&plain, &bytes).unwrap();
+            let run = std::process::Command::new("sh")
+                .args(["-c", &format!("{packer} -c <\"$0\""), plain.to_str().unwrap()])
+                .output()
+                .unwrap();
+            assert!(run.status.success(), "{packer}: {run:?}");
+            let length = run.stdout.len() as u64;
+            let inside = Packed::open(Arc::new(Store::Memory(run.stdout)), codec, length, 1 << 30).unwrap();
+            let _ahead = inside.read_ahead(64 << 10);
+            let mut buffer = vec![0; bytes.len()];
+            inside.read_exact_at(0, &mut buffer).unwrap();
+            assert!(buffer == bytes, "{packer}");
+        }
+    }
 }

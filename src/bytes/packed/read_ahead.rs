@@ -13,7 +13,7 @@ const WAITING: usize = 256 << 10;
 /// Decoded at a time.
 const CHUNK: usize = 16 << 10;
 /// Bytes of its stack; the decoders have their tables elsewhere.
-const STACK: usize = 128 << 10;
+const STACK: usize = 96 << 10;
 /// What the kernel calls the thread.
 const NAME: &str = "ahead";
 /// Bytes of memory that all of it takes.
