@@ -2,7 +2,9 @@
 
 use super::error::Error;
 use super::text::{Number, Reader};
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 type Result<T> = std::result::Result<T, Error>;
@@ -123,27 +125,38 @@ impl<'de> Deserializer<'de> for &mut Reader<'_> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        self.deserialize_map(visitor)
+        if self.peek() != Some(b'{') {
+            return Err(self.unexpected(&visitor));
+        }
+        self.open()?;
+        let value = visitor.visit_map(Fields {
+            members: Members::of(self),
+            known: fields,
+        })?;
+        self.close(b'}')?;
+        Ok(value)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
         match self.peek() {
             Some(b'"') => visitor.visit_enum(Variant {
                 reader: self,
+                known: variants,
                 bare: true,
             }),
             Some(b'{') => {
                 self.open()?;
                 let value = visitor.visit_enum(Variant {
                     reader: &mut *self,
+                    known: variants,
                     bare: false,
                 })?;
                 self.close(b'}')?;
@@ -205,9 +218,36 @@ impl<'de> MapAccess<'de> for Members<'_, '_> {
     }
 }
 
+/// What stands in an object that is a struct. serde also knows a field by its number, which is found here for all of them; else
+/// the names would be compared in the code of each.
+struct Fields<'r, 't> {
+    members: Members<'r, 't>,
+    known: &'static [&'static str],
+}
+
+impl<'de> MapAccess<'de> for Fields<'_, '_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        if !self.members.more(b'}')? {
+            return Ok(None);
+        }
+        let number = self.members.reader.number_of(self.known)?;
+        match seed.deserialize(number) {
+            Ok(key) => Ok(Some(key)),
+            Err(_) => Err(Error::unknown_field(&self.members.reader.unknown, self.known)),
+        }
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value> {
+        self.members.next_value_seed(seed)
+    }
+}
+
 /// A variant of an enum: its name alone, or an object of its name and what it holds.
 struct Variant<'r, 't> {
     reader: &'r mut Reader<'t>,
+    known: &'static [&'static str],
     bare: bool,
 }
 
@@ -225,8 +265,11 @@ impl<'de> EnumAccess<'de> for Variant<'_, '_> {
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
-        let value = seed.deserialize(&mut *self.reader)?;
-        Ok((value, self))
+        let number = self.reader.number_of(self.known)?;
+        match seed.deserialize(number) {
+            Ok(variant) => Ok((variant, self)),
+            Err(_) => Err(Error::unknown_variant(&self.reader.unknown, self.known)),
+        }
     }
 }
 
@@ -251,8 +294,8 @@ impl<'de> VariantAccess<'de> for Variant<'_, '_> {
         self.reader.deserialize_seq(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(mut self, _fields: &'static [&'static str], visitor: V) -> Result<V::Value> {
+    fn struct_variant<V: Visitor<'de>>(mut self, fields: &'static [&'static str], visitor: V) -> Result<V::Value> {
         self.inside()?;
-        self.reader.deserialize_map(visitor)
+        self.reader.deserialize_struct("", fields, visitor)
     }
 }

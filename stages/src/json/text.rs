@@ -1,6 +1,7 @@
 //! The text itself: white space, words, numbers, strings, and where lists and objects end.
 
 use super::error::Error;
+use serde::de::value::U32Deserializer;
 use serde::de::{Expected, Unexpected};
 
 /// How deep lists and objects may lie in one another, as in `serde_json`: a text must not use up the stack.
@@ -19,11 +20,18 @@ pub(super) struct Reader<'t> {
     text: &'t [u8],
     at: usize,
     deep: u8,
+    /// The last name that was none of those known.
+    pub(super) unknown: String,
 }
 
 impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t [u8]) -> Reader<'t> {
-        Reader { text, at: 0, deep: 0 }
+        Reader {
+            text,
+            at: 0,
+            deep: 0,
+            unknown: String::new(),
+        }
     }
 
     /// Nothing but white space may follow.
@@ -163,6 +171,17 @@ impl<'t> Reader<'t> {
     /// The string whose quotation mark stands here.
     pub(super) fn string(&mut self) -> Result<String, Error> {
         String::from_utf8(self.bytes()?).map_err(|_| Error::new("invalid unicode code point"))
+    }
+
+    /// Which of these names the string here is, by its number; one that none has where it is none of them.
+    pub(super) fn number_of(&mut self, known: &[&str]) -> Result<U32Deserializer<Error>, Error> {
+        let name = self.string()?;
+        let number = known.iter().position(|known| *known == name);
+        if number.is_none() {
+            self.unknown = name;
+        }
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        Ok(U32Deserializer::new(number.unwrap_or(u32::MAX)))
     }
 
     /// The bytes of a string, which need not be UTF-8.
