@@ -8,7 +8,7 @@
 use crc::{CRC_32_CKSUM, CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 
 /// zlib's CRC-32, which U-Boot, cramfs, jffs2 and many others use.
-pub const CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+pub static CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
 // Bit by bit: it looks at half a megabyte now and then, and a table would weigh a kilobyte on the device.
 const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_CKSUM);

@@ -6,8 +6,6 @@
 use crate::base::checksum::CRC32;
 use std::io::{self, Write};
 
-static CRC: crc::Crc<u32> = CRC32;
-
 /// Bytes of a piece: no more than the window of the format, nor than a stored block has.
 const PIECE: usize = 32 << 10;
 /// The shortest and the longest repetition.
@@ -38,7 +36,7 @@ impl<'a> GzipWriter<'a> {
             out,
             piece: Vec::with_capacity(PIECE),
             bits: Bits::default(),
-            crc: CRC.digest(),
+            crc: CRC32.digest(),
             length: 0,
         })
     }

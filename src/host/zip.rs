@@ -119,8 +119,7 @@ fn take(store: &Store, entry: &Entry) -> Result<Store> {
     let trailer = [entry.crc.to_le_bytes(), (entry.size as u32).to_le_bytes()].concat();
     let copied = match entry.method {
         0 => {
-            let algorithm = CRC32;
-            let mut sum = algorithm.digest();
+            let mut sum = CRC32.digest();
             let copied = io::copy(&mut Watched(bytes, |bytes: &[u8]| sum.update(bytes)), &mut file);
             (sum.finalize() == entry.crc).then_some(copied)
         }

@@ -10,8 +10,6 @@ use sha2::{Digest as _, Sha256};
 use std::io;
 use std::ops::Range;
 
-static CRC: crc::Crc<u32> = CRC32;
-
 /// A checksum in the making.
 pub enum Digest {
     /// zlib's CRC-32, big-endian.
@@ -34,7 +32,7 @@ impl Digest {
     /// By the name that U-Boot has for it (`hash_algo` in `common/hash.c`); `None` for one that is not known here.
     pub fn named(name: &str) -> Option<Digest> {
         Some(match name {
-            "crc32" => Digest::Crc32(CRC.digest()),
+            "crc32" => Digest::Crc32(CRC32.digest()),
             "crc16-ccitt" => Digest::Crc16(0),
             "md5" => Digest::Md5(Md5::new()),
             "sha1" => Digest::Sha1(Sha1::new()),

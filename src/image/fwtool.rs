@@ -17,7 +17,7 @@ const TRAILER_CRC: crc::Algorithm<u32> = crc::Algorithm {
     check: 0x340b_c6d9,
     ..CRC_32_ISO_HDLC
 };
-pub(crate) const CRC: Crc<u32> = Crc::<u32>::new(&TRAILER_CRC);
+pub(crate) static CRC: Crc<u32> = Crc::<u32>::new(&TRAILER_CRC);
 const MAGIC: u32 = 0x4657_7830;
 /// Bytes of a trailer.
 const TRAILER: u64 = 16;

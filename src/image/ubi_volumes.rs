@@ -13,7 +13,6 @@ use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::fwtool::CRC;
 use crate::image::{content, uimage};
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
@@ -44,8 +43,8 @@ struct Blocks {
     is_static: bool,
     /// What a dynamic volume holds, by its first block, and its bytes.
     holds: Option<(Format, u64)>,
-    /// The numbers of those that are there and whole, and where their data is.
-    there: BTreeMap<u32, u64>,
+    /// The numbers of those that are there and whole, ascending, and where their data is.
+    there: Vec<(u32, u64)>,
     /// The highest number.
     highest: u32,
 }
@@ -57,7 +56,8 @@ pub(super) struct Volumes {
     /// Erase blocks of the image; no volume has more.
     most: u64,
     tables: [Option<Vec<Record>>; 2],
-    blocks: BTreeMap<u32, Blocks>,
+    /// Of each volume, whose numbers ascend.
+    blocks: Vec<(u32, Blocks)>,
     /// For which processor what is in them is.
     made_for: (Option<Processor>, Option<Order>),
     doubt: Option<String>,
@@ -69,7 +69,7 @@ impl Volumes {
             usable,
             most,
             tables: [None, None],
-            blocks: BTreeMap::new(),
+            blocks: Vec::new(),
             made_for: (None, None),
             doubt: None,
         }
@@ -106,7 +106,11 @@ impl Volumes {
             }
             good &= digest.finalize() == crc;
         }
-        let blocks = self.blocks.entry(volume).or_default();
+        let at = find(&self.blocks, volume).unwrap_or_else(|at| {
+            self.blocks.insert(at, (volume, Blocks::default()));
+            at
+        });
+        let blocks = &mut self.blocks[at].1;
         blocks.is_static = is_static;
         blocks.highest = blocks.highest.max(number);
         if is_static {
@@ -115,11 +119,16 @@ impl Volumes {
             blocks.wanted = Some(length.div_ceil(self.usable));
             blocks.holds = holds;
         }
-        // Of two the younger counts, and an image that was just made has no older ones.
-        if good && blocks.there.insert(number, data.start).is_some() {
-            self.doubt = Some(format!(
-                "block {number} of volume {volume} of the ubi image is there twice"
-            ));
+        match find(&blocks.there, number) {
+            _ if !good => (),
+            Err(at) => blocks.there.insert(at, (number, data.start)),
+            // Of two the younger counts, and an image that was just made has no older ones.
+            Ok(at) => {
+                blocks.there[at].1 = data.start;
+                self.doubt = Some(format!(
+                    "block {number} of volume {volume} of the ubi image is there twice"
+                ));
+            }
         }
         Ok(())
     }
@@ -183,7 +192,7 @@ impl Volumes {
             return Ok((Some(none.into()), None));
         }
         let missing = |blocks: &Blocks| {
-            let is_there = |number: u64| u32::try_from(number).is_ok_and(|number| blocks.there.contains_key(&number));
+            let is_there = |number: u64| u32::try_from(number).is_ok_and(|number| find(&blocks.there, number).is_ok());
             (0..blocks.wanted.unwrap_or_default()).find(|number| !is_there(*number))
         };
         let mut doubt = self.doubt.clone();
@@ -217,7 +226,7 @@ impl Volumes {
             }
         }
         // UBI takes a static volume without blocks for an empty one (`init_volumes` in `drivers/mtd/ubi/vtbl.c`).
-        let empty = |record: &&Record| record.is_static && !self.blocks.contains_key(&record.volume);
+        let empty = |record: &&Record| record.is_static && find(&self.blocks, record.volume).is_err();
         if let Some(record) = self.table().iter().find(empty) {
             doubt = Some(format!("the volume {} of the ubi image has no data", record.name));
         }
@@ -239,7 +248,8 @@ impl Volumes {
         };
         let last = (length - 1) / self.usable;
         let ends = length - last * self.usable;
-        let data = u32::try_from(last).ok().and_then(|last| blocks.there.get(&last));
+        let at = u32::try_from(last).ok().and_then(|last| find(&blocks.there, last).ok());
+        let data = at.map(|at| blocks.there[at].1);
         if let Some(data) = data.filter(|_| format == Format::Squashfs && ends >= END) {
             let end = data + ends - END..data + ends;
             if store.past(end.clone(), 0xff)? == end.end {
@@ -254,9 +264,9 @@ impl Volumes {
         let mut digest = CRC32.digest();
         let mut wanted = [0; 4];
         let mut left = length;
-        for data in blocks.there.values() {
+        for &(_, data) in &blocks.there {
             let end = data + left.min(self.usable);
-            let mut from = *data;
+            let mut from = data;
             if left == length {
                 store.read_exact_at(data + 24, &mut wanted)?;
                 from += uimage::HEADER;
@@ -267,6 +277,11 @@ impl Volumes {
         let right = digest.finalize() == u32::from_be_bytes(wanted);
         Ok((!right).then(|| "the uimage in it fails its CRC".to_owned()))
     }
+}
+
+/// Where something has its place among others by its number: as it is there, or as it is to be put there.
+fn find<T>(ascending: &[(u32, T)], number: u32) -> Result<usize, usize> {
+    ascending.binary_search_by_key(&number, |(known, _)| *known)
 }
 
 /// The volumes of a table; `None` where a record fails its CRC.

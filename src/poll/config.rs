@@ -8,7 +8,6 @@ use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::bytes::access::Secret;
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +29,7 @@ pub struct Config {
     /// The file for the program that fetches `https://`.
     pub fetch_config: Option<PathBuf>,
     /// What the server is told of the box besides.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Vec<(String, String)>,
 }
 
 impl Config {
@@ -76,10 +75,11 @@ fn parse(text: &str) -> std::result::Result<Config, String> {
         }
         let twice = match name.strip_prefix("attribute.") {
             Some("") => return Err(at("an attribute has a name")),
-            Some(attribute) => config
-                .attributes
-                .insert(attribute.to_owned(), value.to_owned())
-                .is_some(),
+            Some(attribute) => {
+                let twice = config.attributes.iter().any(|(known, _)| known == attribute);
+                config.attributes.push((attribute.to_owned(), value.to_owned()));
+                twice
+            }
             None => config
                 .set(name, value)
                 .ok_or_else(|| at(&format!("there is no setting {}", Quoted(name))))?,
@@ -133,7 +133,7 @@ mod tests {
         let config = put(text, 0o600).unwrap();
         assert_eq!(config.url.as_deref(), Some("https://server/T"));
         assert_eq!(config.authorization, Some(Secret("TargetToken abc=".into())));
-        assert_eq!(config.attributes["place"], "roof");
+        assert_eq!(config.attributes, [("place".to_owned(), "roof".to_owned())]);
         assert!(!format!("{config:?}").contains("abc"), "{config:?}");
         assert!(put(text, 0o640).unwrap_err().to_string().contains("others can read it"));
         for odd in [

@@ -6,7 +6,6 @@ use super::server::Server;
 use crate::base::clock;
 use crate::base::error::{Context, Result};
 use crate::base::json;
-use std::collections::BTreeMap;
 
 /// Bytes of a detail: the server keeps 512.
 const DETAIL: usize = 500;
@@ -84,7 +83,7 @@ pub fn cancel(server: &Server, id: &str, stands: Stands, text: &str) -> Result<(
 ///
 /// # Errors
 /// A server that does not take it.
-pub fn attributes(server: &Server, attributes: &BTreeMap<String, String>) -> Result<()> {
+pub fn attributes(server: &Server, attributes: &[(String, String)]) -> Result<()> {
     let mut list = String::new();
     for (name, value) in attributes {
         let both = [name, value].map(|text| json::write(&short(text, ATTRIBUTE)));

@@ -34,7 +34,6 @@ use document::{Artifact, Cancel, Deployment, Work};
 use feedback::Stands;
 use judge::{Verdict, has_touched, judge};
 use server::{Server, failed, is_plain};
-use std::collections::BTreeMap;
 use std::time::Duration;
 use wait::Waits;
 
@@ -177,14 +176,18 @@ impl Poll<'_> {
     }
 
     /// What the server is told of the box: what the file says has the last word.
-    fn attributes(&self, version: &str) -> BTreeMap<String, String> {
+    fn attributes(&self, version: &str) -> Vec<(String, String)> {
         let versions = Versions {
             before: self.last.version.clone(),
             ..Versions::default()
         };
         let has = version::installed(&self.board, &versions).into_iter().next();
-        let mut all = BTreeMap::new();
-        let mut put = |name: &str, value: &str| all.insert(name.to_owned(), value.to_owned());
+        let mut all = self.config.attributes.clone();
+        let mut put = |name: &str, value: &str| {
+            if all.iter().all(|(known, _)| known != name) {
+                all.push((name.to_owned(), value.to_owned()));
+            }
+        };
         put("flasher", version);
         // As SWUpdate calls it, which servers look at.
         put("hw_boardname", &self.board.profile.id);
@@ -194,7 +197,6 @@ impl Poll<'_> {
         if let Some(sum) = self.last.image_sha256.as_ref().filter(|_| self.last.result == "ok") {
             put("image_sha256", sum);
         }
-        all.extend(self.config.attributes.clone());
         all
     }
 

@@ -36,7 +36,7 @@ impl Waits {
 
     /// Waits before the first poll, where that was asked for.
     pub fn before_the_first(&self) {
-        sleep(self.jitter.unwrap_or_default().mul_f64(random()));
+        sleep(part(self.jitter.unwrap_or_default(), random()));
     }
 
     /// Waits until the next poll; `false` if there is to be none. What a server asks for counts unless the user said something else.
@@ -47,19 +47,24 @@ impl Waits {
         true
     }
 
-    fn pause(&self, every: Every, asked: Option<Duration>, random: f64) -> Duration {
+    fn pause(&self, every: Every, asked: Option<Duration>, thousandths: u32) -> Duration {
         let interval = match every {
             Every::After(interval) => interval,
             Every::Server => asked.unwrap_or(USUAL).clamp(SHORTEST, LONGEST),
         };
         let longest = interval.max(LONGEST);
         let interval = interval.saturating_mul(1 << self.failed.min(DOUBLED)).min(longest);
-        interval + self.jitter.unwrap_or(interval / 10).mul_f64(random)
+        interval + part(self.jitter.unwrap_or(interval / 10), thousandths)
     }
 }
 
-/// A number from 0 up to 1. On a box without random numbers at least another one each time.
-fn random() -> f64 {
+/// So many thousandths of it.
+fn part(whole: Duration, thousandths: u32) -> Duration {
+    whole / 1000 * thousandths
+}
+
+/// A number below 1000. On a box without random numbers at least another one each time.
+fn random() -> u32 {
     let mut bytes = [0; 4];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     let number = match read {
@@ -68,7 +73,7 @@ fn random() -> f64 {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.subsec_nanos()),
     };
-    f64::from(number % 1000) / 1000.0
+    number % 1000
 }
 
 #[cfg(test)]
@@ -82,14 +87,14 @@ mod tests {
             jitter: None,
             failed: 0,
         };
-        let of = |waits: &Waits, every, asked| waits.pause(every, asked, 0.0).as_secs();
+        let of = |waits: &Waits, every, asked| waits.pause(every, asked, 0).as_secs();
         assert_eq!(of(&waits, Every::Server, None), 300);
         assert_eq!(of(&waits, Every::Server, Some(Duration::ZERO)), 10);
         assert_eq!(of(&waits, Every::Server, Some(Duration::MAX)), 86_400);
         assert_eq!(of(&waits, Every::After(Duration::from_secs(1)), Some(Duration::MAX)), 1);
-        assert!((0.0..1.0).contains(&random()));
+        assert!(random() < 1000);
         let minute = Every::After(Duration::from_secs(60));
-        assert_eq!(waits.pause(minute, None, 0.5).as_secs(), 63);
+        assert_eq!(waits.pause(minute, None, 500).as_secs(), 63);
         waits.failed = 3;
         assert_eq!(of(&waits, minute, None), 480);
         waits.failed = u32::MAX;

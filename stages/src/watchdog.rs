@@ -8,7 +8,6 @@
 use crate::holder::HolderKind;
 use crate::scan::{is_gone, numbers, scan_processes};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -65,19 +64,16 @@ pub fn all() -> Vec<Watchdog> {
 
 fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
     // By the device, because one may have several nodes.
-    let mut names: BTreeMap<(u32, u32), String> = BTreeMap::new();
+    let mut names: Vec<((u32, u32), String)> = Vec::new();
+    let is_new = |names: &[((u32, u32), String)], numbers| names.iter().all(|(known, _)| *known != numbers);
     let mut unknown = Vec::new();
     let class = sys.join("class/watchdog");
     for name in listed(&class, &mut unknown) {
         match device(&class.join(&name)) {
-            Ok(numbers) => {
-                names.insert(numbers, name);
-            }
+            Ok(numbers) => names.push((numbers, name)),
             // By the numbers of its node, if there is one.
             Err(error) => match node(&dev.join(&name)) {
-                Ok(Some(numbers)) => {
-                    names.insert(numbers, name);
-                }
+                Ok(Some(numbers)) => names.push((numbers, name)),
                 _ => unknown.push((name, error)),
             },
         }
@@ -87,21 +83,20 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
             continue;
         }
         match node(&dev.join(&name)) {
-            Ok(numbers) => {
-                numbers.map(|numbers| names.entry(numbers).or_insert(name));
-            }
+            Ok(Some(numbers)) if is_new(&names, numbers) => names.push((numbers, name)),
+            Ok(_) => (),
             Err(error) => unknown.push((name, error)),
         }
     }
     // The misc device is the first one's (`watchdog_cdev_register`, drivers/watchdog/watchdog_dev.c), or an old driver's.
     let first = names
         .iter()
-        .find(|(_, name)| *name == "watchdog0")
+        .find(|(_, name)| name == "watchdog0")
         .map(|(numbers, _)| *numbers);
     if first.is_some() {
-        names.remove(&MISC);
-    } else if device(&sys.join("class/misc/watchdog")).is_ok_and(|numbers| numbers == MISC) {
-        names.entry(MISC).or_insert_with(|| "watchdog".into());
+        names.retain(|(numbers, _)| *numbers != MISC);
+    } else if device(&sys.join("class/misc/watchdog")).is_ok_and(|numbers| numbers == MISC) && is_new(&names, MISC) {
+        names.push((MISC, "watchdog".into()));
     }
     let mut all: Vec<Watchdog> = names
         .into_iter()

@@ -3,8 +3,6 @@
 //! Every rule here ends in "anywhere" where a fact is missing or two contradict each other.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
-
 use super::facts::{Facts, Home, OFFSET_SHOWN, TREE_SHOWN};
 use super::node::{Node, Spot, Suspect, chip_of, half_capacity, slice, split};
 use super::sums::tile;
@@ -28,21 +26,23 @@ pub(super) fn nodes(facts: &Facts) -> Vec<Node> {
         tree: facts.release.is_some_and(|release| release >= TREE_SHOWN)
             || nodes.iter().any(|node| node.parent.is_some()),
     };
-    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    // There are no more groups than devices.
+    let mut groups: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (index, node) in nodes.iter().enumerate() {
         // A gluebi device stands for a volume, and those with a parent follow it.
         if node.parent.is_none() && node.info.geometry.kind != FlashKind::UbiVolume {
-            groups.entry(node.group).or_default().push(index);
+            groups[node.group].push(index);
         }
     }
-    for group in groups.values() {
+    groups.retain(|group| !group.is_empty());
+    for group in &groups {
         placer.group(&mut nodes, group);
     }
     for index in 0..nodes.len() {
         placer.child(&mut nodes, index);
     }
     // Partitions of other chips first: a concatenation is made of them.
-    for group in groups.values() {
+    for group in &groups {
         placer.made_of(&mut nodes, group);
     }
     for index in 0..nodes.len() {

@@ -1,15 +1,13 @@
 //! What the sizes of devices tell of how they lie to each other.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
-
 /// How many different sums are looked at. Beyond that the answer is that it may be so.
 const MAX_SUMS: usize = 1 << 14;
 
 /// Whether two or more of the sizes add up to `total`.
 pub(super) fn is_sum_of_several(total: u64, sizes: &[u64]) -> bool {
     // Sums of one size, and of more.
-    let (mut single, mut several) = (BTreeSet::new(), BTreeSet::new());
+    let (mut single, mut several) = (Vec::new(), Vec::new());
     for &size in sizes.iter().filter(|&&size| size > 0 && size < total) {
         let longer: Vec<u64> = single
             .iter()
@@ -18,7 +16,9 @@ pub(super) fn is_sum_of_several(total: u64, sizes: &[u64]) -> bool {
             .filter(|sum| *sum <= total)
             .collect();
         several.extend(longer);
-        single.insert(size);
+        several.sort_unstable();
+        several.dedup();
+        single.push(size);
         if several.len() > MAX_SUMS {
             return true;
         }

@@ -8,8 +8,6 @@ use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 use std::io::{self, BufRead, BufReader, Read};
 
-static CRC: crc::Crc<u32> = CRC32;
-
 /// Bits of the header's flags.
 const FHCRC: u8 = 2;
 const FEXTRA: u8 = 4;
@@ -42,7 +40,7 @@ impl<R: Read> Gzip<R> {
             state: InflateState::new_boxed(DataFormat::Raw),
             position: Position::BeforeMember,
             first: false,
-            crc: CRC.digest(),
+            crc: CRC32.digest(),
             length: 0,
         }
     }
@@ -74,7 +72,7 @@ impl<R: Read> Gzip<R> {
     }
 
     fn header(&mut self) -> io::Result<()> {
-        self.crc = CRC.digest();
+        self.crc = CRC32.digest();
         let head: [u8; 10] = self.take_summed()?;
         if head[..3] != [0x1f, 0x8b, 8] || head[3] & 0xe0 != 0 {
             return Err(bad("something follows behind its end"));
@@ -92,7 +90,7 @@ impl<R: Read> Gzip<R> {
             return Err(bad("its header fails its CRC"));
         }
         self.state.reset(DataFormat::Raw);
-        self.crc = CRC.digest();
+        self.crc = CRC32.digest();
         self.length = 0;
         self.position = Position::Inside;
         Ok(())
@@ -104,7 +102,7 @@ impl<R: Read> Gzip<R> {
             false => Position::BeforeMember,
         };
         let (crc, length) = (u32::from_le_bytes(self.take()?), u32::from_le_bytes(self.take()?));
-        let found = std::mem::replace(&mut self.crc, CRC.digest()).finalize();
+        let found = std::mem::replace(&mut self.crc, CRC32.digest()).finalize();
         match (crc, length) == (found, self.length) {
             true => Ok(()),
             false => Err(bad("it fails its CRC")),
@@ -153,7 +151,7 @@ mod tests {
     fn member(content: &[u8]) -> Vec<u8> {
         let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
         packed.extend(miniz_oxide::deflate::compress_to_vec(content, 6));
-        packed.extend(CRC.checksum(content).to_le_bytes());
+        packed.extend(CRC32.checksum(content).to_le_bytes());
         packed.extend((content.len() as u32).to_le_bytes());
         packed
     }
@@ -180,7 +178,7 @@ mod tests {
         head[3] = FHCRC | FEXTRA | FNAME | FCOMMENT;
         head.extend(b"\x02\0ab" as &[u8]);
         head.extend(b"name\0comment\0" as &[u8]);
-        let crc = CRC.checksum(&head) as u16;
+        let crc = CRC32.checksum(&head) as u16;
         for (crc, whole) in [(crc, true), (crc ^ 1, false)] {
             let member = [&head[..], &crc.to_le_bytes(), &plain[10..]].concat();
             assert_eq!(read(Gzip::new(&member)).is_ok(), whole);
