@@ -6,6 +6,7 @@
 
 use crate::base::quoted::Quoted;
 use crate::bytes::access::{Access, Request};
+use crate::bytes::pull::Pull;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ const HEADER: u64 = 16 << 10;
 const REDIRECTS: usize = 5;
 
 /// What the server sends, and its length in bytes where the server says it.
-pub type Body = (Box<dyn Read>, Option<u64>);
+pub type Body = (Box<dyn Pull>, Option<u64>);
 
 /// Sends this request and reads up to the first byte of the content. Whoever we are sent to gets no credentials unless it is the
 /// same host, and nothing that was to be sent.

@@ -14,6 +14,7 @@ pub(crate) mod http;
 pub mod joined;
 pub(crate) mod on_disk;
 pub mod packed;
+pub(crate) mod pull;
 pub(crate) mod pushed;
 pub(crate) mod source;
 pub mod store;

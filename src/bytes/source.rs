@@ -10,6 +10,7 @@ use crate::base::shell;
 use crate::base::units::{Grouped, Size, hex};
 use crate::bytes::access::{Access, Hurried, Request};
 use crate::bytes::on_disk::Pieces;
+use crate::bytes::pull::Pull;
 use crate::bytes::store::Store;
 use crate::bytes::{fetch, http};
 use sha2::{Digest, Sha256};
@@ -33,7 +34,7 @@ pub struct Source {
 
 enum Reader {
     File(File, Metadata),
-    Stream(Box<dyn Read>),
+    Stream(Box<dyn Pull>),
 }
 
 /// How long a sender may take who keeps all others away from a box in the rescue.
@@ -111,7 +112,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Exit::ImageUnreadable`] for one that is longer than any flash.
-    pub fn sent(name: &str, stream: Box<dyn Read>, length: u64, sha256: String) -> Result<Source> {
+    pub fn sent(name: &str, stream: Box<dyn Pull>, length: u64, sha256: String) -> Result<Source> {
         let source = Source {
             name: name.into(),
             reader: Reader::Stream(stream),
@@ -194,7 +195,7 @@ impl Source {
             said,
         } = self;
         let grows = matches!(&reader, Reader::File(_, about) if about.is_file());
-        let (mut stream, before): (Box<dyn Read>, _) = match reader {
+        let (mut stream, before): (Box<dyn Pull>, _) = match reader {
             Reader::File(file, metadata) => (
                 Box::new(file.try_clone().map_err(Failure::system)?),
                 Some((file, metadata)),

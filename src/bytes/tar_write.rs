@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::lossless;
+use crate::bytes::pull::Pull;
 use crate::bytes::tar_entries::{BLOCK, DIRECTORY};
 use std::io::{self, Read, Write};
 
@@ -78,7 +79,7 @@ impl Head<'_> {
 ///
 /// # Errors
 /// More or fewer bytes, a header that there is no place for, and those of reading and writing.
-pub fn append(head: &Head<'_>, content: &mut dyn Read, out: &mut dyn Write) -> io::Result<()> {
+pub fn append(head: &Head<'_>, content: &mut dyn Pull, out: &mut dyn Write) -> io::Result<()> {
     let header = head
         .bytes()
         .ok_or_else(|| io::Error::other("it has no place in a tar"))?;

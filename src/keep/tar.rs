@@ -4,13 +4,14 @@
 
 use crate::base::lossless;
 use crate::base::quoted::Shown;
+use crate::bytes::pull::Pull;
 use crate::bytes::store::Store;
 use crate::bytes::tar_entries::{Entries, FILE};
 use crate::bytes::tar_write;
 use crate::bytes::tar_write::Head;
 use crate::plan::KeptFile;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
@@ -35,7 +36,7 @@ pub fn head(item: &KeptFile) -> Head<'_> {
 /// # Errors
 /// A file that has another size now, or cannot be read.
 pub fn append(item: &KeptFile, out: &mut dyn Write) -> io::Result<()> {
-    let mut content: Box<dyn Read + '_> = match (item.kind, &item.made) {
+    let mut content: Box<dyn Pull + '_> = match (item.kind, &item.made) {
         (_, Some(made)) => Box::new(made.as_bytes()),
         (FILE, None) => Box::new(open(item)?),
         _ => Box::new(io::empty()),

@@ -5,16 +5,17 @@
 
 use crate::base::files::{Directory, TEMPORARY};
 use crate::board::{Backend, Board};
+use crate::bytes::pull::Pull;
 use crate::update::budget::Budget;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 const NAME: &str = "flasher.partial";
 
 /// Keeps it, where there is room. That nothing is kept only costs time.
-pub(super) fn keep(board: &Board, arrived: Vec<&mut dyn Read>) {
+pub(super) fn keep(board: &Board, arrived: Vec<&mut dyn Pull>) {
     for directory in directories(board) {
         let _ = directory.remove(OsStr::new(NAME));
         let Ok(mut file) = directory.create(OsStr::new(NAME)) else {

@@ -10,6 +10,7 @@ use crate::base::lossless;
 use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
 use crate::bytes::packed::Packing;
+use crate::bytes::pull::Pull;
 use crate::bytes::pushed::Sender;
 use crate::bytes::source::{self, Source};
 use crate::bytes::store::{Store, Stream};
@@ -30,7 +31,7 @@ use crate::update::partial;
 use crate::update::trust;
 use mtd_rs::PartitionId;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Seek};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -419,13 +420,13 @@ impl Staging<'_> {
     }
 
     /// Keeps what has arrived from a sender whose connection broke: of this file, and those before it.
-    fn spare(self, operand: Operand<'_>, failure: &Failure, arrived: &mut dyn Read) {
+    fn spare(self, operand: Operand<'_>, failure: &Failure, arrived: &mut dyn Pull) {
         if operand.sender.is_none() || failure.exit != Exit::ImageUnreadable || failure.code == Code::ImageChanged {
             return;
         }
         let earlier = operand.earlier.iter().map(|file| &file.store);
         let mut earlier: Vec<_> = earlier.map(|store| Stream::new(store, 0..store.len())).collect();
-        let mut files: Vec<&mut dyn Read> = earlier.iter_mut().map(|file| file as &mut dyn Read).collect();
+        let mut files: Vec<&mut dyn Pull> = earlier.iter_mut().map(|file| file as &mut dyn Pull).collect();
         files.push(arrived);
         partial::keep(self.board, files);
     }

@@ -157,11 +157,8 @@ impl Client {
             if !(4..=LONGEST).contains(&length) {
                 return Err(io::ErrorKind::InvalidData.into());
             }
-            let mut content = Vec::new();
-            let wanted = (length - 4) as u64;
-            if (&mut self.stream).take(wanted).read_to_end(&mut content)? as u64 != wanted {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            let mut content = vec![0; length - 4];
+            self.stream.read_exact(&mut content)?;
             if [high, low] != self.sequence.to_be_bytes() {
                 continue;
             }

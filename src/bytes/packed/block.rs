@@ -6,9 +6,10 @@ use crate::base::bad_data::bad;
 use crate::bytes::packed::codec::Codec;
 use crate::bytes::packed::members::Members;
 use crate::bytes::packed::{Handle, fill};
+use crate::bytes::pull::Pull;
 use crate::bytes::store::Store;
 use miniz_oxide::inflate::decompress_slice_iter_to_slice;
-use std::io::{self, Read};
+use std::io;
 
 /// Unpacks one block, which is at most `most` bytes long, by SquashFS's number of the packing (`ZLIB_COMPRESSION` and so on
 /// in `fs/squashfs/squashfs_fs.h`). `None` for a packing that is not known here.
@@ -36,7 +37,7 @@ pub fn unpack_block(packing: u16, bytes: &[u8], most: usize) -> io::Result<Optio
 }
 
 /// All that comes out, which is no more than the buffer.
-fn whole(decoder: &mut dyn Read, content: &mut [u8]) -> io::Result<usize> {
+fn whole(decoder: &mut dyn Pull, content: &mut [u8]) -> io::Result<usize> {
     let length = fill(decoder, content)?;
     match fill(decoder, &mut [0])? {
         0 => Ok(length),

@@ -18,6 +18,7 @@ mod zstd;
 
 use crate::base::bad_data::bad;
 use crate::base::units::Grouped;
+use crate::bytes::pull::Pull;
 use crate::bytes::store::{Store, Stream};
 use crate::bytes::tar;
 use members::Members;
@@ -123,7 +124,7 @@ impl Deref for Handle<'_> {
 type Cursor<'s> = Stream<Handle<'s>>;
 
 /// What comes out, in order.
-type Decoder = Box<dyn Read + Send>;
+type Decoder = Box<dyn Pull + Send>;
 
 #[derive(Default)]
 struct State {
@@ -191,7 +192,7 @@ impl State {
 }
 
 /// Reads until the buffer is full or there is no more.
-fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+fn fill(reader: &mut dyn Pull, buffer: &mut [u8]) -> io::Result<usize> {
     let mut have = 0;
     while have < buffer.len() {
         match reader.read(&mut buffer[have..]) {
