@@ -17,8 +17,7 @@ pub fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
 /// Writes a value in one line, without its end.
 ///
 /// # Errors
-/// None that is known; serde could not make JSON of it.
+/// As [`stages::json::write`].
 pub fn write(value: &impl Serialize) -> Result<String, String> {
-    let text = serde_json::to_vec(value).map_err(|error| error.to_string())?;
-    String::from_utf8(text).map_err(|error| error.to_string())
+    stages::json::write(value).map_err(|error| error.to_string())
 }

@@ -80,7 +80,7 @@ impl HandOff {
     /// Writes the record as `handoff.json` under `root`.
     pub(crate) fn store(&self, root: &Path) -> Result<()> {
         let path = root.join("handoff.json");
-        let text = serde_json::to_vec(self).context(|| "hand-off".to_owned())?;
+        let text = json::write(self).map_err(|e| Error::new(ErrorKind::HandOff, format!("hand-off: {e}")))?;
         std::fs::write(&path, text).context(|| format!("write {}", path.display()))
     }
 }

@@ -233,9 +233,9 @@ struct Reporter {
 impl Reporter {
     /// A line is shorter than PIPE_BUF, so it is written whole or not at all (pipe(7)). A lost line is only a lost line.
     fn send(&mut self, report: &Report) -> std::io::Result<()> {
-        let mut line = serde_json::to_vec(report)?;
-        line.push(b'\n');
-        self.pipe.write_all(&line)
+        let mut line = crate::json::write(report).map_err(std::io::Error::other)?;
+        line.push('\n');
+        self.pipe.write_all(line.as_bytes())
     }
 
     fn event(&mut self, event: StageEvent) {

@@ -1,6 +1,7 @@
 //! What is wrong with a text.
 
 use serde::de::{self, Expected, Unexpected};
+use serde::ser;
 use std::fmt;
 
 /// What is wrong with a text, and where. One word long: it is in the result of all that is read.
@@ -59,6 +60,12 @@ impl de::Error for Error {
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Error {
         Error::value(found, expected)
+    }
+}
+
+impl ser::Error for Error {
+    fn custom<T: fmt::Display>(what: T) -> Error {
+        Error::of(format_args!("{what}"))
     }
 }
 

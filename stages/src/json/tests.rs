@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::parse;
-use serde::Deserialize;
+use super::{parse, write};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-#[derive(Deserialize, Debug, PartialEq)]
+#[derive(Deserialize, Serialize, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Box {
     name: String,
@@ -23,7 +23,7 @@ struct Box {
     more: BTreeMap<String, Any>,
 }
 
-#[derive(Deserialize, Debug, PartialEq)]
+#[derive(Deserialize, Serialize, Debug, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Plain,
@@ -32,7 +32,7 @@ enum Kind {
     Named { at: u64 },
 }
 
-#[derive(Deserialize, Debug, PartialEq)]
+#[derive(Deserialize, Serialize, Debug, PartialEq)]
 #[serde(untagged)]
 enum Any {
     Text(String),
@@ -140,6 +140,70 @@ fn whatever_is_whole_is_read_as_it_is() {
     ] {
         agree::<Value>(text.as_bytes());
     }
+}
+
+#[derive(Serialize)]
+struct Odd<'a> {
+    nothing: Option<u8>,
+    unit: (),
+    char: char,
+    text: &'a str,
+    empty: (Vec<u8>, BTreeMap<String, u8>),
+    #[serde(flatten)]
+    loose: Flat<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u8>,
+    tagged: Tagged<'a>,
+}
+
+#[derive(Serialize)]
+struct Flat<'a> {
+    flat: &'a str,
+    numbers: [i64; 3],
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Tagged<'a> {
+    OfFields { at: u64 },
+    OfStruct(Flat<'a>),
+}
+
+#[test]
+fn what_is_written_is_what_serde_json_writes() {
+    fn same(value: &impl Serialize) {
+        assert_eq!(write(value).unwrap(), serde_json::to_string(value).unwrap());
+    }
+    same(&parse::<Box>(WHOLE.as_bytes()).unwrap());
+    let text: String = (0..0x180)
+        .filter_map(char::from_u32)
+        .chain("\u{2028}\u{1f600}".chars())
+        .collect();
+    for tagged in [
+        Tagged::OfFields { at: 0 },
+        Tagged::OfStruct(Flat {
+            flat: "{",
+            numbers: [0, 1, 2],
+        }),
+    ] {
+        same(&Odd {
+            nothing: None,
+            unit: (),
+            char: '"',
+            text: &text,
+            empty: Default::default(),
+            loose: Flat {
+                flat: "[",
+                numbers: [i64::MIN, -1, i64::MAX],
+            },
+            left_out: None,
+            tagged,
+        });
+    }
+    same(&"{");
+    same(&BTreeMap::from([("a", [true, false]), ("", [false; 2])]));
+    assert!(write(&1.5).is_err());
+    assert!(write(&BTreeMap::from([(1, 2)])).is_err());
 }
 
 /// Whoever does not ask for them is not troubled by numbers that are no integers.
