@@ -23,6 +23,7 @@ mod demo;
 mod env_on_ubi;
 mod fleet;
 mod foreign_init;
+mod fuse;
 mod held_every_way;
 mod image_on_disk;
 mod in_place;
