@@ -135,8 +135,8 @@ pub fn packings(bytes: &[u8]) {
     let store = Arc::new(memory(bytes));
     let mut head = [0; 600];
     let peeked = packed::peek(&store, &(0..store.len()), codec, &mut head);
-    let _ =
-        packed::first_end(&store, &(0..store.len()), codec, &mut |_| ()).map(|end| assert!(end <= Some(store.len())));
+    let _ = packed::first_end(&store, &(0..store.len()), codec, &mut |_| Ok(()))
+        .map(|end| assert!(end <= Some(store.len())));
     let Ok(packed) = Packed::open(Arc::clone(&store), codec, store.len(), ROOM) else {
         return;
     };

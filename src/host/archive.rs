@@ -150,7 +150,7 @@ fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
 /// Where the last member ends that is packed as the first one is. The end of the range, where that is not told.
 fn end_of(store: &Store, range: Range<u64>, codec: Codec) -> Result<u64> {
     let mut left = range.clone();
-    while let Some(end) = first_end(store, &left, codec, &mut |_| ()).map_err(bad)? {
+    while let Some(end) = first_end(store, &left, codec, &mut |_| Ok(())).map_err(bad)? {
         left.start = end;
         if packing(store, &left).context("packed archive")? != Some(codec) {
             return Ok(end);

@@ -177,6 +177,7 @@ fn member(store: &Store, left: &Range<u64>) -> io::Result<Option<Member>> {
                 if archive {
                     walk.feed(chunk);
                 }
+                Ok(())
             };
             (codec.as_str(), first_end(store, left, codec, &mut each)?)
         }

@@ -4,12 +4,13 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::format::Format;
+use crate::base::format::{Format, Nature};
 use crate::base::machine::Role;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::digest::{self, Digest};
+use crate::image::{foreign, within};
 use std::io;
 use std::ops::Range;
 
@@ -48,6 +49,10 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
                 content.problem = Some("the seama image fails its MD5".into());
                 return Ok(Some(content));
             }
+            if content.doubt.is_none() {
+                content.doubt = inside(store, &data)?
+                    .map(|what| format!("in the seama image, at 0x{:x}: {what}", data.start - range.start));
+            }
         }
         at = data.end;
     }
@@ -58,6 +63,18 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         content.problem = Some("there is nothing in the seama image".into());
     }
     Ok(Some(content))
+}
+
+/// What is wrong with the data of an entity, which is a kernel, or one and its root file system.
+fn inside(store: &Store, data: &Range<u64>) -> io::Result<Option<String>> {
+    let found = foreign::recognise(store, data)?.map(|found| found.format);
+    let is_strange = |format: &Format| {
+        !matches!(format.nature(), Nature::Flash | Nature::Packed | Nature::Factory) && *format != Format::Text
+    };
+    match found.filter(is_strange) {
+        Some(strange) => Ok(Some(strange.described().to_owned())),
+        None => within::part(store, data),
+    }
 }
 
 /// The texts, such as `dev=/dev/mtdblock/1` and `type=firmware`.

@@ -8,7 +8,7 @@ use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::fwtool::CRC;
-use crate::image::{cramfs, foreign, squashfs, uimage};
+use crate::image::{cramfs, foreign, squashfs, uimage, within};
 use std::io;
 use std::ops::Range;
 
@@ -84,6 +84,8 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
 /// What a part is, by its beginning, and what is wrong with it. That it is longer than the part is told.
 fn inside(store: &Store, part: Range<u64>, start: u64, content: &mut Content) -> io::Result<()> {
     let offset = part.start - start;
+    let broken = within::part(store, &part)?.map(|what| format!("in the trx, at 0x{offset:x}: {what}"));
+    content.doubt = content.doubt.take().or(broken);
     for recognise in [
         uimage::recognise,
         squashfs::recognise,

@@ -59,8 +59,14 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         if digest.finalize() != field(24) {
             content.problem = Some("the uImage data fails its CRC".into());
         }
-        if content.problem.is_none() && role == Role::Kernel {
-            inside(store, at..at + data, &header, &mut content)?;
+        match role {
+            _ if content.problem.is_some() => (),
+            Role::Kernel => inside(store, at..at + data, &header, &mut content)?,
+            Role::Ramdisk => {
+                content.doubt =
+                    within::part(store, &(at..at + data))?.map(|problem| format!("of the uImage: {problem}"));
+            }
+            _ => (),
         }
     }
     Ok(Some(content))

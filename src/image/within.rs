@@ -7,7 +7,7 @@ use crate::base::format::{Format, Nature};
 use crate::base::machine::{Arch, Processor};
 use crate::base::quoted::Quoted;
 use crate::base::units::Fields;
-use crate::bytes::packed::Codec;
+use crate::bytes::packed::{Codec, first_end};
 use crate::bytes::store::Store;
 use crate::image::{foreign, ramdisk, zimage};
 use std::io;
@@ -17,6 +17,8 @@ use std::ops::Range;
 const HEAD: u64 = 0x440;
 /// The packings, in the order of their numbers in a legacy image (`IH_COMP_*` in U-Boot's `include/image.h`).
 const PACKINGS: [&str; 7] = ["none", "gzip", "bzip2", "lzma", "lzo", "lz4", "zstd"];
+/// Bytes that come out and are looked at: more than a kernel has that fits onto such flash.
+const UNPACKED: usize = 64 << 20;
 /// From this number on boot loaders of vendors have others.
 const DISPUTED: usize = 5;
 
@@ -65,6 +67,7 @@ pub(super) fn problem(
     };
     let is_packed = found.is_some_and(|found| found.nature() == Nature::Packed);
     let described = found.unwrap_or(Format::Raw).described();
+    let codec = Codec::recognise(&head);
     let name = match (declared.place(), declared) {
         (Some(0), _) if is_packed && ramdisk::is_packed(store, data)? => {
             return Ok(Some(said("a kernel", Format::Ramdisk.described())));
@@ -73,7 +76,7 @@ pub(super) fn problem(
             return Ok(match found {
                 Some(Format::Zimage) => zimage_problem(&head, data, arch),
                 Some(found) if is_no_kernel(found, arch) => Some(said("a kernel", described)),
-                _ => None,
+                _ => broken(store, data, codec)?,
             });
         }
         // Nothing tells the older lzma for sure.
@@ -93,7 +96,49 @@ pub(super) fn problem(
         }
     };
     let fits = found.is_some_and(|found| found.as_str() == name);
-    Ok((!fits).then(|| said(&format!("packed with {name}"), described)))
+    match fits {
+        true => broken(store, data, codec),
+        false => Ok(Some(said(&format!("packed with {name}"), described))),
+    }
+}
+
+/// What is wrong with packed bytes of which only the outside has a checksum: all of the first member is unpacked once. More than
+/// any kernel has is not looked at, nor what takes too much memory.
+///
+/// # Errors
+/// Those of reading the store.
+pub(super) fn broken(store: &Store, data: &Range<u64>, codec: Option<Codec>) -> io::Result<Option<String>> {
+    let Some(codec) = codec else { return Ok(None) };
+    let (mut first, mut length) = ([0; 16], 0);
+    let mut each = |chunk: &[u8]| {
+        let at = first.len().min(length);
+        let take = chunk.len().min(first.len() - at);
+        first[at..at + take].copy_from_slice(&chunk[..take]);
+        length += chunk.len();
+        match length > UNPACKED {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => Ok(()),
+        }
+    };
+    match first_end(store, data, codec, &mut each) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Some(error.to_string())),
+        Err(error) if error.kind() != io::ErrorKind::FileTooLarge => return Err(error),
+        _ => (),
+    }
+    // The older lzma has no magic number, and code may look like it.
+    let again = Codec::recognise(&first[..length.min(first.len())]).filter(|again| *again != Codec::Lzma);
+    Ok(again.map(|again| format!("it is packed twice: in the {} is {}", codec.as_str(), again.as_str())))
+}
+
+/// The same of a part of an image that says of its parts only where they are; `None` also for what is not packed.
+///
+/// # Errors
+/// Those of reading the store.
+pub(super) fn part(store: &Store, data: &Range<u64>) -> io::Result<Option<String>> {
+    let mut head = [0; 64];
+    let take = head.len().min((data.end - data.start) as usize);
+    store.read_exact_at(data.start, &mut head[..take])?;
+    broken(store, data, Codec::recognise(&head[..take]))
 }
 
 fn said(what: &str, described: &str) -> String {

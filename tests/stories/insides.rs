@@ -6,7 +6,7 @@ use serde_json::json;
 use std::path::Path;
 
 /// A uImage with this packing, type and system by number, and right checksums.
-fn numbered(data: &[u8], kind: u8, packing: u8, system: u8) -> Vec<u8> {
+pub fn numbered(data: &[u8], kind: u8, packing: u8, system: u8) -> Vec<u8> {
     let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
     let mut image = vec![0; 64];
     image[..4].copy_from_slice(&0x2705_1956u32.to_be_bytes());
@@ -24,7 +24,7 @@ fn kernel(data: &[u8], packing: u8) -> Vec<u8> {
     numbered(data, 2, packing, 5)
 }
 
-fn packed(sim: &SimBox, data: &[u8], packer: &str, flags: &[&str]) -> Vec<u8> {
+pub fn packed(sim: &SimBox, data: &[u8], packer: &str, flags: &[&str]) -> Vec<u8> {
     let path = sim.file("packing", data);
     tool(packer, &[flags, &["-c", &path]].concat()).stdout
 }

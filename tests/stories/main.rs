@@ -58,6 +58,7 @@ mod hostile_work;
 mod images;
 mod insides;
 mod judges;
+mod packed_parts;
 mod pieces;
 mod processors;
 mod vendor_headers;

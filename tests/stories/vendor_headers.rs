@@ -110,7 +110,7 @@ fn an_image_with_tp_links_header_goes_to_the_box_whose_number_it_has() {
         .exits(0);
 }
 
-fn entity(sim: &SimBox, texts: &[u8], data: &[u8]) -> Vec<u8> {
+pub fn entity(sim: &SimBox, texts: &[u8], data: &[u8]) -> Vec<u8> {
     let mut image = 0x5ea3_a417u32.to_be_bytes().to_vec();
     image.extend([0, 0]);
     image.extend((texts.len() as u16).to_be_bytes());

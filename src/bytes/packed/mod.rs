@@ -61,12 +61,12 @@ pub struct Packing {
 /// where unpacking takes more memory than is given.
 ///
 /// # Errors
-/// `InvalidData` for what is damaged, else those of reading.
+/// `InvalidData` for what is damaged, else those of reading and of who looks at it.
 pub fn first_end(
     store: &Store,
     range: &Range<u64>,
     codec: Codec,
-    each: &mut dyn FnMut(&[u8]),
+    each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<Option<u64>> {
     if codec.window(store, range)?.is_none_or(|window| window > WINDOW) {
         return Ok(None);
@@ -80,7 +80,7 @@ pub fn first_end(
     loop {
         match member.read(&mut buffer).map_err(damaged)? {
             0 => return Ok(Some(member.position())),
-            got => each(&buffer[..got]),
+            got => each(&buffer[..got])?,
         }
     }
 }
