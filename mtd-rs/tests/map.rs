@@ -488,6 +488,29 @@ fn without_sysfs_names_and_sizes_must_do() {
     assert_eq!(whole(&map, "mtd1", "mtd3"), Overlap::Maybe);
 }
 
+/// `block2mtd` makes one of any block device, with a name of the user's choice, and `mtdblock0` is one.
+#[test]
+fn a_block_device_shown_as_flash_may_be_any_other() {
+    let mut mtds = ts219();
+    mtds.push(mtd(6, "block2mtd: /dev/mtdblock0", 512 * K).ram().on("virtual"));
+    mtds.push(mtd(7, "mine", 512 * K).ram().on("virtual"));
+    mtds.push(mtd(8, "part", 256 * K).ram().at(0).inside(7).on("virtual"));
+    let root = TempDir::new();
+    Layout::new(mtds).write(&root);
+    let map = read(&root);
+    assert_eq!(whole(&map, "mtd6", "mtd0"), Overlap::Maybe);
+    assert_eq!(whole(&map, "mtd7", "mtd0"), Overlap::No, "RAM of its own");
+    root.write("sys/module/block2mtd/parameters/block2mtd", "");
+    let map = read(&root);
+    for of in ["mtd6", "mtd7", "mtd8"] {
+        for other in ["mtd0", "mtd5", "mtd6", "mtd7", "mtd8"] {
+            let wanted = if of == other { Overlap::Yes } else { Overlap::Maybe };
+            assert_eq!(whole(&map, of, other), wanted, "{of} {other}");
+        }
+    }
+    assert_eq!(whole(&map, "mtd0", "mtd1"), Overlap::No);
+}
+
 #[test]
 fn simulated_flash_beside_a_real_chip_is_its_own() {
     let mut mtds = ts219();

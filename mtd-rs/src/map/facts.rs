@@ -10,6 +10,7 @@ use super::tree::{self, Tree};
 use crate::discover::{MtdInfo, list, mtd_number};
 use crate::error::Result;
 use crate::id::number;
+use crate::kind::FlashKind;
 use crate::paths::SystemPaths;
 use crate::ubi::{self, UbiBlock, UbiInfo};
 
@@ -45,6 +46,8 @@ pub(super) enum Home {
     Device(String),
     /// None: the driver named no device (`/sys/devices/virtual/mtd`). Every such MTD is there, whatever its chip.
     Virtual,
+    /// A block device, which may be flash itself (`drivers/mtd/devices/block2mtd.c`).
+    Block,
     /// There is no sysfs, or it does not say.
     Unknown,
 }
@@ -59,6 +62,7 @@ impl Home {
                 .find(|part| !part.starts_with("mtd_master"))
                 .unwrap_or(path),
             Home::Virtual => "virtual",
+            Home::Block => "block device",
             Home::Unknown => "flash",
         }
     }
@@ -80,11 +84,16 @@ pub(super) struct Facts {
 }
 
 pub(super) fn read(paths: &SystemPaths) -> Result<Facts> {
+    // Such a device may have any name, so what is like one counts as one while the driver is there.
+    let block2mtd = paths.sys.join("module/block2mtd").symlink_metadata().is_ok();
     let devices: Vec<(MtdInfo, Home)> = list(paths)?
         .into_iter()
         .map(|info| {
-            let home = home(paths, info.index);
-            (info, home)
+            let like_one = block2mtd && info.geometry.kind == FlashKind::Ram || info.name.starts_with("block2mtd");
+            match home(paths, info.index) {
+                Home::Virtual | Home::Unknown if like_one => (info, Home::Block),
+                home => (info, home),
+            }
         })
         .collect();
     let release = limited(&paths.proc.join("sys/kernel/osrelease"), 256).and_then(|text| release(&text));
@@ -114,7 +123,7 @@ pub(super) fn read(paths: &SystemPaths) -> Result<Facts> {
 fn may_be_concat(paths: &SystemPaths, (info, home): &(MtdInfo, Home)) -> bool {
     let compatible = match home {
         Home::Device(path) => limited(&paths.sys.join(path).join("of_node/compatible"), 4096).unwrap_or_default(),
-        Home::Virtual | Home::Unknown => Vec::new(),
+        Home::Virtual | Home::Block | Home::Unknown => Vec::new(),
     };
     looks_like_concat(&info.name)
         || looks_like_concat(home.name())

@@ -118,6 +118,7 @@ pub(super) fn chip_of(node: &Node, own: Option<u32>) -> ChipId {
     let home = match &node.home {
         Home::Device(path) => path.as_str(),
         Home::Virtual => "virtual",
+        Home::Block => "block device",
         Home::Unknown => "",
     };
     let shape = format!("{home}#{}/{}/{}", shape.kind.as_str(), shape.write_size, shape.oob_size);

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::Map;
+use super::facts::Home;
 use super::node::{Node, Spot, Suspect, slice};
 use super::types::{Area, Extent, Overlap, meet, within};
 use crate::id::PartitionId;
@@ -88,6 +89,9 @@ fn basis(map: &Map, area: &Area) -> Basis {
         PartitionId::Mtd(index) => map.node(index),
         PartitionId::Volume { .. } => None,
     };
+    if node.is_some_and(|node| map.nodes[node].home == Home::Block) {
+        return Basis::Unknown;
+    }
     if let Some(node) = node.filter(|node| map.nodes[*node].info.geometry.kind != FlashKind::UbiVolume) {
         return Basis::Bytes(node, area.range.clone());
     }

@@ -126,14 +126,14 @@ impl Placer<'_> {
             Home::Unknown => !group.iter().any(|&index| nodes[index].info.offset.is_some()),
             // Several on one device, and nothing but the release says that the kernel would show offsets: whole chips, or not.
             Home::Device(_) => group.len() > 1 && !shown(nodes),
-            Home::Virtual => false,
+            Home::Virtual | Home::Block => false,
         };
         if !self.offsets || plain {
             self.without_offsets(nodes, group, &chip);
         } else {
             match home {
                 // Not even which devices hang together is known.
-                Home::Unknown => {}
+                Home::Unknown | Home::Block => {}
                 Home::Device(_) => self.on_device(nodes, group, &chip),
                 Home::Virtual => self.on_nothing(nodes, group, &chip),
             }
