@@ -151,4 +151,75 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(Stamp::of(&path), None);
     }
+
+    /// What stage one writes PID 1 can read, and serde_json reads the same in it.
+    #[test]
+    fn a_job_comes_through_the_hand_off_as_it_was() {
+        use crate::bytes::packed::Codec;
+        use crate::plan::{Destination, Method, SizedVolume};
+        let packing = Packing {
+            codec: Codec::Xz,
+            packed: 7,
+            length: u64::MAX,
+            memory: 3,
+        };
+        let geometry = mtd_rs::Geometry::nor(1 << 20, 64 << 10);
+        let write = |id: &str, method| {
+            let to = Destination {
+                id: id.parse().unwrap(),
+                name: "a \"name\"\u{e9}".into(),
+                size: 1 << 20,
+                erase_size: 64 << 10,
+                bad: vec![0, 65536],
+            };
+            crate::plan::Write::new(to, &geometry, 65536, 5..70_000).by(method, &geometry)
+        };
+        let job = Job {
+            writes: vec![write("mtd0", Method::BLOCKS), write("ubi0_1", Method::VolumeUpdate)],
+            sha256: "00".repeat(32),
+            versions: Versions {
+                offered: Some("2".into()),
+                before: None,
+                action: None,
+            },
+            packings: vec![None, Some(packing)],
+            stamps: vec![
+                None,
+                Some(Stamp {
+                    inode: u64::MAX,
+                    length: 0,
+                    modified: (i64::MIN, 999_999_999),
+                    changed: (-1, 0),
+                }),
+            ],
+            members: vec![Member {
+                range: 0..u64::MAX,
+                packing,
+            }],
+            board: Some("qnap-ts219".into()),
+            volumes: Some(VolumeChanges {
+                ubi: 0,
+                leb_size: 1,
+                removed: Some(2),
+                sized: vec![SizedVolume {
+                    id: 3,
+                    name: "rootfs".into(),
+                    had: None,
+                    gets: 4,
+                }],
+                data: None,
+            }),
+            on_fault: OnFault::default(),
+            files: None,
+            listen: Listen::parse("0.0.0.0:80"),
+            reached: "writing".into(),
+            again: vec!["apply".into(), String::new()],
+        };
+        let packed = job.pack().unwrap();
+        let back = Job::unpack(&packed).unwrap();
+        assert_eq!(back.pack().unwrap().payload, packed.payload);
+        let theirs: Job = serde_json::from_str(&packed.payload).unwrap();
+        assert_eq!(theirs.pack().unwrap().payload, packed.payload);
+        assert_eq!((back.writes, back.members), (job.writes, job.members));
+    }
 }
