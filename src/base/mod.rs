@@ -22,6 +22,7 @@ pub(crate) mod mac;
 pub(crate) mod machine;
 pub mod outcome;
 pub(crate) mod quoted;
+pub(crate) mod range;
 pub(crate) mod shell;
 pub(crate) mod sizes;
 pub(crate) mod suggest;

@@ -133,8 +133,10 @@ pub struct Write {
     /// The partition.
     pub to: Destination,
     /// The bytes of the partition that may change, in whole erase blocks.
+    #[serde(with = "crate::base::range")]
     pub range: Range<u64>,
     /// The bytes of the image.
+    #[serde(with = "crate::base::range")]
     pub source: Range<u64>,
     /// How.
     pub method: Method,

@@ -20,6 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its bytes.
+    #[serde(with = "crate::base::range")]
     pub range: Range<u64>,
     /// How it is packed.
     pub packing: Packing,

@@ -12,8 +12,9 @@ use std::thread::{Builder, JoinHandle};
 const WAITING: usize = 256 << 10;
 /// Decoded at a time.
 const CHUNK: usize = 16 << 10;
-/// Bytes of its stack; the decoders have their tables elsewhere.
-const STACK: usize = 96 << 10;
+/// Bytes of its stack; the decoders have their tables elsewhere. One that is made while it runs lies there for a moment, and in an
+/// archive that is packed two are made.
+const STACK: usize = 128 << 10;
 /// What the kernel calls the thread.
 const NAME: &str = "ahead";
 /// Bytes of memory that all of it takes.

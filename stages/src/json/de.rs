@@ -24,16 +24,6 @@ impl Reader<'_> {
     }
 }
 
-/// Structs of std, of which serde's own code knows the fields by their names only (`serde_core/src/de/impls.rs`).
-const BY_NAME: [&str; 6] = [
-    "Duration",
-    "Range",
-    "RangeFrom",
-    "RangeInclusive",
-    "RangeTo",
-    "SystemTime",
-];
-
 macro_rules! numbers {
     ($($method:ident)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -134,13 +124,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'_> {
     /// An object only: a list would be all of the derived code a second time.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        name: &'static str,
+        _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        if BY_NAME.contains(&name) {
-            return self.deserialize_map(visitor);
-        }
         if self.peek() != Some(b'{') {
             return Err(self.unexpected(&visitor));
         }
