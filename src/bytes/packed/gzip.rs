@@ -8,6 +8,8 @@ use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush, MZStatus};
 use std::io::{self, BufRead, BufReader, Read};
 
+/// Packed bytes that are read at a time.
+const INPUT: usize = 4 << 10;
 /// Bits of the header's flags.
 const FHCRC: u8 = 2;
 const FEXTRA: u8 = 4;
@@ -36,7 +38,7 @@ impl<R: Read> Gzip<R> {
     /// All members, behind which nothing may follow.
     pub fn new(input: R) -> Gzip<R> {
         Gzip {
-            input: BufReader::new(input),
+            input: BufReader::with_capacity(INPUT, input),
             state: InflateState::new_boxed(DataFormat::Raw),
             position: Position::BeforeMember,
             first: false,
