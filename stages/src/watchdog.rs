@@ -62,18 +62,23 @@ pub fn all() -> Vec<Watchdog> {
     all_of(Path::new("/sys"), Path::new("/dev"), Path::new("/proc"))
 }
 
+/// Names are kept by the device, because one may have several nodes: the first counts.
+fn add(names: &mut Vec<((u32, u32), String)>, numbers: (u32, u32), name: String) {
+    if names.iter().all(|(known, _)| *known != numbers) {
+        names.push((numbers, name));
+    }
+}
+
 fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
-    // By the device, because one may have several nodes.
-    let mut names: Vec<((u32, u32), String)> = Vec::new();
-    let is_new = |names: &[((u32, u32), String)], numbers| names.iter().all(|(known, _)| *known != numbers);
+    let mut names = Vec::new();
     let mut unknown = Vec::new();
     let class = sys.join("class/watchdog");
     for name in listed(&class, &mut unknown) {
         match device(&class.join(&name)) {
-            Ok(numbers) => names.push((numbers, name)),
+            Ok(numbers) => add(&mut names, numbers, name),
             // By the numbers of its node, if there is one.
             Err(error) => match node(&dev.join(&name)) {
-                Ok(Some(numbers)) => names.push((numbers, name)),
+                Ok(Some(numbers)) => add(&mut names, numbers, name),
                 _ => unknown.push((name, error)),
             },
         }
@@ -83,8 +88,8 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
             continue;
         }
         match node(&dev.join(&name)) {
-            Ok(Some(numbers)) if is_new(&names, numbers) => names.push((numbers, name)),
-            Ok(_) => (),
+            Ok(Some(numbers)) => add(&mut names, numbers, name),
+            Ok(None) => (),
             Err(error) => unknown.push((name, error)),
         }
     }
@@ -95,8 +100,8 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
         .map(|(numbers, _)| *numbers);
     if first.is_some() {
         names.retain(|(numbers, _)| *numbers != MISC);
-    } else if device(&sys.join("class/misc/watchdog")).is_ok_and(|numbers| numbers == MISC) && is_new(&names, MISC) {
-        names.push((MISC, "watchdog".into()));
+    } else if device(&sys.join("class/misc/watchdog")).is_ok_and(|numbers| numbers == MISC) {
+        add(&mut names, MISC, "watchdog".into());
     }
     let mut all: Vec<Watchdog> = names
         .into_iter()

@@ -71,6 +71,9 @@ fn an_init_is_made_to_execute_us_whatever_it_does() {
 #[test]
 #[ignore = "needs cross/build box-i586: tests/run"]
 fn a_program_of_32_bits_makes_an_init_of_32_bits_execute_it() {
+    if !common::is_root() {
+        return;
+    }
     for (manner, bits) in of_32_bits() {
         is_taken_over(start(manner, bits, Some(&example_of_32_bits())), manner);
     }
@@ -80,6 +83,9 @@ fn a_program_of_32_bits_makes_an_init_of_32_bits_execute_it() {
 #[test]
 #[ignore = "needs cross/build box-i586: tests/run"]
 fn a_program_of_32_bits_leaves_an_init_of_64_bits_alone() {
+    if !common::is_root() {
+        return;
+    }
     let mut the_box = LittleBox::of(&Kind {
         init: Some(&stubborn(64)),
         exec: "/sbin/init nanosleep",
@@ -108,6 +114,9 @@ fn an_init_does_not_notice_an_execve_that_fails() {
 #[test]
 #[ignore = "needs cross/build box-i586: tests/run"]
 fn an_init_of_32_bits_does_not_notice_an_execve_that_fails_by_a_program_of_32_bits() {
+    if !common::is_root() {
+        return;
+    }
     for (manner, bits) in of_32_bits() {
         goes_on_when_execve_fails(manner, bits, Some(&example_of_32_bits()));
     }
@@ -158,6 +167,9 @@ fn an_init_that_is_stopped_is_made_to_execute_us() {
 #[test]
 #[ignore = "needs cross/build box-i586: tests/run"]
 fn an_init_that_is_stopped_is_made_to_execute_a_program_of_32_bits() {
+    if !common::is_root() {
+        return;
+    }
     for (manner, bits) in of_32_bits() {
         is_taken_over_while_stopped(manner, bits, Some(&example_of_32_bits()));
     }

@@ -3,7 +3,6 @@
 use super::images::{BLOCKS, Families};
 use super::uml::{Processor, Uml};
 use crate::lab::{Kind, Machine, Parts, made, tools};
-use std::process::Command;
 
 /// SLC NAND of 128 MiB in the words of nandsim: 2 KiB pages, erase blocks of 128 KiB. As many as the image has are a partition,
 /// which begins where the ARM box's NOR chip ends: flasher does not tell chips apart and takes partitions at the same offsets
@@ -81,7 +80,7 @@ impl BenchBox {
         for name in ["reed_solomon.ko", "nand.ko", "nandsim.ko", "mtdram.ko"] {
             files.push((name.into(), tools::read(&modules.join(name))));
         }
-        let log = built(&["--nandsim"]).join("nandsim.ko");
+        let log = tools::built(&["--nandsim"]).join("nandsim.ko");
         files.push(("nandsim-log.ko".into(), tools::read(&log)));
         let files: Vec<(&str, &[u8])> = files.iter().map(|(name, content)| (&**name, &**content)).collect();
         let mut machine = Machine::new(name, Parts::plain(Kind::Armel, 'A'))
@@ -104,7 +103,7 @@ impl BenchBox {
 
     /// The workstation's own processor, for images with stretches of so many erase blocks.
     pub fn native(stretch: usize) -> Self {
-        let kernel = built(&["--uml"]);
+        let kernel = tools::built(&["--uml"]);
         let mut files = files(&Families::new(stretch), "amd64", "x86_64");
         for name in ["nand.ko", "nandsim.ko"] {
             files.push((name.into(), tools::read(&kernel.join("modules").join(name))));
@@ -222,7 +221,7 @@ pub fn told_by_qemu(trace: &str) -> Told {
 /// What every box needs: the images, the tools of that architecture of Debian, and flasher for that target.
 fn files(images: &Families, architecture: &str, target: &str) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = images.files().to_vec();
-    let utils = built(&["--mtd-utils", architecture]);
+    let utils = tools::built(&["--mtd-utils", architecture]);
     let mut add = |name: &str, from: std::path::PathBuf| files.push((name.into(), tools::read(&from)));
     for name in ["flashcp", "flash_erase", "nandwrite", "busybox"] {
         add(name, utils.join("bin").join(name));
@@ -233,10 +232,4 @@ fn files(images: &Families, architecture: &str, target: &str) -> Vec<(String, Ve
     add("guest", tools::repository().join("tests/bench/guest"));
     add("flasher", tools::product(target));
     files
-}
-
-/// Where `tests/lab/build` puts what these words ask for.
-fn built(what: &[&str]) -> std::path::PathBuf {
-    let output = tools::run(Command::new(tools::repository().join("tests/lab/build")).args(what));
-    String::from_utf8_lossy(&output.stdout).trim().into()
 }

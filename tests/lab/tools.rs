@@ -77,19 +77,30 @@ pub fn product(name: &str) -> PathBuf {
     path
 }
 
+/// Where `tests/lab/build` puts what these words ask for. Builds it if need be.
+pub fn built(what: &[&str]) -> PathBuf {
+    let made = run(Command::new(repository().join("tests/lab/build")).args(what)).stdout;
+    String::from_utf8_lossy(&made).trim().into()
+}
+
+/// Bytes that do not pack, others for each odd seed.
+pub fn noise(length: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed | 1;
+    let next = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..length).map(next).collect()
+}
+
 /// A kernel module of `tests/lab/kernel`, for the armel boxes only.
 pub fn module(name: &str) -> Vec<u8> {
-    let build = repository().join("tests/lab/build");
-    let made = run(Command::new(build).args(["--module", name])).stdout;
-    let made = PathBuf::from(String::from_utf8_lossy(&made).trim());
-    read(&made.join(format!("{name}.ko")))
+    read(&built(&["--module", name]).join(format!("{name}.ko")))
 }
 
 /// Debian's own kernel for a PC: a directory with what is in the root of a machine. The architecture is Debian's word.
 pub fn debian_kernel(architecture: &str) -> PathBuf {
-    let build = repository().join("tests/lab/build");
-    let made = run(Command::new(build).args(["--debian-kernel", architecture])).stdout;
-    PathBuf::from(String::from_utf8_lossy(&made).trim())
+    built(&["--debian-kernel", architecture])
 }
 
 /// Packs a directory as the first root of a kernel, into a file outside of it.

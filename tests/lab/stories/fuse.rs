@@ -1,12 +1,8 @@
 //! File systems that a program of the box serves by FUSE, out of the flash: that program holds the flash. It may have stopped, and
 //! then whoever asks for anything of its file system waits for ever.
 
-use std::path::Path;
-use std::process::Command;
-
 use super::*;
 use crate::lab::modules;
-use tools::patience;
 
 on!(served: armel = Armel);
 on!(stopped: armel_stopped = Armel);
@@ -46,21 +42,6 @@ sleep 2
 kill -STOP $(pidof fuse2fs)
 ";
 
-/// An ext2 of this many KiB with these files.
-fn ext2(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
-    let dir = tools::scratch();
-    let (root, image) = (dir.path().join("root"), dir.path().join("ext2"));
-    for (name, content) in files {
-        tools::write(&root.join(name), content);
-    }
-    tools::run(
-        tools::command("mke2fs")
-            .args(["-q", "-t", "ext2", "-m", "0", "-d"])
-            .args([tools::text(&root), tools::text(&image), &format!("{kib}k")]),
-    );
-    tools::read(&image)
-}
-
 /// A box in which all of [`SERVE`] is served, the command that writes what it lies on, and the image for that.
 fn serving(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
     let busybox = tools::read(&super::made(kind).join("root/bin/busybox"));
@@ -71,9 +52,7 @@ fn serving(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
     let mut image = Parts::plain(kind, 'A').config(settings.path());
     image.resize(image.len() + outer.len(), b'n');
 
-    let build = tools::repository().join("tests/lab/build");
-    let made = tools::run(Command::new(build).arg("--fuse2fs")).stdout;
-    let fuse2fs = tools::read(&Path::new(String::from_utf8_lossy(&made).trim()).join("fuse2fs"));
+    let fuse2fs = tools::read(&tools::built(&["--fuse2fs"]).join("fuse2fs"));
     let product = tools::read(&tools::flasher(kind));
     let mut files = modules::files(kind, &["fuse"]);
     for (name, content) in [
@@ -101,7 +80,7 @@ fn serving(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
 
 fn served(kind: Kind) {
     let (mut machine, apply, before, image) = serving("fuse-served", kind);
-    refused_in_place(&mut machine, &apply);
+    is_held(&mut machine, &apply);
     becomes_new(
         &mut machine,
         &apply,
@@ -117,36 +96,21 @@ fn stopped(kind: Kind) {
     // Whoever asks waits.
     let (status, said) = machine.run("timeout -s KILL 5 stat -L /proc/$(cat /tmp/user)/cwd");
     assert_ne!(status, 0, "{said}");
-    refused_in_place(&mut machine, &apply);
+    is_held(&mut machine, &apply);
     becomes_new(&mut machine, &apply, &before, &image, &["/oldroot/tmp/loop unmounted"]);
 }
 
-/// Nothing is written while it runs, and what holds the flash is named.
-fn refused_in_place(machine: &mut Machine, apply: &str) {
-    let (status, said) = machine.run(&format!("{apply} --in-place 2>&1"));
-    assert_eq!(status, 78, "{said}");
-    for holder in [
-        "/dev/mtdblock5 mounted on /tmp/m (ext2)",
-        "loop device /dev/loop0 on /tmp/m/inner",
-        "(fuse2fs), which has /dev/loop0 open",
-        "(fuse2fs), which has /dev/mtdblock3 open",
-    ] {
-        assert!(said.contains(holder), "{holder}: {said}");
-    }
+/// Who holds the flash.
+const HOLDERS: [&str; 4] = [
+    "/dev/mtdblock5 mounted on /tmp/m (ext2)",
+    "loop device /dev/loop0 on /tmp/m/inner",
+    "(fuse2fs), which has /dev/loop0 open",
+    "(fuse2fs), which has /dev/mtdblock3 open",
+];
+
+/// Nothing is written while it runs, what holds the flash is named, and the box can be taken over.
+fn is_held(machine: &mut Machine, apply: &str) {
+    refused_in_place(machine, apply, &HOLDERS);
     let plan = machine.must(&apply.replace("apply -y", "plan"));
     assert!(plan.contains("route: staged"), "{plan}");
-}
-
-/// Takes the box over, which says these words in this order, and looks at what was written.
-fn becomes_new(machine: &mut Machine, apply: &str, before: &[u8], image: &[u8], freed: &[&str]) {
-    machine.send_line(apply);
-    for words in freed.iter().chain(&[words::PROVED, words::WRITING]) {
-        machine.expect(words, patience(120));
-    }
-    machine.wait_exit(patience(300));
-    Expected::unchanged(machine.kind, before)
-        .with_image(&["config", "spare"], image)
-        .compare(&machine.flash());
-    machine.boot('A');
-    machine.must("grep -q new /config/settings");
 }

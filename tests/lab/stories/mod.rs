@@ -110,6 +110,44 @@ fn boot_from_elsewhere(
     machine
 }
 
+/// An ext2 of this many KiB with these files, made on the workstation.
+fn ext2(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
+    let dir = tools::scratch();
+    let (root, image) = (dir.path().join("root"), dir.path().join("ext2"));
+    for (name, content) in files {
+        tools::write(&root.join(name), content);
+    }
+    tools::run(
+        tools::command("mke2fs")
+            .args(["-q", "-t", "ext2", "-m", "0", "-d"])
+            .args([tools::text(&root), tools::text(&image), &format!("{kib}k")]),
+    );
+    tools::read(&image)
+}
+
+/// Asserts that nothing is written while the box runs, and that all that holds the flash is named.
+fn refused_in_place(machine: &mut Machine, apply: &str, holders: &[&str]) {
+    let (status, said) = machine.run(&format!("{apply} --in-place 2>&1"));
+    assert_eq!(status, 78, "{said}");
+    for holder in holders {
+        assert!(said.contains(holder), "{holder}: {said}");
+    }
+}
+
+/// Takes the box over, which frees these things in this order, and looks at `config` and `spare`, which were written.
+fn becomes_new(machine: &mut Machine, apply: &str, before: &[u8], image: &[u8], freed: &[&str]) {
+    machine.send_line(apply);
+    for words in freed.iter().chain(&[words::PROVED, words::WRITING]) {
+        machine.expect(words, tools::patience(120));
+    }
+    machine.wait_exit(tools::patience(300));
+    Expected::unchanged(machine.kind, before)
+        .with_image(&["config", "spare"], image)
+        .compare(&machine.flash());
+    machine.boot('A');
+    machine.must("grep -q new /config/settings");
+}
+
 /// Asserts that the box goes down, that exactly the planned bytes of its flash have changed, and that it comes back as B.
 fn becomes_b(machine: &mut Machine, before: &[u8], image: &[u8]) {
     machine.wait_exit(tools::patience(300));

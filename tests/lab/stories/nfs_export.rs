@@ -37,9 +37,7 @@ fn tell(kind: Kind) {
     assert_ne!(status, 0, "the kernel holds it");
 
     let apply = APPLY.replace("kernel,rootfs", "kernel,rootfs,config");
-    let (status, said) = machine.run(&format!("{apply} --in-place 2>&1"));
-    assert_eq!(status, 78, "{said}");
-    assert!(said.contains("the NFS export of /config"), "{said}");
+    refused_in_place(&mut machine, &apply, &["the NFS export of /config"]);
 
     machine.send_line(&apply);
     machine.expect(words::AS_PID_ONE, patience(120));

@@ -38,7 +38,7 @@ while :; do sleep 1; done
 
 /// A box with the kernel and the userland of these of Debian's architectures, taken over by this product.
 fn tell(kernel: &str, userland: &str, product: &str) {
-    let (dir, image) = (scratch(), noise());
+    let (dir, image) = (scratch(), tools::noise(FLASH, 1));
     let (root, initrd, memory) = (
         dir.path().join("root"),
         dir.path().join("initrd"),
@@ -127,16 +127,6 @@ fn found(below: &Path, name: &str) -> PathBuf {
     let found = String::from_utf8(found).expect("paths of the lab are plain");
     assert_eq!(found.lines().count(), 1, "{name}: {found}");
     PathBuf::from(found.trim())
-}
-
-/// An image that is nothing in particular.
-fn noise() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    let next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    std::iter::repeat_with(next).take(FLASH).collect()
 }
 
 #[test]

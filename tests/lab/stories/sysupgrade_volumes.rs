@@ -8,20 +8,10 @@ use tools::{command, run, scratch, text};
 on!(tell: armel = Armel);
 on!(tell_settings: settings_armel = Armel);
 
-/// Bytes that do not pack.
-fn noise(length: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed | 1;
-    let next = |_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..length).map(next).collect()
-}
-
 fn squashfs(length: usize, seed: u32) -> Vec<u8> {
     let dir = scratch();
     let (root, image) = (dir.path().join("root"), dir.path().join("image"));
-    tools::write(&root.join("file"), &noise(length, seed));
+    tools::write(&root.join("file"), &tools::noise(length, seed));
     run(command("mksquashfs").args([
         text(&root),
         text(&image),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::rescue_network::{key, sign};
-use super::tools::{command, run, scratch, text, write};
+use super::tools::{command, noise, run, scratch, text, write};
 use super::*;
 
 on!(tell: armel = Armel);
@@ -15,23 +15,11 @@ const GRAIN: f64 = 30.0;
 /// An instruction takes 2 to the power of this nanoseconds, about what it takes an ARM926.
 const CLOCK: &str = "shift=3";
 
-/// Bytes that nothing packs.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    };
-    std::iter::repeat_with(next).take(length).collect()
-}
-
 /// An archive of this many members of 600 bytes, packed.
 fn archive(dir: &Path, members: usize) -> Vec<u8> {
     let top = dir.join(format!("members-{members}"));
     for index in 0..members {
-        write(&top.join(format!("m{index}")), &noise(600));
+        write(&top.join(format!("m{index}")), &noise(600, 1));
     }
     let file = dir.join("archive.tar.gz");
     run(command("tar").args(["-czf", text(&file), "-C", text(&top), "."]));
@@ -56,7 +44,7 @@ fn tell(kind: Kind) {
     let dir = scratch();
     let (public, secret) = key(dir.path(), "ours");
     let files: Vec<(&str, [Vec<u8>; 2])> = vec![
-        ("noise", [noise(4 << 20), noise(8 << 20)]),
+        ("noise", [noise(4 << 20, 1), noise(8 << 20, 1)]),
         ("zeros", [vec![0; 4 << 20], vec![0; 8 << 20]]),
         ("archive", [archive(dir.path(), 2000), archive(dir.path(), 4000)]),
         ("fit", [tree(dir.path(), 3000), tree(dir.path(), 6000)]),
