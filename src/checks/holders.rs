@@ -49,11 +49,16 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
     if route == Route::InPlace {
         return vec![nobody()];
     }
-    let names: Vec<_> = held.iter().map(ToString::to_string).collect();
-    let names = names.join("; ");
+    let names = listed(held.iter());
+    let staying = listed(held.iter().filter(|holder| holder.stays()));
     let mut checks = vec![match in_place {
         false if held.is_empty() => nobody(),
-        false => Check::pass(CheckId::Holders, format!("in use: {names}")),
+        false if staying.is_empty() => Check::pass(CheckId::Holders, format!("in use: {names}")),
+        false => Check::fail(
+            CheckId::Holders,
+            format!("in use, also when everything has ended: {staying}"),
+            "take that away (dmsetup remove NAME, echo 1 >/sys/block/zramN/reset or as it was made), then the same command again",
+        ),
         true => Check::fail(
             CheckId::Holders,
             format!("in use, so nothing can be written in place: {names}"),
@@ -77,6 +82,10 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
         });
     }
     checks
+}
+
+fn listed<'a>(holders: impl Iterator<Item = &'a stages::Holder>) -> String {
+    holders.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// What stands against a takeover, and what can be done about it.
@@ -127,6 +136,37 @@ fn nobody() -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Status;
+    use stages::{Holder, HolderKind};
+
+    /// What a takeover frees is no reason against it.
+    #[test]
+    fn what_outlives_every_program_is_refused_by_name() {
+        let swap = HolderKind::Swap {
+            device: "/dev/mtdswap3".to_owned(),
+        };
+        let mapped = HolderKind::Stacked {
+            device: "dm-0".to_owned(),
+            on: "mtdblock3".to_owned(),
+        };
+        let served = HolderKind::Served {
+            path: "/dev/mtdblock3".to_owned(),
+        };
+        let about = |kinds: &[&HolderKind]| {
+            let held: Vec<_> = kinds.iter().map(|what| Holder { what: (*what).clone() }).collect();
+            route_checks(Route::Staged, &held, false).swap_remove(0)
+        };
+        assert_eq!(about(&[&swap]).status, Status::Pass);
+        for (kind, name) in [(&mapped, "dm-0 on mtdblock3"), (&served, "serves /dev/mtdblock3")] {
+            let check = about(&[&swap, kind]);
+            assert_eq!(check.status, Status::Fail);
+            assert!(
+                check.text.contains(name) && !check.text.contains("swap"),
+                "{}",
+                check.text
+            );
+        }
+    }
 
     #[test]
     fn only_a_program_that_is_known_to_be_static_takes_a_box_over() {

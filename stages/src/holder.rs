@@ -71,6 +71,13 @@ impl Holder {
             _ => None,
         }
     }
+
+    /// Whether it is there still when all programs have ended and every file system is unmounted: a takeover does not take it
+    /// away.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        matches!(self.what, HolderKind::Stacked { .. } | HolderKind::Served { .. })
+    }
 }
 
 impl fmt::Display for Holder {

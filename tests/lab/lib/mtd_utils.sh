@@ -1,6 +1,6 @@
-# mtd-utils: what others write flash with, for the comparison in tests/bench, and a busybox that loads modules. Debian's own
-# binaries, with the C library they are linked against. Those of Debian 13: `flashcp -p` of Debian 12 (2.1.5) ends with
-# "While reading data from …: Bad address" where erase blocks have 128 KiB.
+# mtd-utils: what others write flash with, for the comparison in tests/bench, ftl_format for a story of the lab, and a busybox
+# that loads modules. Debian's own binaries, with the C library they are linked against. Those of Debian 13: `flashcp -p` of
+# Debian 12 (2.1.5) ends with "While reading data from …: Bad address" where erase blocks have 128 KiB.
 # shellcheck shell=bash disable=SC2154
 # (set by common.sh)
 
@@ -23,7 +23,7 @@ make_mtd_utils() {
 		dpkg-deb -x "$package" "$work/mtd-utils"
 		basename "$package" .deb >>versions
 	done
-	cp "$work"/mtd-utils/usr/{sbin/{flashcp,flash_erase,nandwrite},bin/busybox} bin/
+	cp "$work"/mtd-utils/usr/{sbin/{flashcp,flash_erase,ftl_format,nandwrite},bin/busybox} bin/
 	# ld-linux.so.3 and ld-linux-x86-64.so.2 may be links to it.
 	cp -L "$(find "$work/mtd-utils/usr" -name 'ld-linux*.so.*' | head -n 1)" lib/ld.so
 	cp -L "$(find "$work/mtd-utils/usr" -name libc.so.6 | head -n 1)" lib/

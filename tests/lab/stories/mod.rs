@@ -30,6 +30,7 @@ mod in_place;
 mod initramfs_root;
 mod jffs2_rest;
 mod keep_config;
+mod layers;
 mod listen_through_takeover;
 mod little_memory;
 mod loop_root;
