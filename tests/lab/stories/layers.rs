@@ -11,7 +11,10 @@ const HOLD: &str = "#!/bin/sh
 set -e
 data=/mnt/data swapped=$1 mapped=$2
 umount /config
-$data/tools/ld.so --library-path $data/tools $data/tools/ftl_format -q /dev/mtd5
+cp -r $data/tools $data/stack-block /tmp/
+chmod +x /tmp/tools/ld.so /tmp/stack-block
+/tmp/tools/ld.so --library-path /tmp/tools /tmp/tools/ftl_format -q /dev/mtd5
+rm -r /tmp/tools
 for name in $(cat $data/layers/order); do
 	case $name in
 	mtdswap) insmod $data/layers/$name.ko partitions=$swapped ;;
@@ -20,7 +23,7 @@ for name in $(cat $data/layers/order); do
 done
 mkdir /tmp/ftl
 dd if=$data/ext2 of=/dev/ftla bs=64k
-mount -t ext2 /dev/ftla /tmp/ftl
+mount -t ext2 -o ro /dev/ftla /tmp/ftl
 cmp /tmp/ftl/busybox /bin/busybox
 mkswap /dev/mtdswap$swapped
 swapon /dev/mtdswap$swapped
@@ -28,8 +31,6 @@ echo /dev/mtdblock3 >/sys/block/zram0/backing_dev
 echo 1M >/sys/block/zram0/disksize
 dd if=$data/rom of=/dev/mtdblock$mapped bs=128k
 sync
-cp $data/stack-block /tmp/
-chmod +x /tmp/stack-block
 /tmp/stack-block linear layer /dev/mtdblock$mapped
 ";
 
@@ -69,12 +70,12 @@ fn tell(kind: Kind) {
 
     let product = tools::read(&tools::flasher(kind));
     let mut machine = nand::boot("layers", kind, product, files, "parts=128,128");
-    let before = machine.flash();
     let swapped = nand::first_mtd(kind);
     let mapped = swapped + 1;
     machine.must(&format!(
         "sh /mnt/data/hold {swapped} {mapped} && cp /mnt/data/image.bin /tmp/"
     ));
+    let before = machine.flash();
 
     let apply = APPLY
         .replace("kernel,rootfs", "config,spare")
@@ -93,7 +94,7 @@ fn tell(kind: Kind) {
         let against = format!("in use, also when everything has ended: {holder}");
         assert!(status == 78 && said.contains(&against), "{status}: {said}");
     }
-    let plan = machine.must(&of_nand(swapped).replace("apply -y", "plan"));
+    let plan = machine.must(&of_nand(swapped).replace("apply -y", "plan -v"));
     assert!(plan.contains("route: staged") && plan.contains(&swap), "{plan}");
 
     machine.must("echo 1 >/sys/block/zram0/reset");
