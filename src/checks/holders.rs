@@ -84,7 +84,8 @@ fn route_checks(route: Route, held: &[stages::Holder], in_place: bool) -> Vec<Ch
     checks
 }
 
-fn listed<'a>(holders: impl Iterator<Item = &'a stages::Holder>) -> String {
+/// These holders, in a line.
+pub fn listed<'a>(holders: impl Iterator<Item = &'a stages::Holder>) -> String {
     holders.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 

@@ -10,6 +10,7 @@ use crate::base::outcome::{Fate, Outcome, Stopped, Tally};
 use crate::board::indicators::Indicators;
 use crate::board::{Board, Proof};
 use crate::bytes::store::Store;
+use crate::checks::holders::listed;
 use crate::env::{Change, Environment};
 use crate::flash::{self, Phase, Policy, Progress, Target, Verified};
 use crate::keep::Task;
@@ -330,11 +331,10 @@ pub(super) fn targets<'w>(
 
 /// What is said when the proof fails.
 pub(super) fn held(holders: &[stages::Holder]) -> Failure {
-    let names: Vec<_> = holders.iter().map(ToString::to_string).collect();
     Failure::new(
         Exit::Busy,
         Code::Held,
-        format_args!("the flash is in use: {}", names.join("; ")),
+        format_args!("the flash is in use: {}", listed(holders.iter())),
     )
     .hint("end that use and try again")
 }

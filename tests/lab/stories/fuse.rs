@@ -47,10 +47,7 @@ fn serving(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
     let busybox = tools::read(&super::made(kind).join("root/bin/busybox"));
     let inner = ext2(1920, &[("busybox", &busybox)]);
     let outer = ext2(6 << 10, &[("inner", &inner), ("second", &inner)]);
-    let settings = tools::scratch();
-    tools::write(&settings.path().join("settings"), b"new\n");
-    let mut image = Parts::plain(kind, 'A').config(settings.path());
-    image.resize(image.len() + outer.len(), b'n');
+    let (apply, image) = config_and_spare(kind, outer.len());
 
     let fuse2fs = tools::read(&tools::built(&["--fuse2fs"]).join("fuse2fs"));
     let product = tools::read(&tools::flasher(kind));
@@ -72,9 +69,6 @@ fn serving(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
     machine.boot('A');
     copy_from_disk(&mut machine);
     machine.must("sh /mnt/data/serve && cmp /tmp/loop/busybox /bin/busybox && cmp /tmp/direct/busybox /bin/busybox");
-    let apply = APPLY
-        .replace("kernel,rootfs", "config,spare")
-        .replace("-y", "-y --force=settings,content");
     (machine, apply, before, image)
 }
 

@@ -46,10 +46,7 @@ fn held(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
         SIZE / 1024,
         &[("swap", &room), ("loop.ext2", &inner), ("jail/.keep", b"")],
     );
-    let settings = tools::scratch();
-    tools::write(&settings.path().join("settings"), b"new\n");
-    let mut image = Parts::plain(kind, 'A').config(settings.path());
-    image.resize(image.len() + SIZE, b'n');
+    let (apply, image) = config_and_spare(kind, SIZE);
     let product = tools::read(&tools::flasher(kind));
     let mut machine = Machine::new(story, Parts::plain(kind, 'A')).data_disk(&[
         ("flasher", &product),
@@ -62,10 +59,6 @@ fn held(story: &str, kind: Kind) -> (Machine, String, Vec<u8>, Vec<u8>) {
     machine.boot('A');
     copy_from_disk(&mut machine);
     machine.must("sh /mnt/data/hold");
-
-    let apply = APPLY
-        .replace("kernel,rootfs", "config,spare")
-        .replace("-y", "-y --force=settings,content");
     (machine, apply, before, image)
 }
 

@@ -62,10 +62,7 @@ fn tell(kind: Kind) {
             .into_iter()
             .map(|(name, module)| (format!("layers/{name}.ko"), module)),
     );
-    let settings = tools::scratch();
-    tools::write(&settings.path().join("settings"), b"new\n");
-    let mut image = Parts::plain(kind, 'A').config(settings.path());
-    image.resize(image.len() + (3 << 20), b'n');
+    let (apply, image) = config_and_spare(kind, 3 << 20);
     files.push(("image.bin".to_owned(), image.clone()));
 
     let product = tools::read(&tools::flasher(kind));
@@ -76,10 +73,6 @@ fn tell(kind: Kind) {
         "sh /mnt/data/hold {swapped} {mapped} && cp /mnt/data/image.bin /tmp/"
     ));
     let before = machine.flash();
-
-    let apply = APPLY
-        .replace("kernel,rootfs", "config,spare")
-        .replace("-y", "-y --force=settings,content");
     let backed = "block device zram0 on /dev/mtdblock3";
     refused_in_place(&mut machine, &apply, &["/dev/ftla mounted on /tmp/ftl (ext2)", backed]);
     let swap = format!("swap on /dev/mtdswap{swapped}");

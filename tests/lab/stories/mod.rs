@@ -126,6 +126,18 @@ fn ext2(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
     tools::read(&image)
 }
 
+/// The command that replaces `config` and `spare`, and its image: new settings, and this many bytes of another content.
+fn config_and_spare(kind: Kind, length: usize) -> (String, Vec<u8>) {
+    let settings = tools::scratch();
+    tools::write(&settings.path().join("settings"), b"new\n");
+    let mut image = Parts::plain(kind, 'A').config(settings.path());
+    image.resize(image.len() + length, b'n');
+    let apply = APPLY
+        .replace("kernel,rootfs", "config,spare")
+        .replace("-y", "-y --force=settings,content");
+    (apply, image)
+}
+
 /// Asserts that nothing is written while the box runs, and that all that holds the flash is named.
 fn refused_in_place(machine: &mut Machine, apply: &str, holders: &[&str]) {
     let (status, said) = machine.run(&format!("{apply} --in-place 2>&1"));
