@@ -18,6 +18,16 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Where programs are looked for: only root puts something there.
 const PLACES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+/// What GNU wget is told to be the way to hosts without TLS. It has no option that keeps it from following a redirect there; a way
+/// over TLS it refuses (`retrieve_url` in its `src/retr.c`), and names it.
+const NO_WAY: [&str; 6] = [
+    "-e",
+    "use_proxy=on",
+    "-e",
+    "http_proxy=https://redirect-from-https.invalid/",
+    "-e",
+    "ftp_proxy=https://redirect-from-https.invalid/",
+];
 /// Their names, best first.
 const NAMES: [&str; 4] = ["curl", "wget", "uclient-fetch", "tftp"];
 
@@ -69,6 +79,10 @@ impl Kind {
         let seconds = PATIENCE.as_secs().to_string();
         let only = format!("={}", url.scheme);
         let redirects = if redirects { "5" } else { "0" };
+        let no_way: &[&str] = match (self, url.scheme) {
+            (Kind::Wget, "https") => &NO_WAY,
+            _ => &[],
+        };
         let of_config = match self {
             Kind::Curl => config.map(|file| ["-K".to_owned(), file.to_owned()].to_vec()),
             _ => config.map(|file| [format!("--config={file}")].to_vec()),
@@ -107,7 +121,7 @@ impl Kind {
             Kind::UclientFetch => &["-q", "-O", "-", "-T", &seconds, url.whole],
             Kind::BusyboxTftp => &["-g", "-l", "-", "-r", url.path, url.host, url.port],
         };
-        let words = words.iter().filter(|word| !word.is_empty());
+        let words = no_way.iter().chain(words).filter(|word| !word.is_empty());
         of_config
             .unwrap_or_default()
             .into_iter()
@@ -144,7 +158,9 @@ impl<'a> Url<'a> {
             Some((host, port)) if !port.ends_with(']') => (host, port),
             _ => (place, ""),
         };
-        match host.is_empty() || host.starts_with('-') || path.is_empty() {
+        // Host and port are words of a command line, too.
+        let odd = host.starts_with('-') || !port.bytes().all(|byte| byte.is_ascii_digit());
+        match host.is_empty() || odd || path.is_empty() {
             true => Err("a URL names a host and a file".to_owned()),
             false => Ok(Url {
                 whole,
@@ -214,7 +230,7 @@ impl Program {
     }
 }
 
-/// Sends this request. With credentials of ours no server may send the program elsewhere, where it might show them.
+/// Sends this request. No server may send the program elsewhere with credentials that it might show there.
 ///
 /// # Errors
 /// What is wrong with the URL or the file with credentials, or that no program of this box fetches it, as a phrase.
@@ -230,7 +246,9 @@ pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
         false => None,
     };
     let path = config.as_ref().map(fetch_config::Given::path).transpose()?;
-    let arguments = kind.arguments(&url, path, !ours);
+    // curl keeps credentials from other hosts; wget sends those of its file to whatever host it is led to.
+    let redirects = !(ours || configured && kind == Kind::Wget);
+    let arguments = kind.arguments(&url, path, redirects);
     let program = Program {
         has_head: kind.has_head(url.scheme) && request.sent.is_none(),
         head_counts: kind == Kind::Curl || url.scheme != "ftp",
@@ -296,6 +314,8 @@ mod tests {
             "gopher://host/file",
             "https://user:word@host/file",
             "tftp://-host/file",
+            "tftp://host:-lfile/file",
+            "tftp://host:69x/file",
             "ftp://host",
             "https:///file",
             "https://host/a b",

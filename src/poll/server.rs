@@ -169,6 +169,7 @@ impl Server {
                 href.to_owned(),
                 Access {
                     authorization: None,
+                    config: None,
                     ..self.until(deadline)
                 },
             )),
@@ -187,6 +188,7 @@ mod tests {
     fn server(url: &str) -> Server {
         let access = Access {
             authorization: Some(Secret("TargetToken abc".into())),
+            config: Some("/etc/flasher/fetchrc".into()),
             ..Access::default()
         };
         Server::new(url, "box-1", access).unwrap()
@@ -243,7 +245,10 @@ mod tests {
                 ..Links::default()
             };
             let found = server.download(&links, PATIENCE).ok();
-            found.map(|(url, access)| (url, access.authorization.is_some()))
+            found.map(|(url, access)| {
+                assert_eq!(access.config.is_some(), access.authorization.is_some());
+                (url, access.authorization.is_some())
+            })
         };
         let found = |url: &str, token| Some((url.to_owned(), token));
         let open = server("http://server/T");

@@ -51,6 +51,33 @@ print(server.server_port, flush=True)
 server.serve_forever()
 ";
 
+/// HTTPS that leads to `localhost`, where another server is, without TLS or with it, which writes down what it is shown.
+const LEADS_AWAY: &str = "\
+import http.server, ssl, sys, threading
+def serve(answer, tls):
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), answer)
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain('cert', 'key')
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever).start()
+    return server.server_port
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self): self.do_GET()
+    def log_message(self, *words): pass
+class Other(Answer):
+    def do_GET(self):
+        print(self.path, self.headers.get('Authorization'), file=open('shown', 'a'))
+        self.send_response(200); self.send_header('Content-Length', '1048576'); self.end_headers()
+        if self.command == 'GET': self.wfile.write(open('image', 'rb').read())
+others = {'/plain': serve(Other, False), '/tls': serve(Other, True)}
+class First(Answer):
+    def do_GET(self):
+        self.send_response(302); self.send_header('Content-Length', '0')
+        scheme = 'https' if self.path == '/tls' else 'http'
+        self.send_header('Location', f'{scheme}://localhost:{others[self.path]}{self.path}'); self.end_headers()
+print(serve(First, True), flush=True)
+";
+
 /// FTP for everybody. Of `breaks` half a file comes at first.
 const FTP: &str = "\
 from pyftpdlib.filesystems import AbstractedFS
@@ -118,17 +145,21 @@ impl Drop for Server {
 
 /// A box, the image in its directory, and a server with a certificate for 127.0.0.1.
 fn https() -> (SimBox, Vec<u8>, Server) {
+    https_by(HTTPS)
+}
+
+fn https_by(program: &str) -> (SimBox, Vec<u8>, Server) {
     let sim = SimBox::new("generic");
     let image = bytes(MIB, 40);
     sim.file("image", &image);
     let dir = sim.path().parent().unwrap().to_owned();
     let make = "cd \"$1\" && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 2 -subj /CN=127.0.0.1 \
-                -addext subjectAltName=IP:127.0.0.1 2>/dev/null && printf 'cacert = \"%s/cert\"\\n' \"$1\" >curlrc \
+                -addext subjectAltName=IP:127.0.0.1,DNS:localhost 2>/dev/null && printf 'cacert = \"%s/cert\"\\n' \"$1\" >curlrc \
                 && (cat curlrc; echo 'user = \"box:a word\"') >secret && printf 'ca_certificate = %s/cert\\n' \"$1\" >wgetrc \
                 && (cat wgetrc; printf 'user = box\\npassword = a word\\nauth_no_challenge = on\\n') >wgetsecret \
                 && chmod 600 curlrc secret wgetrc wgetsecret && cp secret known && chmod 644 known";
     tool("sh", &["-ec", make, "sh", text(&dir)]);
-    let server = Server::start(&dir, HTTPS);
+    let server = Server::start(&dir, program);
     (sim, image, server)
 }
 
@@ -199,6 +230,44 @@ fn https_by_curl_and_by_wget() {
         let ours = ["--fetch-config", text(&secret), "--size", &size];
         let run = apply(&sim, curl, &[&ours[..], &[&at("secret")]].concat());
         assert_eq!(run.exit, 0, "{run:?}");
+        holds(&sim, &image);
+    }
+}
+
+/// A server that leads elsewhere gets the box neither to give a password away nor to take what came without TLS.
+#[test]
+fn no_server_leads_out_of_https_or_to_a_password() {
+    for (program, secret) in [("curl", "secret"), ("wget", "wgetsecret")] {
+        let (sim, image, server) = https_by(LEADS_AWAY);
+        let dir = sim.path().parent().unwrap().to_owned();
+        let at = |name: &str| format!("https://127.0.0.1:{}/{name}", server.port);
+        let shown = || std::fs::read_to_string(dir.join("shown")).unwrap_or_default();
+        let secret = dir.join(secret);
+        let blank = sim.flash();
+        for name in ["plain", "tls"] {
+            let run = apply_by(&sim, program, &["--fetch-config", text(&secret), &at(name)]);
+            let follows = (program, name) == ("curl", "tls");
+            assert_eq!(run.exit, if follows { 0 } else { 66 }, "{program} {name}: {run:?}");
+            assert_eq!(shown().contains(&format!("/{name}")), follows, "{}", shown());
+            assert!(!shown().contains("Basic"), "{program}: {}", shown());
+        }
+        sim.fill(&blank);
+        // Without a password of ours: what the system's own file says is believed.
+        let own = "mount --bind \"$1/wgetrc\" /etc/wgetrc; export CURL_CA_BUNDLE=$1/cert; mount --bind \"$1/cert\" /etc/ssl/certs/ca-certificates.crt; \
+                   [ \"$2\" = curl ] || mount --bind /dev/null /usr/bin/curl; shift 2; exec \"$@\"";
+        for (name, exit) in [("plain", 66), ("tls", 0)] {
+            let output = Command::new("unshare")
+                .args(["-m", "sh", "-ec", own, "sh", text(&dir), program])
+                .arg(env!("CARGO_BIN_EXE_flasher"))
+                .args(APPLY)
+                .args(["--sim", text(&sim.path()), &at(name)])
+                .output()
+                .unwrap();
+            let run = Run::from(output);
+            assert_eq!(run.exit, exit, "{program} {name}: {run:?}");
+            assert!(!shown().contains("/plain"), "{program}: {}", shown());
+            assert!(exit == 0 || sim.flash() == blank);
+        }
         holds(&sim, &image);
     }
 }
