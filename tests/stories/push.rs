@@ -605,3 +605,58 @@ fn of_several_files_all_that_had_arrived_is_kept() {
     let left = one.len() + two.len() - arrived.len();
     assert!(sent(&run) < left + (160 << 10), "{} for the last {left}", sent(&run));
 }
+
+/// Runs `push` to a box whose login does this, in so many bytes of memory and for a minute at the most; it hears SIGTERM after these
+/// seconds.
+fn bounded(server: &SshBox, hook: &str, seconds: u64) -> Run {
+    let image = bytes(100_000, 77);
+    let path = server.sim.file("image.bin", &image);
+    server.hook(hook);
+    let push = server.command(&["--format", "json", "-y", PART[0], PART[1], "box", &path]);
+    let mut command = Command::new("prlimit");
+    // With what threads set aside and do not use.
+    command
+        .arg("--as=1500000000")
+        .args(["timeout", "-s", "KILL", "60", "timeout", "--preserve-status"]);
+    command
+        .arg(seconds.to_string())
+        .arg(push.get_program())
+        .args(push.get_args());
+    command.stdin(Stdio::null()).output().unwrap().into()
+}
+
+#[test]
+fn a_box_whose_answers_do_not_end_fills_nobodys_memory() {
+    let server = SshBox::new();
+    server.has_its_own();
+    for (command, answer) in [
+        ("echo flasher-push", "yes"),
+        ("flasher-record", "yes"),
+        ("flasher-record", "yes >&2"),
+    ] {
+        let hook = format!("case $command in *'{command}'*) exec {answer} ;; esac\n");
+        // On standard error there is no end, but only the last of it is kept.
+        let seconds = if answer == "yes" { 60 } else { 4 };
+        let run = bounded(&server, &hook, seconds);
+        assert!(
+            run.exit == if answer == "yes" { 68 } else { 78 },
+            "{command} {answer}: {run:?}"
+        );
+        assert_eq!(run.json()["harm"], "untouched");
+        assert!(answer != "yes" || run.out.contains("does not end"), "{run:?}");
+    }
+}
+
+#[test]
+fn whoever_wants_to_go_may_go_also_while_the_box_hangs() {
+    let server = SshBox::new();
+    server.has_its_own();
+    for command in ["echo flasher-push", "flasher-record", "mkdir"] {
+        let hook = format!("case $command in *'{command}'*) sleep 100; exit ;; esac\n");
+        let run = bounded(&server, &hook, 3).exits(78);
+        assert_eq!(
+            (&run.json()["code"], &run.json()["harm"]),
+            (&"declined".into(), &"untouched".into())
+        );
+    }
+}

@@ -303,6 +303,37 @@ fn what_process_one_tells_is_shown_and_only_the_box_itself_says_success() {
     assert!(server.sim.flash()[AT..][..image.len()] == image);
 }
 
+/// Who has taken the box's port may say whatever he likes, for as long as he likes.
+#[test]
+fn whoever_talks_without_end_in_the_place_of_process_one_is_heard_no_longer_than_was_wanted() {
+    let (mut server, _, path) = handing_over(SshBox::new());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    telling(&server, listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
+            while stream.write_all(&b"half a li\n".repeat(1000)).is_ok() {}
+        }
+    });
+    let args = ["--wait", "5", "--part", "RootFS2", "box", &path];
+    let run = server.followed(&args, |server, push| {
+        server.stop();
+        stopped_after(push, 60);
+    });
+    let run = run.exits(68);
+    assert_eq!(run.json()["code"], "not-back", "{run:?}");
+}
+
+/// Ends a program that has not ended by itself after so many seconds.
+fn stopped_after(child: &std::process::Child, seconds: u64) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(seconds));
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL);
+    });
+}
+
 #[test]
 fn a_box_that_tells_that_its_flash_is_not_good_is_not_waited_for() {
     let (mut server, _, path) = handing_over(SshBox::new());

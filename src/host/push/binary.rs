@@ -193,10 +193,9 @@ impl Installed {
         let begin = said.find("\nflasher ").map(|at| at + 1);
         let arrived = said[..begin.unwrap_or(said.len())].lines().last();
         if arrived.and_then(|length| length.trim().parse().ok()) != Some(binary.bytes.len()) {
-            return Err(place::not_put((NAME, &binary.bytes), &output.stderr));
+            return Err(place::not_put((NAME, &binary.bytes), &output.said));
         }
         let Some(begin) = begin else {
-            let why = String::from_utf8_lossy(&output.stderr);
             return Err(Failure::new(
                 Exit::Unsupported,
                 Code::Cpu,
@@ -204,7 +203,7 @@ impl Installed {
                     "{} does not run on this box (exit code {}): {}",
                     binary.path.display(),
                     output.status.code().unwrap_or(-1),
-                    one_line(why.trim())
+                    one_line(output.said.trim())
                 ),
             )
             .hint("its processor or kernel may be older than those that flasher is made for"));

@@ -10,7 +10,7 @@ use crate::base::quoted::one_line;
 use crate::report::Reporter;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(300);
 /// The box says something every few seconds.
 const SILENCE: Duration = Duration::from_secs(15);
+/// Lines that may wait to be shown.
+const WAITING: usize = 64;
 /// Bytes of the longest line.
 const LINE: u64 = 64 << 10;
 /// How long nothing may answer until that is said: the hand-over takes its time.
@@ -58,7 +60,7 @@ impl Live {
     /// Tries to connect from now on.
     pub fn begin(ssh: &Ssh<'_>, place: &Place) -> Live {
         let host = ssh.resolved();
-        let (sender, news) = channel();
+        let (sender, news) = sync_channel(WAITING);
         let place = place.clone();
         let address = format!("{host} port {}", place.port);
         thread::spawn(move || {
@@ -88,7 +90,9 @@ impl Live {
 
     /// Shows what has come. Answers whether the box is there to be heard.
     pub fn show(&mut self, reporter: &mut Reporter) -> bool {
-        while let Ok(news) = self.news.try_recv() {
+        // Of a box that talks all the time no more than this at once.
+        for _ in 0..WAITING {
+            let Ok(news) = self.news.try_recv() else { break };
             match news {
                 News::Connected => (self.connected, self.seen) = (true, true),
                 News::Lost(why) => (self.connected, self.why) = (false, why),
@@ -127,7 +131,7 @@ impl Live {
 }
 
 /// One connection, to its end.
-fn follow((host, place): (&str, &Place), sender: &Sender<News>) -> io::Result<()> {
+fn follow((host, place): (&str, &Place), sender: &SyncSender<News>) -> io::Result<()> {
     let mut stream = Err(io::Error::other("it has no address"));
     for address in (host, place.port).to_socket_addrs()? {
         stream = TcpStream::connect_timeout(&address, CONNECT);
@@ -160,6 +164,6 @@ fn follow((host, place): (&str, &Place), sender: &Sender<News>) -> io::Result<()
     }
 }
 
-fn send(sender: &Sender<News>, news: News) -> io::Result<()> {
+fn send(sender: &SyncSender<News>, news: News) -> io::Result<()> {
     sender.send(news).map_err(|_| io::Error::other("nobody follows"))
 }

@@ -10,6 +10,7 @@ pub(crate) mod binary;
 mod difference;
 mod facts;
 mod follow;
+mod heard;
 mod images;
 mod interrupt;
 mod live;
@@ -69,7 +70,12 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
     let images = Arc::new(Images::read(&options.apply)?);
     let ssh = Ssh::new(options, &interrupt)?;
     let connection = connect(&ssh, &interrupt)?;
-    let (target, visit) = target::ask(&connection, version)?;
+    // An interrupt ends what runs, which looks like a connection that broke.
+    let told = |failure: Failure| match interrupt.asked() {
+        true => session::stopped(),
+        false => failure,
+    };
+    let (target, visit) = target::ask(&connection, version).map_err(told)?;
     // A simulated box is anybody's.
     if !target.root && options.apply.at.sim.is_none() {
         let what = format_args!("ssh logs in to {} as another user than root", options.host);
@@ -90,7 +96,8 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
         beside: &images.beside,
         ask: &ask,
     };
-    let (installed, said) = binary::install(&connection, (&target, visit), options.binary.as_deref(), &also)?;
+    let (installed, said) =
+        binary::install(&connection, (&target, visit), options.binary.as_deref(), &also).map_err(told)?;
     if !connection.is_shared() {
         reporter.warning(format_args!(
             "the ssh server of {} allows few commands over one connection, so each step has a connection of its own: a password is asked \

@@ -4,8 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::heard::{Heard, Until};
 use super::scratch::random;
-use super::ssh::Connection;
+use super::ssh::{Connection, Said};
 use crate::base::error::{Context, Failure, Result};
 use crate::base::quoted::one_line;
 use crate::base::shell::quoted;
@@ -56,8 +57,12 @@ done
 /// A session at the box, which has answered and can make a directory.
 pub struct Visit {
     holder: Holder,
-    stdout: BufReader<Take<ChildStdout>>,
+    until: Until,
+    stdout: Output,
 }
+
+/// What such a session says.
+type Output = BufReader<Take<Heard<ChildStdout>>>;
 
 /// What was said, and the session; in its place what was said on standard error where it has ended.
 pub type Answered = (Vec<u8>, std::result::Result<Visit, String>);
@@ -66,6 +71,20 @@ pub type Answered = (Vec<u8>, std::result::Result<Visit, String>);
 struct Holder {
     child: Child,
     stdin: Option<ChildStdin>,
+    said: Said,
+}
+
+impl Holder {
+    /// The exit code of a session that has nothing more to hear, and what it said on standard error.
+    fn last_words(mut self, stdout: Output, until: &Until) -> std::io::Result<(Option<i32>, String)> {
+        if stdout.get_ref().limit() == 0 {
+            return Err(std::io::Error::other("its answer does not end"));
+        }
+        drop(stdout);
+        self.stdin = None;
+        let code = until.ended(&mut self.child)?.code();
+        Ok((code, self.said.text()))
+    }
 }
 
 impl Visit {
@@ -76,23 +95,31 @@ impl Visit {
     pub fn begin(connection: &Connection<'_>, questions: &str) -> Result<Answered> {
         let mut script = OsString::from(format!("{{\n{questions}\n}} </dev/null\nprintf '\\nflasher-end\\n'\n"));
         script.push(MAKE);
+        let until = connection.until();
         let mut child = connection.command(&script).spawn().context("ssh")?;
+        let said = Said::of(child.stderr.take(), false);
         let stdin = child.stdin.take();
         let stdout = child
             .stdout
             .take()
             .ok_or_else(|| Failure::system("ssh was started without a pipe"))?;
-        let mut stdout = BufReader::new(stdout.take(ANSWER));
+        let mut stdout = BufReader::new(Heard::new(stdout, until.clone()).take(ANSWER));
         let mut answer = Vec::new();
-        while let Ok(1..) = stdout.read_until(b'\n', &mut answer) {
-            if answer.ends_with(END.as_bytes()) {
-                answer.truncate(answer.len() - END.len());
-                let holder = Holder { child, stdin };
-                return Ok((answer, Ok(Visit { holder, stdout })));
+        let holder = Holder { child, stdin, said };
+        loop {
+            match stdout.read_until(b'\n', &mut answer) {
+                Ok(0) => break,
+                Ok(_) if answer.ends_with(END.as_bytes()) => {
+                    answer.truncate(answer.len() - END.len());
+                    return Ok((answer, Ok(Visit { holder, stdout, until })));
+                }
+                Ok(_) => (),
+                Err(error) => return Err(connection.broken(&error.to_string())),
             }
         }
-        drop(stdin);
-        let (code, said) = last_words(child)?;
+        let (code, said) = holder
+            .last_words(stdout, &until)
+            .map_err(|error| connection.broken(&error.to_string()))?;
         if connection.is_full(code, &said) {
             return Visit::begin(connection, questions);
         }
@@ -107,7 +134,11 @@ impl Visit {
     /// # Errors
     /// A box that has none.
     pub fn place(self, connection: &Connection<'_>, bytes: u64) -> Result<Place> {
-        let Visit { mut holder, mut stdout } = self;
+        let Visit {
+            mut holder,
+            until,
+            mut stdout,
+        } = self;
         let wanted = format!("{} flasher-{}\n", bytes.div_ceil(1 << 10) + BESIDE, random()?);
         if let Some(stdin) = &mut holder.stdin {
             // One that does not hear it says why.
@@ -123,12 +154,9 @@ impl Visit {
             }
             refusals.extend(line.strip_prefix("no=").map(one_line));
         }
-        holder.stdin = None;
-        let code = holder.child.wait().context("ssh")?.code();
-        let mut said = String::new();
-        if let Some(stderr) = &mut holder.child.stderr {
-            let _ = stderr.take(ANSWER).read_to_string(&mut said);
-        }
+        let (code, said) = holder
+            .last_words(stdout, &until)
+            .map_err(|error| connection.broken(&error.to_string()))?;
         if Connection::breaks(code) {
             return Err(connection.broken(&said));
         }
@@ -140,13 +168,6 @@ impl Visit {
         ))
         .hint("make room in its /tmp, or mount a tmpfs there"))
     }
-}
-
-/// The exit code of a session that has ended, and what it said on standard error.
-fn last_words(child: Child) -> Result<(Option<i32>, String)> {
-    let output = child.wait_with_output().context("ssh")?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Ok((output.status.code(), said))
 }
 
 /// The directory.
@@ -168,7 +189,7 @@ impl Place {
         let length = length.lines().last().unwrap_or_default();
         match output.status.success() && length.trim().parse() == Ok(bytes.len()) {
             true => Ok(()),
-            false => Err(not_put((name, bytes), &output.stderr)),
+            false => Err(not_put((name, bytes), &output.said)),
         }
     }
 
@@ -186,11 +207,11 @@ impl Place {
 }
 
 /// The failure of a file that did not arrive.
-pub fn not_put((name, bytes): (&str, &[u8]), said: &[u8]) -> Failure {
+pub fn not_put((name, bytes): (&str, &[u8]), said: &str) -> Failure {
     Failure::system(format_args!(
         "{name} could not be put onto the box, {}: {}",
         Size(bytes.len() as u64),
-        one_line(String::from_utf8_lossy(said).trim())
+        one_line(said.trim())
     ))
     .hint("make room in its /tmp")
 }

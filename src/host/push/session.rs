@@ -22,7 +22,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,10 @@ const STILL_HERE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// Blocks of the box that are listened to.
 const BLOCKS: usize = 1 << 20;
+/// Digits of the checksum of a block.
+const DIGITS: usize = 64;
+/// What may wait to be looked at. Who talks faster than that is looked at waits.
+const WAITING: usize = 16;
 /// Bytes of the longest line that the box may say.
 const LINE: u64 = 1 << 20;
 
@@ -160,8 +164,8 @@ impl Session<'_> {
 
     fn run(&self, script: &OsStr, reporter: &mut Reporter) -> Result<Run> {
         let mut child = self.connection.command(script).spawn().context("ssh")?;
-        let said = Said::of(child.stderr.take(), false);
-        let (news, heard) = channel();
+        let mut said = Said::of(child.stderr.take(), false);
+        let (news, heard) = sync_channel(WAITING);
         let (tell, blocks) = channel();
         if let Some(stdin) = child.stdin.take() {
             let sending = Sending {
@@ -188,7 +192,8 @@ impl Session<'_> {
             said: String::new(),
             sent: 0,
         };
-        self.follow((&news, &heard, &tell), &mut run, reporter);
+        // Nobody hears more than this: whoever has more to say must not wait for it.
+        self.follow((&news, heard, &tell), &mut run, reporter);
         // One that was told to go on does so without us.
         if run.interrupted {
             let _ = child.kill();
@@ -215,88 +220,67 @@ impl Session<'_> {
         Ok(run)
     }
 
+    /// Follows the run to its end.
     fn follow(
         &self,
-        (news, heard, tell): (&Sender<News>, &Receiver<News>, &Sender<Vec<Block>>),
+        (news, heard, tell): (&SyncSender<News>, Receiver<News>, &Sender<Vec<Block>>),
         run: &mut Run,
         reporter: &mut Reporter,
     ) {
         let total = self.images.size();
-        let mut blocks = Vec::new();
+        let mut talk = Talk::default();
         let mut stdin = None;
-        let mut question = None;
         let mut asked = false;
         let mut told = Instant::now();
         loop {
+            let mut answer = None;
             match heard.recv_timeout(LOOK) {
                 Ok(News::Sent { wire, done }) => {
                     run.sent = wire;
                     reporter.progress("sending", done, total);
                 }
                 Ok(News::AllSent(open)) => stdin = Some(open),
-                Ok(News::NotSent) => (),
-                Ok(News::Line(line)) => match told::read(&line) {
-                    Some((event, value)) => {
-                        told::show(&event, &value, reporter);
-                        match event {
-                            Event::Block(block) if blocks.len() < BLOCKS => blocks.push(block),
-                            Event::Blocks => {
-                                let _ = tell.send(std::mem::take(&mut blocks));
-                            }
-                            Event::Question(asks) => question = Some(asks),
-                            Event::Error { text, next } => run.error = Some((text, next)),
-                            // What goes into a request.
-                            Event::Listening { port, token, .. }
-                                if token.bytes().all(|b| b.is_ascii_alphanumeric()) =>
-                            {
-                                run.listening = Some(Place { port, token });
-                            }
-                            Event::Result(ended) => run.ended = Some(ended),
-                            _ => (),
-                        }
-                    }
-                    None => match told::compared(&line) {
-                        Some(compared) => run.compared = Some(compared),
-                        None => told::stray(&line, reporter),
-                    },
-                },
-                Ok(News::Answer(yes)) => {
-                    let Some(mut to) = stdin.take() else { return };
-                    // From the first of these bytes on the box may be writing.
-                    if yes {
-                        run.agreed.clone_from(&question);
-                    }
-                    let _ = to.write_all(if yes { b"yes\n" } else { b"no\n" });
+                Ok(News::NotSent) | Err(RecvTimeoutError::Timeout) => (),
+                Ok(News::Line(line)) => talk.hear(&line, (run, tell), reporter),
+                Ok(News::Answer(yes)) => answer = Some(yes),
+                Ok(News::Ended) | Err(RecvTimeoutError::Disconnected) => {
+                    // An interrupt reaches ssh too, where it is typed.
+                    run.interrupted = self.interrupt.asked() && run.ended.is_none();
+                    return;
                 }
-                Ok(News::Ended) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => (),
             }
             if self.interrupt.asked() {
                 run.interrupted = true;
                 return;
             }
-            if let (Some(to), Some(asks)) = (&mut stdin, &question) {
+            if let (Some(to), Some(asks)) = (&mut stdin, &talk.question) {
                 if !asked {
                     asked = true;
-                    if self.options.apply.dry_run {
-                        run.planned = true;
-                        let _ = news.send(News::Answer(false));
-                    } else {
-                        self.ask(asks, news);
-                    }
+                    run.planned = self.options.apply.dry_run;
+                    answer = match run.planned {
+                        true => Some(false),
+                        false => self.ask(asks, news),
+                    };
                 } else if told.elapsed() > STILL_HERE {
                     told = Instant::now();
                     let _ = to.write_all(b"wait\n");
                 }
             }
+            if let Some(yes) = answer {
+                let Some(mut to) = stdin.take() else { return };
+                // From the first of these bytes on the box may be writing.
+                if yes {
+                    run.agreed.clone_from(&talk.question);
+                }
+                let _ = to.write_all(if yes { b"yes\n" } else { b"no\n" });
+            }
         }
     }
 
-    /// Asks whoever is at the terminal, who may take his time.
-    fn ask(&self, question: &Question, news: &Sender<News>) {
+    /// Asks whoever is at the terminal, who may take his time, unless that is answered already.
+    fn ask(&self, question: &Question, news: &SyncSender<News>) -> Option<bool> {
         if self.options.apply.yes {
-            let _ = news.send(News::Answer(true));
-            return;
+            return Some(true);
         }
         let mut out = io::stdout();
         let _ = write!(out, "{} [y/N] ", one_line(&question.text));
@@ -308,6 +292,44 @@ impl Session<'_> {
             let yes = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
             let _ = news.send(News::Answer(yes));
         });
+        None
+    }
+}
+
+/// What the box has said so far.
+#[derive(Default)]
+struct Talk {
+    blocks: Vec<Block>,
+    question: Option<Question>,
+}
+
+impl Talk {
+    /// Hears a line.
+    fn hear(&mut self, line: &str, (run, tell): (&mut Run, &Sender<Vec<Block>>), reporter: &mut Reporter) {
+        let Some((event, value)) = told::read(line) else {
+            match told::compared(line) {
+                Some(compared) => run.compared = Some(compared),
+                None => told::stray(line, reporter),
+            }
+            return;
+        };
+        told::show(&event, &value, reporter);
+        match event {
+            Event::Block(block) if self.blocks.len() < BLOCKS && block.sha256.len() == DIGITS => {
+                self.blocks.push(block);
+            }
+            Event::Blocks => {
+                let _ = tell.send(std::mem::take(&mut self.blocks));
+            }
+            Event::Question(asks) => self.question = Some(asks),
+            Event::Error { text, next } => run.error = Some((text, next)),
+            // What goes into a request.
+            Event::Listening { port, token, .. } if token.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                run.listening = Some(Place { port, token });
+            }
+            Event::Result(ended) => run.ended = Some(ended),
+            _ => (),
+        }
     }
 }
 
@@ -315,7 +337,7 @@ impl Session<'_> {
 struct Sending {
     stdin: ChildStdin,
     images: Arc<Images>,
-    news: Sender<News>,
+    news: SyncSender<News>,
     blocks: Receiver<Vec<Block>>,
     whole: bool,
 }
@@ -355,7 +377,7 @@ impl Sending {
 }
 
 /// Reads what the box says, line by line.
-fn listen(stdout: ChildStdout, news: Sender<News>) {
+fn listen(stdout: ChildStdout, news: SyncSender<News>) {
     thread::spawn(move || {
         let mut reader = BufReader::new(stdout);
         loop {

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::heard::{ANSWER, Heard, Until};
 use super::interrupt::Interrupt;
 use super::scratch::Scratch;
 use super::shell;
@@ -18,7 +19,7 @@ use std::cell::{Cell, OnceCell};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -94,6 +95,16 @@ pub struct Connection<'a> {
     said: Said,
     /// Whether commands go through the one connection.
     shared: Cell<bool>,
+}
+
+/// What came of a command on the box.
+pub struct Answer {
+    /// Its exit code.
+    pub status: ExitStatus,
+    /// What it said.
+    pub stdout: Vec<u8>,
+    /// The end of what it said on standard error.
+    pub said: String,
 }
 
 impl<'a> Ssh<'a> {
@@ -198,7 +209,7 @@ impl<'a> Ssh<'a> {
             let words = Quoted(&self.options.ssh[0]);
             Failure::system(format_args!("{words}: {error}")).hint("install OpenSSH's client, or name it with --ssh")
         })?;
-        let said = Said::of(master.stderr.take(), aloud);
+        let mut said = Said::of(master.stderr.take(), aloud);
         loop {
             if let Some(_ended) = master.try_wait().map_err(Failure::system)? {
                 return Ok(Err(Refused { said: said.text() }));
@@ -277,25 +288,49 @@ impl Connection<'_> {
     /// Runs a script on the box with this for its standard input.
     ///
     /// # Errors
-    /// [`Exit::Unreachable`] where the connection broke.
-    pub fn run(&self, script: &OsStr, input: &[u8]) -> Result<Output> {
+    /// [`Exit::Unreachable`] where the connection broke, or nobody waits any longer.
+    pub fn run(&self, script: &OsStr, input: &[u8]) -> Result<Answer> {
+        let until = self.until();
         let mut child = self.command(script).spawn().context("ssh")?;
-        let stdin = child.stdin.take();
-        let output = thread::scope(|scope| {
+        let mut said = Said::of(child.stderr.take(), false);
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let mut answer = Vec::new();
+        let status = thread::scope(|scope| {
             scope.spawn(|| {
                 // Whoever has heard enough does not read to the end; the exit code says what became of it.
                 let _ = stdin.map(|mut stdin| stdin.write_all(input));
             });
-            child.wait_with_output()
+            let read = stdout.map(|stdout| {
+                let mut heard = Heard::new(stdout, until.clone()).take(ANSWER + 1);
+                heard.read_to_end(&mut answer)
+            });
+            let whole = match read {
+                Some(Ok(length)) if length as u64 > ANSWER => Err(std::io::Error::other("its answer does not end")),
+                Some(Err(error)) => Err(error),
+                _ => Ok(()),
+            };
+            if whole.is_err() {
+                let _ = child.kill();
+            }
+            let status = until.ended(&mut child);
+            whole.and(status)
         });
-        let output = output.context("ssh")?;
-        match output.status.code() {
-            code if !Connection::breaks(code) => Ok(output),
-            code => match String::from_utf8_lossy(&output.stderr) {
-                said if self.is_full(code, &said) => self.run(script, input),
-                said => Err(self.broken(&said)),
-            },
+        let status = status.map_err(|error| self.broken(&error.to_string()))?;
+        let said = said.text();
+        match status.code() {
+            code if !Connection::breaks(code) => Ok(Answer {
+                status,
+                stdout: answer,
+                said,
+            }),
+            code if self.is_full(code, &said) => self.run(script, input),
+            _ => Err(self.broken(&said)),
         }
+    }
+
+    /// How long a command is waited for.
+    pub fn until(&self) -> Until {
+        Until::from_now(&self.ssh.interrupt)
     }
 
     /// Whether an ssh that ended with this code has lost the box, or was ended itself: what the box did with the script is not known.
@@ -366,7 +401,7 @@ impl Said {
     }
 
     /// All of it, when the program has ended.
-    pub fn text(mut self) -> String {
+    pub fn text(&mut self) -> String {
         let _ = self.1.take().map(thread::JoinHandle::join);
         self.so_far()
     }
