@@ -310,7 +310,6 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
     match verb {
         "pat" => return host::pat(&raw.positional, raw.apply.at.board, raw.updater),
         "qpkg" => return host::qpkg(&raw.positional),
-        "demo" => return Ok(Verb::Demo),
         "manual" => return host::manual(&raw.positional),
         _ => (),
     }
@@ -388,6 +387,8 @@ fn finish(verb: &'static str, raw: Raw) -> Result<Verb> {
             board: operand(),
             dir: lossless::path(&operand()),
         },
+        #[cfg(feature = "host")]
+        "demo" => Verb::Demo,
         #[cfg(feature = "host")]
         "recovery serve" | "recovery config" => Verb::Network(network.finish(verb, operand(), apply.force)),
         _ if verb.starts_with("recovery ") => Verb::Recovery(recovery.finish(verb, operands.next(), apply)?),

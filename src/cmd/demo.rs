@@ -10,10 +10,16 @@ use crate::cli;
 use crate::host::emulated::{self, Ended, Parts, member};
 use crate::host::push::binary;
 use crate::report::Reporter;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
 use std::ffi::OsString;
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 /// Bytes of the chip of a QNAP TS-219, and where its kernel, its two root file systems and what is none of an update's business lie.
 const CHIP: usize = 16 << 20;
@@ -31,6 +37,7 @@ const ARM: u8 = 2;
 pub fn run(version: &str, reporter: &mut Reporter) -> Result<Exit> {
     let dir = std::env::temp_dir().join(format!("flasher-demo-{}", std::process::id()));
     fs::create_dir(&dir).context(dir.display())?;
+    goes_on_interrupt(dir.clone())?;
     let done = update(&dir, version, reporter).and_then(|done| match done {
         true => {
             reporter.line("\nThe planned bytes are the image's, every other byte of the chip is as it was.");
@@ -41,8 +48,35 @@ pub fn run(version: &str, reporter: &mut Reporter) -> Result<Exit> {
     let _ = fs::remove_dir_all(&dir);
     match done? {
         true => Ok(Exit::Done),
+        // That is told by whoever has called us.
+        false if reporter.lost().is_some() => Ok(Exit::Done),
         false => Err(Failure::new(Exit::Bug, Code::Bug, "the demo failed")),
     }
+}
+
+/// Takes the directory away where somebody ends the demo, which dies of that signal then.
+fn goes_on_interrupt(dir: PathBuf) -> Result<()> {
+    let asked = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let number = usize::try_from(signal).map_err(Failure::system)?;
+        flag::register_usize(signal, Arc::clone(&asked), number).map_err(Failure::system)?;
+    }
+    thread::spawn(move || {
+        loop {
+            thread::sleep(Duration::from_millis(20));
+            let number = asked.load(Ordering::Relaxed);
+            if let Ok(signal @ 1..) = i32::try_from(number) {
+                // Something may still be put there meanwhile.
+                for _ in 0..100 {
+                    if fs::remove_dir_all(&dir).is_ok() || !dir.exists() {
+                        break;
+                    }
+                }
+                let _ = low_level::emulate_default_handler(signal);
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Whether an emulated box, if there can be one here, takes new firmware while its flash is in use.

@@ -32,7 +32,8 @@ pub fn run(options: &Apply, from: ImageSource, reporter: &mut Reporter) -> Resul
             Ok(Exit::Done)
         }
         Some(refusal) => {
-            if !reporter.json() {
+            // The object has it already, where that has arrived.
+            if !reporter.json() || reporter.lost().is_some() {
                 reporter.failure(&refusal);
             }
             Err(refusal)

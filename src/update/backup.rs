@@ -199,7 +199,10 @@ pub fn read_out(
             let take = buffer.len().min((block.end - at) as usize);
             flash.read(at, &mut buffer[..take]).map_err(Failure::system)?;
             hash.update(&buffer[..take]);
-            file.write_all(&buffer[..take]).context("backup file")?;
+            file.write_all(&buffer[..take]).map_err(|error| {
+                Failure::system(format_args!("the copy of {}: {error}", partition.label()))
+                    .hint("make room there, name another directory, or copy less with --part")
+            })?;
             at += take as u64;
         }
         progress(block.end - block.start);

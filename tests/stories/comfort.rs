@@ -218,6 +218,10 @@ fn an_answer_that_does_not_arrive_is_a_failure_and_an_update_goes_on() {
         let run = full(args).exits(71);
         assert!(run.err.contains("standard output: No space left on device"), "{run:?}");
     }
+    full(&["demo"]).exits(71);
+    // One that is refused is told where somebody may see it.
+    let refused = full(&[&["plan", "--format", "json", "--part", "none"], &at[..], &[&image]].concat()).exits(78);
+    assert!(refused.err.contains("there is no partition"), "{refused:?}");
     full(&[&["apply", "-y", "--part", "kernel"], &at[..], &[&image]].concat()).exits(0);
     sim.run("verify", &["--part", "kernel", &image]).exits(0);
     // A reader who has seen enough is no failure.
