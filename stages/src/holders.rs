@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use crate::holder::{Holder, HolderKind};
-use crate::mounts::{self, Mount, mount_of, mounts_of};
+use crate::mounts::{self, Mount, is_remote, mount_of, mounts_of};
 use crate::process::{confined, processes};
 use crate::scan::{foreign_mounts, is_gone, numbers, scan_processes};
 use crate::served::served;
@@ -24,6 +24,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// Letters of a process's name (`TASK_COMM_LEN` of include/linux/sched.h, less the zero at its end).
+const COMM: usize = 15;
 /// Below `/proc`: what the NFS server was told to export.
 const EXPORTS: &str = "net/rpc/nfsd.export/content";
 
@@ -58,6 +60,7 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
     unread.extend(wanted.unread.iter().cloned());
     let mut flash = OnFlash {
         wanted: &wanted,
+        dev: &paths.dev,
         table: &table,
         blocks: &blocks,
         names: wanted.block_names(),
@@ -134,6 +137,7 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
 /// What lies on the wanted partitions, directly or by way of other block devices.
 struct OnFlash<'a> {
     wanted: &'a Wanted,
+    dev: &'a Path,
     table: &'a [Mount],
     blocks: &'a [Block],
     /// The block devices that do; while they are looked for, those that are known so far.
@@ -152,13 +156,38 @@ impl OnFlash<'_> {
     }
 
     fn has_mount(&self, mount: &Mount, names: &[String]) -> bool {
-        self.has_block(mount.device, names) || self.has_source(&mount.source, names)
+        self.has_block(mount.device, names)
+            || self.has_source(&mount.source, names)
+            || mount.fs == "ubifs" && self.may_be_volume(&mount.source)
     }
 
-    /// A device, or a file that lies on one.
+    /// UBIFS has no number that tells its volume, and takes the path of any node of it: where that is not understood, it may be one
+    /// of these.
+    fn may_be_volume(&self, source: &str) -> bool {
+        if self.wanted.volumes.is_empty() || Wanted::names_volume(source) {
+            return false;
+        }
+        let node = source
+            .strip_prefix("/dev/")
+            .map(|name| fs::metadata(self.dev.join(name)));
+        match node {
+            Some(Ok(about)) if about.file_type().is_char_device() => self.wanted.has_char(numbers(about.rdev())),
+            _ => true,
+        }
+    }
+
+    /// A device, by whatever name, or a file that lies on one.
     fn has_file(&self, path: &Path, names: &[String]) -> bool {
+        let mount = mount_of(self.table, path);
+        // A server that has gone is not asked.
+        let node = mount
+            .is_none_or(|mount| !is_remote(&mount.fs))
+            .then(|| fs::metadata(path).ok())
+            .flatten()
+            .filter(|about| about.file_type().is_block_device());
         self.has_source(&path.to_string_lossy(), names)
-            || mount_of(self.table, path).is_some_and(|mount| self.has_mount(mount, names))
+            || mount.is_some_and(|mount| self.has_mount(mount, names))
+            || node.is_some_and(|about| self.has_block(numbers(about.rdev()), names))
     }
 }
 
@@ -203,11 +232,17 @@ fn parse_exports(text: &[u8]) -> Vec<PathBuf> {
 /// jffs2 claims no block device, but while it is mounted for writing, wherever that is, its garbage collector runs
 /// (`jffs2_start_garbage_collect_thread`, fs/jffs2/background.c).
 fn collected(proc: &Path, wanted: &Wanted) -> Option<HolderKind> {
-    processes(proc).into_iter().find_map(|process| {
-        let index = process.comm.strip_prefix("jffs2_gcd_mtd")?.parse().ok()?;
-        (process.kernel && wanted.indexes().contains(&index)).then(|| HolderKind::Claimed {
-            device: format!("mtd{index}"),
-        })
+    let processes = processes(proc);
+    wanted.indexes().iter().find_map(|index| {
+        let name = format!("jffs2_gcd_mtd{index}");
+        // Kernels before 5.17 show as much of it as other names may have.
+        let is_it = |comm: &str| comm == name || comm.len() == COMM && name.starts_with(comm);
+        let mut collectors = processes.iter().filter(|process| process.kernel);
+        collectors
+            .any(|process| is_it(&process.comm))
+            .then(|| HolderKind::Claimed {
+                device: format!("mtd{index}"),
+            })
     })
 }
 
@@ -234,13 +269,21 @@ fn claimed(dev: &Path, name: &str, flash: &OnFlash<'_>) -> Option<HolderKind> {
 /// namespace (`ubi_open_volume`, drivers/mtd/ubi/kapi.c). Nothing is written.
 fn in_use(dev: &Path, volume: &Volume) -> Option<HolderKind> {
     let device = dev.join(format!("ubi{}_{}", volume.id.0, volume.id.1));
-    let is_node = fs::metadata(&device).is_ok_and(|about| about.file_type().is_char_device());
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true);
-    match (is_node, volume.node) {
-        (true, _) => busy(&device, options.open(&device)),
-        (false, Some(node)) => busy(&device, at_own_node(dev, SFlag::S_IFCHR, node, &options)),
-        (false, None) => Some(numberless(&device)),
+    match volume.node {
+        Some(node) => busy(&device, open_char(dev, &device, node, &options)),
+        None => Some(numberless(&device)),
+    }
+}
+
+/// Opens a character device with these numbers. UBI's are given out anew at each start, so that a `/dev` of plain files has nodes
+/// of others under these names.
+pub(crate) fn open_char(dev: &Path, path: &Path, node: (u32, u32), options: &fs::OpenOptions) -> io::Result<fs::File> {
+    let is_it = |about: &fs::Metadata| about.file_type().is_char_device() && numbers(about.rdev()) == node;
+    match fs::metadata(path).is_ok_and(|about| is_it(&about)) {
+        true => options.open(path),
+        false => at_own_node(dev, SFlag::S_IFCHR, node, options),
     }
 }
 
@@ -249,14 +292,36 @@ fn numberless(device: &Path) -> HolderKind {
     HolderKind::unread(device.display(), "its number is not known")
 }
 
-/// Opens a device by a node that is there only meanwhile.
-fn at_own_node(dev: &Path, kind: SFlag, (major, minor): (u32, u32), options: &fs::OpenOptions) -> io::Result<fs::File> {
-    let own = dev.join(format!(".flasher-{major}-{minor}"));
+/// Opens a device by a node that is there only meanwhile, in `dev` or where else one can be made: `/dev` may be a directory of a
+/// read-only root. That none can be made says nothing of the device, so the error is none of the system's.
+fn at_own_node(dev: &Path, kind: SFlag, number: (u32, u32), options: &fs::OpenOptions) -> io::Result<fs::File> {
+    at_own_node_in(&[dev, Path::new("/run"), Path::new("/tmp")], kind, number, options)
+}
+
+fn at_own_node_in(
+    places: &[&Path],
+    kind: SFlag,
+    (major, minor): (u32, u32),
+    options: &fs::OpenOptions,
+) -> io::Result<fs::File> {
     let device = makedev(u64::from(major), u64::from(minor));
-    mknod(&own, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?;
-    let opened = options.open(&own);
-    let _ = fs::remove_file(&own);
-    opened
+    let mut failed = None;
+    for place in places {
+        let own = place.join(format!(".flasher-{major}-{minor}"));
+        if let Err(error) = mknod(&own, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _) {
+            failed.get_or_insert(io::Error::from(error));
+            continue;
+        }
+        let opened = options.open(&own);
+        let _ = fs::remove_file(&own);
+        match opened {
+            // Mounted `nodev`.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => failed.get_or_insert(error),
+            opened => return opened,
+        };
+    }
+    let failed = failed.map_or_else(String::new, |error| error.to_string());
+    Err(io::Error::other(format!("no node can be made for it: {failed}")))
 }
 
 /// What opening a device tells of others. One that has gone, or that has no driver any more, nobody holds.

@@ -3,6 +3,8 @@
 
 use crate::detach::Detached;
 use crate::event::StageEvent;
+use crate::holders::open_char;
+use crate::scan::is_gone;
 use crate::wanted::{Volume, Wanted};
 use mtd_rs::ubi::ioctl::{ubi_iocdet, ubi_iocvolrmblk};
 use mtd_rs::{Map, PartitionId, SystemPaths};
@@ -73,16 +75,51 @@ pub(crate) fn patiently(mut attempt: impl FnMut() -> io::Result<()>) -> io::Resu
     attempt()
 }
 
-/// Opens a character device, whose node is made where `/dev` does not have it.
+/// Opens a character device, whose node is made where `/dev` does not have it. One that is another device's is not opened.
 pub(crate) fn open(name: &str, numbers: Option<(u32, u32)>, write: bool) -> io::Result<File> {
-    let path = Path::new("/dev").join(name);
-    let open = || File::options().read(true).write(write).open(&path);
-    match (open(), numbers) {
-        (Err(error), Some((major, minor))) if error.kind() == io::ErrorKind::NotFound => {
-            let device = makedev(major.into(), minor.into());
-            mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?;
-            open()
-        }
-        (result, _) => result,
+    open_in(Path::new("/dev"), name, numbers, write)
+}
+
+fn open_in(dev: &Path, name: &str, numbers: Option<(u32, u32)>, write: bool) -> io::Result<File> {
+    let path = dev.join(name);
+    let mut options = File::options();
+    options.read(true).write(write);
+    let Some((major, minor)) = numbers else {
+        return options.open(&path);
+    };
+    if matches!(fs::metadata(&path), Err(error) if is_gone(&error)) {
+        let device = makedev(major.into(), minor.into());
+        mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?;
+    }
+    open_char(dev, &path, (major, minor), &options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_node_that_is_another_devices_is_not_opened() {
+        let dev = std::env::temp_dir().join(format!("stages-nodes-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dev);
+        fs::create_dir_all(&dev).expect("made");
+        let node = |name: &str| {
+            // Of /dev/zero.
+            let made = mknod(
+                &dev.join(name),
+                SFlag::S_IFCHR,
+                Mode::S_IRUSR | Mode::S_IWUSR,
+                makedev(1, 5) as _,
+            );
+            made.expect("these tests make device nodes and need root");
+        };
+        node("ubi0");
+        let number = |name| open_in(&dev, name, Some((1, 3)), true).and_then(|file| Ok(file.metadata()?.rdev()));
+        assert_eq!(number("ubi0").expect("opened"), makedev(1, 3) as u64, "of /dev/null");
+        assert_eq!(number("ubi1").expect("made and opened"), makedev(1, 3) as u64);
+        let left: Vec<_> = fs::read_dir(&dev).expect("read").collect();
+        assert_eq!(left.len(), 2, "the node that was made for a moment is gone");
+        fs::remove_dir_all(&dev).expect("removed");
     }
 }

@@ -154,11 +154,24 @@ impl Wanted {
             || self.volumes.iter().any(|volume| volume.node == Some(device))
     }
 
+    /// Whether the source of a UBIFS says which volume it is, in a form that [`has_source`](Self::has_source) understands.
+    pub(crate) fn names_volume(source: &str) -> bool {
+        let name = source.strip_prefix("/dev/").unwrap_or(source);
+        let Some(rest) = name.strip_prefix("ubi") else {
+            return false;
+        };
+        match (rest.split_once([':', '!']), rest.split_once('_')) {
+            (Some((device, _)), _) => device.is_empty() || is_number(device),
+            (None, Some((device, volume))) => is_number(device) && is_number(volume),
+            (None, None) => is_number(rest),
+        }
+    }
+
     /// Whether a mount source, swap or loop backing file names one of them.
     ///
     /// Forms: `/dev/mtdblock3`, `mtdblock3`, `/dev/mtdblock/3`, `mtd3`, `mtd:NAME` (`fs/super.c`, `drivers/mtd/mtdsuper.c`) and of
-    /// UBI `ubi0:volume`, `ubi0!volume`, `ubi:volume`, `ubi0_1`, `/dev/ubi0_1` (`open_ubi` in fs/ubifs/super.c),
-    /// `/dev/ubiblock0_1`.
+    /// UBI `ubi0:volume`, `ubi0!volume`, `ubi:volume`, `ubi0_1`, `/dev/ubi0_1`, `ubi1` for volume 1 of ubi0 (`open_ubi` in
+    /// fs/ubifs/super.c), `/dev/ubiblock0_1`.
     pub(crate) fn has_source(&self, source: &str) -> bool {
         if let Some(name) = source.strip_prefix("mtd:") {
             return self.names.iter().any(|known| known == name);
@@ -176,6 +189,10 @@ impl Wanted {
         };
         let digits = volume.find(|c: char| !c.is_ascii_digit()).unwrap_or(volume.len());
         let (device, rest) = volume.split_at(digits);
+        let first = |id| self.ubi.iter().any(|(ubi, _)| *ubi == 0) || self.volumes.iter().any(|it| it.id == (0, id));
+        if rest.is_empty() && device.parse().is_ok_and(first) {
+            return true;
+        }
         // `ubi:volume` is one of ubi0.
         let Ok(device) = (if device.is_empty() { "0" } else { device }).parse::<u32>() else {
             return false;
@@ -186,6 +203,11 @@ impl Wanted {
                 .iter()
                 .any(|volume| volume.id.0 == device && volume.is_called(rest))
     }
+}
+
+/// Decimal digits, of which there is one at least.
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn volume(target: &PartitionId) -> Option<(u32, u32)> {
@@ -258,6 +280,7 @@ mod tests {
             "ubi0",
             "/dev/ubiblock0_0",
             "ubi:any",
+            "ubi1",
             "ubi3:rootfs",
             "ubi3!rootfs",
             "ubi3_1",
@@ -271,7 +294,6 @@ mod tests {
             "mtd3",
             "mtd:Kernel",
             "ubi1:rootfs",
-            "ubi3",
             "ubi3:kernel",
             "ubi3_11",
             "ubi",

@@ -169,6 +169,74 @@ fn a_volume_is_held_by_what_uses_it_and_by_nothing_else_on_its_ubi() {
     assert_eq!(fake.scan(3).len(), 4);
 }
 
+/// `open_ubi` in fs/ubifs/super.c takes more than it shows: a number alone, and the path of any node.
+#[test]
+fn ubifs_may_be_mounted_by_any_name_of_its_volume() {
+    let held = |name: &str, source: &str, node: Option<(u64, u64)>| {
+        let fake = FakeBox::new(name, &format!("14 1 0:17 / /a ro - ubifs {source} ro\n"));
+        fake.ubi(0, Some(3), &[("rootfs", "252:1"), ("app", "252:2")]);
+        if let Some((major, minor)) = node {
+            let path = fake.dir.join("dev/app");
+            mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR, makedev(major, minor) as _)
+                .expect("these tests make device nodes and need root");
+        }
+        [0, 1].map(|id| !fake.held(&qnap(), PartitionId::Volume { ubi: 0, id }).is_empty())
+    };
+    assert_eq!(held("ubi-nm", "ubi:app", None), [false, true]);
+    assert_eq!(held("ubi-y", "ubi1", None), [false, true], "volume 1 of ubi0");
+    assert_eq!(held("ubi-link", "/dev/app", Some((252, 2))), [false, true]);
+    assert_eq!(
+        held("ubi-free", "/dev/app", Some((252, 9))),
+        [false, false],
+        "of another UBI"
+    );
+    for source in ["/dev/app", "/tmp/app", "ubi0x0_0x1", "none"] {
+        assert_eq!(held("ubi-odd", source, None), [true, true], "{source} may be any");
+    }
+}
+
+/// A node in a `/dev` of plain files may have the number that another device has since the last start.
+#[test]
+fn a_volume_is_not_asked_by_a_node_of_another_device() {
+    let fake = FakeBox::new("stale", QUIET);
+    let dev = fake.dir.join("dev");
+    // /dev/null can be opened by everybody; no driver has a character device 511:1.
+    mknod(&dev.join("ubi1_0"), SFlag::S_IFCHR, Mode::S_IRUSR, makedev(1, 3) as _)
+        .expect("these tests make device nodes and need root");
+    let opened = open_char(&dev, &dev.join("ubi1_0"), (511, 1), fs::OpenOptions::new().read(true));
+    assert_eq!(opened.err().and_then(|error| error.raw_os_error()), Some(libc::ENXIO));
+    let opened = open_char(&dev, &dev.join("ubi1_1"), (1, 3), fs::OpenOptions::new().read(true));
+    assert!(opened.is_ok(), "by a node of its own");
+    assert_eq!(fs::read_dir(&dev).expect("read").count(), 1);
+}
+
+/// On a read-only root no node can be made in `/dev`; that is not an answer of the device.
+#[test]
+fn where_no_node_can_be_made_it_is_not_known_who_holds_the_device() {
+    let read = fs::OpenOptions::new().read(true).clone();
+    // Such a name is too long for any file system.
+    let long = PathBuf::from("/").join("x".repeat(300));
+    let opened = at_own_node_in(&[&long, Path::new("/proc")], SFlag::S_IFCHR, (1, 3), &read);
+    let found = busy(Path::new("/dev/ubi0_0"), opened).expect("not known");
+    assert!(matches!(found, HolderKind::Unread { .. }), "{found:?}");
+    for error in [libc::EROFS, libc::ENOENT] {
+        // What the device itself says is that nobody writes it, or that it has gone.
+        assert!(busy(Path::new("/dev/ubi0_0"), Err(io::Error::from_raw_os_error(error))).is_none());
+    }
+}
+
+/// Only the kernel has the file of a loop device open, and its name need be none of the kernel's.
+#[test]
+fn a_loop_on_a_node_of_any_name_is_found() {
+    let fake = FakeBox::new("loop-node", QUIET);
+    let path = fake.dir.join("dev/odd");
+    mknod(&path, SFlag::S_IFBLK, Mode::S_IRUSR, makedev(31, 2) as _)
+        .expect("these tests make device nodes and need root");
+    fake.file("sys/block/loop0/loop/backing_file", &format!("{}\n", path.display()));
+    assert_eq!(fake.scan(2).len(), 1);
+    assert_eq!(fake.scan(3), [""; 0]);
+}
+
 #[test]
 fn swap_and_loop_are_found() {
     let fake = FakeBox::new("swap", QUIET);
@@ -368,6 +436,26 @@ fn jffs2_out_of_sight_is_known_by_its_garbage_collector() {
         fake.scan(2),
         ["the kernel, which has mtd2 mounted or claimed out of our sight"]
     );
+    // A name has 15 letters, of which that of mtd100 or mtd105 lacks the last.
+    let many = described(&[(10, "a", 1, 0), (105, "b", 1, 1), (11, "c", 1, 2)], Vec::new());
+    fake.file("proc/60/stat", "60 (jffs2_gcd_mtd10) S 2 0 0 0 -1 2129984 0");
+    fake.file("proc/mtd", "dev:    size   erasesize  name\n");
+    for (index, held) in [(10, true), (105, true), (11, false)] {
+        assert_eq!(
+            !fake.held(&many, PartitionId::Mtd(index)).is_empty(),
+            held,
+            "mtd{index}"
+        );
+    }
+    fake.file("proc/60/stat", "60 (jffs2_gcd_mtd105) S 2 0 0 0 -1 2129984 0");
+    for (index, held) in [(10, false), (105, true)] {
+        assert_eq!(
+            !fake.held(&many, PartitionId::Mtd(index)).is_empty(),
+            held,
+            "mtd{index}"
+        );
+    }
+    fs::remove_dir_all(fake.dir.join("proc/60")).expect("removed");
     fake.file("proc/61/stat", "61 (jffs2_gcd_mtd3) S 1 1 1 0 -1 4194560 0");
     assert_eq!(fake.scan(3), [""; 0], "anybody may be called that");
 }
