@@ -153,12 +153,20 @@ mod tests {
         let served = HolderKind::Served {
             path: "/dev/mtdblock3".to_owned(),
         };
+        let attached = HolderKind::Unread {
+            what: "/sys/class/ubi/ubi0/mtd_num".to_owned(),
+            error: "this kernel does not have it".to_owned(),
+        };
         let about = |kinds: &[&HolderKind]| {
             let held: Vec<_> = kinds.iter().map(|what| Holder { what: (*what).clone() }).collect();
             route_checks(Route::Staged, &held, false).swap_remove(0)
         };
         assert_eq!(about(&[&swap]).status, Status::Pass);
-        for (kind, name) in [(&mapped, "dm-0 on mtdblock3"), (&served, "serves /dev/mtdblock3")] {
+        for (kind, name) in [
+            (&mapped, "dm-0 on mtdblock3"),
+            (&served, "serves /dev/mtdblock3"),
+            (&attached, "ubi0/mtd_num"),
+        ] {
             let check = about(&[&swap, kind]);
             assert_eq!(check.status, Status::Fail);
             assert!(

@@ -73,10 +73,14 @@ impl Holder {
     }
 
     /// Whether it is there still when all programs have ended and every file system is unmounted: a takeover does not take it
-    /// away.
+    /// away. It detaches no UBI of which the kernel does not tell what it lies on.
     #[must_use]
     pub fn stays(&self) -> bool {
-        matches!(self.what, HolderKind::Stacked { .. } | HolderKind::Served { .. })
+        match &self.what {
+            HolderKind::Stacked { .. } | HolderKind::Served { .. } => true,
+            HolderKind::Unread { what, .. } => what.ends_with("/mtd_num"),
+            _ => false,
+        }
     }
 }
 

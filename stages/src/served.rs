@@ -36,7 +36,26 @@ pub(crate) fn served(sys: &Path, unread: &mut Vec<HolderKind>) -> Vec<PathBuf> {
             error => tell(&parameter, error.map(drop), unread),
         }
     }
+    let class = sys.join("class/udc");
+    tell(&class, of_gadgets(&class, &mut found), unread);
     found
+}
+
+/// A gadget that is a module can be given other files while it runs: `device/gadget/lun0/file` of its controller
+/// (`fsg_common_create_lun` in `drivers/usb/gadget/function/f_mass_storage.c`).
+fn of_gadgets(class: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    for controller in fs::read_dir(class)? {
+        let Some(below) = passing(fs::read_dir(controller?.path().join("device")))? else {
+            continue;
+        };
+        for entry in below {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(b"gadget") && entry.file_type()?.is_dir() {
+                passing(look(&entry.path(), "file", 1, found))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn tell(path: &Path, done: io::Result<()>, unread: &mut Vec<HolderKind>) {

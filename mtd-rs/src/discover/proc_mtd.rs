@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Sizes are hexadecimal with *at least* eight digits. The name is printed between quotes but not escaped, so
-//! that it may hold spaces and even quotes itself.
+//! that it may hold spaces and even quotes and line ends itself.
 #![forbid(unsafe_code)]
 
 /// One line of `/proc/mtd`; sizes in bytes.
@@ -20,10 +20,24 @@ pub(super) struct Line {
 
 /// All lines of `/proc/mtd`; `None` when one of them cannot be understood.
 pub(super) fn parse(text: &str) -> Option<Vec<Line>> {
-    text.lines()
-        .filter(|line| !line.starts_with("dev:") && !line.trim().is_empty())
-        .map(parse_line)
-        .collect()
+    let mut found = Vec::new();
+    let mut read = String::new();
+    for line in text.split('\n') {
+        if read.is_empty() && line.starts_with("dev:") {
+            continue;
+        }
+        read.push_str(line);
+        match parse_line(&read) {
+            Some(line) => {
+                found.push(line);
+                read.clear();
+            }
+            // The name may go on in the next line.
+            None if !read.is_empty() => read.push('\n'),
+            None => (),
+        }
+    }
+    read.trim().is_empty().then_some(found)
 }
 
 fn parse_line(line: &str) -> Option<Line> {
@@ -31,11 +45,11 @@ fn parse_line(line: &str) -> Option<Line> {
     let index = device.strip_prefix("mtd")?.parse().ok()?;
     let first = rest.find('"')?;
     let last = rest.rfind('"')?;
-    let name = rest.get(first + 1..last)?.to_owned();
+    let name = rest.get(first + 1..last).filter(|_| last + 1 == rest.len())?.to_owned();
     let mut numbers = rest[..first].split_whitespace();
     let size = u64::from_str_radix(numbers.next()?, 16).ok()?;
     let erase_size = u32::from_str_radix(numbers.next()?, 16).ok()?;
-    Some(Line {
+    numbers.next().is_none().then_some(Line {
         index,
         size,
         erase_size,
@@ -91,6 +105,26 @@ mod tests {
             "mtd0: zz 1 \"a\"",
         ] {
             assert_eq!(parse(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_name_may_hold_all_that_separates_elsewhere() {
+        let text = "dev:    size   erasesize  name\n\
+            mtd0: 00080000 00020000 \"U \"Boot\"\"\nmtd1: 00000002 00000001 \"a\nb\nc\n\"\nmtd2: 1 1 \"\"\n";
+        let names = |text: &str| parse(text).map(|lines| lines.into_iter().map(|line| line.name).collect::<Vec<_>>());
+        assert_eq!(
+            names(text).as_deref(),
+            Some(&["U \"Boot\"".to_owned(), "a\nb\nc\n".to_owned(), String::new()][..])
+        );
+        assert_eq!(names(""), Some(Vec::new()));
+        for text in [
+            "mtd0: 1 1\nmtd1: 1 1 \"a\"\n",
+            "mtd0: 1 1 \"a\nmtd1: 1 1\n",
+            "x\n",
+            "mtd0: 1 1 1 \"a\"\n",
+        ] {
+            assert_eq!(names(text), None, "{text}");
         }
     }
 }

@@ -338,6 +338,14 @@ fn what_the_kernel_serves_to_another_machine_is_held() {
         "/dev/sda1,/dev/mtdblock2\n",
     );
     assert_eq!(fake.scan(2).len(), 1);
+    // The module was given another file since.
+    fake.file("sys/module/g_mass_storage/parameters/file", "/dev/sda1\n");
+    assert_eq!(fake.scan(2), [""; 0]);
+    fake.file(
+        "sys/class/udc/musb-hdrc.0/device/gadget.0/lun0/file",
+        "/dev/mtdblock2\n",
+    );
+    assert_eq!(fake.scan(2).len(), 1);
     fake.file("sys/kernel/config/usb_gadget", "no directory");
     assert_eq!(fake.scan(2).len(), 2);
 }
