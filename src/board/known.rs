@@ -164,7 +164,9 @@ impl Profile {
                     Quoted(&partition.name)
                 ));
             }
-            let twin = |other: &&PartitionProfile| other.mtd == partition.mtd || other.name == partition.name;
+            let twin = |other: &&PartitionProfile| {
+                other.mtd == partition.mtd || other.name.eq_ignore_ascii_case(&partition.name)
+            };
             if let Some(other) = self.partitions[..index].iter().find(twin) {
                 return about(format!(
                     "partitions {} and {} share a name or number",
@@ -190,7 +192,10 @@ impl Profile {
                     && tells(a)
                     && tells(b)
                     && a.environment[0] != b.environment[0]
-                    && !a.partitions.iter().any(|name| b.partitions.contains(name))
+                    && !a
+                        .partitions
+                        .iter()
+                        .any(|name| b.partitions.iter().any(|other| other.eq_ignore_ascii_case(name)))
             }
             _ => false,
         };
@@ -251,6 +256,7 @@ mod tests {
         for (from, to) in [
             ("\"size\": 9437184", "\"size\": 94371840"),
             ("\"mtd\": 2", "\"mtd\": 1"),
+            ("\"name\": \"RootFS2\"", "\"name\": \"rootfs1\""),
             ("[\"Kernel\"]", "[\"Colonel\"]"),
             ("262144 }", "0 }"),
             ("\"ram\"", "\"rum\""),

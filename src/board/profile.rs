@@ -57,7 +57,7 @@ pub struct Profile {
     /// The system on a chip of a simulated box of this kind, as device trees name it: `marvell,88f6282`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soc: Option<String>,
-    /// The partition whose last erase block keeps the record of the last update.
+    /// The partition whose first good erase block keeps the record of the last update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
     /// Where kept files go (`--keep-to`): `FS:WHERE[,DIRECTORY]`.
@@ -285,7 +285,11 @@ impl Profile {
 
     /// The partition that has the same place in the slot to be written; its own name where it belongs to none.
     pub fn in_slot<'a>(&'a self, name: &'a str, slot: Option<usize>) -> &'a str {
-        let place = |slot: &Slot| slot.partitions.iter().position(|known| known == name);
+        let place = |slot: &Slot| {
+            slot.partitions
+                .iter()
+                .position(|known| known.eq_ignore_ascii_case(name))
+        };
         slot.and_then(|slot| self.slots.get(slot)?.partitions.get(self.slots.iter().find_map(place)?))
             .map_or(name, String::as_str)
     }

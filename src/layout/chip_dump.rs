@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use super::accepted;
+use super::{LeftOut, accepted};
 use crate::base::format::Format;
 use crate::board::Board;
+use crate::board::profile::{PartitionProfile, Profile};
 use crate::bytes::store::Store;
 use crate::image::{FileKind, Image, Part, content};
 use std::io;
@@ -17,8 +18,7 @@ pub(super) fn chip_dump(board: &Board, image: &Image, store: &Store) -> io::Resu
     if profile.is_generic() || whole || image.payload != profile.chip.size {
         return Ok(None);
     }
-    let mut known: Vec<_> = profile.partitions.iter().filter(|partition| !partition.moves).collect();
-    known.sort_by_key(|partition| partition.offset);
+    let known = in_order(profile);
     let mut parts = Vec::new();
     for partition in known {
         parts.push(Part {
@@ -39,4 +39,29 @@ pub(super) fn chip_dump(board: &Board, image: &Image, store: &Store) -> io::Resu
         undecided: None,
         ..image.clone()
     }))
+}
+
+/// What of such a copy lies in no partition that the profile knows, and is not blank: nothing can be written there.
+pub(super) fn between(profile: &Profile, store: &Store) -> io::Result<Vec<LeftOut>> {
+    let ends = in_order(profile).into_iter().map(PartitionProfile::range);
+    let chip = profile.chip.size;
+    let mut found = Vec::new();
+    let mut at = 0;
+    for next in ends.chain(std::iter::once(chip..chip)) {
+        if at < next.start && store.past(at..next.start, 0xff)? < next.start {
+            found.push(LeftOut {
+                name: format!("{at:#x} to {:#x}", next.start - 1),
+                why: format!("{} knows no partition there", profile.id),
+            });
+        }
+        at = at.max(next.end);
+    }
+    Ok(found)
+}
+
+/// The partitions that are the same on every such box, as they lie on the chip.
+fn in_order(profile: &Profile) -> Vec<&PartitionProfile> {
+    let mut known: Vec<_> = profile.partitions.iter().filter(|partition| !partition.moves).collect();
+    known.sort_by_key(|partition| partition.offset);
+    known
 }

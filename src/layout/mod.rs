@@ -83,12 +83,15 @@ pub fn lay_out(
     }
     let taken_as = chip_dump::chip_dump(board, image, store)?;
     let image = taken_as.as_ref().unwrap_or(image);
-    let (writes, left_out) = match divide(board, image, request) {
+    let (writes, mut left_out) = match divide(board, image, request) {
         Ok(divided) => divided,
         Err(check) => return Ok(Err(check)),
     };
     let sequential = image.parts.len() == 1 && writes.len() > 1;
     let dump = sequential || image.format == Format::ChipDump;
+    if image.format == Format::ChipDump && request.parts.is_empty() {
+        left_out.extend(chip_dump::between(&board.profile, store)?);
+    }
     let placed = writes
         .into_iter()
         .map(|write| place(board, image, store, write))
@@ -153,8 +156,10 @@ fn divide(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Wr
     if accepted.is_none() && image.as_is.is_none() && (members::is_archive(image) || image.format == Format::Qpkg) {
         return Err(no_place(board, image));
     }
+    // The copy of a chip has both slots.
+    let slot = request.slot.filter(|_| image.format != Format::ChipDump);
     for (name, _) in accepted.iter_mut().flatten() {
-        *name = board.profile.in_slot(name, request.slot);
+        *name = board.profile.in_slot(name, slot);
     }
     if request.parts.is_empty() {
         let Some(parts) = accepted else {

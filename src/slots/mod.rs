@@ -143,7 +143,7 @@ fn in_use(board: &Board, slot: usize) -> Option<bool> {
     let ids: Vec<_> = board
         .partitions
         .iter()
-        .filter(|partition| names.contains(&partition.name))
+        .filter(|partition| is_named(names, &partition.name))
         .map(|partition| partition.id)
         .collect();
     let holders = board.holders(&ids).ok()?;
@@ -188,7 +188,7 @@ pub fn check(
         let names = &slots[slot].partitions;
         names
             .iter()
-            .filter(|name| writes.iter().any(|write| write.to.name == **name))
+            .filter(|name| writes.iter().any(|write| write.to.name.eq_ignore_ascii_case(name)))
             .count()
     };
     let reached = |slot: usize| reaches(board, &slots[slot].partitions, writes);
@@ -258,7 +258,7 @@ fn reaches(board: &Board, names: &[String], writes: &[&Write]) -> bool {
     let partitions = board
         .partitions
         .iter()
-        .filter(|partition| names.contains(&partition.name));
+        .filter(|partition| is_named(names, &partition.name));
     let mut areas = partitions.map(|partition| board.map.whole(partition.id));
     areas.any(|area| {
         writes
@@ -275,7 +275,12 @@ fn share(board: &Board, one: &Write, other: &Write) -> bool {
 /// Whether these writes are all in one slot.
 pub fn are_in(board: &Board, slot: usize, writes: &[Write]) -> bool {
     let names = &board.profile.slots[slot].partitions;
-    !writes.is_empty() && writes.iter().all(|write| names.contains(&write.to.name))
+    !writes.is_empty() && writes.iter().all(|write| is_named(names, &write.to.name))
+}
+
+/// Whether a slot has a partition of this name, in whichever case this box's kernel writes it.
+fn is_named(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// The check of an image that the slot that runs has already.

@@ -224,9 +224,59 @@ fn a_partition_over_the_slot_that_runs_is_refused_as_the_slot_is() {
     assert!(sim.flash() == before);
 }
 
+/// The copy of a chip has a part for each slot, and says what of it lies in no partition.
+#[test]
+fn the_copy_of_a_chip_is_divided_as_the_chip_is() {
+    let sim = booting("a");
+    let path = sim.path().join("board.json");
+    let mut profile = two_slots();
+    profile["partitions"].as_array_mut().unwrap().pop();
+    fs::write(path, profile.to_string()).unwrap();
+    let mut chip = sim.flash();
+    let root = squashfs();
+    chip[20 * BLOCK..][..root.len()].copy_from_slice(&root);
+    chip[24 * BLOCK..].fill(0xff);
+    chip[30 * BLOCK] = 0;
+    let image = sim.file("chip", &chip);
+    let plan = |args: &[&str], exit| {
+        let mut all = vec!["--format", "json"];
+        all.extend(args);
+        sim.run("plan", &all).exits(exit).json()
+    };
+    let both = plan(&[&image], 78);
+    assert!(
+        both.to_string().contains("slot A runs, and would be overwritten"),
+        "{both}"
+    );
+    assert!(both.to_string().contains("0x60000 to 0x7ffff"), "{both}");
+    let other = plan(&["--part", "kernel-b,rootfs-b", &image], 0);
+    assert_eq!(other["slot"]["written"], "B");
+    sim.apply(&["--part", "kernel-b,rootfs-b", &image]).exits(0);
+    assert!(sim.flash()[SLOTS[1]..24 * BLOCK] == chip[SLOTS[1]..24 * BLOCK]);
+}
+
+/// Kernels write the names of partitions in other cases than profiles: the slot is the same.
+#[test]
+fn a_slot_is_known_by_its_names_in_whichever_case() {
+    let sim = booting("a");
+    let path = sim.path().join("board.json");
+    let mut profile = two_slots();
+    profile["slots"][0]["partitions"] = json!(["Kernel-A", "RootFS-A"]);
+    profile["slots"][1]["partitions"] = json!(["KERNEL-B", "ROOTFS-B"]);
+    fs::write(path, profile.to_string()).unwrap();
+    let image = sim.file("image", &bytes(8 * BLOCK, 5));
+    let before = sim.flash();
+    let result = sim.apply(&["--part", "kernel-a,rootfs-a", &image]).exits(78).json();
+    assert_eq!(result["code"], "slot");
+    assert!(sim.flash() == before);
+    sim.apply(&["--part", "kernel-b,rootfs-b", &image]).exits(0);
+    assert_eq!(value(&sim, "slot"), "b");
+}
+
 #[test]
 fn slots_that_are_no_pair_are_no_profile() {
-    let changes: [fn(&mut Value); 5] = [
+    let changes: [fn(&mut Value); 6] = [
+        |slots| slots[1]["partitions"] = json!(["KERNEL-A", "rootfs-b"]),
         |slots| drop(slots.as_array_mut().unwrap().pop()),
         |slots| slots[1]["partitions"] = json!(["kernel-b"]),
         |slots| slots[1]["partitions"] = json!(["kernel-a", "rootfs-b"]),
