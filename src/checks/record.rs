@@ -11,14 +11,23 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
     let board = facts.board;
     vec![match board.record_beside(facts.writes().map(Write::area)) {
         _ if board.is_sim() => Check::pass(CheckId::Record, "the outcome is kept in status.json"),
-        Some(partition) => Check::pass(CheckId::Record, format!("the outcome is kept in {}", partition.label())),
+        Some(partition) if record::can_keep_on_flash(board) => {
+            Check::pass(CheckId::Record, format!("the outcome is kept in {}", partition.label()))
+        }
         _ if std::path::Path::new("/dev/pmsg0").exists() => {
             Check::pass(CheckId::Record, "the outcome is kept in memory that survives a reboot")
         }
         _ if !record::disks().is_empty() => {
             Check::pass(CheckId::Record, "the outcome is kept on a disk, in flasher.record")
         }
-        _ => Check::warn(
+        Some(partition) => Check::warn(
+            CheckId::Record,
+            format!(
+                "nothing on this box keeps the outcome over a reboot: {} holds something that is not a record, which stays",
+                partition.label()
+            ),
+        ),
+        None => Check::warn(
             CheckId::Record,
             "nothing on this box keeps the outcome over a reboot: no partition named flasher, no ramoops, no file \
              flasher.record of root's on a disk of its own",

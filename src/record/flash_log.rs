@@ -42,6 +42,12 @@ pub fn save(board: &Board, text: &str, proof: Option<&Proof>) -> Result<bool> {
     slot[8..HEADER].copy_from_slice(&CRC32.checksum(text.as_bytes()).to_be_bytes());
     slot[HEADER..HEADER + text.len()].copy_from_slice(text.as_bytes());
 
+    if is_foreign(&mut *flash, &block, size)? {
+        return Err(Failure::system(format_args!(
+            "{} holds something that is not a record, which stays",
+            partition.label()
+        )));
+    }
     flash.unlock(block.clone()).map_err(Failure::system)?;
     let at = match blank_slot(&mut *flash, &block, size)? {
         Some(at) => at,
@@ -57,6 +63,32 @@ pub fn save(board: &Board, text: &str, proof: Option<&Proof>) -> Result<bool> {
 fn slots(block: &std::ops::Range<u64>, size: u64) -> impl DoubleEndedIterator<Item = u64> {
     let start = block.start;
     (0..(block.end - block.start) / size).map(move |index| start + index * size)
+}
+
+/// Whether the record's partition can keep one: it is blank, or what is there are records. `false` where it cannot be read.
+pub fn can_keep(board: &Board) -> bool {
+    let Some((partition, block)) = block(board) else {
+        return false;
+    };
+    let foreign = board
+        .open(partition)
+        .and_then(|mut flash| is_foreign(&mut *flash, &block, slot_size(partition)));
+    foreign.is_ok_and(|foreign| !foreign)
+}
+
+/// Whether somebody else's bytes are there: a partition may be called like ours and be used for other things.
+fn is_foreign(flash: &mut dyn Flash, block: &std::ops::Range<u64>, size: u64) -> Result<bool> {
+    let mut buffer = vec![0; size as usize];
+    let mut foreign = false;
+    for at in slots(block, size) {
+        flash.read(at, &mut buffer).map_err(Failure::system)?;
+        // One that a power cut broke off begins like the others, or is among them.
+        if buffer.starts_with(MAGIC) {
+            return Ok(false);
+        }
+        foreign |= buffer.iter().any(|byte| *byte != 0xff);
+    }
+    Ok(foreign)
 }
 
 /// The first slot behind everything that was ever programmed: NAND takes pages in ascending order only.
@@ -130,6 +162,26 @@ mod tests {
             assert_eq!(load(&board), Some(text));
         }
         assert!(!save(&board, "unproved", None).unwrap());
+    }
+
+    #[test]
+    fn what_somebody_else_keeps_there_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let board = board(dir.path());
+        let proof = Proof::Sim(Lock::of_sim(&dir.path().join("box")).unwrap());
+        let (partition, block) = block(&board).unwrap();
+        assert!(can_keep(&board));
+        let mut flash = board.open_writable(partition, &proof).unwrap();
+        let text = vec![0x55; SLOT as usize];
+        flash.erase(block.start).unwrap();
+        flash.program(block.start + u64::from(SLOT), &text).unwrap();
+        drop(flash);
+        assert!(!can_keep(&board));
+        assert!(save(&board, "record", Some(&proof)).is_err());
+        let mut now = vec![0; text.len()];
+        let mut flash = board.open(partition).unwrap();
+        flash.read(block.start + u64::from(SLOT), &mut now).unwrap();
+        assert!(now == text);
     }
 
     #[test]

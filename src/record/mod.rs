@@ -21,6 +21,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 pub use disk::disks;
+pub use flash_log::can_keep as can_keep_on_flash;
 
 /// The outcome of an update, as it is kept and as `status` tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
