@@ -51,8 +51,14 @@ impl Environment {
         let header = place.header();
         let mut copies = Vec::new();
         let mut serial = false;
+        let mut doubt = None;
         for spot in &place.spots {
-            serial = has_serial_numbers(board, spot)?;
+            let before = std::mem::replace(&mut serial, has_serial_numbers(board, spot)?);
+            if !copies.is_empty() && before != serial {
+                // `fw_setenv` refuses it (`flash_io` in U-Boot's `tools/env/fw_env.c`).
+                doubt =
+                    Some("the two copies lie on flash of different kinds, whose flags do not mean the same".to_owned());
+            }
             copies.push(match read(board, spot)? {
                 Ok(bytes) => look(board, bytes, spot.lead() as usize, header),
                 Err(problem) => EnvCopy {
@@ -64,12 +70,11 @@ impl Environment {
             });
         }
         let whole = |index: usize| copies.get(index).is_some_and(|copy: &EnvCopy| copy.problem.is_none());
-        let mut doubt = None;
         let active = match (whole(0), whole(1)) {
             (true, true) => {
                 let (first, second) = (copies[0].flags, copies[1].flags);
                 newer(serial, first, second).unwrap_or_else(|| {
-                    doubt = Some(format!(
+                    doubt.get_or_insert(format!(
                         "both copies are whole, and their flags {first} and {second} do not say which is the newer"
                     ));
                     chosen(first, second)

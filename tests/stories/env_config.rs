@@ -235,6 +235,10 @@ fn what_cannot_be_written_safely_is_only_read() {
     // A file.
     let file = nand.file("environment", &made("a=1\n", &[]));
     only_read(&nand, &format!("{file} 0 2000\n"), "is not flash");
+    // One copy on NOR, whose flags are no numbers as those of the other are.
+    put(&nor, ENV, &made("a=1\n", &["-r"]));
+    let file = nor.file("other", &made("a=1\n", &["-r"]));
+    only_read(&nor, &format!("env 0 2000\n{file} 0 2000\n"), "different kinds");
     // A sector count beyond the partition is what NOR does not look at.
     put(&nor, ENV, &made("a=1\n", &[]));
     let config = nor.file("config", b"/dev/mtd1 0 2000 ffffffffffffffff ffff\n");
