@@ -51,6 +51,27 @@ pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
     }
 }
 
+/// The same of a file that is the archive and nothing else: behind its end is only padding.
+///
+/// # Errors
+/// As [`walk`], and `InvalidData` for something behind the end, where one program reads on and another does not: a second
+/// archive, or a member behind a single block of zeros.
+pub fn walk_all(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
+    let mut entries = Entries::new(store, range.clone());
+    while entries.next().transpose()?.is_some() {}
+    let mut rest = entries.position();
+    for padding in [0, 0xff] {
+        rest = store.past(rest..range.end, padding)?;
+    }
+    match rest == range.end {
+        true => walk(store, range),
+        false => Err(bad(format_args!(
+            "behind the end of the tar, at 0x{:x}, something follows that is no part of it",
+            rest - range.start
+        ))),
+    }
+}
+
 /// The same of an archive that may have links.
 ///
 /// # Errors

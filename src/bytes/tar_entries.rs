@@ -12,8 +12,9 @@ use std::ops::Range;
 
 /// Bytes of a header, and what entries are padded to.
 pub const BLOCK: u64 = 512;
-/// Bytes of a long name; bounds memory.
+/// Bytes of a long name, and of an extended header, which may have attributes beside it; bounds memory.
 const NAME: u64 = 4096;
+const EXTENSION: u64 = 64 << 10;
 
 /// A header as it stands in the archive.
 type Raw = [u8; BLOCK as usize];
@@ -32,6 +33,8 @@ pub const BLOCK_DEVICE: u8 = b'4';
 pub const DIRECTORY: u8 = b'5';
 /// A FIFO.
 pub const FIFO: u8 = b'6';
+/// A file in one piece, which is a file everywhere (`CONTTYPE` of POSIX).
+const CONTIGUOUS: u8 = b'7';
 
 /// GNU: its bytes are the name of the next entry.
 const LONG_NAME: u8 = b'L';
@@ -54,7 +57,7 @@ impl Entry {
     pub fn kind(&self) -> u8 {
         match self.header[156] {
             0 | FILE if self.name.ends_with('/') => DIRECTORY,
-            0 => FILE,
+            0 | CONTIGUOUS => FILE,
             kind => kind,
         }
     }
@@ -95,6 +98,7 @@ pub struct Entries<'a> {
     store: &'a Store,
     at: u64,
     end: u64,
+    done: bool,
 }
 
 impl<'a> Entries<'a> {
@@ -104,7 +108,13 @@ impl<'a> Entries<'a> {
             store,
             at: range.start,
             end: range.end,
+            done: false,
         }
+    }
+
+    /// Where the next header is looked for: behind the last entry, once that was handed out.
+    pub fn position(&self) -> u64 {
+        self.at
     }
 
     fn read(&mut self) -> io::Result<Option<Entry>> {
@@ -113,20 +123,22 @@ impl<'a> Entries<'a> {
             let Some((header, data)) = self.header()? else {
                 return Ok(None);
             };
-            let name = match long_name.take() {
-                Some(name) => name,
-                None => short_name(&header),
-            };
             match header[156] {
-                LONG_NAME => long_name = Some(text(self.store, data)?),
-                EXTENDED => long_name = path_of(&text(self.store, data)?)?,
+                LONG_NAME => {
+                    let name = bytes(self.store, data, NAME)?;
+                    long_name = Some(lossless::text(&name).trim_end_matches('\0').to_owned());
+                }
+                EXTENDED => long_name = path_of(&bytes(self.store, data, EXTENSION)?)?.or(long_name),
                 // Comments of git-archive and the like for the whole archive; a path or size has no place there.
                 EXTENDED_ALL => {
-                    if path_of(&text(self.store, data)?)?.is_some() {
+                    if path_of(&bytes(self.store, data, EXTENSION)?)?.is_some() {
                         return Err(bad("the tar gives all its members one name"));
                     }
                 }
-                _ => return Ok(Some(Entry { header, name, data })),
+                _ => {
+                    let name = long_name.unwrap_or_else(|| short_name(&header));
+                    return Ok(Some(Entry { header, name, data }));
+                }
             }
         }
     }
@@ -164,13 +176,11 @@ impl Iterator for Entries<'_> {
 
     fn next(&mut self) -> Option<io::Result<Entry>> {
         // What comes behind the end, or behind an error, is not looked at.
-        if self.at == u64::MAX {
+        if self.done {
             return None;
         }
         let entry = self.read().transpose();
-        if !matches!(entry, Some(Ok(_))) {
-            self.at = u64::MAX;
-        }
+        self.done = !matches!(entry, Some(Ok(_)));
         entry
     }
 }
@@ -246,28 +256,41 @@ fn short_name(header: &Raw) -> String {
     }
 }
 
-fn text(store: &Store, data: Range<u64>) -> io::Result<String> {
-    if data.end - data.start > NAME {
-        return Err(bad("the tar has a name that is too long"));
+fn bytes(store: &Store, data: Range<u64>, most: u64) -> io::Result<Vec<u8>> {
+    if data.end - data.start > most {
+        return Err(bad("the tar has a name or an extended header that is too long"));
     }
     let mut bytes = vec![0; (data.end - data.start) as usize];
     store.read_exact_at(data.start, &mut bytes)?;
-    Ok(lossless::text(&bytes).trim_end_matches('\0').to_owned())
+    Ok(bytes)
 }
 
 /// The path of a POSIX extended header. Anything that says where bytes are would be a second truth: refused.
-fn path_of(text: &str) -> io::Result<Option<String>> {
+fn path_of(mut records: &[u8]) -> io::Result<Option<String>> {
     let mut path = None;
-    for line in text.lines() {
-        let field = line.split_once(' ').map_or(line, |(_, field)| field);
-        match field.split_once('=') {
-            Some(("path", name)) => path = Some(name.to_owned()),
-            Some(("size" | "linkpath", _)) => return Err(bad("the tar has an extended header for size or link")),
-            Some((key, _)) if key.starts_with("GNU.sparse") => return Err(bad("the tar has a sparse member")),
+    while records.iter().any(|byte| *byte != 0) {
+        let (key, value, rest) =
+            record(records).ok_or_else(|| bad("the tar has an extended header that makes no sense"))?;
+        match key {
+            b"path" => path = Some(lossless::text(value)),
+            b"size" | b"linkpath" => return Err(bad("the tar has an extended header for size or link")),
+            key if key.starts_with(b"GNU.sparse") => return Err(bad("the tar has a sparse member")),
             _ => (),
         }
+        records = rest;
     }
     Ok(path)
+}
+
+/// Key and value of the first record, and the others. A record is `LENGTH KEY=VALUE` and a line end, LENGTH being that of all of
+/// it: a value may have line ends of its own.
+fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let digits = records.iter().position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(&records[..digits]).ok()?.parse().ok()?;
+    let (record, rest) = records.split_at_checked(length)?;
+    let field = record.get(digits + 1..)?.strip_suffix(b"\n")?;
+    let equals = field.iter().position(|byte| *byte == b'=')?;
+    Some((&field[..equals], &field[equals + 1..], rest))
 }
 
 #[cfg(test)]
@@ -282,5 +305,25 @@ mod tests {
         assert_eq!(number(b"12a\0"), None);
         assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]), Some(256));
         assert_eq!(number(&[0xff; 12]), None);
+    }
+
+    #[test]
+    fn a_record_of_an_extended_header_is_as_long_as_it_says() {
+        let path = |records: &[u8]| path_of(records).ok();
+        assert_eq!(
+            path(b"12 path=a/b\n22 comment=1\n9 path=c\n\0\0"),
+            Some(Some("a/b".to_owned()))
+        );
+        assert_eq!(path(b"15 comment=git\n"), Some(None));
+        for broken in [
+            &b"99 path=a\n"[..],
+            b"9 path=a",
+            b"path=a\n",
+            b"0 path=a\n",
+            b"4 a\n",
+            b" path=a\n",
+        ] {
+            assert_eq!(path(broken), None, "{broken:?}");
+        }
     }
 }

@@ -18,7 +18,13 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         (Format::SynologyPat, _, made_for) => checks.push(synology(board, made_for.as_deref())),
         (_, Some(metadata), _) => {
             let fits = metadata.is_for(&board.names);
-            checks.push(device(board, fits, &one_line(&metadata.supported_devices.join(", "))));
+            let devices = metadata.supported_devices.iter().chain(&metadata.new_supported_devices);
+            let devices: Vec<_> = devices.map(String::as_str).collect();
+            let made_for = match devices.as_slice() {
+                [] => "no box that it names".to_owned(),
+                devices => one_line(&devices.join(", ")).to_string(),
+            };
+            checks.push(device(board, fits, &made_for));
             checks.extend(compat(board, metadata));
         }
         // The name of the directory has no commas.

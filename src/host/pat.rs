@@ -108,7 +108,7 @@ fn whatever(file: &str) -> Result<(Store, Pat)> {
     let bad = |error: io::Error| archive::bad(format_args!("{file}: {error}"));
     let all = 0..store.len();
     let pat = match tar_entries::is_tar(&store, &all).map_err(bad)? {
-        true => Pat::whatever_is_listed(&store, tar::walk(&store, all).map_err(bad)?).map_err(bad)?,
+        true => Pat::whatever_is_listed(&store, tar::walk_all(&store, all).map_err(bad)?).map_err(bad)?,
         false => None,
     };
     match pat {

@@ -26,7 +26,7 @@ pub(super) fn inspect(store: &Store, range: Range<u64>, image: &mut Image) -> io
         return Ok(false);
     }
     image.format = Format::Tar;
-    let members = tar::walk(store, range)?;
+    let members = tar::walk_all(store, range)?;
     match members.iter().any(|member| member.name == pat::CHECKSUMS) {
         true => {
             image.format = Format::SynologyPat;
@@ -86,14 +86,20 @@ fn plain(store: &Store, members: &[Member], image: &mut Image) -> io::Result<()>
     }
 }
 
-/// The board that `CONTROL` names, in a line `BOARD=…`.
-fn control(store: &Store, member: &Member) -> io::Result<Option<String>> {
+/// The boards that `CONTROL` names, in lines `BOARD=…`.
+fn control(store: &Store, member: &Member) -> io::Result<Vec<String>> {
     const CONTROL: u64 = 4096;
-    let mut text = vec![0; (member.data.end - member.data.start).min(CONTROL) as usize];
+    if member.data.end - member.data.start > CONTROL {
+        return Err(bad("the CONTROL of the sysupgrade archive is too long"));
+    }
+    let mut text = vec![0; (member.data.end - member.data.start) as usize];
     store.read_exact_at(member.data.start, &mut text)?;
     let text = String::from_utf8_lossy(&text);
-    let board = text.lines().find_map(|line| line.trim().strip_prefix("BOARD="));
-    Ok(board.map(|board| board.trim_matches(['"', '\'']).to_owned()))
+    let boards = text.lines().filter_map(|line| {
+        let (key, board) = line.split_once('=')?;
+        (key.trim() == "BOARD").then(|| board.trim().trim_matches(['"', '\'']).to_owned())
+    });
+    Ok(boards.collect())
 }
 
 /// `sysupgrade-BOARD/CONTROL`, `kernel`, `root`. Any other tar keeps its members as parts and has no place.
@@ -112,7 +118,8 @@ fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<(
             Some("CONTROL") => {
                 let named = control(store, member)?;
                 // Directories have no commas in their names.
-                match named.filter(|named| named.replace(',', "_") != board.replace(',', "_")) {
+                let other = |named: &String| named.replace(',', "_") != board.replace(',', "_");
+                match named.into_iter().find(other) {
                     Some(named) => {
                         return Err(bad(format_args!(
                             "the sysupgrade archive is for {}, and its CONTROL for {}",

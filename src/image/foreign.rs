@@ -55,6 +55,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         match content.format {
             Format::Arm64Image => content.arch = Some(Processor::Known(Arch::Aarch64)),
             Format::BzImage => content.arch = Some(Processor::Known(Arch::X86)),
+            Format::Zimage => (),
             format => content.length = length(format, &head).unwrap_or_default(),
         }
     }

@@ -168,6 +168,50 @@ fn spoiled(store: &Store) -> io::Result<bool> {
     }))
 }
 
+/// Refuses an image whose trailer is hidden by padding: it would be taken for one that says nothing of its box. The copy of a
+/// partition may have that, where an image was written with its trailer.
+///
+/// # Errors
+/// `InvalidData` for such an image, else those of reading.
+pub fn not_padded(store: &Store) -> io::Result<()> {
+    const CHUNK: u64 = 4 << 10;
+    // What is packed is at hand only so far back.
+    const UNPACKED: u64 = 64 << 10;
+    let least = match store {
+        Store::Packed(_) => store.len().saturating_sub(UNPACKED),
+        _ => 0,
+    };
+    let mut bytes = [0; CHUNK as usize];
+    let mut end = store.len();
+    let is_padding = |byte: &u8| [0, 0xff].contains(byte);
+    while end > least {
+        let start = end.saturating_sub(CHUNK).max(least);
+        let chunk = &mut bytes[..(end - start) as usize];
+        store.read_exact_at(start, chunk)?;
+        if let Some(last) = chunk.iter().rposition(|byte| !is_padding(byte)) {
+            end = start + last as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    // A trailer may itself end with zeros.
+    let start = end.saturating_sub(TRAILER);
+    let mut tail = [0; TRAILER as usize + 4];
+    let take = (tail.len() as u64).min(end - start) as usize;
+    store.read_exact_at(start, &mut tail[..take])?;
+    let magic = MAGIC.to_be_bytes();
+    let hidden = tail[..take].windows(magic.len()).position(|window| window == magic);
+    match hidden
+        .map(|at| start + at as u64 + TRAILER)
+        .filter(|at| *at < store.len())
+    {
+        Some(at) => Err(bad(format_args!(
+            "padding follows the metadata behind the image: without it the file has {at} bytes"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The bytes of the signature in the last trailer, and how many bytes stand in front of it, which it covers.
 ///
 /// # Errors

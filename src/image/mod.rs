@@ -222,6 +222,7 @@ fn unpack(store: &mut Store, image: &mut Image, reading: &Reading) -> io::Result
         image.as_is = Some(AsIs::Copy);
         return Ok(());
     }
+    fwtool::not_padded(store)?;
     image.payload = stripped.end;
     image.metadata = stripped.metadata;
     let mut head = [0; 16];
@@ -241,6 +242,7 @@ fn unpack(store: &mut Store, image: &mut Image, reading: &Reading) -> io::Result
             image.packing = Some(packed.packing);
             *store = Store::Packed(packed);
             let stripped = fwtool::strip(store)?;
+            fwtool::not_padded(store)?;
             image.payload = stripped.end;
             image.metadata = stripped.metadata.or(image.metadata.take());
             Ok(())

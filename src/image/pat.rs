@@ -239,7 +239,7 @@ impl Pat {
         if !tar::is_tar(store, &range)? {
             return Ok(None);
         }
-        Pat::of_members(store, tar::walk(store, range)?)
+        Pat::of_members(store, tar::walk_all(store, range)?)
     }
 
     /// As [`Pat::open`], of an archive that was walked already.

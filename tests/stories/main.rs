@@ -61,6 +61,7 @@ mod judges;
 mod packed_parts;
 mod pieces;
 mod processors;
+mod two_truths;
 mod vendor_headers;
 mod verbatim;
 mod whole;
