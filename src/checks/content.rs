@@ -107,7 +107,8 @@ fn erase_blocks(partition: &Partition, content: &Content) -> Option<Check> {
     let remedy = match content.format {
         Format::Ubifs => "make it with mkfs.ubifs -e for this volume",
         Format::Jffs2 => "make it with mkfs.jffs2 -e for this flash",
-        _ => "make it with ubinize -p and -m for this flash",
+        Format::Ubi => "make it with ubinize -p and -m for this flash",
+        _ => "get the image for this flash",
     };
     let remedy = format!("{remedy}; --force=content if you know better");
     Some(Check::fail(CheckId::Content, what, remedy).forceable())

@@ -13,7 +13,7 @@ use std::ops::Range;
 /// More things behind each other than any image has.
 const MOST: usize = 4;
 /// Where OpenWrt's first boot makes a JFFS2 of what follows (`mount_root` of fstools).
-const MARK: [u8; 4] = [0xde, 0xad, 0xc0, 0xde];
+pub(super) const MARK: [u8; 4] = [0xde, 0xad, 0xc0, 0xde];
 
 /// Whether there may be something else behind such content, and where it begins is known.
 fn has_an_end(content: &Content) -> bool {

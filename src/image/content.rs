@@ -104,6 +104,16 @@ impl Content {
         Ok(())
     }
 
+    /// Takes over for which processor and which erase blocks a piece of it is made.
+    pub(super) fn made_as(&mut self, piece: Content) {
+        self.arch = self.arch.take().or(piece.arch);
+        self.order = self.order.or(piece.order);
+        if piece.format == Format::Jffs2 {
+            self.erase_size = self.erase_size.or(piece.erase_size);
+            self.least_erase_size = self.least_erase_size.max(piece.least_erase_size);
+        }
+    }
+
     /// What is wrong where it says that it has more bytes than are there.
     pub(super) fn too_long(&self, room: u64) -> Option<String> {
         let (name, length) = (self.format.as_str(), self.length);
@@ -147,7 +157,7 @@ impl Content {
 }
 
 /// A recogniser: `None` when the bytes are not of its kind.
-type Recognise = fn(&Store, &Range<u64>) -> io::Result<Option<Content>>;
+pub(super) type Recognise = fn(&Store, &Range<u64>) -> io::Result<Option<Content>>;
 
 /// In this order: what has a checksum or a structure of its own, then what only begins as something.
 const FORMATS: [Recognise; 12] = [

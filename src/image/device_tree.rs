@@ -153,6 +153,15 @@ impl<'s> Tree<'s> {
     }
 }
 
+/// Whether a tree begins here, by its magic number.
+///
+/// # Errors
+/// Those of reading.
+pub(super) fn begins(store: &Store, range: &Range<u64>) -> io::Result<bool> {
+    let mut magic = [0; 4];
+    Ok(store.read_head(range, &mut magic)? && u32::from_be_bytes(magic) == MAGIC)
+}
+
 /// The strings of a list.
 pub fn strings(bytes: &[u8]) -> Vec<String> {
     let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());

@@ -12,10 +12,10 @@ use crate::base::quoted::Quoted;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
-use crate::image::device_tree::{self, Event, HEADER, MAGIC, Tree, strings};
+use crate::image::device_tree::{self, Event, HEADER, MAGIC, MadeFor, Tree, strings};
 use crate::image::digest::{self, Digest};
-use crate::image::processor;
 use crate::image::within::{self, Declared};
+use crate::image::{piece, processor};
 use std::io;
 use std::ops::Range;
 
@@ -23,6 +23,8 @@ use std::ops::Range;
 const NODES: usize = 256;
 /// Hashes of an image.
 const HASHES: usize = 4;
+/// Bytes of a device tree that is packed; bounds memory.
+const TREE: usize = 512 << 10;
 /// How often all of it may be read for them: the images do not overlap.
 const PASSES: u64 = 4;
 
@@ -326,19 +328,51 @@ fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
     let Some(configuration) = configuration else {
         return Ok(());
     };
-    let tree = match configuration.device_trees.first() {
-        Some(name) if image(name)?.compression == "none" || image(name)?.compression.is_empty() => {
-            device_tree::made_for(store, &place(range, total, image(name)?)?)?
-        }
-        _ => None,
+    let named = configuration.named.iter().map(image).collect::<io::Result<Vec<_>>>()?;
+    for root in named
+        .into_iter()
+        .filter(|image| ["ramdisk", "filesystem"].contains(&image.kind.as_str()))
+    {
+        let what = format!("a {}", root.kind);
+        let wrong = piece::root(store, &place(range, total, root)?, &what, content)?;
+        let said = wrong.map(|wrong| format!("of the fit's {}: {wrong}", Quoted(&root.name)));
+        content.doubt = content.doubt.take().or(said);
+    }
+    let tree = match configuration.device_trees.first().map(image).transpose()? {
+        Some(tree) => tree_of(store, &place(range, total, tree)?, tree, content)?,
+        None => MadeFor::default(),
     };
-    let tree = tree.unwrap_or_default();
     content.soc = tree.soc;
     content.compatible = match configuration.compatible.is_empty() {
         true => tree.compatible,
         false => configuration.compatible.clone(),
     };
     Ok(())
+}
+
+/// What a device tree is for, also of a packed one.
+fn tree_of(store: &Store, data: &Range<u64>, tree: &Entry, content: &mut Content) -> io::Result<MadeFor> {
+    let none = || format!("of the fit's {}: it is no device tree", Quoted(&tree.name));
+    let found = match tree.compression.as_str() {
+        "" | "none" => device_tree::made_for(store, data)?,
+        _ => match within::unpacked(store, data, TREE)? {
+            Some(bytes) => {
+                let length = bytes.len() as u64;
+                device_tree::made_for(&Store::Memory(bytes), &(0..length))?
+            }
+            None => {
+                content
+                    .title
+                    .push_str("; its device tree is packed, and for which box it is not known");
+                content.checked = false;
+                return Ok(MadeFor::default());
+            }
+        },
+    };
+    if found.is_none() {
+        content.doubt.get_or_insert_with(none);
+    }
+    Ok(found.unwrap_or_default())
 }
 
 fn content_total(store: &Store, range: &Range<u64>) -> io::Result<u32> {

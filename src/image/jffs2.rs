@@ -9,6 +9,7 @@
 use crate::base::format::Format;
 use crate::base::machine::{Order, Role};
 use crate::bytes::store::Store;
+use crate::image::behind::MARK;
 use crate::image::content::Content;
 use crc::{CRC_32_ISO_HDLC, Crc};
 use std::io;
@@ -140,6 +141,7 @@ impl Walk<'_> {
             let take = FIXED.min((room - self.at) as usize);
             self.store.read_exact_at(here, &mut fixed[..take])?;
             match node(&fixed[..take]) {
+                None if fixed.starts_with(&MARK) => self.at += MARK.len() as u64,
                 Some(node) if node.length >= HEADER as u64 => {
                     if node.order != self.order {
                         self.content.problem = Some(format!("the jffs2 changes its byte order at 0x{:x}", self.at));
@@ -160,7 +162,11 @@ impl Walk<'_> {
                 _ => self.gap(fixed[0])?,
             }
         }
-        let rest = self.range.start + self.at.min(room)..self.range.end;
+        let mut rest = self.range.start + self.at.min(room)..self.range.end;
+        let mut mark = [0; MARK.len()];
+        if self.store.read_head(&rest, &mut mark)? && mark == MARK {
+            rest.start += MARK.len() as u64;
+        }
         let blank = |byte| Ok::<_, io::Error>(self.store.past(rest.clone(), byte)? == rest.end);
         if !blank(0xff)? && !blank(0)? {
             self.doubt("the jffs2 is cut off in a node".to_owned());

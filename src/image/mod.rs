@@ -21,6 +21,7 @@ mod hidden;
 pub(crate) mod jffs2;
 pub(crate) mod known;
 pub mod pat;
+mod piece;
 pub(crate) mod pieces;
 mod processor;
 mod qnap_recovery;

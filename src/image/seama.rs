@@ -4,13 +4,13 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::format::{Format, Nature};
+use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::digest::{self, Digest};
-use crate::image::{foreign, within};
+use crate::image::piece;
 use std::io;
 use std::ops::Range;
 
@@ -50,7 +50,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
                 return Ok(Some(content));
             }
             if content.doubt.is_none() {
-                content.doubt = inside(store, &data)?
+                content.doubt = inside(store, &data, &mut content)?
                     .map(|what| format!("in the seama image, at 0x{:x}: {what}", data.start - range.start));
             }
         }
@@ -66,15 +66,15 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
 }
 
 /// What is wrong with the data of an entity, which is a kernel, or one and its root file system.
-fn inside(store: &Store, data: &Range<u64>) -> io::Result<Option<String>> {
-    let found = foreign::recognise(store, data)?.map(|found| found.format);
-    let is_strange = |format: &Format| {
-        !matches!(format.nature(), Nature::Flash | Nature::Packed | Nature::Factory) && *format != Format::Text
+fn inside(store: &Store, data: &Range<u64>, content: &mut Content) -> io::Result<Option<String>> {
+    let piece = piece::look(store, data)?;
+    let wrong = piece.wrong();
+    let Some(found) = piece.content else {
+        return Ok(wrong);
     };
-    match found.filter(is_strange) {
-        Some(strange) => Ok(Some(strange.described().to_owned())),
-        None => within::part(store, data),
-    }
+    let short = found.too_long(data.end - data.start);
+    content.made_as(found);
+    Ok(wrong.or(short))
 }
 
 /// The texts, such as `dev=/dev/mtdblock/1` and `type=firmware`.

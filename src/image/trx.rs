@@ -2,13 +2,13 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::format::{Format, Nature};
+use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::fwtool::CRC;
-use crate::image::{cramfs, foreign, squashfs, uimage, within};
+use crate::image::piece;
 use std::io;
 use std::ops::Range;
 
@@ -81,36 +81,21 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     Ok(Some(content))
 }
 
-/// What a part is, by its beginning, and what is wrong with it. That it is longer than the part is told.
+/// What a part is, and what is wrong with it. That it is longer than the part is told.
 fn inside(store: &Store, part: Range<u64>, start: u64, content: &mut Content) -> io::Result<()> {
     let offset = part.start - start;
-    let broken = within::part(store, &part)?.map(|what| format!("in the trx, at 0x{offset:x}: {what}"));
-    content.doubt = content.doubt.take().or(broken);
-    for recognise in [
-        uimage::recognise,
-        squashfs::recognise,
-        cramfs::recognise,
-        foreign::recognise,
-    ] {
-        let Some(found) = recognise(store, &part)? else {
-            continue;
-        };
-        let place = |what: &str| format!("in the trx, at 0x{offset:x}: {what}");
-        // What has only printable bytes may be anything.
-        let nature = found.format.nature();
-        let strange =
-            !matches!(nature, Nature::Flash | Nature::Packed | Nature::Factory) && found.format != Format::Text;
-        let strange = strange.then(|| found.format.described());
-        content.doubt = content.doubt.take().or(found.doubt.as_deref().or(strange).map(place));
-        content.problem = content.problem.take().or(found.problem.as_deref().map(place));
-        // How long a part is the TRX says; a boot loader that knows better is told from one that does not by nobody.
-        if let Some(short) = found.too_long(part.end - part.start) {
-            content.title.push_str(&format!("; {}", place(&short)));
-            content.checked = false;
-        }
-        content.arch = content.arch.take().or(found.arch);
-        content.order = content.order.take().or(found.order);
-        break;
+    let place = |what: &str| format!("in the trx, at 0x{offset:x}: {what}");
+    let piece = piece::look(store, &part)?;
+    content.doubt = content.doubt.take().or(piece.wrong().as_deref().map(place));
+    let Some(found) = piece.content else {
+        return Ok(());
+    };
+    content.problem = content.problem.take().or(found.problem.as_deref().map(place));
+    // How long a part is the TRX says; a boot loader that knows better is told from one that does not by nobody.
+    if let Some(short) = found.too_long(part.end - part.start) {
+        content.title.push_str(&format!("; {}", place(&short)));
+        content.checked = false;
     }
+    content.made_as(found);
     Ok(())
 }

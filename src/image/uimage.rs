@@ -9,7 +9,7 @@ use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::within::{self, Declared};
-use crate::image::{processor, zimage};
+use crate::image::{device_tree, piece, processor, zimage};
 use std::io;
 use std::ops::Range;
 
@@ -63,8 +63,8 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             _ if content.problem.is_some() => (),
             Role::Kernel => inside(store, at..at + data, &header, &mut content)?,
             Role::Ramdisk => {
-                content.doubt =
-                    within::part(store, &(at..at + data))?.map(|problem| format!("of the uImage: {problem}"));
+                let wrong = piece::root(store, &(at..at + data), "a ramdisk", &mut content)?;
+                content.doubt = wrong.map(of_the_uimage);
             }
             _ => (),
         }
@@ -84,8 +84,13 @@ fn inside(store: &Store, data: Range<u64>, header: &[u8], content: &mut Content)
     // Only Linux is known well enough to say what it is not.
     if header[28] == LINUX {
         let declared = Declared::Number(header[31]);
-        content.doubt = within::problem(store, kernel, declared, content.arch.as_ref())?
-            .map(|problem| format!("of the uImage: {problem}"));
+        content.doubt = within::problem(store, kernel, declared, content.arch.as_ref())?.map(of_the_uimage);
+        // Behind the kernel comes its ramdisk (`boot_get_ramdisk` in U-Boot's `boot/image-board.c`).
+        if let (Some(ramdisk), None) = (parts.get(1), &content.doubt)
+            && !device_tree::begins(store, ramdisk)?
+        {
+            content.doubt = piece::root(store, ramdisk, "a ramdisk", content)?.map(of_the_uimage);
+        }
     } else {
         content
             .title
@@ -99,6 +104,10 @@ fn inside(store: &Store, data: Range<u64>, header: &[u8], content: &mut Content)
         content.with_tree(zimage::tree_of(store, part))?;
     }
     Ok(())
+}
+
+fn of_the_uimage(what: String) -> String {
+    format!("of the uImage: {what}")
 }
 
 /// The data of the image, or of each of several in it: their lengths stand in front of them, up to one of 0, and each ends at a

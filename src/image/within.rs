@@ -141,6 +141,31 @@ pub(super) fn part(store: &Store, data: &Range<u64>) -> io::Result<Option<String
     broken(store, data, Codec::recognise(&head[..take]))
 }
 
+/// What comes out of packed bytes; `None` where that is more than so many, or they are packed in a way that is not known.
+///
+/// # Errors
+/// `InvalidData` for what is damaged, else those of reading the store.
+pub(super) fn unpacked(store: &Store, data: &Range<u64>, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut head = [0; 64];
+    let take = head.len().min((data.end - data.start) as usize);
+    store.read_exact_at(data.start, &mut head[..take])?;
+    let Some(codec) = Codec::recognise(&head[..take]) else {
+        return Ok(None);
+    };
+    let mut all = Vec::new();
+    let mut each = |chunk: &[u8]| match all.len() + chunk.len() > most {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => {
+            all.extend_from_slice(chunk);
+            Ok(())
+        }
+    };
+    match first_end(store, data, codec, &mut each) {
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(None),
+        other => Ok(other?.map(|_| all)),
+    }
+}
+
 fn said(what: &str, described: &str) -> String {
     format!("it says that it is {what}, and in it is {described}")
 }

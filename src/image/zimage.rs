@@ -32,8 +32,7 @@ pub(super) fn tree_of(store: &Store, range: &Range<u64>) -> io::Result<Option<Ma
     if at >= range.end {
         return Ok(None);
     }
-    let mut magic = [0; 4];
-    let there = store.read_head(&(at..range.end), &mut magic)? && u32::from_be_bytes(magic) == device_tree::MAGIC;
+    let there = device_tree::begins(store, &(at..range.end))?;
     match device_tree::made_for(store, &(at..range.end))? {
         None if there => Err(bad("the device tree behind the kernel is cut off")),
         found => Ok(found),

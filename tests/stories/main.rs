@@ -65,6 +65,7 @@ mod two_truths;
 mod vendor_headers;
 mod verbatim;
 mod whole;
+mod within_images;
 
 // The engine: work, order, faults, and flash of every kind.
 mod campaign;

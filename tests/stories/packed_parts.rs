@@ -12,7 +12,7 @@ fn plain() -> Vec<u8> {
     [bytes(150_000, 61), vec![0; 100_000]].concat()
 }
 
-fn trx(parts: &[&[u8]]) -> Vec<u8> {
+pub fn trx(parts: &[&[u8]]) -> Vec<u8> {
     let (mut offsets, mut body) = (Vec::new(), Vec::new());
     for part in parts {
         offsets.push(28 + body.len() as u32);
@@ -34,7 +34,7 @@ fn the_box() -> SimBox {
 }
 
 #[track_caller]
-fn refused(sim: &SimBox, what: &str, image: &[u8], says: &str) {
+pub fn refused(sim: &SimBox, what: &str, image: &[u8], says: &str) {
     let before = sim.flash();
     let run = sim.apply(&["--part", "kernel", &sim.file("image", image)]);
     assert!([65, 78].contains(&run.exit), "{what}: {run:?}");
@@ -44,7 +44,7 @@ fn refused(sim: &SimBox, what: &str, image: &[u8], says: &str) {
 }
 
 #[track_caller]
-fn planned(sim: &SimBox, what: &str, image: &[u8]) {
+pub fn planned(sim: &SimBox, what: &str, image: &[u8]) {
     let run = sim.run("plan", &["--part", "kernel", &sim.file("image", image)]);
     assert_eq!(run.exit, 0, "{what}: {run:?}");
 }

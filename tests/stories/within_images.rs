@@ -1,0 +1,224 @@
+//! The pieces of an image beside its kernel: a ramdisk, a file system, a device tree. The checksums of the image are right, and the box
+//! would not come up.
+
+use crate::insides::{numbered, packed};
+use crate::packed_parts::{planned, refused, trx};
+use crate::simbox::{SimBox, bytes, read, tool};
+use crate::vendor_headers::entity;
+use serde_json::json;
+use std::path::Path;
+
+const PAGE: &[u8] = b"<html><body><h1>504 Gateway Timeout</h1></body></html>";
+
+/// A box for ARM whose partitions may hold anything.
+fn the_box() -> SimBox {
+    SimBox::changed("generic", |profile| {
+        crate::simbox::anything(profile);
+        profile["cpu"] = json!({ "arch": "arm", "order": "little" });
+        profile["signs"] = json!({ "compatible": ["vendor,this"] });
+    })
+}
+
+fn shell(sim: &SimBox, script: &str) -> Vec<u8> {
+    tool("sh", &["-ec", &format!("cd {}; {script}", sim.dir.path().display())]).stdout
+}
+
+/// A tree of files to make file systems of.
+fn tree(sim: &SimBox) {
+    shell(sim, "mkdir -p tree/etc");
+    for name in ["one", "etc/two", "etc/three"] {
+        sim.file(&format!("tree/{name}"), &bytes(30_000, name.len() as u64));
+    }
+}
+
+fn cpio(sim: &SimBox) -> Vec<u8> {
+    shell(sim, "cd tree && find . | LC_ALL=C sort | cpio -o -H newc --quiet")
+}
+
+fn squashfs(sim: &SimBox) -> Vec<u8> {
+    shell(
+        sim,
+        "mksquashfs tree squashfs -noappend -all-root -quiet >&2; cat squashfs",
+    )
+}
+
+/// What is no ramdisk, by what is said of it.
+fn no_ramdisks(sim: &SimBox) -> Vec<(Vec<u8>, &'static str)> {
+    let (archive, root) = (cpio(sim), squashfs(sim));
+    let whole = packed(sim, &archive, "gzip", &["-n"]);
+    vec![
+        (whole[..whole.len() - 90].to_vec(), "the gzip is damaged: it is cut off"),
+        (
+            packed(sim, &archive[..archive.len() - 700], "gzip", &["-n"]),
+            "the cpio archive in the gzip is cut off",
+        ),
+        (root[..root.len() / 2].to_vec(), "the squashfs says it has"),
+        (PAGE.to_vec(), "and that is HTML"),
+        (packed(sim, PAGE, "gzip", &["-n"]), "and that is HTML"),
+        (vec![0xff; 5000], "bytes of 0xff, and nothing else"),
+    ]
+}
+
+#[test]
+fn a_uimage_that_says_it_is_a_ramdisk_is_one() {
+    let sim = the_box();
+    tree(&sim);
+    let kernel = bytes(40_000, 1);
+    let multi = |ramdisk: &[u8]| {
+        let lengths = [kernel.len() as u32, ramdisk.len() as u32, 0]
+            .map(u32::to_be_bytes)
+            .concat();
+        numbered(&[&lengths[..], &kernel, ramdisk].concat(), 4, 0, 5)
+    };
+    for (ramdisk, says) in no_ramdisks(&sim) {
+        refused(&sim, says, &numbered(&ramdisk, 3, 0, 5), says);
+        refused(&sim, says, &multi(&ramdisk), says);
+    }
+    refused(&sim, "empty", &numbered(b"", 3, 0, 5), "nothing at all");
+    let archive = cpio(&sim);
+    for ramdisk in [
+        archive.clone(),
+        packed(&sim, &archive, "xz", &["--check=crc32"]),
+        squashfs(&sim),
+    ] {
+        planned(&sim, "whole", &numbered(&ramdisk, 3, 0, 5));
+        planned(&sim, "whole", &multi(&ramdisk));
+    }
+    // Another kernel's, or a place for one that is not used: told.
+    for ramdisk in [bytes(3000, 9), b"none".to_vec()] {
+        let run = sim
+            .apply(&["--part", "kernel", &sim.file("image", &multi(&ramdisk))])
+            .exits(0);
+        assert!(run.out.contains("a ramdisk in it is nothing that is known"), "{run:?}");
+    }
+}
+
+/// A FIT of a kernel and one more image.
+fn fit(sim: &SimBox, (kind, packing): (&str, &str), data: &[u8], property: &str) -> Vec<u8> {
+    let (kernel, data) = (sim.file("kernel", &bytes(20_000, 1)), sim.file("data", data));
+    let image = |name: &str, kind: &str, packing: &str, data: &str| {
+        format!(
+            "{name} {{ description = \"x\"; type = \"{kind}\"; os = \"linux\"; arch = \"arm\"; compression = \"{packing}\"; load \
+             = <0>; entry = <0>; data = /incbin/(\"{data}\"); hash-1 {{ algo = \"sha1\"; }}; }};"
+        )
+    };
+    let images = image("k", "kernel", "none", &kernel) + &image("other", kind, packing, &data);
+    let its = format!(
+        "/dts-v1/; / {{ description = \"x\"; #address-cells = <1>; images {{ {images} }}; configurations {{ default = \"c\"; c \
+         {{ kernel = \"k\"; {property} = \"other\"; }}; }}; }};"
+    );
+    let (its, out) = (sim.file("x.its", its.as_bytes()), sim.dir.path().join("x.itb"));
+    tool("mkimage", &["-f", &its, out.to_str().unwrap()]);
+    read(&out)
+}
+
+#[test]
+fn what_the_configuration_of_a_fit_names_is_what_it_says() {
+    let sim = the_box();
+    tree(&sim);
+    for (ramdisk, says) in no_ramdisks(&sim) {
+        let image = fit(&sim, ("ramdisk", "none"), &ramdisk, "ramdisk");
+        refused(&sim, says, &image, says);
+    }
+    let root = squashfs(&sim);
+    planned(&sim, "root", &fit(&sim, ("filesystem", "none"), &root, "loadables"));
+    let cut = fit(&sim, ("filesystem", "none"), &root[..root.len() / 2], "loadables");
+    refused(&sim, "root", &cut, "the squashfs says it has");
+
+    let source = |board: &str| format!("/dts-v1/; / {{ compatible = \"{board}\"; }};");
+    let blob = |board: &str| tool("dtc", &["-O", "dtb", &sim.file("x.dts", source(board).as_bytes())]).stdout;
+    let (ours, others) = (blob("vendor,this"), blob("vendor,other"));
+    for packing in ["none", "gzip", "lzma"] {
+        let tree = |blob: &[u8]| match packing {
+            "none" => blob.to_vec(),
+            packer => packed(&sim, blob, packer, &[]),
+        };
+        planned(&sim, packing, &fit(&sim, ("flat_dt", packing), &tree(&ours), "fdt"));
+        let image = sim.file("image", &fit(&sim, ("flat_dt", packing), &tree(&others), "fdt"));
+        let run = sim.apply(&["--part", "kernel", &image]).exits(78);
+        assert!(run.out.contains("is for \\\"vendor,other\\\""), "{packing}: {run:?}");
+        let page = fit(&sim, ("flat_dt", packing), &tree(PAGE), "fdt");
+        refused(&sim, packing, &page, "it is no device tree");
+    }
+}
+
+fn jffs2(sim: &SimBox, flags: &str) -> Vec<u8> {
+    shell(sim, &format!("mkfs.jffs2 {flags} -r tree -o jffs2 >&2; cat jffs2"))
+}
+
+#[test]
+fn a_jffs2_in_a_trx_is_held_against_the_box_as_one_by_itself() {
+    let sim = the_box();
+    tree(&sim);
+    let loader = packed(&sim, &bytes(4000, 62), "gzip", &["-n"]);
+    let right = jffs2(&sim, "-l -e 64KiB");
+    planned(&sim, "right", &trx(&[&loader, &right]));
+    let mut flipped = right.clone();
+    flipped[right.len() / 2] ^= 1;
+    refused(
+        &sim,
+        "flipped",
+        &trx(&[&loader, &flipped]),
+        "a node of the jffs2 fails its CRC",
+    );
+    let larger = trx(&[&loader, &jffs2(&sim, "-l -e 128KiB")]);
+    refused(&sim, "larger blocks", &larger, "it is made for larger ones");
+    let other = sim.file("image", &trx(&[&loader, &jffs2(&sim, "-b -e 64KiB")]));
+    let run = sim.apply(&["--part", "kernel", &other]).exits(78);
+    assert_eq!(run.json()["code"], "cpu", "{run:?}");
+    refused(
+        &sim,
+        "blank",
+        &trx(&[&loader, &[0xff; 9000]]),
+        "bytes of 0xff, and nothing else",
+    );
+}
+
+#[test]
+fn a_kernel_for_another_processor_in_a_seama_image() {
+    let sim = the_box();
+    let kernel = sim.file("data", &bytes(40_000, 1));
+    for (arch, exit) in [("arm", 0), ("mips", 78)] {
+        let out = sim.dir.path().join("uImage");
+        let out = out.to_str().unwrap();
+        tool(
+            "mkimage",
+            &["-A", arch, "-T", "kernel", "-C", "none", "-d", &kernel, out],
+        );
+        let image = entity(&sim, b"type=firmware\0", &read(Path::new(out)));
+        let run = sim.apply(&["--force=content", "--part", "kernel", &sim.file("image", &image)]);
+        assert_eq!(run.exit, exit, "{run:?}");
+        assert!(exit == 0 || run.json()["code"] == "cpu", "{run:?}");
+    }
+}
+
+/// OpenWrt's `padjffs2` and `add_jffs2_mark` put it where its first boot finds it.
+#[test]
+fn the_mark_behind_a_jffs2_is_no_damage() {
+    let sim = the_box();
+    tree(&sim);
+    let mark = [0xde, 0xad, 0xc0, 0xde];
+    let whole = jffs2(&sim, "-l -e 64KiB");
+    let marked = [&whole[..], &mark].concat();
+    planned(&sim, "marked", &marked);
+    let mut filled = marked.clone();
+    filled.resize(filled.len().next_multiple_of(64 << 10), 0xff);
+    planned(&sim, "filled up", &filled);
+    refused(&sim, "more", &[&marked[..], &[7; 400]].concat(), "not a node of it");
+}
+
+#[test]
+fn a_zimage_that_is_cut_off_is_refused_by_itself_as_in_a_uimage() {
+    let sim = the_box();
+    let mut kernel = bytes(40_000, 3);
+    for (at, value) in [(0x24, 0x016f_2818u32), (0x28, 0), (0x2c, 40_000)] {
+        kernel[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    planned(&sim, "whole", &kernel);
+    refused(
+        &sim,
+        "cut",
+        &kernel[..39_000],
+        "the zimage says it has 40000 bytes, but only 39000 are there",
+    );
+}
