@@ -33,8 +33,6 @@ pub const BLOCK_DEVICE: u8 = b'4';
 pub const DIRECTORY: u8 = b'5';
 /// A FIFO.
 pub const FIFO: u8 = b'6';
-/// A file in one piece, which is a file everywhere (`CONTTYPE` of POSIX).
-const CONTIGUOUS: u8 = b'7';
 
 /// GNU: its bytes are the name of the next entry.
 const LONG_NAME: u8 = b'L';
@@ -57,7 +55,7 @@ impl Entry {
     pub fn kind(&self) -> u8 {
         match self.header[156] {
             0 | FILE if self.name.ends_with('/') => DIRECTORY,
-            0 | CONTIGUOUS => FILE,
+            0 => FILE,
             kind => kind,
         }
     }

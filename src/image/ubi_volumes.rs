@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::checksum::CRC32;
-use crate::base::format::Format;
+use crate::base::format::{Format, Nature};
 use crate::base::machine::{Order, Processor};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
@@ -23,6 +23,8 @@ const RECORD: usize = 172;
 const RECORDS: u64 = 128;
 /// `UBI_VID_STATIC`.
 const STATIC: u8 = 2;
+/// The volumes with which a box begins, as OpenWrt calls them (`CI_KERNPART` and `CI_ROOTPART` of its `nand.sh`).
+const BEGIN: [&str; 3] = ["kernel", "rootfs", "fit"];
 /// Bytes of a volume that are looked at for what is in it.
 const HEAD: u64 = 4096;
 
@@ -43,6 +45,8 @@ struct Blocks {
     is_static: bool,
     /// What a dynamic volume holds, by its first block, and its bytes.
     holds: Option<(Format, u64)>,
+    /// What it holds, of either kind, that no boot loader or kernel can begin with.
+    strange: Option<Format>,
     /// The numbers of those that are there and whole, ascending, and where their data is.
     there: Vec<(u32, u64)>,
     /// The highest number.
@@ -94,9 +98,11 @@ impl Volumes {
         let (size, wanted, crc) = (u64::from(field(20)), u64::from(field(24)), field(32));
         let is_static = header[5] == STATIC;
         let mut good = u64::from(number) < self.most;
-        let mut holds = None;
+        let (mut holds, mut strange) = (None, None);
         if number == 0 {
-            holds = self.needed(store, &data)?.filter(|_| !is_static);
+            holds = self.needed(store, &data)?;
+            strange = holds.map(|(format, _)| format).filter(|format| is_strange(*format));
+            holds = holds.filter(|_| !is_static);
         }
         if is_static {
             let mut digest = CRC.digest();
@@ -112,6 +118,7 @@ impl Volumes {
         });
         let blocks = &mut self.blocks[at].1;
         blocks.is_static = is_static;
+        blocks.strange = blocks.strange.or(strange);
         blocks.highest = blocks.highest.max(number);
         if is_static {
             blocks.wanted = blocks.wanted.max(Some(wanted));
@@ -210,6 +217,17 @@ impl Volumes {
                 );
                 return Ok((Some(more), None));
             }
+            // Other volumes may hold anything; a page of a server's is no volume.
+            let begins = BEGIN.contains(&record.name.as_str());
+            let strange = blocks.strange.filter(|format| begins || *format == Format::Html);
+            let strange = strange.map(|format| {
+                format!(
+                    "the volume {} of the ubi image holds {}",
+                    record.name,
+                    format.described()
+                )
+            });
+            doubt = doubt.or(strange);
             let Some(number) = missing(blocks) else {
                 if let Some(what) = self.inside(store, blocks)? {
                     doubt = doubt.or(Some(format!("the volume {} of the ubi image: {what}", record.name)));
@@ -240,9 +258,6 @@ impl Volumes {
     /// which no table of a squashfs ends with; a UBIFS may.
     fn inside(&self, store: &Store, blocks: &Blocks) -> io::Result<Option<String>> {
         const END: u64 = 8;
-        if matches!(blocks.holds, Some((Format::Html, _))) {
-            return Ok(Some("in it is a web page".to_owned()));
-        }
         let Some((format, length)) = blocks.holds.filter(|(_, length)| *length > END) else {
             return Ok(None);
         };
@@ -277,6 +292,13 @@ impl Volumes {
         let right = digest.finalize() == u32::from_be_bytes(wanted);
         Ok((!right).then(|| "the uimage in it fails its CRC".to_owned()))
     }
+}
+
+/// Whether neither a boot loader nor a kernel begins with it. Some boot loaders start an ELF program, and what has only printable bytes
+/// may be anything.
+fn is_strange(format: Format) -> bool {
+    let lies_there = matches!(format.nature(), Nature::Flash | Nature::Packed | Nature::Factory);
+    !(lies_there || matches!(format, Format::Elf | Format::Text | Format::Cpio))
 }
 
 /// Where something has its place among others by its number: as it is there, or as it is to be put there.

@@ -222,3 +222,29 @@ fn a_zimage_that_is_cut_off_is_refused_by_itself_as_in_a_uimage() {
         "the zimage says it has 40000 bytes, but only 39000 are there",
     );
 }
+
+/// A UBI with one volume.
+fn ubi(sim: &SimBox, kind: &str, name: &str, data: &[u8]) -> Vec<u8> {
+    sim.file("volume", data);
+    let ini = format!("[v]\nmode=ubi\nvol_id=0\nvol_type={kind}\nvol_name={name}\nimage=volume\n");
+    sim.file("ini", ini.as_bytes());
+    shell(sim, "ubinize -o ubi -p 64KiB -m 1 ini >&2; cat ubi")
+}
+
+#[test]
+fn the_volumes_with_which_a_box_begins_hold_what_can_begin() {
+    let sim = the_box();
+    tree(&sim);
+    let archive = shell(&sim, "tar -cf - tree");
+    let zip = [b"PK\x03\x04", &bytes(3000, 4)[..]].concat();
+    for kind in ["dynamic", "static"] {
+        for (data, says) in [(&archive[..], "a tar archive"), (&zip, "a zip archive"), (PAGE, "HTML")] {
+            refused(&sim, says, &ubi(&sim, kind, "kernel", data), says);
+            refused(&sim, says, &ubi(&sim, kind, "rootfs", data), says);
+        }
+        refused(&sim, kind, &ubi(&sim, kind, "data", PAGE), "HTML");
+        // A volume of settings may hold anything.
+        planned(&sim, kind, &ubi(&sim, kind, "data", &archive));
+        planned(&sim, kind, &ubi(&sim, kind, "rootfs", &squashfs(&sim)));
+    }
+}
