@@ -277,6 +277,8 @@ fn what_process_one_tells_is_shown_and_only_the_box_itself_says_success() {
         "{\"event\":\"stage\",\"text\":\"the old root is gone\"}\n\
          {\"event\":\"progress\",\"phase\":\"writing\",\"done\":1,\"total\":2,\"percent\":50,\"left\":3}\n\
          half a li\n\
+         {\"event\":\"devices\",\"board\":\"another\"}\n\
+         {\"event\":\"question\",\"text\":\"?\",\"sha256\":\"another\",\"seconds\":1}\n\
          {\"event\":\"result\",\"ok\":true,\"exit\":0,\"harm\":\"written\",\"code\":\"written\",\"erased\":1,\
          \"unchanged\":0,\"retried\":0,\"corrected\":0,\"uncorrectable\":0}",
     );
@@ -292,6 +294,8 @@ fn what_process_one_tells_is_shown_and_only_the_box_itself_says_success() {
     let run = run.exits(0);
     let told = run.out.find("the old root is gone").expect("shown");
     assert!(told < run.out.find("has booted and answers").unwrap(), "{run:?}");
+    // What the box is, and what was agreed to, it has said over ssh.
+    assert!(!run.out.contains("another\""), "{run:?}");
     let events = run.events();
     let mut shown = events.iter().filter(|event| event["event"] == "progress");
     assert!(

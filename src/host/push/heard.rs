@@ -4,15 +4,19 @@
 #![forbid(unsafe_code)]
 
 use super::interrupt::Interrupt;
+use crate::base::quoted::printable;
 use nix::poll::{PollFd, PollFlags, poll};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::process::{Child, ExitStatus};
-use std::thread::sleep;
+use std::process::{Child, ChildStderr, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 /// Bytes of the longest answer.
 pub const ANSWER: u64 = 4 << 20;
+/// Bytes of what ssh said that are kept for a message.
+const KEPT: usize = 4 << 10;
 /// How long a command may take: the longest one takes our program over a slow line.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// How often ^C is looked for, in milliseconds.
@@ -87,5 +91,45 @@ impl<R: Read + AsFd> Read for Heard<R> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// What a program says on standard error: kept for a message, and shown meanwhile if that is wanted.
+pub struct Said(Arc<Mutex<Vec<u8>>>, Option<thread::JoinHandle<()>>);
+
+impl Said {
+    /// Listens.
+    pub fn of(stderr: Option<ChildStderr>, aloud: bool) -> Said {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&kept);
+        let listener = stderr.map(|mut stderr| {
+            thread::spawn(move || {
+                let mut buffer = [0; 1024];
+                while let Ok(got @ 1..) = stderr.read(&mut buffer) {
+                    if aloud {
+                        let text = String::from_utf8_lossy(&buffer[..got]).replace('\r', "");
+                        let _ = std::io::stderr().write_all(printable(&text).as_bytes());
+                    }
+                    if let Ok(mut kept) = shared.lock() {
+                        kept.extend_from_slice(&buffer[..got]);
+                        let over = kept.len().saturating_sub(KEPT);
+                        kept.drain(..over);
+                    }
+                }
+            })
+        });
+        Said(kept, listener)
+    }
+
+    /// All of it, when the program has ended.
+    pub fn text(&mut self) -> String {
+        let _ = self.1.take().map(thread::JoinHandle::join);
+        self.so_far()
+    }
+
+    /// What it has said already.
+    pub fn so_far(&self) -> String {
+        let bytes = self.0.lock().map(|kept| kept.clone()).unwrap_or_default();
+        printable(&String::from_utf8_lossy(&bytes).replace('\r', "")).into_owned()
     }
 }

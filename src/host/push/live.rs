@@ -1,5 +1,6 @@
-//! What the box tells over the network when its ssh has ended: the events of process 1, for as long as they come. They are shown,
-//! and nothing is believed of them but a failure: nobody signs them, and how the update ended is asked over ssh.
+//! What the box tells over the network when its ssh has ended: the events of process 1, for as long as they come. They are shown as
+//! far as they say how it goes, and nothing is believed of them but a failure: nobody signs them, and what the box is and how the update
+//! ended is asked over ssh.
 
 #![forbid(unsafe_code)]
 
@@ -100,8 +101,10 @@ impl Live {
                     let Some((event, value)) = told::read(&line) else {
                         continue;
                     };
-                    told::show(&event, &value, reporter);
                     match event {
+                        Event::Stage { .. } | Event::Progress { .. } | Event::Warning { .. } => {
+                            told::show(&event, &value, reporter);
+                        }
                         Event::Error { text, next } => self.error = Some((text, next)),
                         Event::Result(ended) => self.ended = Some(ended),
                         _ => (),

@@ -4,9 +4,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::heard::{Heard, Until};
+use super::heard::{Heard, Said, Until};
 use super::scratch::random;
-use super::ssh::{Connection, Said};
+use super::ssh::Connection;
 use crate::base::error::{Context, Failure, Result};
 use crate::base::quoted::one_line;
 use crate::base::shell::quoted;

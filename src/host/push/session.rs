@@ -4,11 +4,12 @@
 
 use super::binary::Installed;
 use super::difference;
+use super::heard::Said;
 use super::images::Images;
 use super::interrupt::Interrupt;
 use super::live::Place;
 use super::shell::words;
-use super::ssh::{Connection, Said};
+use super::ssh::Connection;
 use super::told::{self, Block, Compared, Ended, Event, Question};
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Harm, Result};

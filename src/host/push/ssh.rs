@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::heard::{ANSWER, Heard, Until};
+use super::heard::{ANSWER, Heard, Said, Until};
 use super::interrupt::Interrupt;
 use super::scratch::Scratch;
 use super::shell;
@@ -19,8 +19,7 @@ use std::cell::{Cell, OnceCell};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -31,8 +30,6 @@ const FAILED: i32 = 255;
 const NO_SESSION: &str = "Session open refused by peer";
 /// What ssh says where the box has another host key than before (`warn_changed_key` in OpenSSH's `sshconnect.c`).
 const CHANGED: &str = "HOST IDENTIFICATION HAS CHANGED";
-/// Bytes of what ssh said that are kept for a message.
-const KEPT: usize = 4 << 10;
 
 /// The way to a box.
 pub struct Ssh<'a> {
@@ -370,45 +367,5 @@ fn end(child: &mut Child) {
     {
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
         let _ = child.wait();
-    }
-}
-
-/// What a program says on standard error: kept for a message, and shown meanwhile if that is wanted.
-pub struct Said(Arc<Mutex<Vec<u8>>>, Option<thread::JoinHandle<()>>);
-
-impl Said {
-    /// Listens.
-    pub fn of(stderr: Option<ChildStderr>, aloud: bool) -> Said {
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let shared = Arc::clone(&kept);
-        let listener = stderr.map(|mut stderr| {
-            thread::spawn(move || {
-                let mut buffer = [0; 1024];
-                while let Ok(got @ 1..) = stderr.read(&mut buffer) {
-                    if aloud {
-                        let text = String::from_utf8_lossy(&buffer[..got]).replace('\r', "");
-                        let _ = std::io::stderr().write_all(printable(&text).as_bytes());
-                    }
-                    if let Ok(mut kept) = shared.lock() {
-                        kept.extend_from_slice(&buffer[..got]);
-                        let over = kept.len().saturating_sub(KEPT);
-                        kept.drain(..over);
-                    }
-                }
-            })
-        });
-        Said(kept, listener)
-    }
-
-    /// All of it, when the program has ended.
-    pub fn text(&mut self) -> String {
-        let _ = self.1.take().map(thread::JoinHandle::join);
-        self.so_far()
-    }
-
-    /// What it has said already.
-    fn so_far(&self) -> String {
-        let bytes = self.0.lock().map(|kept| kept.clone()).unwrap_or_default();
-        printable(&String::from_utf8_lossy(&bytes).replace('\r', "")).into_owned()
     }
 }
