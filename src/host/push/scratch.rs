@@ -23,11 +23,7 @@ impl Scratch {
     /// # Errors
     /// No room or no right to make it.
     pub fn create() -> Result<Scratch> {
-        let mut parent = std::env::temp_dir();
-        if parent.as_os_str().len() > LONGEST {
-            parent = "/tmp".into();
-        }
-        let path = parent.join(format!("flasher-{}", random()?));
+        let path = parent(std::env::temp_dir()).join(format!("flasher-{}", random()?));
         DirBuilder::new().mode(0o700).create(&path).context(path.display())?;
         Ok(Scratch { path })
     }
@@ -35,6 +31,17 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// The directory for temporary files, if ssh takes its name as it is: it reads `%` and `$` as something else, and a blank as the end of
+/// the name of a file (ssh_config(5)).
+fn parent(wanted: PathBuf) -> PathBuf {
+    let name = wanted.as_os_str().as_encoded_bytes();
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:@".contains(byte);
+    match name.len() <= LONGEST && name.starts_with(b"/") && name.iter().all(plain) {
+        true => wanted,
+        false => "/tmp".into(),
     }
 }
 
@@ -54,4 +61,30 @@ pub fn random() -> Result<String> {
         .and_then(|mut file| file.read_exact(&mut bytes))
         .context("/dev/urandom")?;
     Ok(hex(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ssh_would_read_as_another_name_is_not_taken() {
+        for name in ["/tmp", "/home/ann/tmp.x_1-2"] {
+            assert_eq!(parent(name.into()), Path::new(name));
+        }
+        let long = format!("/{}", "x".repeat(LONGEST));
+        for name in [
+            "/tmp/my files",
+            "/tmp/%h",
+            "/tmp/${HOME}",
+            "/tmp/\"",
+            "/tmp/\u{fc}",
+            "tmp",
+            "~/tmp",
+            "",
+            &long,
+        ] {
+            assert_eq!(parent(name.into()), Path::new("/tmp"), "{name}");
+        }
+    }
 }
