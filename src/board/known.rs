@@ -10,47 +10,33 @@ use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::base::suggest::did_you_mean;
 use crate::board::profile::{PartitionProfile, Profile, Slot};
+use miniz_oxide::inflate;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::OnceLock;
 
-const BUILT_IN: &[(&str, &str)] = &[
-    ("qnap-ts109", include_str!("profiles/qnap-ts109.json")),
-    ("qnap-ts219", include_str!("profiles/qnap-ts219.json")),
-    ("qnap-ts219-resized", include_str!("profiles/qnap-ts219-resized.json")),
-    ("synology-ds213j", include_str!("profiles/synology-ds213j.json")),
-    ("tplink-wdr3600", include_str!("profiles/tplink-wdr3600.json")),
-    ("thincan", include_str!("profiles/thincan.json")),
-    ("seagate-goflexnet", include_str!("profiles/seagate-goflexnet.json")),
-    ("seagate-dockstar", include_str!("profiles/seagate-dockstar.json")),
-    (
-        "cloudengines-pogoe02",
-        include_str!("profiles/cloudengines-pogoe02.json"),
-    ),
-    ("zyxel-nsa310", include_str!("profiles/zyxel-nsa310.json")),
-    ("dlink-dns320", include_str!("profiles/dlink-dns320.json")),
-    ("dlink-dns323", include_str!("profiles/dlink-dns323.json")),
-    ("buffalo-linkstation", include_str!("profiles/buffalo-linkstation.json")),
-    (
-        "netgear-readynas-duo-v2",
-        include_str!("profiles/netgear-readynas-duo-v2.json"),
-    ),
-    ("iomega-iconnect", include_str!("profiles/iomega-iconnect.json")),
-    ("linksys-ea4500", include_str!("profiles/linksys-ea4500.json")),
-    ("tplink-wdr4300", include_str!("profiles/tplink-wdr4300.json")),
-    ("tplink-archer-c7-v2", include_str!("profiles/tplink-archer-c7-v2.json")),
-    ("glinet-gl-ar150", include_str!("profiles/glinet-gl-ar150.json")),
-    ("glinet-gl-ar300m16", include_str!("profiles/glinet-gl-ar300m16.json")),
-    ("ubnt-xm", include_str!("profiles/ubnt-xm.json")),
-    ("generic", include_str!("profiles/generic.json")),
-];
+/// What `build.rs` makes of `profiles/`: of each the id, a line end, the text, a zero; sorted by id, and packed.
+static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/profiles"));
+
+/// The ids and texts of the profiles that are compiled in.
+fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
+    static TEXTS: OnceLock<String> = OnceLock::new();
+    let texts = TEXTS.get_or_init(|| {
+        let texts = inflate::decompress_to_vec(PACKED).expect("packed by build.rs");
+        String::from_utf8(texts).expect("packed by build.rs")
+    });
+    texts
+        .split_terminator('\0')
+        .filter_map(|profile| profile.split_once('\n'))
+}
 
 /// Where the profile of a box is found by itself.
 pub const OWN: &str = "/etc/flasher/board.json";
 
 /// The ids of the profiles that are compiled in.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    BUILT_IN.iter().map(|(id, _)| *id)
+    built_in().map(|(id, _)| id)
 }
 
 /// What to do about a profile that does not do.
@@ -62,7 +48,7 @@ impl Profile {
     /// # Errors
     /// [`Exit::Unsupported`] for an id that is not there, [`Exit::Usage`] for a file that is not a profile.
     pub fn find(id_or_file: &str) -> Result<Profile> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(id, _)| *id == id_or_file) {
+        if let Some((_, text)) = built_in().find(|(id, _)| *id == id_or_file) {
             return Profile::parse(text, id_or_file);
         }
         if !id_or_file.contains(['/', '.']) {
@@ -252,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_profile_that_contradicts_itself_is_refused() {
-        let text = BUILT_IN[1].1;
+        let (_, text) = built_in().find(|(id, _)| *id == "qnap-ts219").unwrap();
         for (from, to) in [
             ("\"size\": 9437184", "\"size\": 94371840"),
             ("\"mtd\": 2", "\"mtd\": 1"),

@@ -11,11 +11,11 @@ target() {
 		;;
 	mips)
 		arch=mips triplet=mips-linux-gnu
-		fragments=(common nor virtio modules malta big-endian)
+		fragments=(common nor virtio malta big-endian)
 		;;
 	mipsel)
 		arch=mips triplet=mipsel-linux-gnu
-		fragments=(common nor virtio modules malta little-endian)
+		fragments=(common nor virtio malta little-endian)
 		;;
 	um)
 		# User Mode Linux: a kernel that is a program of the workstation, an x86-64.
