@@ -1,6 +1,6 @@
 //! Packs the profiles of the boards: as text they would be a fiftieth of a device binary.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{env, fs};
 
 const PROFILES: &str = "src/board/profiles";
@@ -8,15 +8,15 @@ const PROFILES: &str = "src/board/profiles";
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={PROFILES}");
-    let entries = fs::read_dir(PROFILES).expect("the profiles are there");
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a profile").path()).collect();
-    files.sort();
-    let mut texts = String::new();
-    for file in files {
-        let id = file.file_stem().and_then(|id| id.to_str()).expect("an id");
-        let text = fs::read_to_string(&file).expect("a profile is text");
-        texts.push_str(&format!("{id}\n{text}\0"));
+    let mut boards = Vec::new();
+    for entry in fs::read_dir(PROFILES).expect("the profiles are there") {
+        let file = entry.expect("a profile").path();
+        let id = file.file_stem().and_then(|id| id.to_str()).expect("an id").to_owned();
+        boards.push((id, fs::read_to_string(&file).expect("a profile is text")));
     }
+    // By id, so that a board comes before those that differ from it in a few partitions, whose ids are longer.
+    boards.sort();
+    let texts: String = boards.iter().map(|(id, text)| format!("{id}\n{text}\0")).collect();
     let packed = miniz_oxide::deflate::compress_to_vec(texts.as_bytes(), 9);
     let directory = env::var("OUT_DIR").expect("cargo says where to");
     fs::write(Path::new(&directory).join("profiles"), packed).expect("the packed profiles are written");

@@ -36,7 +36,7 @@ _flasher() {
         --sha256) _flasher_files f; return ;;
         --size) :; return ;;
         --fetch-config) _flasher_files f; return ;;
-        --board) COMPREPLY=($(compgen -W 'buffalo-linkstation cloudengines-pogoe02 dlink-dns320 dlink-dns323 generic glinet-gl-ar150 glinet-gl-ar300m16 iomega-iconnect linksys-ea4500 netgear-readynas-duo-v2 qnap-ts109 qnap-ts219-resized qnap-ts219 seagate-dockstar seagate-goflexnet synology-ds213j thincan tplink-archer-c7-v2 tplink-wdr3600 tplink-wdr4300 ubnt-xm zyxel-nsa310' -- "$cur")); _flasher_files f; return ;;
+        --board) COMPREPLY=($(compgen -W 'buffalo-linkstation cloudengines-pogoe02 dlink-dns320 dlink-dns323 generic glinet-gl-ar150 glinet-gl-ar300m16 iomega-iconnect linksys-ea4500 netgear-readynas-duo-v2 qnap-ts109 qnap-ts219 qnap-ts219-resized seagate-dockstar seagate-goflexnet synology-ds213j thincan tplink-archer-c7-v2 tplink-wdr3600 tplink-wdr4300 ubnt-xm zyxel-nsa310' -- "$cur")); _flasher_files f; return ;;
         --sim) _flasher_files d; return ;;
         --format) COMPREPLY=($(compgen -W 'text json' -- "$cur")); return ;;
         --url) :; return ;;
@@ -99,7 +99,7 @@ _flasher() {
         'backup') _flasher_files d ;;
         'restore') _flasher_files d ;;
         'env') if [[ $prev == env ]]; then COMPREPLY=($(compgen -W 'set' -- "$cur")); else :; fi ;;
-        'sim create') COMPREPLY=($(compgen -W 'buffalo-linkstation cloudengines-pogoe02 dlink-dns320 dlink-dns323 generic glinet-gl-ar150 glinet-gl-ar300m16 iomega-iconnect linksys-ea4500 netgear-readynas-duo-v2 qnap-ts109 qnap-ts219-resized qnap-ts219 seagate-dockstar seagate-goflexnet synology-ds213j thincan tplink-archer-c7-v2 tplink-wdr3600 tplink-wdr4300 ubnt-xm zyxel-nsa310' -- "$cur")); _flasher_files f; _flasher_files d ;;
+        'sim create') COMPREPLY=($(compgen -W 'buffalo-linkstation cloudengines-pogoe02 dlink-dns320 dlink-dns323 generic glinet-gl-ar150 glinet-gl-ar300m16 iomega-iconnect linksys-ea4500 netgear-readynas-duo-v2 qnap-ts109 qnap-ts219 qnap-ts219-resized seagate-dockstar seagate-goflexnet synology-ds213j thincan tplink-archer-c7-v2 tplink-wdr3600 tplink-wdr4300 ubnt-xm zyxel-nsa310' -- "$cur")); _flasher_files f; _flasher_files d ;;
         'help') COMPREPLY=($(compgen -W 'apply plan inspect verify devices backup restore status env sim help poll recovery push pat qpkg demo manual' -- "$cur")) ;;
         'recovery create') _flasher_files f ;;
         'recovery check') _flasher_files f ;;

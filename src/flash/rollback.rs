@@ -63,9 +63,9 @@ impl History {
         let mut content = std::mem::take(&mut self.spare);
         content.try_reserve_exact(size.saturating_sub(content.len())).ok()?;
         content.resize(size, 0);
-        let failed = failed(flash);
+        let failed = failed(flash).ok()?;
         let whole = flash.read(block.start, &mut content).is_ok();
-        (whole && failed == self::failed(flash)).then_some(content)
+        (whole && self::failed(flash).is_ok_and(|now| now == failed)).then_some(content)
     }
 
     /// Takes back what was read for nothing.
@@ -136,9 +136,9 @@ fn put_back(flash: &mut dyn Flash, entry: &Entry, scratch: &mut Scratch, run: &m
     scratch.program(flash, entry.block.clone(), run)
 }
 
-/// Reads that ECC could not correct, where there is ECC.
-fn failed(flash: &mut dyn Flash) -> Option<u32> {
-    flash.ecc_stats().ok().flatten().map(|stats| stats.failed)
+/// Reads that ECC could not correct, where there is ECC. An error is not that there is none.
+fn failed(flash: &mut dyn Flash) -> mtd_rs::Result<Option<u32>> {
+    Ok(flash.ecc_stats()?.map(|stats| stats.failed))
 }
 
 /// Whether the bytes that were read can be relied on. Where there is ECC it has vouched for them; elsewhere they are read
@@ -151,7 +151,11 @@ fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
             flash.read(at + (index * 4096) as u64, again).is_ok() && again == chunk
         })
     };
-    failed(flash).is_some() || same(flash) && same(flash)
+    match failed(flash) {
+        Ok(Some(_)) => true,
+        Ok(None) => same(flash) && same(flash),
+        Err(_) => false,
+    }
 }
 
 /// The failure of a run, by what it left on the flash.

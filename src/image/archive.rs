@@ -140,10 +140,14 @@ fn openwrt(store: &Store, members: &[Member], image: &mut Image) -> io::Result<(
                 )));
             }
         };
-        // An empty member writes nothing.
-        if !member.data.is_empty() {
-            image.parts.push(part(store, name, member)?);
+        // Written as nothing, a new root would come with the old kernel.
+        if member.data.is_empty() {
+            return Err(bad(format_args!(
+                "{} in the sysupgrade archive is empty",
+                Quoted(&member.name)
+            )));
         }
+        image.parts.push(part(store, name, member)?);
     }
     image.made_for = Some(board);
     match image.parts.is_empty() {

@@ -128,7 +128,10 @@ impl Execution<'_> {
             let partition = self.board.get(step.write.to.id)?;
             if let Some(stats) = self.board.open(partition).ok()?.ecc_stats().ok()? {
                 let (corrected, failed) = sum.unwrap_or_default();
-                sum = Some((stats.corrected + corrected, stats.failed + failed));
+                sum = Some((
+                    stats.corrected.saturating_add(corrected),
+                    stats.failed.saturating_add(failed),
+                ));
             }
         }
         sum

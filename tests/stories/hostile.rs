@@ -137,6 +137,12 @@ fn a_tar_that_reaches_elsewhere_or_contradicts_itself() {
             }),
         ),
         (
+            "empty",
+            tar_bytes(&sim, &[], &all, |root| {
+                fs::write(root.join("sysupgrade-test/root"), "").unwrap();
+            }),
+        ),
+        (
             "twice",
             tar_bytes(&sim, &[], &["sysupgrade-test", "sysupgrade-test/kernel"], nothing),
         ),

@@ -59,7 +59,8 @@ fn a_uimage_with_any_wrong_bit() {
     let report = flasher(&["inspect", "--format", "json", &path]).exits(0).json();
     assert_eq!(report["format"], "uimage");
     assert_eq!(report["parts"][0]["ok"], true);
-    assert_eq!(report["boards"][0], "qnap-ts109");
+    let boards = report["boards"].as_array().unwrap();
+    assert!(boards.iter().any(|board| board == "qnap-ts109"), "{report}");
     // Behind the magic, in the header, in the data, in the last byte.
     for at in [5, 20, 33, 64, 150_000, good.len() - 1] {
         let mut bad = good.clone();
