@@ -8,6 +8,7 @@
 //! kernel without swap has no `/proc/swaps`, one without namespaces no `ns/mnt`, one without MTD no `/proc/mtd`.
 #![forbid(unsafe_code)]
 
+use crate::files::Directory;
 use crate::holder::{Holder, HolderKind};
 use crate::mounts::{self, Mount, is_remote, mount_of, mounts_of};
 use crate::process::{confined, processes};
@@ -308,8 +309,13 @@ fn at_own_node_in(
     let mut failed = None;
     for place in places {
         let own = place.join(format!(".flasher-{major}-{minor}"));
-        if let Err(error) = mknod(&own, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _) {
-            failed.get_or_insert(io::Error::from(error));
+        // Where others could put another node in its place, none is made.
+        let made = Directory::open(place).and_then(|_| {
+            let _ = fs::remove_file(&own);
+            Ok(mknod(&own, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?)
+        });
+        if let Err(error) = made {
+            failed.get_or_insert(error);
             continue;
         }
         let opened = options.open(&own);

@@ -5,7 +5,7 @@ use mtd_rs::map::OnChip;
 use mtd_rs::ubi::UbiInfo;
 use mtd_rs::{Geometry, MtdInfo};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 struct FakeBox {
@@ -219,6 +219,16 @@ fn where_no_node_can_be_made_it_is_not_known_who_holds_the_device() {
     let opened = at_own_node_in(&[&long, Path::new("/proc")], SFlag::S_IFCHR, (1, 3), &read);
     let found = busy(Path::new("/dev/ubi0_0"), opened).expect("not known");
     assert!(matches!(found, HolderKind::Unread { .. }), "{found:?}");
+    // Nor is one made where others could put theirs in its place.
+    let fake = FakeBox::new("others", QUIET);
+    let others = fake.dir.join("others");
+    fs::create_dir(&others).expect("made");
+    fs::set_permissions(&others, fs::Permissions::from_mode(0o777)).expect("set");
+    let opened = at_own_node_in(&[&others], SFlag::S_IFCHR, (1, 3), &read);
+    assert!(busy(Path::new("/dev/ubi0_0"), opened).is_some());
+    fs::set_permissions(&others, fs::Permissions::from_mode(0o1777)).expect("set");
+    let opened = at_own_node_in(&[&others], SFlag::S_IFCHR, (1, 3), &read);
+    assert!(opened.is_ok(), "{opened:?}");
     for error in [libc::EROFS, libc::ENOENT] {
         // What the device itself says is that nobody writes it, or that it has gone.
         assert!(busy(Path::new("/dev/ubi0_0"), Err(io::Error::from_raw_os_error(error))).is_none());
