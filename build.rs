@@ -17,7 +17,10 @@ fn main() {
     // By id, so that a board comes before those that differ from it in a few partitions, whose ids are longer.
     boards.sort();
     let texts: String = boards.iter().map(|(id, text)| format!("{id}\n{text}\0")).collect();
+    let ids: Vec<&String> = boards.iter().map(|(id, _)| id).collect();
     let packed = miniz_oxide::deflate::compress_to_vec(texts.as_bytes(), 9);
     let directory = env::var("OUT_DIR").expect("cargo says where to");
-    fs::write(Path::new(&directory).join("profiles"), packed).expect("the packed profiles are written");
+    let directory = Path::new(&directory);
+    fs::write(directory.join("profiles"), packed).expect("the packed profiles are written");
+    fs::write(directory.join("ids"), format!("{ids:?}")).expect("the ids are written");
 }

@@ -6,7 +6,6 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::quoted::Quoted;
-use crate::board::known;
 use crate::board::profile::{GENERIC, PartitionProfile, Profile};
 use mtd_rs::{Map, MtdInfo, PartitionId, Place};
 use std::fs;
@@ -241,10 +240,8 @@ const DISTINCT: usize = 5;
 /// # Errors
 /// Signs that contradict each other; and those of a broken built-in profile.
 pub fn recognise(seen: &Seen, map: &Map) -> Result<Recognised> {
-    let all: Vec<Profile> = known::ids()
-        .filter(|id| *id != GENERIC)
-        .map(Profile::find)
-        .collect::<Result<_>>()?;
+    let mut all = Profile::built_in()?;
+    all.retain(|profile| profile.id != GENERIC);
     let signs = seen.signs(&all);
     let candidates = agreed(&signs)?;
     let fits = |profile: &Profile| missing(profile, map).is_none();

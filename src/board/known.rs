@@ -14,18 +14,20 @@ use miniz_oxide::inflate;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::OnceLock;
 
 /// What `build.rs` makes of `profiles/`: of each the id, a line end, the text, a zero; sorted by id, and packed.
 static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/profiles"));
+/// The ids, in the same order.
+static IDS: &[&str] = &include!(concat!(env!("OUT_DIR"), "/ids"));
 
-/// The ids and texts of the profiles that are compiled in.
-fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
-    static TEXTS: OnceLock<String> = OnceLock::new();
-    let texts = TEXTS.get_or_init(|| {
-        let texts = inflate::decompress_to_vec(PACKED).expect("packed by build.rs");
-        String::from_utf8(texts).expect("packed by build.rs")
-    });
+/// The texts of the profiles that are compiled in. Not kept: process 1 has no room for them.
+fn unpacked() -> String {
+    let texts = inflate::decompress_to_vec(PACKED).expect("packed by build.rs");
+    String::from_utf8(texts).expect("packed by build.rs")
+}
+
+/// Each id with its text.
+fn each(texts: &str) -> impl Iterator<Item = (&str, &str)> {
     texts
         .split_terminator('\0')
         .filter_map(|profile| profile.split_once('\n'))
@@ -36,7 +38,7 @@ pub const OWN: &str = "/etc/flasher/board.json";
 
 /// The ids of the profiles that are compiled in.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    built_in().map(|(id, _)| id)
+    IDS.iter().copied()
 }
 
 /// What to do about a profile that does not do.
@@ -48,7 +50,11 @@ impl Profile {
     /// # Errors
     /// [`Exit::Unsupported`] for an id that is not there, [`Exit::Usage`] for a file that is not a profile.
     pub fn find(id_or_file: &str) -> Result<Profile> {
-        if let Some((_, text)) = built_in().find(|(id, _)| *id == id_or_file) {
+        if IDS.contains(&id_or_file) {
+            let texts = unpacked();
+            let (_, text) = each(&texts)
+                .find(|(id, _)| *id == id_or_file)
+                .expect("packed by build.rs");
             return Profile::parse(text, id_or_file);
         }
         if !id_or_file.contains(['/', '.']) {
@@ -68,6 +74,14 @@ impl Profile {
             )));
         }
         Profile::read(&lossless::path(id_or_file))?.aligned(id_or_file)
+    }
+
+    /// All that are compiled in.
+    ///
+    /// # Errors
+    /// A broken one.
+    pub fn built_in() -> Result<Vec<Profile>> {
+        each(&unpacked()).map(|(id, text)| Profile::parse(text, id)).collect()
     }
 
     /// The profile that somebody made for this box and put at `OWN`, if there is one.
@@ -238,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_profile_that_contradicts_itself_is_refused() {
-        let (_, text) = built_in().find(|(id, _)| *id == "qnap-ts219").unwrap();
+        let texts = unpacked();
+        let (_, text) = each(&texts).find(|(id, _)| *id == "qnap-ts219").unwrap();
         for (from, to) in [
             ("\"size\": 9437184", "\"size\": 94371840"),
             ("\"mtd\": 2", "\"mtd\": 1"),

@@ -16,7 +16,6 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::format::Format;
 use crate::base::quoted::Quoted;
-use crate::board::known;
 use crate::board::profile::{PartitionProfile, Profile};
 use std::ops::Range;
 
@@ -155,8 +154,8 @@ impl Layout {
     /// Those of a broken built-in profile.
     pub fn all() -> Result<Vec<Layout>> {
         let mut all = Vec::new();
-        for id in known::ids() {
-            all.extend(Layout::of(&Profile::find(id)?));
+        for profile in Profile::built_in()? {
+            all.extend(Layout::of(&profile));
         }
         Ok(all)
     }
