@@ -192,10 +192,7 @@ impl Profile {
                     && tells(a)
                     && tells(b)
                     && a.environment[0] != b.environment[0]
-                    && !a
-                        .partitions
-                        .iter()
-                        .any(|name| b.partitions.iter().any(|other| other.eq_ignore_ascii_case(name)))
+                    && !a.partitions.iter().any(|name| b.has(name))
             }
             _ => false,
         };

@@ -86,6 +86,20 @@ pub struct Slot {
     pub environment: Vec<String>,
 }
 
+impl Slot {
+    /// The place of its partition of this name, in whichever case this box's kernel writes it.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.partitions
+            .iter()
+            .position(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it has a partition of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.place(name).is_some()
+    }
+}
+
 /// How a box shows a person what it does. Codes are hexadecimal bytes with blanks between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -285,11 +299,7 @@ impl Profile {
 
     /// The partition that has the same place in the slot to be written; its own name where it belongs to none.
     pub fn in_slot<'a>(&'a self, name: &'a str, slot: Option<usize>) -> &'a str {
-        let place = |slot: &Slot| {
-            slot.partitions
-                .iter()
-                .position(|known| known.eq_ignore_ascii_case(name))
-        };
+        let place = |slot: &Slot| slot.place(name);
         slot.and_then(|slot| self.slots.get(slot)?.partitions.get(self.slots.iter().find_map(place)?))
             .map_or(name, String::as_str)
     }

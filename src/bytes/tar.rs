@@ -43,8 +43,12 @@ pub struct Link {
 ///
 /// # Errors
 /// `InvalidData` for an archive that is damaged, cut off or hostile, or has a link in it; else those of reading.
+#[cfg(feature = "host")]
 pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
-    let (members, links) = walk_with_links(store, range)?;
+    without_links(walk_with_links(store, range)?)
+}
+
+fn without_links((members, links): (Vec<Member>, Vec<Link>)) -> io::Result<Vec<Member>> {
     match links.first() {
         Some(link) => Err(bad(format_args!("the tar has a link in it: {}", Quoted(&link.name)))),
         None => Ok(members),
@@ -58,13 +62,13 @@ pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
 /// archive, or a member behind a single block of zeros.
 pub fn walk_all(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
     let mut entries = Entries::new(store, range.clone());
-    while entries.next().transpose()?.is_some() {}
+    let found = collect(&mut entries)?;
     let mut rest = entries.position();
     for padding in [0, 0xff] {
         rest = store.past(rest..range.end, padding)?;
     }
     match rest == range.end {
-        true => walk(store, range),
+        true => without_links(found),
         false => Err(bad(format_args!(
             "behind the end of the tar, at 0x{:x}, something follows that is no part of it",
             rest - range.start
@@ -76,10 +80,15 @@ pub fn walk_all(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
 ///
 /// # Errors
 /// `InvalidData` for an archive that is damaged, cut off or hostile; else those of reading.
+#[cfg(feature = "host")]
 pub fn walk_with_links(store: &Store, range: Range<u64>) -> io::Result<(Vec<Member>, Vec<Link>)> {
+    collect(&mut Entries::new(store, range))
+}
+
+fn collect(entries: &mut Entries<'_>) -> io::Result<(Vec<Member>, Vec<Link>)> {
     let mut members: Vec<Member> = Vec::new();
     let mut links: Vec<Link> = Vec::new();
-    for entry in Entries::new(store, range) {
+    for entry in entries {
         let entry = entry?;
         match entry.kind() {
             FILE => {

@@ -153,10 +153,7 @@ mod tests {
         let served = HolderKind::Served {
             path: "/dev/mtdblock3".to_owned(),
         };
-        let attached = HolderKind::Unread {
-            what: "/sys/class/ubi/ubi0/mtd_num".to_owned(),
-            error: "this kernel does not have it".to_owned(),
-        };
+        let attached = HolderKind::UbiUntold { ubi: 0 };
         let about = |kinds: &[&HolderKind]| {
             let held: Vec<_> = kinds.iter().map(|what| Holder { what: (*what).clone() }).collect();
             route_checks(Route::Staged, &held, false).swap_remove(0)

@@ -38,23 +38,12 @@ const WIDE: &str = "a larger window than is opened here";
 /// The first bytes of 7z (7zFormat.txt of the LZMA SDK).
 const SEVEN_ZIP: [u8; 6] = [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c];
 
-/// With what the bytes are packed; `None` for nothing that is known here.
-///
-/// # Errors
-/// Those of reading.
-pub fn packing(store: &Store, range: &Range<u64>) -> io::Result<Option<Codec>> {
-    let mut head = [0; 16];
-    let take = head.len().min((range.end - range.start) as usize);
-    store.read_exact_at(range.start, &mut head[..take])?;
-    Ok(Codec::recognise(&head[..take]))
-}
-
-/// As [`packing`], for bytes that must be packed. `what` names them.
+/// As [`Codec::at`], for bytes that must be packed. `what` names them.
 ///
 /// # Errors
 /// [`Exit::Unsupported`] with the command that unpacks them elsewhere, where there is one.
 pub fn must_be_packed(store: &Store, range: &Range<u64>, what: &str) -> Result<Codec> {
-    let known = packing(store, range).context(what)?;
+    let known = Codec::at(store, range).context(what)?;
     let too_wide = match known {
         None => false,
         Some(codec) => !codec.is_affordable(store, range).context(what)?,
@@ -152,7 +141,7 @@ fn end_of(store: &Store, range: Range<u64>, codec: Codec) -> Result<u64> {
     let mut left = range.clone();
     while let Some(end) = first_end(store, &left, codec, &mut |_| Ok(())).map_err(bad)? {
         left.start = end;
-        if packing(store, &left).context("packed archive")? != Some(codec) {
+        if Codec::at(store, &left).context("packed archive")? != Some(codec) {
             return Ok(end);
         }
     }

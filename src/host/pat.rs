@@ -10,6 +10,7 @@ use crate::base::files::Readers;
 use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, Size};
 use crate::board::profile::Profile;
+use crate::bytes::packed::Codec;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::bytes::tar;
@@ -102,7 +103,7 @@ fn whatever(file: &str) -> Result<(Store, Pat)> {
         )
         .hint("let the box install it, or use a .pat of DSM 6 or older"));
     }
-    if let Some(codec) = archive::packing(&store, &all).context(file)? {
+    if let Some(codec) = Codec::at(&store, &all).context(file)? {
         store = archive::open(&store, all, codec)?;
     }
     let bad = |error: io::Error| archive::bad(format_args!("{file}: {error}"));

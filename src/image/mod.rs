@@ -226,10 +226,7 @@ fn unpack(store: &mut Store, image: &mut Image, reading: &Reading) -> io::Result
     fwtool::not_padded(store)?;
     image.payload = stripped.end;
     image.metadata = stripped.metadata;
-    let mut head = [0; 16];
-    let take = head.len().min(image.payload as usize);
-    store.read_exact_at(0, &mut head[..take])?;
-    let Some(codec) = Codec::recognise(&head[..take]) else {
+    let Some(codec) = Codec::at(store, &(0..image.payload))? else {
         return Ok(());
     };
     // The kernel unpacks it itself: it belongs on the flash as it is.

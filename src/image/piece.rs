@@ -22,16 +22,7 @@ const PLAIN: &[Recognise] = &[
     foreign::recognise,
 ];
 /// And what has none but those: so nothing is looked into more than twice.
-const ALL: &[Recognise] = &[
-    uimage::recognise,
-    fit::recognise,
-    squashfs::recognise,
-    cramfs::recognise,
-    jffs2::recognise,
-    ubifs::recognise,
-    ramdisk::recognise,
-    foreign::recognise,
-];
+const IMAGES: &[Recognise] = &[uimage::recognise, fit::recognise];
 /// More bytes alike are no file.
 const BLANK: u64 = 64;
 
@@ -57,7 +48,7 @@ impl Piece {
 /// # Errors
 /// Those of reading the store.
 pub(super) fn look(store: &Store, range: &Range<u64>) -> io::Result<Piece> {
-    by(ALL, store, range)
+    by(&[IMAGES, PLAIN], store, range)
 }
 
 /// What is wrong with a piece of a uImage or a FIT that is to be a file system, or a ramdisk, which may be one too. What is not
@@ -66,7 +57,7 @@ pub(super) fn look(store: &Store, range: &Range<u64>) -> io::Result<Piece> {
 /// # Errors
 /// Those of reading the store.
 pub(super) fn root(store: &Store, range: &Range<u64>, what: &str, image: &mut Content) -> io::Result<Option<String>> {
-    let piece = by(PLAIN, store, range)?;
+    let piece = by(&[PLAIN], store, range)?;
     let Some(content) = &piece.content else {
         image
             .title
@@ -87,10 +78,7 @@ pub(super) fn root(store: &Store, range: &Range<u64>, what: &str, image: &mut Co
 
 /// What begins in packed bytes, where that lies on no flash.
 fn packed(store: &Store, range: &Range<u64>) -> io::Result<Option<Format>> {
-    let mut head = [0; 64];
-    let take = head.len().min((range.end - range.start) as usize);
-    store.read_exact_at(range.start, &mut head[..take])?;
-    let Some(codec) = Codec::recognise(&head[..take]) else {
+    let Some(codec) = Codec::at(store, range)? else {
         return Ok(None);
     };
     let mut inside = [0; 1024];
@@ -98,8 +86,8 @@ fn packed(store: &Store, range: &Range<u64>) -> io::Result<Option<Format>> {
     Ok(foreign::of_head(&inside[..length]).filter(|format| strange(*format)))
 }
 
-fn by(recognisers: &[Recognise], store: &Store, range: &Range<u64>) -> io::Result<Piece> {
-    for recognise in recognisers {
+fn by(recognisers: &[&[Recognise]], store: &Store, range: &Range<u64>) -> io::Result<Piece> {
+    for recognise in recognisers.iter().copied().flatten() {
         if let Some(content) = recognise(store, range)? {
             let damaged = match content.format.nature() {
                 Nature::Packed => within::part(store, range)?,
@@ -131,7 +119,7 @@ fn by(recognisers: &[Recognise], store: &Store, range: &Range<u64>) -> io::Resul
 }
 
 /// Whether this lies on no flash. What has only printable bytes may be anything, and some loaders read headers of vendors.
-fn strange(format: Format) -> bool {
+pub(super) fn strange(format: Format) -> bool {
     let lies_there = matches!(format.nature(), Nature::Flash | Nature::Packed | Nature::Factory);
     !(lies_there || matches!(format, Format::Text | Format::Cpio))
 }

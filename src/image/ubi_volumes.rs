@@ -7,12 +7,12 @@
 #![forbid(unsafe_code)]
 
 use crate::base::checksum::CRC32;
-use crate::base::format::{Format, Nature};
+use crate::base::format::Format;
 use crate::base::machine::{Order, Processor};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::fwtool::CRC;
-use crate::image::{content, uimage};
+use crate::image::{content, piece, uimage};
 use std::io;
 use std::ops::Range;
 
@@ -294,11 +294,9 @@ impl Volumes {
     }
 }
 
-/// Whether neither a boot loader nor a kernel begins with it. Some boot loaders start an ELF program, and what has only printable bytes
-/// may be anything.
+/// Whether neither a boot loader nor a kernel begins with it. Some boot loaders start an ELF program.
 fn is_strange(format: Format) -> bool {
-    let lies_there = matches!(format.nature(), Nature::Flash | Nature::Packed | Nature::Factory);
-    !(lies_there || matches!(format, Format::Elf | Format::Text | Format::Cpio))
+    piece::strange(format) && format != Format::Elf
 }
 
 /// Where something has its place among others by its number: as it is there, or as it is to be put there.

@@ -135,10 +135,7 @@ pub(super) fn broken(store: &Store, data: &Range<u64>, codec: Option<Codec>) -> 
 /// # Errors
 /// Those of reading the store.
 pub(super) fn part(store: &Store, data: &Range<u64>) -> io::Result<Option<String>> {
-    let mut head = [0; 64];
-    let take = head.len().min((data.end - data.start) as usize);
-    store.read_exact_at(data.start, &mut head[..take])?;
-    broken(store, data, Codec::recognise(&head[..take]))
+    broken(store, data, Codec::at(store, data)?)
 }
 
 /// What comes out of packed bytes; `None` where that is more than so many, or they are packed in a way that is not known.
@@ -146,10 +143,7 @@ pub(super) fn part(store: &Store, data: &Range<u64>) -> io::Result<Option<String
 /// # Errors
 /// `InvalidData` for what is damaged, else those of reading the store.
 pub(super) fn unpacked(store: &Store, data: &Range<u64>, most: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut head = [0; 64];
-    let take = head.len().min((data.end - data.start) as usize);
-    store.read_exact_at(data.start, &mut head[..take])?;
-    let Some(codec) = Codec::recognise(&head[..take]) else {
+    let Some(codec) = Codec::at(store, data)? else {
         return Ok(None);
     };
     let mut all = Vec::new();

@@ -9,6 +9,7 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
 use crate::base::outcome::Stopped;
 use crate::board::Board;
+use crate::board::profile::Slot;
 use crate::env::{Change, Environment, Place};
 use crate::plan::{Check, SlotSwitch, Write};
 use mtd_rs::Overlap;
@@ -92,7 +93,7 @@ pub fn to_compare(board: &Board, config: Option<&Path>) -> Option<Result<usize, 
 pub fn not_compared(board: &Board, problem: &str, writes: &[Write]) -> Option<Check> {
     let writes: Vec<_> = writes.iter().collect();
     let mut slots = board.profile.slots.iter();
-    slots.any(|slot| reaches(board, &slot.partitions, &writes)).then(|| {
+    slots.any(|slot| reaches(board, slot, &writes)).then(|| {
         let text = format!("which slot boots cannot be told, so it is not known which to compare: {problem}");
         Check::fail(CheckId::Slot, text, "name the partitions of one with --part")
     })
@@ -115,7 +116,7 @@ pub struct Compared {
 pub fn compared(board: &Board, config: Option<&Path>, writes: &[&Write]) -> Option<Compared> {
     let boots = to_compare(board, config)?.ok();
     let slots = &board.profile.slots;
-    let mut reached = (0..slots.len()).filter(|slot| reaches(board, &slots[*slot].partitions, writes));
+    let mut reached = (0..slots.len()).filter(|slot| reaches(board, &slots[*slot], writes));
     let first = reached.next()?;
     let slot = boots
         .filter(|boots| reached.any(|slot| slot == *boots))
@@ -139,11 +140,11 @@ fn in_use(board: &Board, slot: usize) -> Option<bool> {
     if board.is_sim() {
         return None;
     }
-    let names = &board.profile.slots.get(slot)?.partitions;
+    let slot = board.profile.slots.get(slot)?;
     let ids: Vec<_> = board
         .partitions
         .iter()
-        .filter(|partition| is_named(names, &partition.name))
+        .filter(|partition| slot.has(&partition.name))
         .map(|partition| partition.id)
         .collect();
     let holders = board.holders(&ids).ok()?;
@@ -191,7 +192,7 @@ pub fn check(
             .filter(|name| writes.iter().any(|write| write.to.name.eq_ignore_ascii_case(name)))
             .count()
     };
-    let reached = |slot: usize| reaches(board, &slots[slot].partitions, writes);
+    let reached = |slot: usize| reaches(board, &slots[slot], writes);
     let refuse = |text: String, remedy: &str| vec![Check::fail(CheckId::Slot, text, remedy).forceable()];
     let Some(seen) = seen.filter(|_| reached(0) || reached(1)) else {
         return (Vec::new(), None);
@@ -253,12 +254,9 @@ pub fn check(
     (checks, Some(Planned { switch, change }))
 }
 
-/// Whether a write changes bytes of these partitions, or may, by whatever partition it reaches them.
-fn reaches(board: &Board, names: &[String], writes: &[&Write]) -> bool {
-    let partitions = board
-        .partitions
-        .iter()
-        .filter(|partition| is_named(names, &partition.name));
+/// Whether a write changes bytes of this slot, or may, by whatever partition it reaches them.
+fn reaches(board: &Board, slot: &Slot, writes: &[&Write]) -> bool {
+    let partitions = board.partitions.iter().filter(|partition| slot.has(&partition.name));
     let mut areas = partitions.map(|partition| board.map.whole(partition.id));
     areas.any(|area| {
         writes
@@ -274,13 +272,8 @@ fn share(board: &Board, one: &Write, other: &Write) -> bool {
 
 /// Whether these writes are all in one slot.
 pub fn are_in(board: &Board, slot: usize, writes: &[Write]) -> bool {
-    let names = &board.profile.slots[slot].partitions;
-    !writes.is_empty() && writes.iter().all(|write| is_named(names, &write.to.name))
-}
-
-/// Whether a slot has a partition of this name, in whichever case this box's kernel writes it.
-fn is_named(names: &[String], name: &str) -> bool {
-    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+    let slot = &board.profile.slots[slot];
+    !writes.is_empty() && writes.iter().all(|write| slot.has(&write.to.name))
 }
 
 /// The check of an image that the slot that runs has already.

@@ -43,6 +43,8 @@ pub enum HolderKind {
     Served { path: String },
     /// An attached UBI device.
     Ubi { ubi: u32, mtd: u32 },
+    /// An attached UBI device of which the kernel does not tell what it lies on, so that no takeover can detach it.
+    UbiUntold { ubi: u32 },
     /// A block device that lies on one of the flash, such as one of device-mapper, whether it is mounted or not.
     Stacked { device: String, on: String },
     /// What would tell of holders, and cannot be read.
@@ -73,14 +75,13 @@ impl Holder {
     }
 
     /// Whether it is there still when all programs have ended and every file system is unmounted: a takeover does not take it
-    /// away. It detaches no UBI of which the kernel does not tell what it lies on.
+    /// away.
     #[must_use]
     pub fn stays(&self) -> bool {
-        match &self.what {
-            HolderKind::Stacked { .. } | HolderKind::Served { .. } => true,
-            HolderKind::Unread { what, .. } => what.ends_with("/mtd_num"),
-            _ => false,
-        }
+        matches!(
+            self.what,
+            HolderKind::Stacked { .. } | HolderKind::Served { .. } | HolderKind::UbiUntold { .. }
+        )
     }
 }
 
@@ -105,6 +106,10 @@ impl fmt::Display for Holder {
             HolderKind::Export { path } => write!(f, "the NFS export of {path}"),
             HolderKind::Served { path } => write!(f, "the kernel, which serves {path} to another machine"),
             HolderKind::Ubi { ubi, mtd } => write!(f, "ubi{ubi} attached to mtd{mtd}"),
+            HolderKind::UbiUntold { ubi } => write!(
+                f,
+                "something that cannot be seen, because /sys/class/ubi/ubi{ubi}/mtd_num cannot be read (this kernel does not have it)"
+            ),
             HolderKind::Stacked { device, on } => write!(f, "block device {device} on {on}"),
             HolderKind::Unread { what, error } => {
                 write!(

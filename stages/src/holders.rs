@@ -85,10 +85,7 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
     for &(ubi, mtd) in &wanted.ubi {
         found.push(match mtd {
             Some(mtd) => HolderKind::Ubi { ubi, mtd },
-            None => HolderKind::unread(
-                format!("/sys/class/ubi/ubi{ubi}/mtd_num"),
-                "this kernel does not have it",
-            ),
+            None => HolderKind::UbiUntold { ubi },
         });
     }
     let swaps = read(&proc.join("swaps"), &mut unread);

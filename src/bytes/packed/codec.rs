@@ -57,6 +57,17 @@ impl Codec {
         }
     }
 
+    /// The one with which the bytes in this range are packed; `None` for nothing that is known here.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn at(store: &Store, range: &Range<u64>) -> io::Result<Option<Codec>> {
+        let mut head = [0; 16];
+        let take = head.len().min((range.end - range.start) as usize);
+        store.read_exact_at(range.start, &mut head[..take])?;
+        Ok(Codec::recognise(&head[..take]))
+    }
+
     /// Bytes of memory that decoding takes, ahead of who reads.
     ///
     /// # Errors

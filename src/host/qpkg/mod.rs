@@ -8,6 +8,7 @@ use crate::base::error::{Context, Exit, Result};
 use crate::base::lossless;
 use crate::base::quoted::{Quoted, Shown};
 use crate::base::units::Size;
+use crate::bytes::packed::Codec;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::bytes::tar;
@@ -63,7 +64,7 @@ pub fn extract(file: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> 
     for (below, plain, (members, _)) in &archives {
         for member in members {
             if let Some(stem) = member.name.strip_suffix(".tgz") {
-                let codec = archive::packing(plain, &member.data).context(file)?;
+                let codec = Codec::at(plain, &member.data).context(file)?;
                 let codec = codec.ok_or_else(|| {
                     archive::bad(format_args!(
                         "{} in it is not an archive that is known here",
