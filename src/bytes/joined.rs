@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Stores, one behind the other.
 pub struct Joined {
-    pieces: Vec<Arc<Store>>,
+    pieces: Vec<Arc<Store<'static>>>,
     /// How many of them, from the front, were delivered; the others are made of those.
     delivered: usize,
     /// The one that was read last.
@@ -21,19 +21,19 @@ pub struct Joined {
 
 impl Joined {
     /// Of files that were delivered.
-    pub fn files(pieces: Vec<Arc<Store>>) -> Joined {
+    pub fn files(pieces: Vec<Arc<Store<'static>>>) -> Joined {
         let delivered = pieces.len();
         Joined::new(pieces, delivered)
     }
 
     /// Of an archive, and behind it what comes out of some of its members.
-    pub fn members(archive: Arc<Store>, members: Vec<Store>) -> Joined {
+    pub fn members(archive: Arc<Store<'static>>, members: Vec<Store<'static>>) -> Joined {
         let pieces = std::iter::once(archive).chain(members.into_iter().map(Arc::new));
         Joined::new(pieces.collect(), 1)
     }
 
     /// As a store; one alone needs no joining.
-    pub fn into_store(mut self) -> Store {
+    pub fn into_store(mut self) -> Store<'static> {
         match self.pieces.len() {
             1 => match Arc::try_unwrap(self.pieces.remove(0)) {
                 Ok(only) => only,
@@ -46,7 +46,7 @@ impl Joined {
         }
     }
 
-    fn new(pieces: Vec<Arc<Store>>, delivered: usize) -> Joined {
+    fn new(pieces: Vec<Arc<Store<'static>>>, delivered: usize) -> Joined {
         Joined {
             pieces,
             delivered,
@@ -61,7 +61,7 @@ impl Joined {
     }
 
     /// The stores as they were delivered.
-    pub(super) fn delivered(&self) -> Vec<&Store> {
+    pub(super) fn delivered(&self) -> Vec<&Store<'_>> {
         let delivered = self.pieces.iter().take(self.delivered);
         delivered.flat_map(|piece| piece.delivered()).collect()
     }
@@ -73,7 +73,7 @@ impl Joined {
     }
 
     /// The stores, in their order.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = &Store> {
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &Store<'_>> {
         self.pieces.iter().map(|piece| &**piece)
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod on_disk;
 pub mod packed;
 pub(crate) mod pull;
 pub(crate) mod pushed;
+pub(crate) mod scattered;
 pub(crate) mod source;
 pub mod store;
 pub(crate) mod tar;

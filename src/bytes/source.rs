@@ -259,7 +259,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::copy`].
-    pub fn into_memory(self) -> Result<(Store, String)> {
+    pub fn into_memory(self) -> Result<(Store<'static>, String)> {
         let mut bytes = Vec::with_capacity(self.length.unwrap_or_default().min(SET_ASIDE) as usize);
         let (_, sha256) = self.copy(&mut bytes, &mut |_| ())?;
         Ok((Store::Memory(bytes), sha256))
@@ -269,7 +269,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::copy`].
-    pub fn in_place(self) -> Result<(Store, String)> {
+    pub fn in_place(self) -> Result<(Store<'static>, String)> {
         let Reader::File(file, _) = &self.reader else {
             return self.into_memory();
         };
@@ -288,7 +288,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::copy`].
-    pub fn on_disk(self, progress: &mut dyn FnMut(u64)) -> Result<(Store, String)> {
+    pub fn on_disk(self, progress: &mut dyn FnMut(u64)) -> Result<(Store<'static>, String)> {
         if let Reader::File(file, _) = &self.reader {
             let file = file.try_clone().map_err(Failure::system)?;
             return self.stays(file, progress);
@@ -296,7 +296,7 @@ impl Source {
         self.into_memory()
     }
 
-    fn stays(self, file: File, progress: &mut dyn FnMut(u64)) -> Result<(Store, String)> {
+    fn stays(self, file: File, progress: &mut dyn FnMut(u64)) -> Result<(Store<'static>, String)> {
         let mut pieces = Pieces::default();
         let (_, sha256) = self.copy(&mut pieces, progress)?;
         Ok((Store::Disk(pieces.of(file)), sha256))

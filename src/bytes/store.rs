@@ -7,6 +7,7 @@ use crate::base::units::hex;
 use crate::bytes::joined::Joined;
 use crate::bytes::on_disk::OnDisk;
 use crate::bytes::packed::{Packed, ReadAhead};
+use crate::bytes::scattered::Scattered;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,7 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Where the bytes are.
-pub enum Store {
+pub enum Store<'a> {
     /// In our own memory.
     Memory(Vec<u8>),
     /// In a file: in the RAM root when the image is to be written, elsewhere when it is only looked at.
@@ -25,17 +26,19 @@ pub enum Store {
     /// Inside another store, packed; offsets and lengths are those of what is inside.
     Packed(Packed),
     /// A part of another store.
-    Window(Arc<Store>, Range<u64>),
+    Window(Arc<Store<'static>>, Range<u64>),
     /// Several, one behind the other.
     Joined(Joined),
+    /// Blocks of another store, in an order of their own.
+    Scattered(Scattered<'a>),
 }
 
-impl Store {
+impl Store<'_> {
     /// All of a file.
     ///
     /// # Errors
     /// Those of asking for its size.
-    pub fn file(file: File) -> io::Result<Store> {
+    pub fn file(file: File) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(Store::File(file, size))
     }
@@ -53,11 +56,12 @@ impl Store {
             Store::Packed(packed) => packed.packing.length,
             Store::Window(_, range) => range.end - range.start,
             Store::Joined(joined) => joined.len(),
+            Store::Scattered(blocks) => blocks.length,
         }
     }
 
     /// The bytes as they were delivered, a store for each file: those that were hashed and signed.
-    pub fn delivered(&self) -> Vec<&Store> {
+    pub fn delivered(&self) -> Vec<&Store<'_>> {
         match self {
             Store::Packed(packed) => packed.inner().delivered(),
             Store::Joined(joined) => joined.delivered(),
@@ -145,6 +149,7 @@ impl Store {
                 _ => Err(io::ErrorKind::UnexpectedEof.into()),
             },
             Store::Joined(joined) => joined.read_exact_at(offset, buffer),
+            Store::Scattered(blocks) => blocks.read_exact_at(offset, buffer),
             Store::Memory(bytes) => {
                 let part = usize::try_from(offset)
                     .ok()
@@ -209,7 +214,7 @@ pub struct Stream<S> {
     left: Range<u64>,
 }
 
-impl<S: Deref<Target = Store>> Stream<S> {
+impl<'a, S: Deref<Target = Store<'a>>> Stream<S> {
     /// Of these bytes.
     pub fn new(store: S, range: Range<u64>) -> Stream<S> {
         Stream { store, left: range }
@@ -221,7 +226,7 @@ impl<S: Deref<Target = Store>> Stream<S> {
     }
 }
 
-impl<S: Deref<Target = Store>> Read for Stream<S> {
+impl<'a, S: Deref<Target = Store<'a>>> Read for Stream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let take = buffer.len().min(self.left.end.saturating_sub(self.left.start) as usize);
         self.store.read_exact_at(self.left.start, &mut buffer[..take])?;

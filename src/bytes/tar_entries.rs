@@ -93,7 +93,7 @@ impl Entry {
 /// Goes from header to header, and ends at a block of zeros or with the first error. Errors are `InvalidData` for an
 /// archive that is damaged or cut off, or whose extended headers say where bytes are; else those of reading.
 pub struct Entries<'a> {
-    store: &'a Store,
+    store: &'a Store<'a>,
     at: u64,
     end: u64,
     done: bool,

@@ -57,7 +57,7 @@ pub struct Facts<'a> {
     /// What the image is.
     pub image: &'a Image,
     /// Its bytes, as they are to be written.
-    pub store: &'a Store,
+    pub store: &'a Store<'a>,
     /// The files that it was delivered as.
     pub delivered: Vec<Delivered<'a>>,
     /// Whether every partition is copied first (`--backup`).
@@ -91,7 +91,7 @@ pub struct Delivered<'a> {
     /// Whether nobody says how long it ought to be.
     pub endless: bool,
     /// Its bytes.
-    pub store: &'a Store,
+    pub store: &'a Store<'a>,
 }
 
 impl Facts<'_> {

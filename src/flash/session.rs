@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// What a run needs at every block.
 pub(super) struct Session<'a> {
-    pub image: &'a Store,
+    pub image: &'a Store<'a>,
     policy: Policy,
     pub scratch: Scratch,
     pub history: History,

@@ -10,7 +10,7 @@ use crate::image::signature::Keyring;
 use crate::image::{self, Reading, backup, content, device_tree, fwtool, jffs2, pat, qpkg};
 use std::sync::Arc;
 
-fn memory(bytes: &[u8]) -> Store {
+fn memory(bytes: &[u8]) -> Store<'static> {
     Store::Memory(bytes.to_vec())
 }
 

@@ -97,14 +97,14 @@ pub(super) fn nameless() -> Result<File> {
 ///
 /// # Errors
 /// [`Exit::ImageBad`] for what is damaged, or unpacks to too much.
-pub fn open(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
+pub fn open(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store<'static>> {
     match codec {
         Codec::Gzip => gunzip(store, range),
         _ => decode(store, range, codec),
     }
 }
 
-fn gunzip(store: &Store, range: Range<u64>) -> Result<Store> {
+fn gunzip(store: &Store, range: Range<u64>) -> Result<Store<'static>> {
     let mut file = nameless()?;
     let damaged = |error| bad(format_args!("gzip: {error}"));
     let mut plain = Gzip::first(Stream::new(store, range)).take(LIMIT + 1);
@@ -122,7 +122,7 @@ fn gunzip(store: &Store, range: Range<u64>) -> Result<Store> {
 }
 
 /// By the decoders of images, which begin at the beginning of a store.
-fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store> {
+fn decode(store: &Store, range: Range<u64>, codec: Codec) -> Result<Store<'static>> {
     let mut alone = nameless()?;
     let range = range.start..end_of(store, range, codec)?;
     let length = range.end - range.start;

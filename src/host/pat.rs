@@ -83,7 +83,7 @@ fn not_right(file: &str) -> Failure {
 }
 
 /// Opens a `.pat` whose list is right.
-fn open(file: &str) -> Result<(Store, Pat)> {
+fn open(file: &str) -> Result<(Store<'_>, Pat)> {
     let (store, pat) = whatever(file)?;
     match pat.problems.first() {
         Some(problem) => Err(archive::bad(format_args!("{file}: {problem}"))),
@@ -92,7 +92,7 @@ fn open(file: &str) -> Result<(Store, Pat)> {
 }
 
 /// Opens a `.pat`, plain or packed, whatever is in its list.
-fn whatever(file: &str) -> Result<(Store, Pat)> {
+fn whatever(file: &str) -> Result<(Store<'_>, Pat)> {
     let (mut store, _) = Source::open(file)?.in_place()?;
     let all = 0..store.len();
     if pat::is_encrypted(&store, &all).context(file)? {

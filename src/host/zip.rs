@@ -47,7 +47,7 @@ struct Entry {
 ///
 /// # Errors
 /// A zip that is damaged, or has no package or several.
-pub fn package(store: &Store) -> Result<Store> {
+pub fn package(store: &Store) -> Result<Store<'static>> {
     let entries = entries(store).map_err(bad)?;
     let mut packages = entries
         .iter()
@@ -93,7 +93,7 @@ fn entries(store: &Store) -> io::Result<Vec<Entry>> {
 }
 
 /// Takes a member out. What is deflated is what gzip has inside, and so is unpacked and checked as one.
-fn take(store: &Store, entry: &Entry) -> Result<Store> {
+fn take(store: &Store, entry: &Entry) -> Result<Store<'static>> {
     let damaged = || {
         bad(format_args!(
             "the zip is damaged at {}",

@@ -24,7 +24,7 @@ const VALUE: u64 = 1024;
 
 /// A tree in a store.
 pub struct Tree<'s> {
-    store: &'s Store,
+    store: &'s Store<'s>,
     structure: Range<u64>,
     names: Vec<u8>,
     /// Bytes of the whole tree.

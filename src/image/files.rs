@@ -18,14 +18,14 @@ pub struct File {
     /// What it is.
     pub image: Image,
     /// What is inside.
-    pub store: Store,
+    pub store: Store<'static>,
 }
 
 /// One image, each of whose parts is one of the files.
 ///
 /// # Errors
 /// None but those of a store that does not say how long it is.
-pub fn together(files: Vec<File>) -> io::Result<(Store, Image)> {
+pub fn together(files: Vec<File>) -> io::Result<(Store<'static>, Image)> {
     let mut all = Image::nothing(Format::Files);
     let mut stores = Vec::new();
     for file in files {

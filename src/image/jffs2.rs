@@ -123,7 +123,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
 }
 
 struct Walk<'s> {
-    store: &'s Store,
+    store: &'s Store<'s>,
     range: Range<u64>,
     order: Order,
     /// Where it is, from the beginning of the image.

@@ -182,7 +182,7 @@ struct Layout {
 ///
 /// # Errors
 /// Those of reading the store.
-pub fn open(store: Store, sha256: String, reading: &Reading) -> io::Result<(Store, Image)> {
+pub fn open(store: Store<'static>, sha256: String, reading: &Reading) -> io::Result<(Store<'static>, Image)> {
     let size = store.len();
     let mut image = Image {
         size,
@@ -212,7 +212,7 @@ pub fn open(store: Store, sha256: String, reading: &Reading) -> io::Result<(Stor
 }
 
 /// Takes trailers and packing off, unless it is to be written as it is.
-fn unpack(store: &mut Store, image: &mut Image, reading: &Reading) -> io::Result<()> {
+fn unpack(store: &mut Store<'static>, image: &mut Image, reading: &Reading) -> io::Result<()> {
     if reading.unpacking == Unpacking::Never {
         image.as_is = Some(AsIs::Asked);
         return Ok(());

@@ -77,7 +77,7 @@ pub(super) fn check(store: &Store, start: u64, superblock: &Superblock) -> io::R
 }
 
 struct Tables<'s> {
-    store: &'s Store,
+    store: &'s Store<'s>,
     start: u64,
     superblock: &'s Superblock,
 }

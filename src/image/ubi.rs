@@ -138,10 +138,9 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     }
     layout.needed += volumes.reserved();
     if content.problem.is_none() {
-        (content.problem, content.doubt) = volumes.verdict(store)?;
+        volumes.verdict(store, &mut content)?;
     }
     content.title.push_str(&volumes.names());
-    (content.arch, content.order) = volumes.made_for();
     content.ubi = Some(layout);
     Ok(Some(content))
 }

@@ -1,18 +1,18 @@
 //! What a UBI image says of its volumes: the two volume tables, and the header of each logical erase block
 //! (`struct ubi_vid_hdr` and `struct ubi_vtbl_record` in `drivers/mtd/ubi/ubi-media.h`; all numbers are big-endian).
 //!
-//! Of a static volume the number of blocks and the CRC of each are known. Of a dynamic one only what its first block says of
-//! what is in it: that a squashfs has more blocks than are there, or ends within the last one, and the CRC of a uImage.
+//! Of a static volume the number of blocks and the CRC of each are known, of a dynamic one nothing. What is in either is looked at
+//! as in a file of its own.
 
 #![forbid(unsafe_code)]
 
-use crate::base::checksum::CRC32;
 use crate::base::format::Format;
-use crate::base::machine::{Order, Processor};
 use crate::base::units::Fields;
+use crate::bytes::scattered::Scattered;
 use crate::bytes::store::Store;
+use crate::image::content::Content;
 use crate::image::fwtool::CRC;
-use crate::image::{content, piece, uimage};
+use crate::image::piece::{self, Piece};
 use std::io;
 use std::ops::Range;
 
@@ -25,8 +25,6 @@ const RECORDS: u64 = 128;
 const STATIC: u8 = 2;
 /// The volumes with which a box begins, as OpenWrt calls them (`CI_KERNPART` and `CI_ROOTPART` of its `nand.sh`).
 const BEGIN: [&str; 3] = ["kernel", "rootfs", "fit"];
-/// Bytes of a volume that are looked at for what is in it.
-const HEAD: u64 = 4096;
 
 /// A record of the volume table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +38,24 @@ struct Record {
 /// What is known of the blocks of a volume.
 #[derive(Default)]
 struct Blocks {
-    /// How many there must be, where that is known.
-    wanted: Option<u64>,
     is_static: bool,
-    /// What a dynamic volume holds, by its first block, and its bytes.
-    holds: Option<(Format, u64)>,
-    /// What it holds, of either kind, that no boot loader or kernel can begin with.
-    strange: Option<Format>,
+    /// How many a static volume must have.
+    wanted: u64,
     /// The numbers of those that are there and whole, ascending, and where their data is.
     there: Vec<(u32, u64)>,
     /// The highest number.
     highest: u32,
+    /// Bytes of data in a block, and in the highest of a static volume.
+    size: u64,
+    last: u64,
+}
+
+impl Blocks {
+    /// The first that is missing of so many.
+    fn missing(&self, wanted: u64) -> Option<u64> {
+        let is_there = |number: u64| u32::try_from(number).is_ok_and(|number| find(&self.there, number).is_ok());
+        (0..wanted).find(|number| !is_there(*number))
+    }
 }
 
 /// What was found while the erase blocks were gone through.
@@ -62,8 +67,6 @@ pub(super) struct Volumes {
     tables: [Option<Vec<Record>>; 2],
     /// Of each volume, whose numbers ascend.
     blocks: Vec<(u32, Blocks)>,
-    /// For which processor what is in them is.
-    made_for: (Option<Processor>, Option<Order>),
     doubt: Option<String>,
 }
 
@@ -74,7 +77,6 @@ impl Volumes {
             most,
             tables: [None, None],
             blocks: Vec::new(),
-            made_for: (None, None),
             doubt: None,
         }
     }
@@ -96,17 +98,17 @@ impl Volumes {
             return Ok(());
         }
         let (size, wanted, crc) = (u64::from(field(20)), u64::from(field(24)), field(32));
+        // What is left over at the end of a block where the volume is aligned.
+        let usable = self.usable.saturating_sub(u64::from(field(28)));
+        if usable == 0 {
+            self.doubt = Some(format!("the blocks of volume {volume} of the ubi image have no room"));
+            return Ok(());
+        }
         let is_static = header[5] == STATIC;
         let mut good = u64::from(number) < self.most;
-        let (mut holds, mut strange) = (None, None);
-        if number == 0 {
-            holds = self.needed(store, &data)?;
-            strange = holds.map(|(format, _)| format).filter(|format| is_strange(*format));
-            holds = holds.filter(|_| !is_static);
-        }
         if is_static {
             let mut digest = CRC.digest();
-            good &= size <= data.end - data.start;
+            good &= size <= usable;
             if good {
                 store.scan(data.start..data.start + size, |chunk| digest.update(chunk))?;
             }
@@ -118,13 +120,13 @@ impl Volumes {
         });
         let blocks = &mut self.blocks[at].1;
         blocks.is_static = is_static;
-        blocks.strange = blocks.strange.or(strange);
-        blocks.highest = blocks.highest.max(number);
+        blocks.size = usable;
+        if number >= blocks.highest {
+            blocks.highest = number;
+            blocks.last = if is_static { size } else { usable };
+        }
         if is_static {
-            blocks.wanted = blocks.wanted.max(Some(wanted));
-        } else if let Some((_, length)) = holds {
-            blocks.wanted = Some(length.div_ceil(self.usable));
-            blocks.holds = holds;
+            blocks.wanted = blocks.wanted.max(wanted);
         }
         match find(&blocks.there, number) {
             _ if !good => (),
@@ -140,31 +142,6 @@ impl Volumes {
         Ok(())
     }
 
-    /// What begins in a volume, and how many bytes it says that it has.
-    fn needed(&mut self, store: &Store, data: &Range<u64>) -> io::Result<Option<(Format, u64)>> {
-        let mut head = vec![0; HEAD.min(data.end - data.start) as usize];
-        store.read_exact_at(data.start, &mut head)?;
-        let length = head.len() as u64;
-        // What is in there is looked at for its length alone.
-        let Some(found) = content::first(&Store::Memory(head), &(0..length))? else {
-            return Ok(None);
-        };
-        let made_for = found
-            .erase_size
-            .filter(|_| found.format == Format::Ubifs)
-            .map(u64::from);
-        if made_for.is_some_and(|size| size != self.usable) {
-            self.doubt = Some(format!(
-                "the ubi image has a ubifs for blocks of {} bytes in a volume whose blocks have {}",
-                made_for.unwrap_or_default(),
-                self.usable
-            ));
-        }
-        self.made_for.0 = self.made_for.0.take().or(found.arch);
-        self.made_for.1 = self.made_for.1.take().or(found.order);
-        Ok(Some((found.format, found.length)))
-    }
-
     /// The table that counts.
     fn table(&self) -> &[Record] {
         self.tables.iter().flatten().next().map_or(&[], Vec::as_slice)
@@ -173,11 +150,6 @@ impl Volumes {
     /// Erase blocks that the volumes need.
     pub fn reserved(&self) -> u64 {
         self.table().iter().map(|record| record.reserved).sum()
-    }
-
-    /// For which processor it is, by the first volume that says so.
-    pub fn made_for(&self) -> (Option<Processor>, Option<Order>) {
-        self.made_for.clone()
     }
 
     /// `, with rootfs, data`.
@@ -189,19 +161,16 @@ impl Volumes {
         }
     }
 
-    /// What is wrong, and what is wrong with an image and may be of the copy of a UBI in use.
+    /// Says what is wrong, and takes over what the volumes are made for.
     ///
     /// # Errors
     /// Those of reading the store.
-    pub fn verdict(&self, store: &Store) -> io::Result<(Option<String>, Option<String>)> {
+    pub fn verdict(&self, store: &Store, content: &mut Content) -> io::Result<()> {
         if self.table().is_empty() {
-            let none = "the ubi image has no volume table that is whole, or no volume";
-            return Ok((Some(none.into()), None));
+            content.problem = Some("the ubi image has no volume table that is whole, or no volume".into());
+            return Ok(());
         }
-        let missing = |blocks: &Blocks| {
-            let is_there = |number: u64| u32::try_from(number).is_ok_and(|number| find(&blocks.there, number).is_ok());
-            (0..blocks.wanted.unwrap_or_default()).find(|number| !is_there(*number))
-        };
+        // What is no problem may be so in the copy of a UBI in use.
         let mut doubt = self.doubt.clone();
         for (volume, blocks) in &self.blocks {
             let Some(record) = self.table().iter().find(|record| record.volume == *volume) else {
@@ -210,38 +179,33 @@ impl Volumes {
                 ));
                 continue;
             };
+            let name = &record.name;
+            let missing =
+                |number| format!("block {number} of volume {name} of the ubi image is missing, or fails its CRC");
             if u64::from(blocks.highest) >= record.reserved {
-                let more = format!(
-                    "the volume {} of the ubi image has more blocks than its table says",
-                    record.name
-                );
-                return Ok((Some(more), None));
+                let more = format!("the volume {name} of the ubi image has more blocks than its table says");
+                content.problem = Some(more);
+                return Ok(());
             }
-            // Other volumes may hold anything; a page of a server's is no volume.
-            let begins = BEGIN.contains(&record.name.as_str());
-            let strange = blocks.strange.filter(|format| begins || *format == Format::Html);
-            let strange = strange.map(|format| {
-                format!(
-                    "the volume {} of the ubi image holds {}",
-                    record.name,
-                    format.described()
-                )
-            });
-            doubt = doubt.or(strange);
-            let Some(number) = missing(blocks) else {
-                if let Some(what) = self.inside(store, blocks)? {
-                    doubt = doubt.or(Some(format!("the volume {} of the ubi image: {what}", record.name)));
+            if let Some(number) = blocks.missing(blocks.wanted) {
+                content.problem = Some(missing(number));
+                return Ok(());
+            }
+            let begins = BEGIN.contains(&name.as_str());
+            let held = Store::Scattered(self.held(store, blocks));
+            let piece = piece::look(&held, &(0..held.len()))?;
+            let mut damaged = wrong(&piece, blocks.size, begins);
+            if let Some(found) = piece.content {
+                let needs = found.length.div_ceil(blocks.size);
+                doubt = doubt.or(blocks.missing(needs).filter(|_| !blocks.is_static).map(missing));
+                damaged = damaged.or(found.too_long(held.len()).map(|long| format!("is cut off: {long}")));
+                content.arch = content.arch.take().or(found.arch);
+                content.order = content.order.or(found.order);
+                if begins && content.compatible.is_empty() {
+                    (content.compatible, content.soc) = (found.compatible, found.soc);
                 }
-                continue;
-            };
-            let what = format!(
-                "block {number} of volume {} of the ubi image is missing, or fails its CRC",
-                record.name
-            );
-            match blocks.is_static {
-                true => return Ok((Some(what), None)),
-                false => doubt = Some(what),
             }
+            doubt = doubt.or(damaged.map(|damaged| format!("the volume {name} of the ubi image {damaged}")));
         }
         // UBI takes a static volume without blocks for an empty one (`init_volumes` in `drivers/mtd/ubi/vtbl.c`).
         let empty = |record: &&Record| record.is_static && find(&self.blocks, record.volume).is_err();
@@ -251,47 +215,44 @@ impl Volumes {
         if doubt.is_none() && self.tables[0] != self.tables[1] {
             doubt = Some("the two volume tables of the ubi image are not the same, or one of them is missing".into());
         }
-        Ok((None, doubt))
+        content.doubt = doubt;
+        Ok(())
     }
 
-    /// What is wrong with what a dynamic volume holds, all of whose blocks are there. `ubinize` fills the last one with 0xff,
-    /// which no table of a squashfs ends with; a UBIFS may.
-    fn inside(&self, store: &Store, blocks: &Blocks) -> io::Result<Option<String>> {
-        const END: u64 = 8;
-        let Some((format, length)) = blocks.holds.filter(|(_, length)| *length > END) else {
-            return Ok(None);
-        };
-        let last = (length - 1) / self.usable;
-        let ends = length - last * self.usable;
-        let at = u32::try_from(last).ok().and_then(|last| find(&blocks.there, last).ok());
-        let data = at.map(|at| blocks.there[at].1);
-        if let Some(data) = data.filter(|_| format == Format::Squashfs && ends >= END) {
-            let end = data + ends - END..data + ends;
-            if store.past(end.clone(), 0xff)? == end.end {
-                return Ok(Some(format!(
-                    "the squashfs in it has {length} bytes and is cut off before"
-                )));
-            }
+    /// The bytes of a volume.
+    fn held<'s>(&self, store: &'s Store<'s>, blocks: &'s Blocks) -> Scattered<'s> {
+        // The copy of a UBI in use that was cut off has higher numbers than blocks.
+        let highest = u64::from(blocks.highest).min(self.most - 1);
+        Scattered {
+            store,
+            size: blocks.size,
+            blocks: &blocks.there,
+            length: highest * blocks.size + blocks.last.min(blocks.size),
         }
-        if format != Format::Uimage {
-            return Ok(None);
-        }
-        let mut digest = CRC32.digest();
-        let mut wanted = [0; 4];
-        let mut left = length;
-        for &(_, data) in &blocks.there {
-            let end = data + left.min(self.usable);
-            let mut from = data;
-            if left == length {
-                store.read_exact_at(data + 24, &mut wanted)?;
-                from += uimage::HEADER;
-            }
-            store.scan(from..end, |chunk| digest.update(chunk))?;
-            left -= end - data;
-        }
-        let right = digest.finalize() == u32::from_be_bytes(wanted);
-        Ok((!right).then(|| "the uimage in it fails its CRC".to_owned()))
     }
+}
+
+/// What is wrong with what a volume holds whose blocks have so many bytes.
+fn wrong(piece: &Piece, size: u64, begins: bool) -> Option<String> {
+    let damaged = || {
+        let damaged = piece.damaged.as_ref();
+        damaged.map(|damaged| format!("is damaged: {damaged}"))
+    };
+    let Some(found) = &piece.content else {
+        return damaged().filter(|_| begins);
+    };
+    let made_for = found.erase_size.map(u64::from);
+    if let Some(made_for) = made_for.filter(|made_for| found.format == Format::Ubifs && *made_for != size) {
+        return Some(format!(
+            "a ubifs for blocks of {made_for} bytes, and its own have {size}"
+        ));
+    }
+    // Other volumes may hold anything; a page of a server's is no volume.
+    if is_strange(found.format) {
+        let strange = begins || found.format == Format::Html;
+        return strange.then(|| format!("holds {}", found.format.described()));
+    }
+    damaged()
 }
 
 /// Whether neither a boot loader nor a kernel begins with it. Some boot loaders start an ELF program.

@@ -41,7 +41,7 @@ pub struct Asked<'a> {
     /// The root of its file system.
     pub root: &'a Path,
     /// The image.
-    pub image: &'a Store,
+    pub image: &'a Store<'a>,
     /// Its format.
     pub format: Format,
     /// What of it goes where.

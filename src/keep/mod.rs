@@ -237,7 +237,7 @@ impl Task {
     ///
     /// # Errors
     /// Otherwise.
-    pub fn tar(&self, directory: &Path) -> Result<Store> {
+    pub fn tar(&self, directory: &Path) -> Result<Store<'_>> {
         let path = tar_in(directory);
         let store = File::open(&path).and_then(Store::file).context(path.display())?;
         match store.sha256(&mut |_| ()).context(path.display())? == self.sha256 {

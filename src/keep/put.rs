@@ -171,7 +171,7 @@ mod tests {
     use tempfile::TempDir;
 
     /// The tar of a directory with a file, a link and a directory in it.
-    fn tar_of(dir: &TempDir) -> Store {
+    fn tar_of(dir: &TempDir) -> Store<'_> {
         let etc = dir.path().join("etc");
         fs::create_dir_all(etc.join("ssh")).unwrap();
         fs::write(etc.join("ssh/key"), vec![7; 40_000]).unwrap();

@@ -50,7 +50,7 @@ pub struct Execution<'a> {
     /// Its version, and that of the image before, for the record.
     pub versions: &'a Versions,
     /// The image.
-    pub store: &'a Store,
+    pub store: &'a Store<'a>,
     /// How faults are met.
     pub policy: Policy,
     /// That nobody else is at the flash.

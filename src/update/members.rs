@@ -79,7 +79,7 @@ pub(super) fn unpack(staged: &mut StagedImage, board: &Board, reading: &Reading,
     Ok(())
 }
 
-fn again(archive: Arc<Store>, unpacked: Vec<Store>) -> Result<Store> {
+fn again(archive: Arc<Store<'static>>, unpacked: Vec<Store<'static>>) -> Result<Store<'static>> {
     match unpacked.is_empty() {
         false => Ok(Store::Joined(Joined::members(archive, unpacked))),
         // Nobody else has it: the windows are gone.
@@ -89,7 +89,7 @@ fn again(archive: Arc<Store>, unpacked: Vec<Store>) -> Result<Store> {
 }
 
 /// The same of an archive that was looked into before, by what was learned then.
-pub(super) fn reopen(archive: Store, members: &[Member]) -> Store {
+pub(super) fn reopen(archive: Store<'static>, members: &[Member]) -> Store<'static> {
     if members.is_empty() {
         return archive;
     }

@@ -80,7 +80,7 @@ fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Re
 }
 
 /// What must be true before the first erase.
-fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Board, Store, Proof)> {
+fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Board, Store<'static>, Proof)> {
     let at = Where {
         sim: None,
         board: job.board.clone(),
@@ -148,7 +148,7 @@ fn changed(job: &Job, failure: Failure) -> Failure {
 }
 
 /// A file of the image, and its checksum where it is not known to be what it was.
-fn delivered(index: usize, stamped: bool) -> Result<(Arc<Store>, String)> {
+fn delivered(index: usize, stamped: bool) -> Result<(Arc<Store<'static>>, String)> {
     let path = image_path(Path::new("/"), index);
     if stamped {
         let store = File::open(&path).and_then(Store::file).context(path.display())?;

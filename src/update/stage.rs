@@ -49,7 +49,7 @@ pub enum ImageSource {
 /// An image that is at hand.
 pub struct StagedImage {
     pub(super) image: Image,
-    pub(super) store: Store,
+    pub(super) store: Store<'static>,
     /// The files that it was delivered as.
     pub(super) files: Vec<StagedFile>,
     /// The disks on which some of them stay, because RAM is short.
@@ -87,7 +87,7 @@ pub(super) fn unreadable(error: io::Error) -> Failure {
 
 impl StagedImage {
     /// Its bytes.
-    pub fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store<'_> {
         &self.store
     }
 
@@ -164,7 +164,7 @@ struct Operand<'a> {
 
 /// A file that is at hand, before it is looked at.
 struct AtHand {
-    store: Store,
+    store: Store<'static>,
     sha256: String,
     /// Whether its sender said how long it is.
     sized: bool,
@@ -238,7 +238,7 @@ impl Staging<'_> {
         self.board.partitions.iter().filter_map(of).collect()
     }
 
-    fn of_pieces(self, image: Image, store: Store) -> Result<StagedImage> {
+    fn of_pieces(self, image: Image, store: Store<'static>) -> Result<StagedImage> {
         let name = self.options.image.clone();
         let signature = trust::of_directory(self.keys, &lossless::path(&name), &image, &store);
         let version = match &signature {
@@ -461,7 +461,7 @@ impl Staging<'_> {
     }
 
     /// What a file is.
-    fn open(self, operand: Operand<'_>, delivered: AtHand) -> Result<(StagedFile, Image, Store)> {
+    fn open(self, operand: Operand<'_>, delivered: AtHand) -> Result<(StagedFile, Image, Store<'static>)> {
         let trust = &self.options.trust;
         let AtHand {
             mut store,

@@ -25,7 +25,7 @@ fn run(chip: &SimChip, image: &Store, seen: &mut dyn FnMut(Progress)) -> Result<
     flash::write(vec![target(0), target(1)], image, Policy::default(), &mut seen)?.verify(image, &mut seen)
 }
 
-fn chip() -> (SimChip, Vec<u8>, Store) {
+fn chip() -> (SimChip, Vec<u8>, Store<'static>) {
     let chip = SimChip::nor(2 * PART, BLOCK as u32).build().unwrap();
     let old = bytes(2 * PART as usize, 1);
     chip.load(0, &old);

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 /// A UBIFS for pages and logical erase blocks of so many bytes, with a file that fills some of them.
-fn ubifs(page: usize, block: usize) -> Vec<u8> {
+pub fn ubifs(page: usize, block: usize) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let [root, out] = ["root", "out"].map(|name| dir.path().join(name));
     fs::create_dir(&root).unwrap();
@@ -57,6 +57,20 @@ fn an_ubifs_is_known_by_its_superblock_and_each_bit_of_that_counts() {
             let problem = said["parts"][0]["content"]["problem"].as_str().unwrap().to_owned();
             assert!(problem.contains("superblock fails its CRC"), "byte {at}: {problem}");
         }
+        // Neither has what stands behind it, but for padding and the tree of what is used in its blocks.
+        let field = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().unwrap()) as usize;
+        let tree = 3 + field(56)..3 + field(56) + field(60);
+        let mut flipped = 0;
+        let places = (4200..image.len()).step_by(image.len() / 30);
+        for at in places.filter(|at| image[*at] != 0) {
+            let mut damaged = image.clone();
+            damaged[at] ^= 0x10;
+            let said = flasher(&["inspect", &sim.file("damaged", &damaged)]).exits(0).out;
+            let found = said.contains("DAMAGED: a node of the ubifs fails its CRC");
+            assert_eq!(found, !tree.contains(&(at / block)), "byte {at}: {said}");
+            flipped += usize::from(found);
+        }
+        assert!(flipped > 10, "{flipped} of 30");
         for length in [24, 4095, image.len() - 1] {
             let path = sim.file("short", &image[..length]);
             flasher(&["inspect", &path]).exits(65);

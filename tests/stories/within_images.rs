@@ -5,6 +5,7 @@ use crate::insides::{numbered, packed};
 use crate::packed_parts::{planned, refused, trx};
 use crate::simbox::{SimBox, bytes, read, tool};
 use crate::vendor_headers::entity;
+use crate::volumes::ubifs;
 use serde_json::json;
 use std::path::Path;
 
@@ -246,5 +247,83 @@ fn the_volumes_with_which_a_box_begins_hold_what_can_begin() {
         // A volume of settings may hold anything.
         planned(&sim, kind, &ubi(&sim, kind, "data", &archive));
         planned(&sim, kind, &ubi(&sim, kind, "rootfs", &squashfs(&sim)));
+    }
+}
+
+/// The bytes in a volume have no checksum of UBI's, or one of bytes that were spoilt before.
+#[test]
+fn what_a_volume_holds_is_looked_at_to_its_end() {
+    let sim = the_box();
+    tree(&sim);
+    // Of more than two erase blocks each.
+    sim.file("tree/noise", &bytes(150_000, 8));
+    let tree = tool(
+        "dtc",
+        &[
+            "-O",
+            "dtb",
+            &sim.file("x.dts", b"/dts-v1/; / { compatible = \"vendor,other\"; };"),
+        ],
+    )
+    .stdout;
+    let fit = fit(&sim, ("flat_dt", "none"), &tree, "fdt");
+    let kernel = packed(&sim, &bytes(150_000, 7), "gzip", &["-n"]);
+    let right = [
+        ("fit", numbered(&kernel, 2, 1, 5), "the uImage data fails its CRC"),
+        ("rootfs", squashfs(&sim), "damaged"),
+        (
+            "rootfs",
+            jffs2(&sim, "-l -e 64KiB"),
+            "a node of the jffs2 fails its CRC",
+        ),
+        ("rootfs", ubifs(1, 65_408), "a node of the ubifs fails its CRC"),
+        ("kernel", kernel, "the gzip is damaged"),
+    ];
+    for kind in ["dynamic", "static"] {
+        for (name, data, says) in &right {
+            planned(&sim, says, &ubi(&sim, kind, name, data));
+            // Of a squashfs only the tables at its end can be held against anything.
+            let used = match *name {
+                "rootfs" if data.starts_with(b"hsqs") => u64::from_le_bytes(data[40..48].try_into().unwrap()) as usize,
+                _ => data.len(),
+            };
+            for at in [70_000, used - 200].into_iter().skip(usize::from(used != data.len())) {
+                let mut flipped = data.clone();
+                flipped[at] ^= 0x10;
+                refused(
+                    &sim,
+                    &format!("{kind} {says} {at}"),
+                    &ubi(&sim, kind, name, &flipped),
+                    says,
+                );
+            }
+        }
+        let run = sim.apply(&["--part", "kernel", &sim.file("image", &ubi(&sim, kind, "fit", &fit))]);
+        assert!(run.exits(78).out.contains("is for \\\"vendor,other\\\""), "{kind}");
+        let mut flipped = fit.clone();
+        let at = fit.len() - 10_000;
+        flipped[at] ^= 0x10;
+        refused(&sim, kind, &ubi(&sim, kind, "fit", &flipped), "fails its");
+    }
+}
+
+/// UBI finds its blocks wherever they lie, and reads those that are not there as blank.
+#[test]
+fn the_blocks_of_a_volume_may_lie_in_any_order() {
+    let sim = the_box();
+    let kernel = numbered(&bytes(250_000, 7), 2, 0, 5);
+    for kind in ["dynamic", "static"] {
+        let image = ubi(&sim, kind, "kernel", &kernel);
+        let blocks: Vec<_> = image.chunks(64 << 10).collect();
+        let (table, data) = blocks.split_at(2);
+        let turned: Vec<_> = table.iter().chain(data.iter().rev()).copied().collect();
+        planned(&sim, kind, &turned.concat());
+        let lost: Vec<_> = turned
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| *at != 3)
+            .map(|(_, block)| *block)
+            .collect();
+        refused(&sim, kind, &lost.concat(), "is missing, or fails its CRC");
     }
 }

@@ -96,7 +96,7 @@ pub fn peek(store: &Store, range: &Range<u64>, codec: Codec, buffer: &mut [u8]) 
 
 /// A decoded view of a store.
 pub struct Packed {
-    inner: Arc<Store>,
+    inner: Arc<Store<'static>>,
     /// How it is packed.
     pub packing: Packing,
     state: Mutex<State>,
@@ -105,14 +105,14 @@ pub struct Packed {
 /// The store with the packed bytes: shared with whoever reads for long, or only lent.
 #[derive(Clone)]
 enum Handle<'s> {
-    Shared(Arc<Store>),
-    Lent(&'s Store),
+    Shared(Arc<Store<'static>>),
+    Lent(&'s Store<'s>),
 }
 
-impl Deref for Handle<'_> {
-    type Target = Store;
+impl<'s> Deref for Handle<'s> {
+    type Target = Store<'s>;
 
-    fn deref(&self) -> &Store {
+    fn deref(&self) -> &Store<'s> {
         match self {
             Handle::Shared(store) => store,
             Handle::Lent(store) => store,
@@ -222,7 +222,7 @@ impl Packed {
     ///
     /// # Errors
     /// `InvalidData` for what is damaged, needs a larger window than [`WINDOW`] or comes out longer than `room`.
-    pub fn open(inner: Arc<Store>, codec: Codec, packed: u64, room: u64) -> io::Result<Packed> {
+    pub fn open(inner: Arc<Store<'static>>, codec: Codec, packed: u64, room: u64) -> io::Result<Packed> {
         let memory = codec.memory(&inner, &(0..packed))?;
         let packing = Packing {
             codec,
@@ -263,7 +263,7 @@ impl Packed {
     }
 
     /// What was opened before, by what was learned then.
-    pub fn again(inner: Arc<Store>, packing: Packing) -> Packed {
+    pub fn again(inner: Arc<Store<'static>>, packing: Packing) -> Packed {
         Packed {
             inner,
             packing,
@@ -272,7 +272,7 @@ impl Packed {
     }
 
     /// The packed bytes.
-    pub(super) fn inner(&self) -> &Store {
+    pub(super) fn inner(&self) -> &Store<'static> {
         &self.inner
     }
 

@@ -41,7 +41,11 @@ pub(super) fn nameless() -> Failure {
 }
 
 /// Reads and checks an image that is to be given to a box.
-pub(super) fn read(image: &str, force: &[CheckId], reporter: &mut Reporter) -> Result<(Store, Layout, Report)> {
+pub(super) fn read(
+    image: &str,
+    force: &[CheckId],
+    reporter: &mut Reporter,
+) -> Result<(Store<'static>, Layout, Report)> {
     let (store, sha256) = Source::open(image)?.into_memory()?;
     // Whoever demands signatures demands them of what a box gets from here too.
     let keys = Keyring::of(&[KEYS.into()])?;
