@@ -53,12 +53,15 @@ impl Armed {
     /// Makes init start us as PID 1. busybox init ends every process before that, this one too; others leave that to us.
     ///
     /// Does not return. Where init does not act on it for a minute, although it answered just before, the word is
-    /// repeated, and then the box is rebooted: the flash is untouched, the old firmware is whole, and a late QUIT would
+    /// repeated as long as init is another program, and then the box is rebooted: the flash is untouched, the old firmware is whole, and a late QUIT would
     /// meet whatever an undo had put in its place (`/flasher` missing means that init halts the box).
     pub(crate) fn fire(mut self) -> ! {
         self.pivoted.commit();
         for _ in 0..12 {
-            if let Err(e) = self.words.fire() {
+            // Process 1 that is at work already would begin anew.
+            if !init::is_our_copy()
+                && let Err(e) = self.words.fire()
+            {
                 log::error!("tell init to hand over: {e}");
             }
             sleep(Duration::from_secs(5));

@@ -81,8 +81,18 @@ pub fn detect() -> Init {
     SEEN.get_or_init(look).clone()
 }
 
+/// Device and inode.
+fn identity(path: &str) -> Option<(u64, u64)> {
+    fs::metadata(path).map(|about| (about.dev(), about.ino())).ok()
+}
+
+/// Whether PID 1 runs the program of the RAM root, which is `/`.
+pub(crate) fn is_our_copy() -> bool {
+    let copy = identity("/flasher");
+    copy.is_some() && copy == identity("/proc/1/exe")
+}
+
 fn look() -> Init {
-    let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
     let own = identity("/proc/self/exe");
     if own.is_some() && own == identity("/proc/1/exe") {
         return Init::Flasher;

@@ -74,6 +74,30 @@ fn an_init_that_executes_nothing_is_made_to_by_ptrace() {
     }
 }
 
+/// Stage one, which this init does not end, goes on for seconds when process 1 has much to wait for, such as watchdogs that somebody
+/// has open.
+#[test]
+fn process_1_that_takes_its_time_does_not_have_to_begin_anew() {
+    if !common::is_root() {
+        return;
+    }
+    let [.., (setup, exec, comm, _)] = stubborn_inits();
+    let mut the_box = stubborn_box(&setup, exec, comm);
+    assert!(
+        the_box
+            .apply(&[&QUICK[..], &["pause_ms=7000"]].concat())
+            .status
+            .success()
+    );
+    let seen = the_box.until("work done, proof given: true");
+    assert_eq!(
+        seen.iter().filter(|line| *line == "pid one: up").count(),
+        1,
+        "{seen:#?}"
+    );
+    the_box.reboots();
+}
+
 /// The pid of stage one in the box, as its first report has it.
 fn stage_one(seen: &[String]) -> String {
     let pid = seen

@@ -107,7 +107,7 @@ pub(crate) trait HandOver: fmt::Debug {
     /// [`ErrorKind::InitSilent`] when `limit` passes.
     fn prove(&mut self, limit: Duration, on_event: &mut dyn FnMut(StageEvent)) -> Result<()>;
 
-    /// The last word. It may be said again where nothing follows.
+    /// The last word. It may be said again where nothing follows and init is still the program that it was.
     fn fire(&mut self) -> io::Result<()>;
 
     /// After the way back to the old root: makes init forget what it was told, and answers what could not be. `marker` is the
