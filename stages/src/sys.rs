@@ -4,9 +4,11 @@ use nix::libc;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 nix::ioctl_read!(wdioc_keepalive, b'W', 5, libc::c_int);
 nix::ioctl_readwrite!(wdioc_settimeout, b'W', 6, libc::c_int);
@@ -176,6 +178,37 @@ pub(crate) fn statx_cached(path: &Path) -> io::Result<Cached> {
     })
 }
 
+/// connect(2) of a stream socket of unix(7), which waits no longer than `limit` for a server that takes no client up; nor does what is
+/// sent then (`SO_SNDTIMEO` in socket(7)).
+pub(crate) fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+    // SAFETY: numbers only.
+    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor has just been made, and nobody else has it.
+    let stream = unsafe { UnixStream::from_raw_fd(fd) };
+    stream.set_write_timeout(Some(limit))?;
+    // SAFETY: zeros are a valid address.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let name = path.as_os_str().as_bytes();
+    // A zero stays behind it.
+    if name.len() >= address.sun_path.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (place, byte) in address.sun_path.iter_mut().zip(name) {
+        *place = *byte as libc::c_char;
+    }
+    let length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the kernel reads as many bytes as the address has.
+    if unsafe { libc::connect(fd, (&raw const address).cast(), length) } == 0 {
+        Ok(stream)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// swapoff(2).
 pub(crate) fn swapoff(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
@@ -289,9 +322,28 @@ pub(crate) fn set_registers(pid: nix::unistd::Pid, bytes: &[u8]) -> io::Result<(
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixListener;
     use std::path::Path;
     use std::process::Command;
+    use std::time::Duration;
+
+    /// One that has stopped takes up no more clients than its queue has room for, and the next one would wait for ever.
+    #[test]
+    fn a_server_that_takes_nobody_up_is_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("stages-full-{}", std::process::id()));
+        let listener = UnixListener::bind(&path).expect("bound");
+        // SAFETY: numbers only. This makes the queue as short as can be.
+        assert_eq!(unsafe { nix::libc::listen(listener.as_raw_fd(), 0) }, 0);
+        let limit = Duration::from_millis(200);
+        let mut clients: Vec<_> = (0..3).map(|_| super::connect(&path, limit)).collect();
+        std::fs::remove_file(&path).expect("removed");
+        assert!(clients[0].is_ok(), "{clients:?}");
+        let last = clients.pop().expect("three");
+        assert!(last.is_err_and(|e| e.kind() == ErrorKind::WouldBlock));
+    }
 
     #[test]
     fn what_is_cached_of_a_file_is_what_stat_tells() {

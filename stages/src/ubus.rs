@@ -6,6 +6,7 @@
 //! server sends back the sequence number as it came and puts in the peer by itself, so that it need not be known here.
 #![forbid(unsafe_code)]
 
+use crate::sys;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -94,9 +95,8 @@ impl Client {
     }
 
     fn connect_to(path: &Path, limit: Duration) -> io::Result<Self> {
-        let stream = UnixStream::connect(path)?;
+        let stream = sys::connect(path, limit)?;
         stream.set_read_timeout(Some(limit))?;
-        stream.set_write_timeout(Some(limit))?;
         Ok(Self { stream, sequence: 0 })
     }
 
