@@ -126,13 +126,18 @@ impl<'s> Tree<'s> {
         }
     }
 
-    /// A value; empty for one that is longer than any that decides something.
+    /// A value that decides something.
     ///
     /// # Errors
-    /// Those of reading.
+    /// `InvalidData` for one that is longer than any such, else those of reading.
     pub fn value(&self, value: &Range<u64>) -> io::Result<Vec<u8>> {
         let length = value.end - value.start;
-        let mut bytes = vec![0; if length > VALUE { 0 } else { length as usize }];
+        if length > VALUE {
+            return Err(bad(
+                "a value in the device tree is longer than any that decides something",
+            ));
+        }
+        let mut bytes = vec![0; length as usize];
         self.store.read_exact_at(value.start, &mut bytes)?;
         Ok(bytes)
     }

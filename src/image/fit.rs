@@ -70,6 +70,8 @@ struct Configuration {
 /// What a FIT has.
 #[derive(Default)]
 struct Fit {
+    /// Bytes of its tree: what is outside lies behind it.
+    total: u64,
     images: Vec<Entry>,
     configurations: Vec<Configuration>,
     default: Option<String>,
@@ -103,7 +105,7 @@ fn inside(store: &Store, range: &Range<u64>, content: &mut Content) -> io::Resul
         content.title = Format::DeviceTree.described().to_owned();
         return Ok(());
     }
-    verify(store, range, &tree, &fit, content)?;
+    verify(store, range, &fit, content)?;
     match content.length > range.end - range.start {
         true => Ok(()),
         false => decide(store, range, &fit, content),
@@ -112,7 +114,10 @@ fn inside(store: &Store, range: &Range<u64>, content: &mut Content) -> io::Resul
 
 /// Walks the tree.
 fn read(tree: &Tree<'_>) -> io::Result<Fit> {
-    let mut fit = Fit::default();
+    let mut fit = Fit {
+        total: tree.total,
+        ..Fit::default()
+    };
     tree.walk(|path, event| {
         let names: Vec<_> = path.iter().skip(1).map(String::as_str).collect();
         match (names.as_slice(), event) {
@@ -143,10 +148,9 @@ fn read(tree: &Tree<'_>) -> io::Result<Fit> {
             (["images", _], Event::Property(name, value)) => property(tree, last(&mut fit.images)?, name, value)?,
             (["images", _, hash], Event::Property(name, value)) if hash.starts_with("hash") => {
                 let hash = last(&mut last(&mut fit.images)?.hashes)?;
-                let bytes = tree.value(&value)?;
                 match name {
-                    "algo" => hash.algorithm = strings(&bytes).pop().unwrap_or_default(),
-                    "value" => hash.value = bytes,
+                    "algo" => hash.algorithm = strings(&tree.value(&value)?).pop().unwrap_or_default(),
+                    "value" => hash.value = tree.value(&value)?,
                     _ => (),
                 }
             }
@@ -183,17 +187,19 @@ fn property(tree: &Tree<'_>, image: &mut Entry, name: &str, value: Range<u64>) -
         image.data = Some(value);
         return Ok(());
     }
-    let bytes = tree.value(&value)?;
-    let text = || strings(&bytes).pop().unwrap_or_default();
-    let number = || Fields(&bytes).be32(0).map(u64::from);
+    let text = || {
+        tree.value(&value)
+            .map(|bytes| strings(&bytes).pop().unwrap_or_default())
+    };
+    let number = || tree.value(&value).map(|bytes| Fields(&bytes).be32(0).map(u64::from));
     match name {
-        "type" => image.kind = text(),
-        "arch" => image.arch = Some(text()),
-        "compression" => image.compression = text(),
-        "os" => image.os = text(),
-        "data-offset" => image.outside = number(),
-        "data-position" => image.position = number(),
-        "data-size" => image.size = number(),
+        "type" => image.kind = text()?,
+        "arch" => image.arch = Some(text()?),
+        "compression" => image.compression = text()?,
+        "os" => image.os = text()?,
+        "data-offset" => image.outside = number()?,
+        "data-position" => image.position = number()?,
+        "data-size" => image.size = number()?,
         _ => (),
     }
     Ok(())
@@ -206,18 +212,23 @@ fn place(range: &Range<u64>, total: u64, image: &Entry) -> io::Result<Range<u64>
         .position
         .or(image.outside.map(|offset| total.next_multiple_of(4) + offset));
     match (&image.data, start, image.size) {
-        (Some(data), _, _) => Ok(data.clone()),
+        (Some(data), None, _) => Ok(data.clone()),
+        // Boot loaders take the one or the other.
+        (Some(_), Some(_), _) => Err(bad(format_args!(
+            "the fit's {} has its data in two places",
+            Quoted(&image.name)
+        ))),
         (None, Some(start), Some(size)) => Ok(range.start + start..range.start + start + size),
         _ => Err(bad(format_args!("the fit's {} has no data", Quoted(&image.name)))),
     }
 }
 
 /// Finds out how long it is, and checks every hash.
-fn verify(store: &Store, range: &Range<u64>, tree: &Tree<'_>, fit: &Fit, content: &mut Content) -> io::Result<()> {
+fn verify(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -> io::Result<()> {
     let mut without = Vec::new();
     let mut work = (range.end - range.start).saturating_mul(PASSES);
     for image in &fit.images {
-        let data = place(range, tree.total, image)?;
+        let data = place(range, fit.total, image)?;
         content.length = content.length.max(data.end - range.start);
         if data.end > range.end {
             return Ok(());
@@ -315,13 +326,17 @@ fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
             Some(Processor::Other(names.join(" or ")))
         }
     };
-    let total = u64::from(content_total(store, range)?);
     for kernel in kernels
         .iter()
         .filter(|kernel| kernel.is_kernel() && kernel.os == "linux")
     {
         let declared = Declared::Name(&kernel.compression);
-        let problem = within::problem(store, &place(range, total, kernel)?, declared, content.arch.as_ref())?;
+        let problem = within::problem(
+            store,
+            &place(range, fit.total, kernel)?,
+            declared,
+            content.arch.as_ref(),
+        )?;
         let said = problem.map(|problem| format!("of the fit's {}: {problem}", Quoted(&kernel.name)));
         content.doubt = content.doubt.take().or(said);
     }
@@ -334,12 +349,12 @@ fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
         .filter(|image| ["ramdisk", "filesystem"].contains(&image.kind.as_str()))
     {
         let what = format!("a {}", root.kind);
-        let wrong = piece::root(store, &place(range, total, root)?, &what, content)?;
+        let wrong = piece::root(store, &place(range, fit.total, root)?, &what, content)?;
         let said = wrong.map(|wrong| format!("of the fit's {}: {wrong}", Quoted(&root.name)));
         content.doubt = content.doubt.take().or(said);
     }
     let tree = match configuration.device_trees.first().map(image).transpose()? {
-        Some(tree) => tree_of(store, &place(range, total, tree)?, tree, content)?,
+        Some(tree) => tree_of(store, &place(range, fit.total, tree)?, tree, content)?,
         None => MadeFor::default(),
     };
     content.soc = tree.soc;
@@ -373,10 +388,4 @@ fn tree_of(store: &Store, data: &Range<u64>, tree: &Entry, content: &mut Content
         content.doubt.get_or_insert_with(none);
     }
     Ok(found.unwrap_or_default())
-}
-
-fn content_total(store: &Store, range: &Range<u64>) -> io::Result<u32> {
-    let mut header = [0; 8];
-    store.read_exact_at(range.start, &mut header)?;
-    Ok(Fields(&header).be32(4).unwrap_or_default())
 }

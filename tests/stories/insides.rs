@@ -193,6 +193,12 @@ fn a_fit_whose_configuration_cannot_be_started() {
         &fit("arch = \"arm\"; compression = \"gzip\";", ""),
         "packed with gzip, and in it is nothing",
     );
+    let outside = sim.file("outside", &good);
+    tool("fdtput", &["-t", "x", &outside, "/images/k", "data-position", "40"]);
+    refused(&sim, "kernel", &read(outside.as_ref()), "has its data in two places");
+    let boards = vec!["\"vendor,board\""; 100].join(", ");
+    let says = "longer than any that decides something";
+    refused(&sim, "kernel", &fit(plain, &format!("compatible = {boards};")), says);
     let path = sim.file("image", &fit(plain, "ramdisk = \"r\";"));
     let run = sim.apply(&["--part", "kernel", &path]).exits(78);
     assert_eq!(run.json()["code"], "cpu", "{run:?}");
