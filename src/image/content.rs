@@ -104,8 +104,11 @@ impl Content {
         Ok(())
     }
 
-    /// Takes over for which processor and which erase blocks a piece of it is made.
+    /// Takes over for which processor, box and erase blocks a piece of it is made.
     pub(super) fn made_as(&mut self, piece: Content) {
+        if self.compatible.is_empty() {
+            (self.compatible, self.soc) = (piece.compatible, piece.soc);
+        }
         self.arch = self.arch.take().or(piece.arch);
         self.order = self.order.or(piece.order);
         if piece.format == Format::Jffs2 {

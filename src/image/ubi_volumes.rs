@@ -199,11 +199,7 @@ impl Volumes {
                 let needs = found.length.div_ceil(blocks.size);
                 doubt = doubt.or(blocks.missing(needs).filter(|_| !blocks.is_static).map(missing));
                 damaged = damaged.or(found.too_long(held.len()).map(|long| format!("is cut off: {long}")));
-                content.arch = content.arch.take().or(found.arch);
-                content.order = content.order.or(found.order);
-                if begins && content.compatible.is_empty() {
-                    (content.compatible, content.soc) = (found.compatible, found.soc);
-                }
+                content.made_as(found);
             }
             doubt = doubt.or(damaged.map(|damaged| format!("the volume {name} of the ubi image {damaged}")));
         }

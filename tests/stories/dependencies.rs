@@ -12,9 +12,21 @@ fn root() -> &'static Path {
 
 /// The crates that any target and any feature takes, tests among them.
 fn packages() -> Vec<Value> {
+    packages_of("Cargo.toml")
+}
+
+fn packages_of(manifest: &str) -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         // Not offline: nothing was compiled of what only other systems take, so it was not fetched yet.
-        .args(["metadata", "--format-version", "1", "--locked", "--all-features"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--all-features",
+            "--manifest-path",
+            manifest,
+        ])
         .current_dir(root())
         .output()
         .unwrap();
@@ -40,6 +52,13 @@ fn is_fulfilled(expression: &str, allowed: &[String]) -> bool {
     expression
         .split(" AND ")
         .all(|part| alternatives(part.trim().trim_start_matches('(').trim_end_matches(')')))
+}
+
+/// It is a workspace of its own, which no other test builds.
+#[test]
+fn the_lock_file_of_what_is_fuzzed_is_of_today() {
+    let packages = packages_of("fuzz/Cargo.toml");
+    assert!(packages.iter().any(|package| package["name"] == "libfuzzer-sys"));
 }
 
 #[test]

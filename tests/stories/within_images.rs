@@ -193,6 +193,38 @@ fn a_kernel_for_another_processor_in_a_seama_image() {
     }
 }
 
+#[test]
+fn a_kernel_for_another_board_in_any_container() {
+    let sim = the_box();
+    let kernel = |board: &str| {
+        let source = format!("/dts-v1/; / {{ compatible = \"{board}\"; }};");
+        let tree = tool("dtc", &["-O", "dtb", &sim.file("x.dts", source.as_bytes())]).stdout;
+        let mut kernel = bytes(40_000, 3);
+        for (at, value) in [(0x24, 0x016f_2818u32), (0x28, 0), (0x2c, 40_000)] {
+            kernel[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        numbered(&[kernel, tree].concat(), 2, 0, 5)
+    };
+    let (ours, others) = (kernel("vendor,this"), kernel("vendor,other"));
+    type Container = fn(&SimBox, &[u8]) -> Vec<u8>;
+    let containers: [(&str, Container); 4] = [
+        ("by itself", |_, kernel| kernel.to_vec()),
+        ("trx", |_, kernel| trx(&[kernel])),
+        ("seama", |sim, kernel| entity(sim, b"type=firmware\0", kernel)),
+        ("ubi", |sim, kernel| ubi(sim, "dynamic", "linux", kernel)),
+    ];
+    for (name, container) in containers {
+        let run = |kernel: &[u8]| {
+            let image = sim.file("image", &container(&sim, kernel));
+            sim.apply(&["--force=content", "--part", "kernel", &image])
+        };
+        run(&ours).exits(0);
+        let run = run(&others);
+        assert_eq!(run.exit, 78, "{name}: {run:?}");
+        assert_eq!(run.json()["code"], "metadata", "{name}: {run:?}");
+    }
+}
+
 /// OpenWrt's `padjffs2` and `add_jffs2_mark` put it where its first boot finds it.
 #[test]
 fn the_mark_behind_a_jffs2_is_no_damage() {
