@@ -109,12 +109,15 @@ impl Board {
     }
 
     /// The partition that keeps the record on this box: the profile's, or one that is named `flasher`. None where several
-    /// are named so, or where it has, or may have, bytes of another one that is protected.
+    /// are named so, or where it has, or may have, bytes of another one that is protected. A volume is none: UBI takes no less
+    /// than an erase block.
     pub fn record_partition(&self) -> Option<&Partition> {
         let name = self.profile.record.as_deref().unwrap_or("flasher");
         let fits = |partition: &&Partition| {
             let protected = self.protected(&self.map.whole(partition.id));
-            partition.writable && protected.iter().all(|protected| protected.label == partition.label())
+            partition.volume.is_none()
+                && partition.writable
+                && protected.iter().all(|protected| protected.label == partition.label())
         };
         self.named(name).ok().filter(fits)
     }

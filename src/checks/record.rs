@@ -23,7 +23,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         Some(partition) => Check::warn(
             CheckId::Record,
             format!(
-                "nothing on this box keeps the outcome over a reboot: {} holds something that is not a record, which stays",
+                "nothing on this box keeps the outcome over a reboot: {} holds something that is not a record, which stays, or \
+                 has erase blocks that are too small for one",
                 partition.label()
             ),
         ),

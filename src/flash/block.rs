@@ -5,6 +5,7 @@
 use crate::bytes::hashing::Hashing;
 use crate::bytes::store::Store;
 use crate::flash::progress::Run;
+use crate::flash::rollback::is_there;
 use crate::flash::ubi::Stamp;
 use crate::flash::{Target, ubi};
 use crate::image::ubi::HEADER;
@@ -35,8 +36,19 @@ pub(super) struct Scratch {
     whole_pages: bool,
     /// The checksum that is made of what is read of the image.
     pub hashing: Option<Hashing>,
-    /// Whether the last erase or program operation that failed was refused by the kernel before anything was done.
-    pub refused: bool,
+    /// Why the last erase or program operation failed that did.
+    pub cause: Cause,
+}
+
+/// Why an erase or program operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Somebody else has the device, so that the kernel did nothing at all.
+    Refused,
+    /// The chip could not do it, or it did not last.
+    Chip,
+    /// Anything else; it says nothing of the block.
+    Other,
 }
 
 /// What a block needs.
@@ -50,9 +62,15 @@ pub(super) enum Verdict {
     Erase,
 }
 
-/// Whether somebody else has the device, so that the kernel did nothing at all: at the very start of what was asked for.
-pub(super) fn is_refusal(error: &mtd_rs::Error, at: u64) -> bool {
-    error.raw_os_error() == Some(libc::EBUSY) && error.offset().is_none_or(|offset| offset == at)
+impl Cause {
+    /// Of what was asked for from this offset on. Only at its very start is it refused.
+    pub fn of(error: &mtd_rs::Error, at: u64) -> Cause {
+        match error.raw_os_error() {
+            Some(libc::EBUSY) if error.offset().is_none_or(|offset| offset == at) => Cause::Refused,
+            Some(libc::EIO) => Cause::Chip,
+            _ => Cause::Other,
+        }
+    }
 }
 
 /// Flash that may be locked at power-up (`MTD_POWERUP_LOCK`) is unlocked where the plan writes.
@@ -69,9 +87,10 @@ pub(super) fn unlock(target: &mut Target) -> Result<(), String> {
 }
 
 /// Whether reading between the two gave data that ECC could not vouch for. mtdchar's `read()` succeeds
-/// on those (`mtdchar_read` in `drivers/mtd/mtdchar.c` takes no notice of `EUCLEAN` and `EBADMSG`).
+/// on those (`mtdchar_read` in `drivers/mtd/mtdchar.c` takes no notice of `EUCLEAN` and `EBADMSG`). Counters that are there
+/// at one of the two times only vouch for nothing.
 fn uncorrectable(before: Option<EccStats>, after: Option<EccStats>) -> bool {
-    matches!((before, after), (Some(before), Some(after)) if after.failed != before.failed)
+    before.map(|stats| stats.failed) != after.map(|stats| stats.failed)
 }
 
 impl Scratch {
@@ -85,7 +104,7 @@ impl Scratch {
             leave_blank: false,
             whole_pages: false,
             hashing: None,
-            refused: false,
+            cause: Cause::Other,
         }
     }
 
@@ -286,14 +305,27 @@ impl Scratch {
         Ok(())
     }
 
-    /// Reads a part of the block to where it is wanted again; whether ECC vouches for it.
+    /// Reads a part of the block to where it is wanted again; whether ECC vouches for it. Without ECC a bit that flipped on
+    /// its way would be programmed, so there all of it must read the same several times.
     fn read_tail(&mut self, flash: &mut dyn Flash, block: u64, part: Range<usize>) -> Result<bool, String> {
-        let before = flash.ecc_stats().map_err(|e| e.to_string())?;
-        flash
-            .read(block + part.start as u64, &mut self.wanted[part])
-            .map_err(|e| e.to_string())?;
-        let after = flash.ecc_stats().map_err(|e| e.to_string())?;
-        Ok(!uncorrectable(before, after))
+        let at = block + part.start as u64;
+        for _ in 0..=RETRIES {
+            let before = flash.ecc_stats().map_err(|e| e.to_string())?;
+            flash
+                .read(at, &mut self.wanted[part.clone()])
+                .map_err(|e| e.to_string())?;
+            let after = flash.ecc_stats().map_err(|e| e.to_string())?;
+            if uncorrectable(before, after) {
+                return Ok(false);
+            }
+            if is_there(flash, at, &self.wanted[part.clone()]) {
+                return Ok(true);
+            }
+        }
+        Err(format!(
+            "{}: what stands behind the image's end in the block at 0x{block:x} reads differently each time",
+            flash.label()
+        ))
     }
 
     /// Programs the image's bytes of a block where those of the one in front ended.
@@ -306,17 +338,23 @@ impl Scratch {
     }
 
     /// The block is to hold this.
-    pub fn want(&mut self, content: &[u8]) {
+    pub fn want(&mut self, content: &[u8], leave_blank: bool) {
         self.wanted.clear();
         self.wanted.extend_from_slice(content);
-        (self.stamp, self.leave_blank) = (None, false);
+        (self.stamp, self.leave_blank) = (None, leave_blank);
     }
 
     /// Erases the block, with retries.
     pub fn erase(&mut self, flash: &mut dyn Flash, block: u64, run: &mut Run<'_>) -> Result<(), String> {
         let mut tries = 0;
         while let Err(error) = flash.erase(block) {
-            self.refused = is_refusal(&error, block);
+            // What one try has begun is not undone by the next one's being refused.
+            let cause = Cause::of(&error, block);
+            self.cause = if tries == 0 || cause == self.cause {
+                cause
+            } else {
+                Cause::Other
+            };
             if tries == RETRIES {
                 return Err(error.to_string());
             }
@@ -347,8 +385,7 @@ impl Scratch {
             log::warn!("{what}; trying again");
             tries += 1;
             run.tally.retried += 1;
-            flash.erase(block.start).map_err(|error| error.to_string())?;
-            self.renew(flash);
+            self.erase(flash, block.start, run)?;
         }
         Ok(())
     }
@@ -361,10 +398,9 @@ impl Scratch {
             Some(part) => self.program_header(flash, block.start, part),
         }
         .map_err(|error| {
-            self.refused = is_refusal(&error, block.start);
+            self.cause = Cause::of(&error, block.start);
             error.to_string()
         })?;
-        self.refused = false;
         self.read_back(flash, block)
     }
 
@@ -385,6 +421,8 @@ impl Scratch {
     /// Compares the block with what was prepared.
     pub fn read_back(&mut self, flash: &mut dyn Flash, block: Range<u64>) -> Result<(), String> {
         let size = (block.end - block.start) as usize;
+        // What the system does not let us read may be right all the same.
+        self.cause = Cause::Other;
         let before = flash.ecc_stats().map_err(|e| e.to_string())?;
         for (index, wanted) in self.wanted[..size].chunks(CHUNK).enumerate() {
             let at = block.start + (index * CHUNK) as u64;
@@ -393,6 +431,7 @@ impl Scratch {
             // All at once, which is much faster than byte by byte.
             if wanted != &*found {
                 let first = wanted.iter().zip(&*found).take_while(|(a, b)| a == b).count();
+                self.cause = Cause::Chip;
                 return Err(format!(
                     "{}: read back 0x{:02x} for 0x{:02x} at 0x{:x}",
                     flash.label(),
@@ -405,11 +444,14 @@ impl Scratch {
         let after = flash.ecc_stats().map_err(|e| e.to_string())?;
         match uncorrectable(before, after) {
             false => Ok(()),
-            true => Err(format!(
-                "{}: the block at 0x{:x} reads back with errors that ECC cannot correct",
-                flash.label(),
-                block.start
-            )),
+            true => {
+                self.cause = Cause::Chip;
+                Err(format!(
+                    "{}: the block at 0x{:x} reads back with errors that ECC cannot correct",
+                    flash.label(),
+                    block.start
+                ))
+            }
         }
     }
 }

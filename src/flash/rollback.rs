@@ -106,8 +106,7 @@ impl History {
         log::warn!("{what}; putting the old content back");
         run.restart(self.bytes());
         for entry in self.entries.iter().rev() {
-            let flash = &mut *targets[entry.target].flash;
-            if let Err(again) = put_back(flash, entry, scratch, &mut run) {
+            if let Err(again) = put_back(&mut targets[entry.target], entry, scratch, &mut run) {
                 let failure = failure(
                     true,
                     format_args!("{what}; the old content could not be put back either: {again}"),
@@ -127,13 +126,22 @@ impl History {
     }
 }
 
-fn put_back(flash: &mut dyn Flash, entry: &Entry, scratch: &mut Scratch, run: &mut Run<'_>) -> Result<(), String> {
-    scratch.want(&entry.content);
+fn put_back(target: &mut Target, entry: &Entry, scratch: &mut Scratch, run: &mut Run<'_>) -> Result<(), String> {
+    let leave_blank = target.write.method.leaves_blank() || leaves_blank(&entry.content);
+    let flash = &mut *target.flash;
+    scratch.want(&entry.content, leave_blank);
     if scratch.read_back(flash, entry.block.clone()).is_ok() {
         return Ok(());
     }
     scratch.erase(flash, entry.block.start, run)?;
     scratch.program(flash, entry.block.clone(), run)
+}
+
+/// Whether blank pages at the end of a block of NAND are to stay as the erase leaves them: it is of a UBI or JFFS2, which
+/// programs them later, or nothing was ever programmed there.
+fn leaves_blank(content: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 3] = [b"UBI#", &[0x85, 0x19], &[0x19, 0x85]];
+    BEGINNINGS.iter().any(|beginning| content.starts_with(beginning)) || content.iter().all(|byte| *byte == 0xff)
 }
 
 /// Reads that ECC could not correct, where there is ECC. An error is not that there is none.
@@ -143,7 +151,7 @@ fn failed(flash: &mut dyn Flash) -> mtd_rs::Result<Option<u32>> {
 
 /// Whether the bytes that were read can be relied on. Where there is ECC it has vouched for them; elsewhere they are read
 /// again, and again, because a bit that flipped on its way would be put back as content.
-fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
+pub(super) fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
     let mut again = [0; 4096];
     let mut same = |flash: &mut dyn Flash| {
         content.chunks(4096).enumerate().all(|(index, chunk)| {

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::block::{self, Scratch, Verdict};
+use super::block::{self, Cause, Scratch, Verdict};
 use super::progress::Run;
 use super::rollback::History;
 use super::verify::verify_all;
@@ -31,7 +31,11 @@ struct HeldBack {
 struct Broken {
     block: u64,
     what: String,
+    cause: Cause,
 }
+
+/// Blocks in a row that are marked bad at most, as in ubiformat: when more fail it is not they that are worn.
+const IN_A_ROW: usize = 4;
 
 impl<'a> Session<'a> {
     /// With buffers for these targets.
@@ -48,6 +52,14 @@ impl<'a> Session<'a> {
 
     /// Writes the targets up to `split`, verifies them if others follow, and writes those.
     pub fn write_all(&mut self, targets: &mut [Target], split: usize) -> Result<(), String> {
+        for Target { write, flash, .. } in targets.iter() {
+            if !write.fits(flash.geometry()) {
+                return Err(format!(
+                    "{} has no room for all of its part of the image",
+                    flash.label()
+                ));
+            }
+        }
         self.write_some(targets, 0..split)?;
         if split == targets.len() {
             return Ok(());
@@ -74,8 +86,8 @@ impl<'a> Session<'a> {
                 .find(|held| held.target == index)
                 .map(|held| &held.step);
             while let Err(broken) = self.write_one(index, target, held) {
-                let nand = target.flash.geometry().kind.is_nand();
-                if !self.policy.mark_bad || !nand || Some(broken.block) == held.map(|held| held.block.start) {
+                let worn = target.flash.geometry().kind.is_nand() && broken.cause == Cause::Chip;
+                if !self.policy.mark_bad || !worn || Some(broken.block) == held.map(|held| held.block.start) {
                     return Err(broken.what);
                 }
                 move_on(target, broken)?;
@@ -107,8 +119,12 @@ impl<'a> Session<'a> {
                 self.run.advance(Phase::Write, &step);
                 continue;
             }
-            self.put(index, &mut *target.flash, &step)
-                .map_err(|what| Broken { block, what })?;
+            self.scratch.cause = Cause::Other;
+            self.put(index, &mut *target.flash, &step).map_err(|what| Broken {
+                block,
+                what,
+                cause: self.scratch.cause,
+            })?;
             self.run.advance(Phase::Write, &step);
         }
         Ok(())
@@ -131,11 +147,11 @@ impl<'a> Session<'a> {
             if self.scratch.program_once(flash, step.block.clone()).is_ok() {
                 return Ok(());
             }
-            refused = self.scratch.refused;
+            refused = self.scratch.cause == Cause::Refused;
         }
         self.scratch
             .erase(flash, step.block.start, &mut self.run)
-            .inspect_err(|_| self.run.touched = before || !(refused && self.scratch.refused))?;
+            .inspect_err(|_| self.run.touched = before || !refused || self.scratch.cause != Cause::Refused)?;
         self.scratch.program(flash, step.block.clone(), &mut self.run)
     }
 
@@ -165,7 +181,7 @@ impl<'a> Session<'a> {
                 if !self.scratch.is_blank(flash, &step)? {
                     self.scratch
                         .erase(flash, step.block.start, &mut self.run)
-                        .inspect_err(|_| self.run.touched = before || !self.scratch.refused)?;
+                        .inspect_err(|_| self.run.touched = before || self.scratch.cause != Cause::Refused)?;
                 }
                 held_back.push(HeldBack { target: index, step });
             }
@@ -174,25 +190,29 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Marks a block bad; what it was to hold goes to the next good one, and everything behind it moves on.
+/// Marks a block bad; what it was to hold goes to the next good one, and everything behind it moves on. None is marked in
+/// vain, because that cannot be undone.
 fn move_on(target: &mut Target, broken: Broken) -> Result<(), String> {
-    log::warn!("{}; the block is marked bad", broken.what);
-    target.flash.mark_bad(broken.block).map_err(|error| error.to_string())?;
-    target.write.to.bad.push(broken.block);
+    let Broken { block, what, .. } = broken;
+    let geometry = target.flash.geometry().clone();
+    let before = geometry.blocks().take_while(|before| before.start < block);
+    let in_a_row = before.fold(0, |row, before| match target.write.to.bad.contains(&before.start) {
+        true => row + 1,
+        false => 0,
+    });
+    if in_a_row >= IN_A_ROW {
+        return Err(format!(
+            "{what}, behind {in_a_row} bad blocks in a row: it is not marked bad"
+        ));
+    }
+    target.write.to.bad.push(block);
+    if !target.write.fits(&geometry) {
+        return Err(format!("{what}, and no good block is left to take its content"));
+    }
+    log::warn!("{what}; the block is marked bad");
+    target.flash.mark_bad(block).map_err(|error| error.to_string())?;
     // What was compared was the content of before.
     target.up_to_date.clear();
-    let geometry = target.flash.geometry().clone();
     target.write.count(&geometry);
-    let room: u64 = target
-        .write
-        .blocks(&geometry)
-        .map(|step| step.image.end - step.image.start)
-        .sum();
-    match room == target.write.length() {
-        true => Ok(()),
-        false => Err(format!(
-            "{}, and no good block is left to take its content",
-            broken.what
-        )),
-    }
+    Ok(())
 }

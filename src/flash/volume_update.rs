@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::block::is_refusal;
+use super::block::Cause;
 use super::session::Session;
 use super::verify::verify_all;
 use super::{Phase, Target};
@@ -41,7 +41,7 @@ pub(super) fn replace(target: &mut Target, session: &mut Session<'_>) -> Result<
     let before = std::mem::replace(&mut session.run.touched, true);
     flash.replace(target.write.length()).map_err(|error| {
         // UBI does not begin an update of a volume that somebody else has open.
-        session.run.touched = before || !is_refusal(&error, 0);
+        session.run.touched = before || Cause::of(&error, 0) != Cause::Refused;
         error.to_string()
     })?;
     for step in &steps {

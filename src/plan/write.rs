@@ -203,6 +203,12 @@ impl Write {
         self.range.end = end;
     }
 
+    /// Whether good blocks of this shape take all of its part of the image.
+    pub fn fits(&self, geometry: &Geometry) -> bool {
+        let room = |step: BlockStep| step.image.end - step.image.start;
+        self.blocks(geometry).map(room).sum::<u64>() == self.length()
+    }
+
     /// The bytes of flash that may change.
     pub fn area(&self) -> Area {
         Area {

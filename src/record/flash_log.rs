@@ -19,11 +19,11 @@ fn slot_size(partition: &Partition) -> u64 {
     SLOT.max(partition.geometry.write_size).into()
 }
 
-/// The first good block of the record's partition.
+/// The first good block of the record's partition, if a slot fits into it: of DataFlash none does.
 fn block(board: &Board) -> Option<(&Partition, std::ops::Range<u64>)> {
     let partition = board.record_partition()?;
     let block = partition.good_blocks().next()?;
-    Some((partition, block))
+    (block.end - block.start >= slot_size(partition)).then_some((partition, block))
 }
 
 /// Appends the record; `false` where there is no partition for it or no proof that it is free.
@@ -49,15 +49,29 @@ pub fn save(board: &Board, text: &str, proof: Option<&Proof>) -> Result<bool> {
         )));
     }
     flash.unlock(block.clone()).map_err(Failure::system)?;
-    let at = match blank_slot(&mut *flash, &block, size)? {
-        Some(at) => at,
-        None => {
-            flash.erase(block.start).map_err(Failure::system)?;
-            block.start
-        }
-    };
-    flash.program(at, &slot).map_err(Failure::system)?;
+    if let Some(at) = blank_slot(&mut *flash, &block, size)?
+        && put(&mut *flash, at, &slot).is_ok()
+    {
+        return Ok(true);
+    }
+    flash.erase(block.start).map_err(Failure::system)?;
+    // Where it cannot be put, an older record must not stand for it.
+    put(&mut *flash, block.start, &slot).inspect_err(|_| drop(flash.erase(block.start)))?;
     Ok(true)
+}
+
+/// Programs a slot and reads it back.
+fn put(flash: &mut dyn Flash, at: u64, slot: &[u8]) -> Result<()> {
+    flash.program(at, slot).map_err(Failure::system)?;
+    let mut found = vec![0; slot.len()];
+    flash.read(at, &mut found).map_err(Failure::system)?;
+    match found == slot {
+        true => Ok(()),
+        false => Err(Failure::system(format_args!(
+            "{}: the record at 0x{at:x} is not what was written",
+            flash.label()
+        ))),
+    }
 }
 
 fn slots(block: &std::ops::Range<u64>, size: u64) -> impl DoubleEndedIterator<Item = u64> {
@@ -162,6 +176,47 @@ mod tests {
             assert_eq!(load(&board), Some(text));
         }
         assert!(!save(&board, "unproved", None).unwrap());
+    }
+
+    /// An older record does not stand for one that could not be written.
+    #[test]
+    fn a_record_that_cannot_be_put_behind_the_others_takes_their_place_or_ends_them() {
+        for (times, found) in [(1, Some("new")), (u32::MAX, None)] {
+            let dir = tempfile::tempdir().unwrap();
+            let board = board(dir.path());
+            let proof = Proof::Sim(Lock::of_sim(&dir.path().join("box")).unwrap());
+            assert!(save(&board, "old", Some(&proof)).unwrap());
+            let (partition, block) = block(&board).unwrap();
+            let (mtd_rs::Place::Known(extents), crate::board::Backend::Sim(sim)) =
+                (board.map.place(partition.id), &board.backend)
+            else {
+                panic!("a simulated partition has a place");
+            };
+            let first = extents[0].range.start + block.start;
+            let chip = sim.chip();
+            let fails = |offset, times| chip.inject(mtd_rs::Fault::ProgramFails { offset, times });
+            fails(first + u64::from(SLOT), 1);
+            fails(first, times - 1);
+            assert_eq!(save(&board, "new", Some(&proof)).is_ok(), found.is_some());
+            assert_eq!(load(&board).as_deref(), found);
+        }
+    }
+
+    /// One of DataFlash has no room for a slot, and the next one is somebody else's.
+    #[test]
+    fn a_block_that_is_smaller_than_a_slot_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut board = board(dir.path());
+        let proof = Proof::Sim(Lock::of_sim(&dir.path().join("box")).unwrap());
+        let id = board.record_partition().unwrap().id;
+        let partition = board
+            .partitions
+            .iter_mut()
+            .find(|partition| partition.id == id)
+            .unwrap();
+        partition.geometry.erase_size = SLOT / 2;
+        assert!(!can_keep(&board) && !save(&board, "record", Some(&proof)).unwrap());
+        assert_eq!(load(&board), None);
     }
 
     #[test]

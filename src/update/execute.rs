@@ -76,8 +76,16 @@ impl Execution<'_> {
     pub fn run(&self, reporter: &mut Reporter) -> std::result::Result<Outcome, Stopped> {
         let interrupted = Failure::new(Exit::Flash, Code::Interrupted, "the update was interrupted").harm(Harm::Partly);
         let before = self.ecc();
+        // What the run before this one left half written is no less so because this one did nothing.
+        let partly = left_partly(self.board);
         self.record(&Outcome::failed(&interrupted, Tally::default()), reporter);
-        let result = self.write(reporter);
+        let result = self.write(reporter).map_err(|stopped| match partly {
+            true => Stopped {
+                failure: stopped.failure.harm(Harm::Partly),
+                ..stopped
+            },
+            false => stopped,
+        });
         let mut outcome = match &result {
             Ok(verified) => {
                 reporter.reach("verified");
@@ -273,6 +281,17 @@ impl Execution<'_> {
             Some(slot) => slots::not_switched(slot, stopped, found.is_err()),
             None => stopped,
         })
+    }
+}
+
+/// Whether the update before this one left the flash half written and the box was not started since, as far as that is known.
+fn left_partly(board: &Board) -> bool {
+    let Some(last) = record::load(board).ok().filter(|last| last.harm == Harm::Partly) else {
+        return false;
+    };
+    match (last.boot, record::boot(board)) {
+        (Some(then), Some(now)) => then == now,
+        _ => true,
     }
 }
 

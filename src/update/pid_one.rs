@@ -6,7 +6,7 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Harm, Result};
-use crate::base::outcome::{Outcome, Tally};
+use crate::base::outcome::{Outcome, Stopped, Tally};
 use crate::base::units::Size;
 use crate::board::selector::Where;
 use crate::board::{Board, Proof};
@@ -14,6 +14,7 @@ use crate::bytes::joined::Joined;
 use crate::bytes::packed::Packed;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
+use crate::flash::Policy;
 use crate::plan::Step;
 use crate::record;
 use crate::record::Record;
@@ -175,7 +176,7 @@ fn delivered(index: usize, stamped: bool) -> Result<(Arc<Store<'static>>, String
 fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<Outcome> {
     reporter.stage("nothing holds the flash any more: writing");
     let steps: Vec<_> = job.writes.iter().cloned().map(Step::unread).collect();
-    let execution = Execution {
+    let mut execution = Execution {
         board,
         steps: &steps,
         sha256: &job.sha256,
@@ -189,24 +190,42 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         files: job.files.as_ref(),
         directory: Path::new("/"),
     };
-    let mut attempt = 1;
-    loop {
-        stages::set_flash_touched(true);
-        match execution.run(reporter) {
-            Ok(outcome) => {
-                stages::set_flash_touched(false);
-                summary(&outcome, store, reporter);
-                return Ok(outcome);
-            }
-            Err(stopped) if stopped.failure.harm == Harm::Untouched && job.volumes.is_none() => {
-                stages::set_flash_touched(false);
-                return Err(stopped.failure);
-            }
-            Err(stopped) if attempt == ATTEMPTS => return Err(changed(job, stopped.failure)),
-            Err(stopped) => reporter.warning(format_args!("{}; once more", stopped.failure)),
+    stages::set_flash_touched(true);
+    let policy = execution.policy;
+    let result = attempts(policy, job.volumes.is_some(), |policy, last| {
+        if let Some(last) = last {
+            reporter.warning(format_args!("{last}; once more"));
         }
-        attempt += 1;
+        execution.policy = policy;
+        execution.run(reporter)
+    });
+    let partly = matches!(&result, Err(failure) if failure.harm != Harm::Untouched);
+    stages::set_flash_touched(partly);
+    let outcome = result?;
+    summary(&outcome, store, reporter);
+    Ok(outcome)
+}
+
+/// Runs it, and again where it failed with the flash half written; then with why it failed before. `partly`: it is not
+/// the old firmware that is there now. What a second attempt finds and could put back is not that either.
+fn attempts(
+    mut policy: Policy,
+    mut partly: bool,
+    mut run: impl FnMut(Policy, Option<&Failure>) -> std::result::Result<Outcome, Stopped>,
+) -> Result<Outcome> {
+    let mut last = None;
+    for _ in 1..=ATTEMPTS {
+        let failure = match run(policy, last.as_ref()) {
+            Ok(outcome) => return Ok(outcome),
+            Err(stopped) if partly => stopped.failure.harm(Harm::Partly),
+            Err(stopped) if stopped.failure.harm == Harm::Untouched => return Err(stopped.failure),
+            Err(stopped) => stopped.failure,
+        };
+        partly = true;
+        policy.keep_old = 0;
+        last = Some(failure);
     }
+    Err(last.unwrap_or_else(|| Failure::system("nothing was tried").harm(Harm::Partly)))
 }
 
 fn summary(outcome: &Outcome, store: &Store, reporter: &mut Reporter) {
@@ -240,4 +259,39 @@ fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
         reporter.warning(format_args!("the outcome could not be kept: {error}"));
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The ends of the attempts, and what each was allowed to keep.
+    fn of(ends: &[Option<Harm>], partly: bool) -> (Option<Harm>, Vec<u64>) {
+        let policy = Policy {
+            keep_old: 7,
+            mark_bad: false,
+        };
+        let mut kept = Vec::new();
+        let result = attempts(policy, partly, |policy, _| {
+            kept.push(policy.keep_old);
+            match ends[kept.len() - 1] {
+                None => Ok(Outcome::untouched(Code::NothingToDo)),
+                Some(harm) => Err(Failure::system("fault").harm(harm).into()),
+            }
+        });
+        (result.err().map(|failure| failure.harm), kept)
+    }
+
+    /// Of the old content a second attempt would keep what the first has left: a mixture, into which the box must not be
+    /// rebooted as into the old firmware.
+    #[test]
+    fn after_a_half_written_attempt_nothing_is_called_untouched_or_kept_as_old() {
+        let (untouched, half) = (Some(Harm::Untouched), Some(Harm::Partly));
+        assert_eq!(of(&[untouched], false), (untouched, vec![7]));
+        assert_eq!(of(&[half, untouched, untouched], false), (half, vec![7, 0, 0]));
+        assert_eq!(of(&[half, untouched, None], false), (None, vec![7, 0, 0]));
+        assert_eq!(of(&[half, half, half], false), (half, vec![7, 0, 0]));
+        assert_eq!(of(&[untouched, untouched, untouched], true), (half, vec![7, 0, 0]));
+    }
 }

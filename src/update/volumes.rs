@@ -178,8 +178,9 @@ pub(super) fn with(changes: &VolumeChanges, mut targets: Vec<PartitionId>, board
 /// What the kernel refused. The old system does not start any more then.
 pub(super) fn change(changes: &VolumeChanges, proof: &Unheld) -> Result<()> {
     let ubi = changes.ubi;
-    let now = now(ubi)?;
-    let is = |id: u32| now.iter().find(|volume| volume.id == id);
+    let device = now(ubi)?;
+    as_planned(changes, &device)?;
+    let is = |id: u32| device.volumes.iter().find(|volume| volume.id == id);
     if let Some(id) = changes
         .removed
         .filter(|id| is(*id).is_some_and(|volume| volume.name == DATA))
@@ -189,9 +190,8 @@ pub(super) fn change(changes: &VolumeChanges, proof: &Unheld) -> Result<()> {
     for volume in &changes.sized {
         let bytes = u64::from(volume.gets) * u64::from(changes.leb_size);
         match is(volume.id) {
-            Some(found) if found.name == volume.name && found.reserved_ebs == volume.gets => Ok(()),
-            Some(found) if found.name == volume.name => stages::resize_volume(proof, ubi, volume.id, bytes),
-            Some(found) => Err(std::io::Error::other(format!("{} has its number now", found.label()))),
+            Some(found) if found.reserved_ebs == volume.gets => Ok(()),
+            Some(_) => stages::resize_volume(proof, ubi, volume.id, bytes),
             None => stages::create_volume(ubi, volume.id, &volume.name, bytes),
         }
         .map_err(|error| failed(ubi, &volume.name, error))?;
@@ -217,10 +217,31 @@ pub(super) fn data_again(changes: &VolumeChanges) -> Result<()> {
         .map_err(|error| Failure::system(format_args!("ubi{}:{DATA} could not be made: {error}", changes.ubi)))
 }
 
-fn now(ubi: u32) -> Result<Vec<VolumeInfo>> {
+/// Whether it is the UBI that the changes were planned for, which may have another number since: each volume is as it was then, or as
+/// it is to be.
+fn as_planned(changes: &VolumeChanges, device: &UbiInfo) -> Result<()> {
+    let differs = changes.sized.iter().find(|volume| {
+        let found = device.volumes.iter().find(|found| found.id == volume.id);
+        match (found, volume.had) {
+            (None, had) => had.is_some(),
+            (Some(found), had) => {
+                let sizes = [had, Some(volume.gets)];
+                found.name != volume.name || !sizes.contains(&Some(found.reserved_ebs))
+            }
+        }
+    });
+    let what = match differs {
+        Some(volume) => format!("ubi{}:{} is not as it was planned", changes.ubi, volume.name),
+        None if device.leb_size != changes.leb_size => format!("ubi{} is not as it was planned", changes.ubi),
+        None => return Ok(()),
+    };
+    Err(Failure::new(Exit::System, Code::Mtd, what).hint("flasher devices"))
+}
+
+fn now(ubi: u32) -> Result<UbiInfo> {
     let devices = mtd_rs::ubi::list(&mtd_rs::SystemPaths::default()).map_err(Failure::system)?;
     let device = devices.into_iter().find(|device| device.index == ubi);
-    device.map(|device| device.volumes).ok_or_else(|| {
+    device.ok_or_else(|| {
         Failure::new(
             Exit::System,
             Code::Mtd,
@@ -337,6 +358,28 @@ mod tests {
         // The one that becomes smaller makes room for the other.
         let changes = of(&used, &[("kernel", 15_000), ("rootfs", 20_000)], false).unwrap();
         assert_eq!(changes.sized[0].name, "rootfs");
+    }
+
+    /// Numbers are given out anew when a UBI is attached.
+    #[test]
+    fn a_ubi_that_is_not_the_planned_one_is_not_changed() {
+        let used = device(3, vec![volume(0, "rootfs", 20), volume(1, DATA, 60)]);
+        let changes = of(&used, &[("kernel", 9_000), ("rootfs", 30_000)], false).unwrap();
+        let now = |volumes| as_planned(&changes, &device(3, volumes));
+        assert!(now(used.volumes.clone()).is_ok());
+        // What an attempt before this one did.
+        assert!(now(vec![volume(0, "rootfs", 30), volume(2, "kernel", 9)]).is_ok());
+        for other in [
+            vec![],
+            vec![volume(0, "rootfs", 40), volume(1, DATA, 60)],
+            vec![volume(0, "calibration", 20)],
+            vec![volume(0, "rootfs", 20), volume(2, "calibration", 9)],
+        ] {
+            assert_eq!(now(other).unwrap_err().harm, Harm::Untouched);
+        }
+        let mut other = used.clone();
+        other.leb_size = 2000;
+        assert!(as_planned(&changes, &other).is_err());
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod apply;
 mod attacks;
 mod backup;
 mod boards;
+mod causes;
 mod comfort;
 mod contract;
 mod demo;
