@@ -5,6 +5,7 @@
 use super::by_name;
 use super::identify::{self, Recognised};
 use super::profile::Profile;
+use super::signs;
 use super::{Backend, Board, Hardware, Health, Partition};
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
@@ -27,7 +28,7 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         suspects,
         placed,
     } = match (board, board.map_or_else(Profile::own, |_| Ok(None))?) {
-        (None, None) => identify::recognise(&identify::Seen::read(Path::new("/"))?, &map)?,
+        (None, None) => identify::recognise(&signs::Seen::read(Path::new("/"))?, &map)?,
         (None, Some(own)) => identify::sure(fitting(own, &map)?),
         (Some(board), _) => identify::sure(fitting(Profile::find(board)?, &map)?),
     };
@@ -52,11 +53,11 @@ pub(super) fn discover(board: Option<&str>) -> Result<Board> {
         .collect::<Result<Vec<_>>>()?;
     partitions.extend(volumes(&map, &partitions));
     by_name::protect(&profile, &suspects, &map, &mut partitions);
-    let mut names = identify::names(Path::new("/"));
+    let mut names = signs::names(Path::new("/"));
     names.extend(profile.openwrt.iter().cloned());
     Ok(Board {
         names,
-        compat: identify::compat(Path::new("/")),
+        compat: signs::compat(Path::new("/")),
         profile,
         remark,
         suspects,

@@ -18,6 +18,7 @@ pub mod profile;
 mod protection;
 pub mod purpose;
 pub mod selector;
+mod signs;
 pub(crate) mod sim;
 pub(crate) mod usable;
 
@@ -30,9 +31,9 @@ use selector::Where;
 use sim::SimBox;
 
 pub use hardware::Hardware;
-pub use identify::Seen;
 pub use partition::{Health, Partition};
 pub use protection::Protected;
+pub use signs::Seen;
 
 /// Which box this is.
 pub enum Backend {

@@ -5,7 +5,10 @@
 use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a sender may take who keeps all others away from a box in the rescue.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// What is to stay between us and a server: it is in no command line and in nothing that is said.
 #[derive(Clone, PartialEq, Eq)]

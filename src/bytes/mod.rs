@@ -4,6 +4,7 @@
 
 pub mod access;
 pub(crate) mod blocks;
+pub(crate) mod by_pipe;
 mod fetch;
 mod fetch_config;
 mod fetch_head;
@@ -22,3 +23,5 @@ pub mod store;
 pub(crate) mod tar;
 pub(crate) mod tar_entries;
 pub(crate) mod tar_write;
+mod unusable;
+pub(crate) mod url;

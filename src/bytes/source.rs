@@ -6,20 +6,20 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::lossless;
-use crate::base::shell;
-use crate::base::units::{Grouped, Size, hex};
-use crate::bytes::access::{Access, Hurried, Request};
+use crate::base::units::{Size, hex};
+use crate::bytes::access::{Access, Hurried, PATIENCE, Request};
 use crate::bytes::on_disk::Pieces;
 use crate::bytes::pull::Pull;
 use crate::bytes::store::Store;
-use crate::bytes::{fetch, http};
+use crate::bytes::unusable::{changed, cut_off, no_ram, other_size, spoiled, too_long, unreadable};
+use crate::bytes::url;
 use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// An image that has not been read yet.
 pub struct Source {
@@ -36,9 +36,6 @@ enum Reader {
     File(File, Metadata),
     Stream(Box<dyn Pull>),
 }
-
-/// How long a sender may take who keeps all others away from a box in the rescue.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// Bytes that are left of standard input, where it is a file: `<image.bin`.
 fn redirected() -> Option<u64> {
@@ -303,83 +300,13 @@ impl Source {
     }
 }
 
-fn unreadable(name: &str, at: u64, error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::ImageUnreadable,
-        Code::ImageUnreadable,
-        format_args!("image {name}: reading failed after {}: {error}", Size(at)),
-    )
-    .hint("copy it to the box again")
-}
-
-fn spoiled(name: &str) -> Failure {
-    Failure::new(
-        Exit::ImageUnreadable,
-        Code::ImageChanged,
-        format_args!("image {name} is not what was sent: it has another SHA-256"),
-    )
-    .hint("send it again")
-}
-
-fn changed(name: &str) -> Failure {
-    Failure::new(
-        Exit::ImageUnreadable,
-        Code::ImageChanged,
-        format_args!("image {name} changed while it was being read"),
-    )
-    .hint("wait until the copy to the box has ended, then try again")
-}
-
-fn other_size(name: &str, length: u64, size: u64) -> Failure {
-    Failure::new(
-        Exit::ImageBad,
-        Code::Size,
-        format_args!(
-            "image {name} has {} bytes, and --size says {}",
-            Grouped(length),
-            Grouped(size)
-        ),
-    )
-    .hint("copy it to the box again")
-}
-
-fn too_long(name: &str, size: u64) -> Failure {
-    Failure::new(
-        Exit::ImageBad,
-        Code::Size,
-        format_args!(
-            "image {name} goes on behind the {} bytes that it was said to have",
-            Grouped(size)
-        ),
-    )
-    .hint("say its true length with --size, or send the right file")
-}
-
-fn no_ram(name: &str, error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        Code::Ram,
-        format_args!("refused by check ram: image {name} does not fit into RAM: {error}"),
-    )
-    .hint("copy it to a disk that is mounted and name it there, stop services that use much memory, or reboot and try again at once")
-}
-
-fn cut_off(name: &str, length: u64, expected: u64) -> Failure {
-    Failure::new(
-        Exit::ImageUnreadable,
-        Code::ImageCutOff,
-        format_args!("image {name} ended after {length} of {expected} bytes"),
-    )
-    .hint("copy it to the box again")
-}
-
 fn open_url(url: &str, access: &Access) -> Result<Source> {
     let request = Request {
         url,
         access,
         sent: None,
     };
-    let (body, length) = ask(&request).map_err(|what| {
+    let (body, length) = url::ask(&request).map_err(|what| {
         Failure::new(
             Exit::ImageUnreadable,
             Code::ImageUnreadable,
@@ -398,67 +325,6 @@ fn open_url(url: &str, access: &Access) -> Result<Source> {
         said: None,
     };
     source.limited()
-}
-
-fn ask(request: &Request<'_>) -> std::result::Result<http::Body, String> {
-    match request.url.starts_with("http://") {
-        true => http::ask(request),
-        false => fetch::ask(request),
-    }
-}
-
-/// Bytes of the longest answer of a server to what is not an image.
-const ANSWER: u64 = 64 << 10;
-
-/// Asks a server for a short text, or sends it one: with the method and the JSON in `sent`.
-///
-/// # Errors
-/// What is wrong with the URL, the way there or the answer, as a phrase; an answer that is longer than 64 KiB, or that takes
-/// longer than `access` allows.
-pub fn exchange(url: &str, access: &Access, sent: Option<(&str, &str)>) -> std::result::Result<Vec<u8>, String> {
-    let (body, _) = ask(&Request { url, access, sent })?;
-    let mut text = Vec::new();
-    let until = access.until.unwrap_or_else(|| Instant::now() + PATIENCE);
-    // A reader that is hurried in each of its calls, whatever pieces the server sends.
-    Hurried(body, until)
-        .take(ANSWER + 1)
-        .read_to_end(&mut text)
-        .map_err(|error| format!("the answer could not be read: {error}"))?;
-    match text.len() as u64 > ANSWER {
-        true => Err("the answer does not end".to_owned()),
-        false => Ok(text),
-    }
-}
-
-/// The same failure, with the command that brings an image in by a pipe: that which was typed, for standard input instead.
-pub fn by_pipe(failure: Failure, url: &str, typed: &[String]) -> Failure {
-    if !url.contains("://") || url.starts_with("http://") || typed.is_empty() {
-        return failure;
-    }
-    let mut words: Vec<String> = Vec::new();
-    for word in typed {
-        // Also that of PARTITION=URL.
-        let word = match word.strip_suffix(url) {
-            Some(front) if front.is_empty() || front.ends_with('=') => format!("{front}-"),
-            _ => word.clone(),
-        };
-        words.push(for_a_shell(&word));
-    }
-    // Nobody can be asked who is not at the keyboard.
-    let asks = words.iter().any(|word| word == "apply") && !words.iter().any(|word| word == "-y" || word == "--yes");
-    if asks && let Some(verb) = words.iter().position(|word| word == "apply") {
-        words.insert(verb + 1, "-y".to_owned());
-    }
-    failure.hint(format!("wget -O - {} | flasher {}", for_a_shell(url), words.join(" ")))
-}
-
-/// A word as a shell takes it for one.
-fn for_a_shell(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%~".contains(&byte);
-    match !word.is_empty() && word.bytes().all(plain) {
-        true => word.to_owned(),
-        false => shell::quoted(word).to_string_lossy().into_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::base::json;
 use crate::base::quoted::Quoted;
 use crate::bytes::access::Access;
-use crate::bytes::source;
+use crate::bytes::url;
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -129,7 +129,7 @@ impl Server {
     }
 
     fn exchange(&self, url: &str, sent: Option<(&str, &str)>) -> Result<Vec<u8>> {
-        source::exchange(url, &self.until(PATIENCE), sent).map_err(failed)
+        url::exchange(url, &self.until(PATIENCE), sent).map_err(failed)
     }
 
     /// The credentials, for as long as this.

@@ -9,6 +9,7 @@ use crate::base::format::Format;
 use crate::base::lossless;
 use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
+use crate::bytes::by_pipe::by_pipe;
 use crate::bytes::packed::Packing;
 use crate::bytes::pull::Pull;
 use crate::bytes::pushed::Sender;
@@ -437,7 +438,7 @@ impl Staging<'_> {
         let source = match operand.sender {
             Some(sender) => sender.next(operand.image)?,
             None => Source::fetch(operand.image, &options.trust.access)
-                .map_err(|failure| source::by_pipe(failure, operand.image, &options.typed))?,
+                .map_err(|failure| by_pipe(failure, operand.image, &options.typed))?,
         };
         let source = match options.trust.size.filter(|_| options.files.is_empty()) {
             Some(size) => source.of_size(size)?,
