@@ -6,6 +6,8 @@ use std::thread::{Builder, sleep};
 use std::time::{Duration, Instant};
 
 const STACK: usize = 64 << 10;
+/// For one call on the old system: the file system of a server that has gone, or a device on it, may keep us for good.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Does it in a thread of its own, which is left behind when the time is up.
 ///

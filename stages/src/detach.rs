@@ -4,22 +4,23 @@
 //! root brings the box down.
 #![forbid(unsafe_code)]
 
-use crate::bounded;
+use crate::bounded::{self, PATIENCE};
 use crate::disk;
 use crate::event::StageEvent;
 use crate::exports;
 use crate::handoff::HandOff;
 use crate::holder::Holder;
-use crate::holders::parse_swaps;
+use crate::holders::{open_node, parse_swaps};
 use crate::kill;
-use crate::mounts::{Mount, mounts, move_mount, unmount};
+use crate::mounts::{Mount, mounts, move_mount, unmount_patiently};
 use crate::paths::OLD_ROOT;
 use crate::pidone::PidOne;
 use crate::process::confined;
 use crate::scan::{foreign_mounts, scan_processes};
 use crate::shown::shown;
-use crate::stack::loops;
+use crate::stack::{Block, loops};
 use crate::sys;
+use nix::sys::stat::SFlag;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -33,8 +34,8 @@ const GENTLE: Duration = Duration::from_millis(500);
 const FORCED: Duration = Duration::from_secs(3);
 /// For the whole unmount. Then the old firmware is rebooted.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// For one unmount: the file system of a server that has gone may keep us for good.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For one swap area, whose content has to be read.
+const SWAP: Duration = Duration::from_secs(60);
 const PROC: &str = "/proc";
 /// Where a file system of the old root goes that has to outlive what is mounted from it.
 const ASIDE: &str = "/aside";
@@ -102,7 +103,7 @@ impl DetachError {
 }
 
 impl PidOne {
-    /// Ends every other process, switches swap off, stops the NFS server, frees loop devices, unmounts everything below `/oldroot` deepest first
+    /// Ends every other process, stops the NFS server, switches swap off, frees loop devices, unmounts everything below `/oldroot` deepest first
     /// and then the old root, and proves that no mount namespace has it any more.
     ///
     /// # Errors
@@ -149,14 +150,16 @@ impl PidOne {
         let mut known = Vec::new();
         kill::everybody(GENTLE, FORCED, &mut known, on_event);
         self.all_fed(on_event)?;
-        swaps_off(on_event);
         exports::withdraw(on_event);
         disk::carry(&self.handoff().disks, on_event);
         let before = table()?;
+        let mut silent = Vec::new();
+        // What is in a tmpfs goes first: there may be more of it in swap than RAM has room for, and a kernel that finds none panics.
+        unmount_round(&mut silent, on_event)?;
+        swaps_off(on_event);
         let start = Instant::now();
         let mut pause = Duration::from_millis(20);
         let mut reported = Vec::new();
-        let mut silent = Vec::new();
         loop {
             let stuck = unmount_round(&mut silent, on_event)?;
             if stuck.is_empty() {
@@ -217,8 +220,7 @@ fn unmount_round(silent: &mut Vec<PathBuf>, on_event: &mut dyn FnMut(StageEvent)
             if silent.contains(&mount.mountpoint) {
                 continue;
             }
-            let path = mount.mountpoint.clone();
-            match bounded::within(PATIENCE, Box::new(move || unmount(&path))) {
+            match unmount_patiently(&mount.mountpoint) {
                 Ok(()) => {
                     progress = true;
                     on_event(StageEvent::Unmounted {
@@ -302,13 +304,11 @@ fn swaps_off(on_event: &mut dyn FnMut(StageEvent)) {
         // A swap file is listed by the path it had before the pivot, or by the one it has now.
         let moved = Path::new(OLD_ROOT).join(path.strip_prefix("/").unwrap_or(&path));
         let device = shown(&path);
-        if sys::swapoff(&path).is_ok() || sys::swapoff(&moved).is_ok() {
-            on_event(StageEvent::SwapOff { device });
-        } else {
-            on_event(StageEvent::note(format!(
-                "stage three: swap {device} could not be switched off"
-            )));
-        }
+        let off = move || sys::swapoff(&path).or_else(|error| sys::swapoff(&moved).map_err(|_| error));
+        on_event(match bounded::within(SWAP, Box::new(off)) {
+            Ok(()) => StageEvent::SwapOff { device },
+            Err(error) => StageEvent::note(format!("stage three: swap {device} could not be switched off: {error}")),
+        });
     }
 }
 
@@ -317,14 +317,27 @@ fn swaps_off(on_event: &mut dyn FnMut(StageEvent)) {
 fn free_loops(on_event: &mut dyn FnMut(StageEvent)) -> bool {
     let sys = Path::new("/sys");
     let mut freed = false;
-    for (device, _) in loops(sys).into_iter().filter(|(_, file)| is_old(file)) {
-        let cleared = File::open(&device).and_then(|file| sys::loop_clr_fd(&file)).is_ok();
-        if cleared && !loops(sys).iter().any(|(other, _)| *other == device) {
+    for (block, _) in loops(sys).into_iter().filter(|(_, file)| is_old(file)) {
+        let name = block.name.clone();
+        let cleared = bounded::within(PATIENCE, Box::new(move || clear(&block)));
+        if cleared.is_ok() && !loops(sys).iter().any(|(other, _)| other.name == name) {
             freed = true;
-            on_event(StageEvent::LoopFreed { device });
+            on_event(StageEvent::LoopFreed {
+                device: format!("/dev/{name}"),
+            });
         }
     }
     freed
+}
+
+/// By a node of its number: a `/dev` of plain files, and that of the RAM root, may have none of this name, or another device's.
+fn clear(block: &Block) -> io::Result<()> {
+    let dev = Path::new("/dev");
+    let number = block.device.ok_or(io::ErrorKind::NotFound)?;
+    let mut options = File::options();
+    options.read(true);
+    let device = open_node(dev, &dev.join(&block.name), (SFlag::S_IFBLK, number), &options)?;
+    sys::loop_clr_fd(&device)
 }
 
 /// The unmounts succeeded in our own namespace. Another one may still have the file systems mounted, so every table that can

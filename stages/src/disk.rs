@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::event::StageEvent;
-use crate::mounts::{Mount, mounts, move_mount, unmount};
+use crate::mounts::{Mount, mounts, move_mount, unmount, unmount_patiently};
 use crate::paths::{OLD_ROOT, SOURCE};
 use crate::scan::{is_gone, numbers};
 use std::fs::{self, File};
@@ -132,7 +132,7 @@ pub(crate) fn carry(disks: &[String], on_event: &mut dyn FnMut(StageEvent)) {
         let below = mounts().unwrap_or_default();
         for mount in below.iter().rev().filter(|mount| mount.mountpoint != from) {
             if mount.mountpoint.starts_with(&from) {
-                let _ = unmount(&mount.mountpoint);
+                let _ = unmount_patiently(&mount.mountpoint);
             }
         }
         let to = moved(index);

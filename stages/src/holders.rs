@@ -270,18 +270,25 @@ fn in_use(dev: &Path, volume: &Volume) -> Option<HolderKind> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true);
     match volume.node {
-        Some(node) => busy(&device, open_char(dev, &device, node, &options)),
+        Some(node) => busy(&device, open_node(dev, &device, (SFlag::S_IFCHR, node), &options)),
         None => Some(numberless(&device)),
     }
 }
 
-/// Opens a character device with these numbers. UBI's are given out anew at each start, so that a `/dev` of plain files has nodes
-/// of others under these names.
-pub(crate) fn open_char(dev: &Path, path: &Path, node: (u32, u32), options: &fs::OpenOptions) -> io::Result<fs::File> {
-    let is_it = |about: &fs::Metadata| about.file_type().is_char_device() && numbers(about.rdev()) == node;
+/// Opens a device of this kind and with these numbers. UBI's are given out anew at each start, so that a `/dev` of plain files has
+/// nodes of others under these names.
+pub(crate) fn open_node(
+    dev: &Path,
+    path: &Path,
+    (kind, node): (SFlag, (u32, u32)),
+    options: &fs::OpenOptions,
+) -> io::Result<fs::File> {
+    let is_it = |about: &fs::Metadata| {
+        SFlag::from_bits_truncate(about.mode()) & SFlag::S_IFMT == kind && numbers(about.rdev()) == node
+    };
     match fs::metadata(path).is_ok_and(|about| is_it(&about)) {
         true => options.open(path),
-        false => at_own_node(dev, SFlag::S_IFCHR, node, options),
+        false => at_own_node(dev, kind, node, options),
     }
 }
 

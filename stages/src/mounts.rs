@@ -1,6 +1,7 @@
 //! The mount table (`/proc/self/mountinfo`, proc(5)) and the few mount calls of the stages.
 #![forbid(unsafe_code)]
 
+use crate::bounded::{self, PATIENCE};
 use crate::paths::{HANDOFF, SOURCE};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::statfs;
@@ -181,6 +182,12 @@ pub(crate) fn unmount(path: &Path) -> io::Result<()> {
         result => result,
     }?;
     Ok(())
+}
+
+/// [`unmount`], given up after [`PATIENCE`].
+pub(crate) fn unmount_patiently(path: &Path) -> io::Result<()> {
+    let path = path.to_owned();
+    bounded::within(PATIENCE, Box::new(move || unmount(&path)))
 }
 
 /// Takes a mount out of the tree at once; it ends with the last file of it that is open. Only for what is ours.

@@ -89,10 +89,10 @@ pub(crate) fn holding(blocks: &[Block], names: &[String]) -> Vec<HolderKind> {
 }
 
 /// Each loop device in use with its backing file. The attribute came with 2.6.37; before that loops go unseen here.
-pub(crate) fn loops(sys: &Path) -> Vec<(String, PathBuf)> {
+pub(crate) fn loops(sys: &Path) -> Vec<(Block, PathBuf)> {
     let (blocks, _) = blocks(sys);
     let used = blocks.into_iter().filter(|block| block.name.starts_with("loop"));
-    used.filter_map(|block| Some((format!("/dev/{}", block.name), block.backing?)))
+    used.filter_map(|mut block| block.backing.take().map(|file| (block, file)))
         .collect()
 }
 

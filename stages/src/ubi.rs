@@ -3,7 +3,7 @@
 
 use crate::detach::Detached;
 use crate::event::StageEvent;
-use crate::holders::open_char;
+use crate::holders::open_node;
 use crate::scan::is_gone;
 use crate::wanted::{Volume, Wanted};
 use mtd_rs::ubi::ioctl::{ubi_iocdet, ubi_iocvolrmblk};
@@ -91,7 +91,7 @@ fn open_in(dev: &Path, name: &str, numbers: Option<(u32, u32)>, write: bool) -> 
         let device = makedev(major.into(), minor.into());
         mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?;
     }
-    open_char(dev, &path, (major, minor), &options)
+    open_node(dev, &path, (SFlag::S_IFCHR, (major, minor)), &options)
 }
 
 #[cfg(test)]
