@@ -57,6 +57,8 @@ impl Armed {
     /// meet whatever an undo had put in its place (`/flasher` missing means that init halts the box).
     pub(crate) fn fire(mut self) -> ! {
         self.pivoted.commit();
+        // Also if our copy cannot start, which is a process 1 that ends.
+        power::reboot_on_panic();
         for _ in 0..12 {
             // Process 1 that is at work already would begin anew.
             if !init::is_our_copy()

@@ -8,6 +8,7 @@ use crate::handoff::HandOff;
 use crate::memory;
 use crate::mounts::{make_writable, mount_virtual};
 use crate::paths::HANDOFF;
+use crate::power;
 use crate::process::confined;
 use crate::program::Program;
 use crate::say::say;
@@ -40,6 +41,7 @@ impl PidOne {
         // Upstart leaves 0.
         let _ = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         settle();
+        power::reboot_on_panic();
         let mut notes = vec![StageEvent::TakenOver];
         if std::env::var_os(STAGE).is_none() {
             open_console();
