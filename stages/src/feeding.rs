@@ -10,7 +10,7 @@ use crate::watchdog::{MISC, Node};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -82,7 +82,8 @@ fn open_patiently(node: &Node) -> io::Result<File> {
 /// By the node that it had; where that did not come along into the RAM root, or is another device's, by one of our own.
 fn open(node: &Node) -> io::Result<File> {
     let write = |path: &str| OpenOptions::new().write(true).open(path);
-    if fs::metadata(&node.device).is_ok_and(|about| numbers(about.rdev()) == node.numbers) {
+    let is_it = |about: fs::Metadata| about.file_type().is_char_device() && numbers(about.rdev()) == node.numbers;
+    if fs::metadata(&node.device).is_ok_and(is_it) {
         return write(&node.device);
     }
     let (major, minor) = node.numbers;
@@ -117,4 +118,24 @@ pub(crate) fn let_it_bite() -> bool {
         }
     }
     !taken.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It would take any food.
+    #[test]
+    fn a_plain_file_is_no_watchdog() {
+        let path = std::env::temp_dir().join(format!("stages-no-dog-{}", std::process::id()));
+        fs::write(&path, "").expect("written");
+        let node = Node {
+            device: path.display().to_string(),
+            numbers: (0, 0),
+        };
+        let opened = open(&node);
+        let _ = fs::remove_file("/watchdog-0-0");
+        fs::remove_file(path).expect("removed");
+        assert!(opened.is_err(), "{opened:?}");
+    }
 }
