@@ -401,6 +401,7 @@ mod tests {
             device: (0, id),
             mountpoint: mountpoint.into(),
             nosuid: false,
+            shared: false,
             fs: "tmpfs".into(),
             source: "x".into(),
         }

@@ -3,6 +3,7 @@
 
 use crate::bounded::{self, PATIENCE};
 use crate::paths::{HANDOFF, SOURCE};
+use crate::shown::shown;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::statfs;
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -22,6 +23,8 @@ pub(crate) struct Mount {
     pub(crate) fs: String,
     /// Programs there do not run as their owners: root does not believe what the file system says of owners.
     pub(crate) nosuid: bool,
+    /// What is mounted there shows in other mount namespaces, too (mount_namespaces(7)).
+    pub(crate) shared: bool,
     /// What was mounted. It is compared with names that became text in the same way, so that a byte that is none of UTF-8 never
     /// makes two of one.
     pub(crate) source: String,
@@ -62,6 +65,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
         device,
         mountpoint,
         nosuid: options.any(|option| option == b"nosuid"),
+        shared: left.any(|field| field.starts_with(b"shared:")),
         fs: String::from_utf8_lossy(right.next()?).into_owned(),
         source: String::from_utf8_lossy(&unescape(right.next().unwrap_or_default())).into_owned(),
     })
@@ -172,6 +176,22 @@ pub(crate) fn make_private(path: &Path, recursive: bool) -> io::Result<()> {
         None::<&str>,
     )?;
     Ok(())
+}
+
+/// The directories on which something is mounted that is shared with other namespaces.
+pub(crate) fn shared(table: &[Mount]) -> Vec<PathBuf> {
+    let shared = table.iter().filter(|mount| mount.shared);
+    shared.map(|mount| mount.mountpoint.clone()).collect()
+}
+
+/// Has these mounts shared with namespaces that are made from now on. Those that are there no longer follow.
+pub(crate) fn share_again(shared: &[PathBuf]) -> Vec<String> {
+    let share = |path: &PathBuf| {
+        let done = mount(None::<&str>, path, None::<&str>, MsFlags::MS_SHARED, None::<&str>);
+        let error = io::Error::from(done.err()?);
+        Some(format!("share {} again: {error}", shown(path)))
+    };
+    shared.iter().filter_map(share).collect()
 }
 
 /// umount2(2), never lazily: an unmount that succeeds means that nothing in this namespace uses the file system.

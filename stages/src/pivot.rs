@@ -5,7 +5,7 @@ use crate::carry::can_be_carried;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::init;
 use crate::marker::marker;
-use crate::mounts::{Mount, make_private, mounts, move_mount};
+use crate::mounts::{Mount, make_private, mounts, move_mount, share_again, shared};
 use crate::paths::OLD_ROOT;
 use crate::populate::Populated;
 use crate::ramroot::RamRoot;
@@ -22,6 +22,8 @@ const CARRIED: [&str; 3] = ["/proc", "/sys", "/dev"];
 pub struct Pivoted {
     root: Option<RamRoot>,
     moved: Vec<&'static str>,
+    /// What was shared with other mount namespaces before.
+    shared: Vec<PathBuf>,
     /// Init was told of the new root in this way, and must be told again after the way back.
     pub(crate) told: Option<Way>,
 }
@@ -29,7 +31,7 @@ pub struct Pivoted {
 impl Populated {
     /// Makes this root `/` for every process whose root was `/` (pivot_root(2)), init included.
     ///
-    /// Mount propagation is cut first and stays cut after an undo; boxes with busybox init do not use it.
+    /// Mount propagation is cut first. An undo makes it begin anew: mount namespaces that are there already do not follow any more.
     ///
     /// # Errors
     /// The step that failed; everything before it has been undone. [`ErrorKind::CannotPivot`] for EINVAL of
@@ -37,10 +39,11 @@ impl Populated {
     pub fn pivot(self) -> Result<Pivoted> {
         let root = self.into_root();
         let table = mounts().context(|| "read /proc/self/mountinfo".to_owned());
-        match table.and_then(|table| switch(root.path(), &table)) {
-            Ok(moved) => Ok(Pivoted {
+        match table.and_then(|table| Ok((switch(root.path(), &table)?, shared(&table)))) {
+            Ok((moved, shared)) => Ok(Pivoted {
                 root: Some(root),
                 moved,
+                shared,
                 told: None,
             }),
             Err(e) => Err(e.leaving(root.remove())),
@@ -59,13 +62,15 @@ impl Pivoted {
         self.put_back()
     }
 
-    /// Takes up what a stage-one process that was killed has left: the state is read from the mount table.
-    pub(crate) fn adopt(mountpoint: &Path, table: &[Mount]) -> Self {
+    /// Takes up what a stage-one process that was killed has left: the state is read from the mount table, but for what was shared
+    /// before.
+    pub(crate) fn adopt(mountpoint: &Path, table: &[Mount], shared: Vec<PathBuf>) -> Self {
         let below = |path: &Path| table.iter().any(|mount| mount.mountpoint == path);
         let moved = CARRIED.into_iter().filter(|path| below(Path::new(path))).collect();
         Self {
             root: Some(RamRoot::adopt(mountpoint)),
             moved,
+            shared,
             told: ways::known(&init::detect()),
         }
     }
@@ -87,6 +92,7 @@ impl Pivoted {
             if let Some(way) = self.told {
                 left.extend(ways::hand_over(way).forget(marker));
             }
+            left.extend(share_again(&self.shared));
             left.extend(root.remove());
         } else {
             // The RAM root is still `/`: nothing can be unmounted, and taking files away would not help anybody.
@@ -110,7 +116,7 @@ pub(crate) fn switch(new_root: &Path, table: &[Mount]) -> Result<Vec<&'static st
     // pivot_root(2) refuses shared mounts, and a private copy elsewhere would keep the old root alive.
     make_private(Path::new("/"), true).context(|| "make / private".to_owned())?;
     let put_old = new_root.join("oldroot");
-    pivot_root(new_root, &put_old).map_err(|e| {
+    let pivoted = pivot_root(new_root, &put_old).map_err(|e| {
         let kind = if e == nix::Error::EINVAL {
             ErrorKind::CannotPivot
         } else {
@@ -120,12 +126,14 @@ pub(crate) fn switch(new_root: &Path, table: &[Mount]) -> Result<Vec<&'static st
             kind,
             format!("pivot_root to {}: {}", new_root.display(), io::Error::from(e)),
         )
-    })?;
+    });
     let mut moved = Vec::new();
-    match enter(table, &mut moved) {
-        Ok(()) => Ok(moved),
-        Err(e) => Err(e.leaving(switch_back(new_root, &moved))),
-    }
+    let error = match pivoted.map(|()| enter(table, &mut moved)) {
+        Ok(Ok(())) => return Ok(moved),
+        Ok(Err(error)) => error.leaving(switch_back(new_root, &moved)),
+        Err(error) => error,
+    };
+    Err(error.leaving(share_again(&shared(table))))
 }
 
 fn enter(table: &[Mount], moved: &mut Vec<&'static str>) -> Result<()> {

@@ -116,6 +116,7 @@ mod tests {
             device: (31, 2),
             mountpoint: "/".into(),
             nosuid: false,
+            shared: false,
             fs: "squashfs".into(),
             source: "/dev/root".into(),
         };

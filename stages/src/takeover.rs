@@ -11,7 +11,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::StageEvent;
 use crate::init;
 use crate::memory;
-use crate::mounts::{mounts, root_is_ram_root};
+use crate::mounts::{mounts, root_is_ram_root, shared};
 use crate::pivot::Pivoted;
 use crate::populate::Populated;
 use crate::process::single_threaded;
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -93,6 +93,7 @@ pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(
         ));
     }
     let way = ways::way(&init::detect()).map_err(|refusal| Error::new(ErrorKind::NoRoute, refusal.to_string()))?;
+    let shared = shared(&mounts().context(|| "read /proc/self/mountinfo".to_owned())?);
     let (reader, writer) = pipe().context(|| "make a pipe".to_owned())?;
     match sys::fork().context(|| "fork stage one".to_owned())? {
         Forked::Child => {
@@ -105,12 +106,16 @@ pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(
             let mountpoint = root.path().to_owned();
             root.pass_on();
             on_event(StageEvent::Detaching { pid });
-            parent(pid, reader, &mountpoint, on_event)
+            parent((pid, reader), (&mountpoint, shared), on_event)
         }
     }
 }
 
-fn parent(pid: u32, reader: OwnedFd, mountpoint: &Path, on_event: &mut dyn FnMut(StageEvent)) -> Result<()> {
+fn parent(
+    (pid, reader): (u32, OwnedFd),
+    (mountpoint, shared): (&Path, Vec<PathBuf>),
+    on_event: &mut dyn FnMut(StageEvent),
+) -> Result<()> {
     let pipe = File::from(reader);
     let lines = BufReader::new(&pipe).split(b'\n').map_while(std::result::Result::ok);
     for report in lines.filter_map(|line| crate::json::parse(&line).ok()) {
@@ -132,7 +137,7 @@ fn parent(pid: u32, reader: OwnedFd, mountpoint: &Path, on_event: &mut dyn FnMut
     let error = Error::new(ErrorKind::StageOneDied, "the stage-one process was killed");
     let table = mounts().unwrap_or_default();
     let left = if root_is_ram_root() {
-        Pivoted::adopt(mountpoint, &table).undo()
+        Pivoted::adopt(mountpoint, &table, shared).undo()
     } else if crate::mounts::is_mountpoint(&table, mountpoint) {
         RamRoot::adopt(mountpoint).remove()
     } else {

@@ -300,6 +300,54 @@ fn s11_a_panic_of_pid_one_reboots_while_the_flash_is_whole() {
     the_box.reboots();
 }
 
+/// What of the mounts of the box is shared with other namespaces.
+fn shared_mounts(the_box: &LittleBox) -> Vec<String> {
+    let table = std::fs::read_to_string(format!("/proc/{}/mountinfo", the_box.init)).expect("readable");
+    let shared = table.lines().filter(|line| line.contains(" shared:"));
+    let mut mounts: Vec<String> = shared
+        .filter_map(|line| line.split(' ').nth(4).map(str::to_owned))
+        .collect();
+    mounts.sort();
+    mounts
+}
+
+/// As systemd has all mounts.
+#[test]
+fn mounts_that_were_shared_are_shared_when_everything_is_put_back() {
+    if !common::is_root() {
+        return;
+    }
+    let mut the_box = LittleBox::of(&Kind {
+        last: "/bin/busybox mount --make-rshared /",
+        ..Kind::default()
+    });
+    let (before, shared) = (the_box.mounts(), shared_mounts(&the_box));
+    assert!(shared.iter().any(|path| path == "/mnt/data"), "{shared:?}");
+    for killed in [false, true] {
+        common::signal("-STOP", the_box.init);
+        let caller = the_box
+            .command(&[], &["/box", "apply", &the_box.name, "arm_s=3"])
+            .spawn()
+            .expect("runs");
+        let seen = the_box.until("asked to re-read");
+        if killed {
+            let pid = seen[0].trim_start_matches("stage one: goes on as process ");
+            let pid = pid.split(',').next().expect("a number");
+            the_box.run(&[], &["/oldroot/bin/busybox", "kill", "-KILL", pid]);
+        }
+        let output = caller.wait_with_output().expect("ends");
+        common::signal("-CONT", the_box.init);
+        assert_eq!(output.status.code(), Some(71), "{output:?}");
+        assert_eq!(the_box.mounts(), before, "{output:?}");
+        assert_eq!(shared_mounts(&the_box), shared, "{output:?}");
+        the_box.service_is_respawned();
+        the_box.forget_reports();
+    }
+    assert!(the_box.apply(&[]).status.success());
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+}
+
 #[test]
 fn s12_stage_one_is_killed_and_the_caller_puts_everything_back() {
     if !common::is_root() {
