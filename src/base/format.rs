@@ -61,6 +61,8 @@ words! {
         Zimage = "zimage",
         /// A kernel for 64-bit ARM, without a boot loader's header.
         Arm64Image = "arm64-image",
+        /// A kernel for RISC-V, without a boot loader's header.
+        RiscvImage = "riscv-image",
         /// A kernel for x86.
         BzImage = "bzimage",
         /// A device tree.
@@ -167,6 +169,8 @@ words! {
         Ar = "ar",
         /// A package of Debian's or opkg's.
         Deb = "deb",
+        /// A package of Alpine Linux and OpenWrt.
+        Apk = "apk",
         /// A package of RPM's.
         Rpm = "rpm",
         /// cpio as it is, which a kernel takes for its first root.
@@ -229,6 +233,8 @@ words! {
         Script = "script",
         /// What has been encrypted or signed as a whole, and must be opened first.
         Encrypted = "encrypted",
+        /// What macOS puts beside a file.
+        AppleDouble = "apple-double",
         /// A database.
         Database = "database",
         /// Recorded traffic of a network.
@@ -270,14 +276,14 @@ impl Format {
     pub fn nature(self) -> Nature {
         use Format::*;
         match self {
-            Tar | SynologyPat | SysupgradeTar | Qpkg | Rauc | Swu | Zip | SevenZip | Rar | Ar | Deb | Rpm | Cpio
-            | Cab | Lha | Xar | Wim | UpdatePayload => Nature::Archive,
+            Tar | SynologyPat | SysupgradeTar | Qpkg | Rauc | Swu | Zip | SevenZip | Rar | Ar | Deb | Apk | Rpm
+            | Cpio | Cab | Lha | Xar | Wim | UpdatePayload => Nature::Archive,
             Gzip | Bzip2 | Xz | Lzma | Zstd | Lzip | Lz4 | Lzo | Compress | Lrzip | Zchunk | AndroidSparse => {
                 Nature::Packed
             }
             Mbr | Gpt | Iso | Fat | Xfs | Btrfs | Swap | Lvm | Luks | VirtualDisk | Disk | Yaffs2 => Nature::Disk,
-            Elf | Exe | Program | Uf2 | Script | Text | Html | Pdf | Picture | Signature | Encrypted | Database
-            | Capture | Delta => Nature::File,
+            Elf | Exe | Program | Uf2 | Script | Text | Html | Pdf | Picture | Signature | Encrypted | AppleDouble
+            | Database | Capture | Delta => Nature::File,
             Seama | TplinkV1 | TplinkV2 | TplinkSafeloader | NetgearChk | NetgearDni | Linksys | Cybertan | Ubnt
             | Buffalo | Dlink | Wrgg | Senao | Zyxel | Edimax | Csys | Sercomm | Moxa | Xiaomi | Meraki
             | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Planex | Poray | Mstc | Iptime | Ruckus
@@ -293,6 +299,7 @@ impl Format {
             Raw => "nothing that is known",
             Zimage => "an ARM zImage without a header of U-Boot's",
             Arm64Image => "a kernel for 64-bit ARM without a header of U-Boot's",
+            RiscvImage => "a kernel for RISC-V without a header of U-Boot's",
             BzImage => "a kernel for x86",
             DeviceTree => "a device tree",
             Ramdisk => "a packed ramdisk",
@@ -348,6 +355,7 @@ impl Format {
             Rar => "a rar archive",
             Ar => "an ar archive",
             Deb => "a Debian package",
+            Apk => "a package of apk (Alpine Linux, OpenWrt)",
             Rpm => "an RPM package",
             Cpio => "a cpio archive",
             Cab => "a cabinet archive",
@@ -390,6 +398,7 @@ impl Format {
             Signature => "a signature or a key",
             Delta => "the difference between two files (delta)",
             Encrypted => "encrypted or wrapped in a signature",
+            AppleDouble => "what macOS puts beside a file: the file is the one without ._ in front of its name",
             Database => "a database",
             Capture => "recorded network traffic",
             Uimage => "a uImage",

@@ -54,6 +54,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     if let Some(content) = &mut found {
         match content.format {
             Format::Arm64Image => content.arch = Some(Processor::Known(Arch::Aarch64)),
+            Format::RiscvImage => content.arch = Some(Processor::Other("riscv".to_owned())),
             Format::BzImage => content.arch = Some(Processor::Known(Arch::X86)),
             Format::Zimage => (),
             format => content.length = length(format, &head).unwrap_or_default(),
@@ -93,7 +94,7 @@ fn length(format: Format, head: &[u8]) -> Option<u64> {
 /// What is known of a format that says nothing but what it is.
 pub(super) fn content(format: Format) -> Content {
     let role = match format {
-        Format::Zimage | Format::Arm64Image | Format::BzImage => Role::Kernel,
+        Format::Zimage | Format::Arm64Image | Format::RiscvImage | Format::BzImage => Role::Kernel,
         Format::Ext | Format::Erofs | Format::Romfs | Format::F2fs | Format::Fat => Role::Filesystem,
         _ => Role::Other,
     };

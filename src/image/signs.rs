@@ -77,6 +77,11 @@ pub(super) const SIGNS: &[Sign] = &[
     (0x1018, b"fwup-ptn", Format::TplinkSafeloader),
     (0, b"ANDROID!", Format::AndroidBoot),
     (0, b"VNDRBOOT", Format::AndroidBoot),
+    // Updates for Rockchip, Allwinner and Amlogic.
+    (0, b"RKFW", Format::Factory),
+    (0, b"RKAF", Format::Factory),
+    (0, b"IMAGEWTY", Format::Factory),
+    (8, &[0x56, 0x19, 0xb5, 0x27], Format::Factory),
     // uImage, FIT, TRX and UBI with two or four bytes turned round, as programmers and flash on wider buses have them.
     (0, &[0x05, 0x27, 0x56, 0x19], Format::Swapped),
     (0, &[0x56, 0x19, 0x05, 0x27], Format::Swapped),
@@ -94,6 +99,9 @@ pub(super) const SIGNS: &[Sign] = &[
     (0, b"!<arch>\ndebian", Format::Deb),
     (0, b"!<arch>\n", Format::Ar),
     (0, b"!<thin>\n", Format::Ar),
+    (0, b"ADB.", Format::Apk),
+    (0, b"ADBd", Format::Apk),
+    (0, b"ADBc", Format::Apk),
     (0, &[0xed, 0xab, 0xee, 0xdb], Format::Rpm),
     (0, b"070701", Format::Cpio),
     (0, b"070702", Format::Cpio),
@@ -117,6 +125,7 @@ pub(super) const SIGNS: &[Sign] = &[
     // Kernels and file systems.
     (0x24, &[0x18, 0x28, 0x6f, 0x01], Format::Zimage),
     (0x38, b"ARM\x64", Format::Arm64Image),
+    (0x38, b"RSC\x05", Format::RiscvImage),
     (0x202, b"HdrS", Format::BzImage),
     (0, b"-rom1fs-", Format::Romfs),
     (0x400, &[0xe2, 0xe1, 0xf5, 0xe0], Format::Erofs),
@@ -160,10 +169,12 @@ pub(super) const SIGNS: &[Sign] = &[
     (0, &[0xcf, 0xfa, 0xed, 0xfe], Format::Program),
     (0, b"\0asm", Format::Program),
     (0, b"UF2\n", Format::Uf2),
+    (0, &[0, 5, 0x16, 7, 0, 2, 0, 0], Format::AppleDouble),
     (0, b"SQLite format 3\0", Format::Database),
     (0, &[0xd4, 0xc3, 0xb2, 0xa1], Format::Capture),
     (0, &[0xa1, 0xb2, 0xc3, 0xd4], Format::Capture),
     (0, b"Salted__", Format::Encrypted),
+    (0, b"age-encryption.org/", Format::Encrypted),
     (0, b"#!/", Format::Script),
     (0, b"#! /", Format::Script),
     (0, b"%PDF-", Format::Pdf),
@@ -173,7 +184,7 @@ pub(super) const SIGNS: &[Sign] = &[
     (0, b"GIF8", Format::Picture),
     (0, b"untrusted comment:", Format::Signature),
     (0, b"-----BEGIN PGP", Format::Signature),
-    // Differences: bsdiff, Android's, VCDIFF of xdelta (RFC 3284), rdiff, HDiffPatch, heads of zchunk, indices of casync.
+    // Differences: bsdiff, Android's, VCDIFF of xdelta (RFC 3284), rdiff, HDiffPatch, heads of zchunk, indices of zsync and casync.
     (0, b"BSDIFF4", Format::Delta),
     (0, b"BSDIFN4", Format::Delta),
     (0, b"ENDSLEY/BSDIFF4", Format::Delta),
@@ -185,5 +196,6 @@ pub(super) const SIGNS: &[Sign] = &[
     (0, b"rs\x026", Format::Delta),
     (0, b"HDIFF", Format::Delta),
     (0, b"\0ZHR1", Format::Delta),
+    (0, b"zsync: ", Format::Delta),
     (8, &[0xf9, 0x9f, 0x12, 0x7b, 0x9c, 0x4d, 0x82, 0x96], Format::Delta),
 ];

@@ -170,6 +170,7 @@ fn is_no_kernel(found: Format, arch: Option<&Processor>) -> bool {
     match found {
         Format::Arm64Image => !for_arch(Arch::Aarch64),
         Format::BzImage => !for_arch(Arch::X86),
+        Format::RiscvImage => arch.is_some_and(|arch| arch.as_str() != "riscv"),
         // What has only printable bytes may be anything.
         Format::Text => false,
         // A tree alone is not a kernel; some loaders read headers of vendors.

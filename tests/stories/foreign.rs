@@ -168,6 +168,22 @@ fn documents_and_programs() {
             &[&b"UF2\nWQ]\x9e"[..], &bytes(504, 2)].concat(),
         ),
         (
+            "apple-double",
+            "the one without ._ in front",
+            &[&b"\0\x05\x16\x07\0\x02\0\0Mac OS X        \0\x02"[..], &bytes(300, 2)].concat(),
+        ),
+        (
+            "encrypted",
+            "encrypted",
+            &[&b"age-encryption.org/v1\n-> X25519 "[..], &bytes(300, 2)].concat(),
+        ),
+        (
+            "delta",
+            "the difference between two files",
+            &[&b"zsync: 0.6.2\nFilename: firmware.bin\n"[..], &bytes(300, 2)].concat(),
+        ),
+        ("apk", "a package of apk", &[&b"ADBd"[..], &bytes(300, 2)].concat()),
+        (
             "database",
             "a database",
             &[&b"SQLite format 3\0"[..], &bytes(300, 2)].concat(),
@@ -393,6 +409,9 @@ fn what_vendors_own_installers_take() {
         ("meraki", "Meraki", at(0, b"MIPS\x80\x06\0\0")),
         ("factory", "a header of its own", at(0, b"LXL#")),
         ("factory", "a header of its own", at(0, b"\0MYL")),
+        ("factory", "a header of its own", at(0, b"RKFW\x66\0")),
+        ("factory", "a header of its own", at(0, b"IMAGEWTY")),
+        ("factory", "a header of its own", at(8, &0x5619_b527u32.to_be_bytes())),
         ("edimax", "Edimax", at(0, b"eDiMaX\0\0")),
         ("csys", "Edimax", at(0, b"CSYS")),
         ("sercomm", "SerComm", at(0, b"sErCoMm")),

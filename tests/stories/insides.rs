@@ -62,6 +62,12 @@ fn a_uimage_whose_data_is_no_kernel_or_is_not_packed_as_it_says() {
     let squashfs = [&b"hsqs"[..], &data].concat();
     let mut arm64 = data.clone();
     arm64[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    let mut riscv = data.clone();
+    riscv[0x38..0x3c].copy_from_slice(b"RSC\x05");
+    let run = sim
+        .apply(&["--part", "Kernel", "--force=content", &sim.file("image", &riscv)])
+        .exits(78);
+    assert_eq!(run.json()["code"], "cpu", "{run:?}");
     let program = read(Path::new("/bin/sh"));
     let cpio = sim.file("file", b"");
     let cpio = tool(
@@ -78,6 +84,7 @@ fn a_uimage_whose_data_is_no_kernel_or_is_not_packed_as_it_says() {
         (kernel(&data, 99), "a way that is not known: number 99"),
         (kernel(&squashfs, 0), "in it is a squashfs"),
         (kernel(&arm64, 0), "a kernel for 64-bit ARM"),
+        (kernel(&riscv, 0), "a kernel for RISC-V"),
         (kernel(&program[..20_000], 0), "an ELF program"),
         (kernel(b"<html><body>404 Not Found</body></html>", 0), "HTML"),
         (kernel(&cpio, 0), "a packed ramdisk"),
