@@ -58,6 +58,7 @@ mod restart_line;
 mod signals;
 mod small_box;
 mod softdog;
+mod swapped_out;
 mod sysupgrade_volumes;
 mod tampered;
 mod time_before_signature;
