@@ -18,7 +18,7 @@ use crate::flash::{EccStats, Flash};
 use crate::geometry::Geometry;
 use crate::ioctl::{self, EraseInfoUser, EraseInfoUser64};
 use crate::kind::FlashKind;
-use crate::node::{Access, index_of, node, open_node, open_without_node, reported_geometry};
+use crate::node::{Access, index_of, node, open_mtd, open_without_node, reported_geometry};
 use crate::paths::SystemPaths;
 use crate::transfer::{self, Stopped};
 
@@ -45,8 +45,8 @@ impl MtdDevice {
     pub fn open(paths: &SystemPaths, info: &MtdInfo, access: Access) -> Result<MtdDevice> {
         let label = info.label();
         let path = node(paths, info.index);
-        let file = match open_node(&path, access) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let file = match open_mtd(&path, access, &label) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
                 let (major, minor) = discover::device_number(paths, info.index);
                 // Of another system's paths there is no device to be opened.
                 (paths.dev == SystemPaths::default().dev)
@@ -56,7 +56,7 @@ impl MtdDevice {
                         Error::new(Operation::Open, &label, None, ErrorKind::NoDeviceNode { major, minor })
                     })?
             }
-            file => file.map_err(|error| Error::io(Operation::Open, &label, None, error))?,
+            file => file?,
         };
         let index = index_of(&file, &label)?;
         if index != info.index {
@@ -85,7 +85,7 @@ impl MtdDevice {
     /// `/dev/mtdblockN` included.
     pub fn open_path(paths: &SystemPaths, path: &Path, access: Access) -> Result<MtdDevice> {
         let label = path.display().to_string();
-        let file = open_node(path, access).map_err(|error| Error::io(Operation::Open, &label, None, error))?;
+        let file = open_mtd(path, access, &label)?;
         let index = index_of(&file, &label)?;
         let info = list(paths)?
             .into_iter()

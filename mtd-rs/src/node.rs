@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use nix::sys::stat::{Mode, SFlag, mknod};
-use std::fs::{File, OpenOptions, remove_file};
+use std::fs::{File, Metadata, OpenOptions, remove_file};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -41,6 +41,13 @@ pub(crate) fn open_node(path: &Path, access: Access) -> io::Result<File> {
         .open(path)
 }
 
+/// Opens the node of an MTD. What it is is looked at first: opening alone starts a watchdog, and waits at a pipe.
+pub(crate) fn open_mtd(path: &Path, access: Access, label: &str) -> Result<File> {
+    let fail = |error| Error::io(Operation::Open, label, None, error);
+    number_of(&path.metadata().map_err(fail)?, label)?;
+    open_node(path, access).map_err(fail)
+}
+
 /// Where a node can be made for a moment, best first.
 const FOR_A_MOMENT: [&str; 3] = ["/dev", "/run", "/tmp"];
 
@@ -67,11 +74,15 @@ pub(crate) fn open_without_node(major: u32, minor: u32, access: Access) -> io::R
 
 /// The MTD number of an open character device.
 pub(crate) fn index_of(file: &File, label: &str) -> Result<u32> {
-    let metadata = file
+    let about = file
         .metadata()
         .map_err(|error| Error::io(Operation::Open, label, None, error))?;
-    let number = metadata.rdev();
-    if !metadata.file_type().is_char_device() || libc::major(number) != MTD_CHAR_MAJOR {
+    number_of(&about, label)
+}
+
+fn number_of(about: &Metadata, label: &str) -> Result<u32> {
+    let number = about.rdev();
+    if !about.file_type().is_char_device() || libc::major(number) != MTD_CHAR_MAJOR {
         return Err(Error::new(Operation::Open, label, None, ErrorKind::NotMtd));
     }
     Ok(libc::minor(number) / 2)

@@ -222,3 +222,22 @@ fn what_is_no_mtd_character_device_is_never_opened_as_one() {
     let error = MtdDevice::open_path(&paths, "/dev/null".as_ref(), Access::ReadWrite).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotMtd);
 }
+
+/// A node of `/dev` may be anything. Opening it alone starts a watchdog, and a pipe never answers.
+#[test]
+fn what_is_not_an_mtd_is_not_opened_for_its_name() {
+    let root = TempDir::new();
+    root.write("proc/mtd", TS109);
+    std::fs::create_dir_all(root.path().join("dev")).unwrap();
+    nix::unistd::mkfifo(&root.path().join("dev/mtd0"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (done, told) = std::sync::mpsc::channel();
+    let paths = paths(&root);
+    std::thread::spawn(move || {
+        let found = list(&paths).unwrap();
+        let opened = MtdDevice::open(&paths, &found[0], Access::ReadOnly).unwrap_err();
+        let by_path = MtdDevice::open_path(&paths, &paths.dev.join("mtd0"), Access::ReadOnly).unwrap_err();
+        done.send((found.len(), opened.kind(), by_path.kind()))
+    });
+    let told = told.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+    assert_eq!(told, (6, ErrorKind::NotMtd, ErrorKind::NotMtd));
+}

@@ -9,6 +9,7 @@ use crate::base::machine::Order;
 use crate::base::units::Fields;
 use crate::board::Board;
 use crate::env::{Medium, Place, Spot, Variables, probe};
+use crate::flash::is_there;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -138,7 +139,15 @@ fn read(board: &Board, spot: &Spot) -> Result<std::result::Result<Vec<u8>, &'sta
     }
     let mut bytes = vec![0; wanted as usize];
     if !partition.geometry.kind.is_nand() {
-        flash.read(spot.blocks.start, &mut bytes).map_err(Failure::system)?;
+        let start = spot.blocks.start;
+        flash.read(start, &mut bytes).map_err(Failure::system)?;
+        // It has a CRC; what stands in front of it in its erase block has none, and is programmed again with it.
+        if !is_there(&mut *flash, start, &bytes[..spot.lead() as usize]) {
+            return Err(Failure::system(format_args!(
+                "{}: what stands in front of the environment reads differently each time",
+                partition.label()
+            )));
+        }
         return Ok(Ok(bytes));
     }
     // Bad blocks are passed over, as many as the file has sectors but one (`libubootenv_mtdread`, src/uboot_mtd.c).

@@ -26,6 +26,7 @@ use rollback::History;
 use session::Session;
 
 pub use on_fault::OnFault;
+pub use rollback::is_there;
 pub use sequential::sequential;
 pub use survey::survey;
 pub use types::{Observer, Phase, Policy, Progress, Target};

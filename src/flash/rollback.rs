@@ -151,7 +151,7 @@ fn failed(flash: &mut dyn Flash) -> mtd_rs::Result<Option<u32>> {
 
 /// Whether the bytes that were read can be relied on. Where there is ECC it has vouched for them; elsewhere they are read
 /// again, and again, because a bit that flipped on its way would be put back as content.
-pub(super) fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
+pub fn is_there(flash: &mut dyn Flash, at: u64, content: &[u8]) -> bool {
     let mut again = [0; 4096];
     let mut same = |flash: &mut dyn Flash| {
         content.chunks(4096).enumerate().all(|(index, chunk)| {

@@ -43,6 +43,9 @@ pub struct Record {
     /// The slot that the update made the one to boot, where there are two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_slot: Option<String>,
+    /// How many there were before it, as far as the box has them: of several places one may not have got the last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub number: u64,
     /// The boot in which it ended, by the kernel's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot: Option<String>,
@@ -81,6 +84,10 @@ pub struct Action {
     pub closed: bool,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn known_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Code, D::Error> {
     let word = String::deserialize(deserializer)?;
     Ok(Code::from_word(&word).unwrap_or(Code::Unknown))
@@ -97,6 +104,7 @@ impl Record {
             version: None,
             finished: None,
             written_slot: None,
+            number: 0,
             boot: None,
             action: None,
             slot: None,
@@ -127,6 +135,7 @@ impl Record {
             version: version.filter(|version| version.len() <= VERSION).cloned(),
             finished: Some(clock::utc_now()),
             written_slot: None,
+            number: 0,
             boot: None,
             action: versions.action.clone(),
             slot: None,
@@ -192,6 +201,7 @@ pub fn boot(board: &Board) -> Option<String> {
 /// When it could be kept nowhere; that is worth a warning and changes nothing about the outcome.
 pub fn save(board: &Board, record: &Record, proof: Option<&Proof>) -> Result<()> {
     let record = Record {
+        number: newest(board).map_or(0, |last| last.number.saturating_add(1)),
         boot: record.boot.clone().or_else(|| boot(board)),
         ..record.clone()
     };
@@ -255,9 +265,48 @@ pub fn load(board: &Board) -> Result<Record> {
             Err(error) => Err(Failure::system(format_args!("status.json: {error}"))),
         };
     }
-    Ok([load_volatile(), flash_log::load(board), pstore::load(), disk::load()]
-        .into_iter()
-        .flatten()
-        .find_map(|text| json::parse(text.as_bytes()).ok())
-        .unwrap_or_else(Record::none))
+    let newest = newest(board).map(|record| Record { number: 0, ..record });
+    Ok(newest.unwrap_or_else(Record::none))
+}
+
+/// The newest record of all places of the box that we run on.
+fn newest(board: &Board) -> Option<Record> {
+    match &board.backend {
+        Backend::Sim(_) => None,
+        Backend::Linux => newest_of([load_volatile(), flash_log::load(board), pstore::load(), disk::load()]),
+    }
+}
+
+/// Of those that are alike the first.
+fn newest_of(texts: [Option<String>; 4]) -> Option<Record> {
+    let records = texts.into_iter().flatten();
+    let records = records.filter_map(|text| json::parse::<Record>(text.as_bytes()).ok());
+    records.reduce(|first, next| if next.number > first.number { next } else { first })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A place that was in use at the last update has the record of the one before it.
+    #[test]
+    fn an_older_record_in_a_better_place_does_not_stand_for_the_newest() {
+        let text = |text: &str, number| {
+            let record = Record {
+                text: text.into(),
+                number,
+                ..Record::none()
+            };
+            Some(json::write(&record).unwrap())
+        };
+        let of = |texts| newest_of(texts).map(|record| record.text);
+        assert_eq!(of([None, text("a", 4), text("b", 5), None]).as_deref(), Some("b"));
+        assert_eq!(
+            of([None, text("a", 5), text("b", 5), text("c", 0)]).as_deref(),
+            Some("a")
+        );
+        assert_eq!(of([Some("{".into()), None, text("b", 0), None]).as_deref(), Some("b"));
+        assert_eq!(of([None, None, None, None]), None);
+    }
 }

@@ -79,12 +79,12 @@ impl Execution<'_> {
         // What the run before this one left half written is no less so because this one did nothing.
         let partly = left_partly(self.board);
         self.record(&Outcome::failed(&interrupted, Tally::default()), reporter);
-        let result = self.write(reporter).map_err(|stopped| match partly {
-            true => Stopped {
-                failure: stopped.failure.harm(Harm::Partly),
-                ..stopped
-            },
-            false => stopped,
+        let result = self.write(reporter).map_err(|mut stopped| {
+            if !partly || stopped.failure.harm != Harm::Untouched {
+                return stopped;
+            }
+            stopped.failure = stopped.failure.harm(Harm::Partly);
+            self.of_slot(stopped)
         });
         let mut outcome = match &result {
             Ok(verified) => {
@@ -169,16 +169,21 @@ impl Execution<'_> {
         let at = clock::uptime();
         let result = written
             .and_then(|written| written.verify(self.store, &mut observer))
-            .map_err(|stopped| match self.slot {
-                Some(slot) => slots::stopped(slot, stopped),
-                None => stopped,
-            })
+            .map_err(|stopped| self.of_slot(stopped))
             .and_then(|verified| self.switch(verified, &mut observer));
         indicators.end(result.is_ok());
         if result.is_ok() {
             reporter.reach_at("written", &at);
         }
         result
+    }
+
+    /// What it means where there is another slot, which boots.
+    fn of_slot(&self, stopped: Stopped) -> Stopped {
+        match self.slot {
+            Some(slot) => slots::stopped(slot, stopped),
+            None => stopped,
+        }
     }
 
     /// Puts the user's files into the new firmware, which is good whatever comes of it.

@@ -3,8 +3,8 @@
 
 use crate::engine::target;
 use crate::simbox::{Run, SimBox, bytes, flasher, read, tool};
-use flasher::board::Board;
 use flasher::board::selector::Where;
+use flasher::board::{Backend, Board};
 use flasher::env::{Environment, Place};
 use flasher::flash::{Policy, sequential};
 use mtd_rs::{Fault, Flash, SimChip};
@@ -139,6 +139,31 @@ pub fn made(text: &str, options: &[&str]) -> Vec<u8> {
     all.push(&from);
     tool("mkenvimage", &all);
     fs::read(&to).unwrap()
+}
+
+/// It has a CRC. What stands in front of it in its erase block has none, and is programmed again with it.
+#[test]
+fn what_stands_in_front_of_it_is_not_taken_from_one_read() {
+    let mut profile = profile(false);
+    profile["environment"] = json!([format!("env 0x1000 {SIZE:#x}")]);
+    let sim = sim(&profile);
+    put(&sim, ENV + 0x1000, &made("bootdelay=3\n", &[]));
+    let board = Board::discover(&Where {
+        sim: Some(sim.path()),
+        board: None,
+    })
+    .unwrap();
+    let read = || Environment::read(&board, Place::find(&board, None).unwrap());
+    assert!(read().is_ok());
+    let Backend::Sim(backend) = &board.backend else {
+        panic!("a simulated box");
+    };
+    let offset = ENV as u64 + 16;
+    let (bit, times) = (3, 1);
+    backend.chip().inject(Fault::FlipOnRead { offset, bit, times });
+    let failure = read().err().unwrap();
+    assert!(failure.what.contains("in front of the environment"), "{failure}");
+    assert!(read().is_ok());
 }
 
 #[test]

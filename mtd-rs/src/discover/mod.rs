@@ -13,7 +13,7 @@ use std::io;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::geometry::Geometry;
 use crate::kind::{FlashKind, MTD_CHAR_MAJOR};
-use crate::node;
+use crate::node::{self, Access};
 use crate::paths::SystemPaths;
 
 pub(crate) use sysfs::index_of as mtd_number;
@@ -118,7 +118,6 @@ fn complete(paths: &SystemPaths, line: proc_mtd::Line) -> MtdInfo {
         ..Geometry::nor(line.size, line.erase_size)
     };
     let geometry = asked(paths, line.index, line.size)
-        // A stale node may belong to another device; what it says is not mixed in.
         .filter(|asked| asked.size == line.size && asked.erase_size == line.erase_size)
         .unwrap_or(known);
     MtdInfo::new(line.index, &line.name, geometry)
@@ -126,7 +125,10 @@ fn complete(paths: &SystemPaths, line: proc_mtd::Line) -> MtdInfo {
 
 /// What the device node says, if there is one that can be opened.
 fn asked(paths: &SystemPaths, index: u32, size: u64) -> Option<Geometry> {
-    let file = fs::File::open(node::node(paths, index)).ok()?;
+    let label = format!("mtd{index}");
+    let file = node::open_mtd(&node::node(paths, index), Access::ReadOnly, &label).ok()?;
+    // A stale node may belong to another device; what it says is not mixed in.
+    node::index_of(&file, &label).ok().filter(|found| *found == index)?;
     node::reported_geometry(&file, Some(size)).ok()
 }
 

@@ -4,8 +4,8 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use super::ioctl;
 use crate::node::{Access, open_node};
@@ -27,6 +27,8 @@ pub(super) trait Volume: AsFd + Send {
 /// The character device of a volume.
 pub(super) struct Node {
     path: PathBuf,
+    /// Major and minor number.
+    device: (u32, u32),
     access: Access,
     file: File,
     /// A change failed, and the volume is to be opened anew.
@@ -34,24 +36,22 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn open(path: PathBuf, access: Access) -> io::Result<Node> {
+    /// `InvalidInput` for a node that is another device's.
+    pub(super) fn open(path: PathBuf, device: (u32, u32), access: Access) -> io::Result<Node> {
         Ok(Node {
-            file: open_node(&path, access)?,
+            file: open_device(&path, device, access)?,
             path,
+            device,
             access,
             stale: false,
         })
-    }
-
-    pub(super) fn metadata(&self) -> io::Result<Metadata> {
-        self.file.metadata()
     }
 
     fn file(&mut self) -> io::Result<&mut File> {
         if self.stale {
             // UBI lets nobody write a volume twice: the first one must be closed.
             self.close()?;
-            self.file = open_node(&self.path, self.access)?;
+            self.file = open_device(&self.path, self.device, self.access)?;
             self.stale = false;
         }
         Ok(&mut self.file)
@@ -75,6 +75,22 @@ impl Node {
         }
         result
     }
+}
+
+/// Opens a node that is this device's: before it is opened, because that alone starts a watchdog and waits at a pipe, and
+/// afterwards.
+fn open_device(path: &Path, device: (u32, u32), access: Access) -> io::Result<File> {
+    let is_it = |about: Metadata| {
+        let number = (libc::major(about.rdev()), libc::minor(about.rdev()));
+        match about.file_type().is_char_device() && number == device {
+            true => Ok(()),
+            false => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+        }
+    };
+    is_it(path.metadata()?)?;
+    let file = open_node(path, access)?;
+    is_it(file.metadata()?)?;
+    Ok(file)
 }
 
 impl AsFd for Node {
@@ -115,13 +131,27 @@ mod tests {
     use super::*;
     use std::os::unix::fs::FileTypeExt;
 
+    /// Neither at first nor when it is opened anew.
+    #[test]
+    fn a_node_of_another_device_is_not_opened() {
+        let open = |path: &str, device| Node::open(path.into(), device, Access::ReadOnly);
+        for path in ["/dev/null", "/proc/self/stat", "/"] {
+            let error = open(path, (1, 5)).err().unwrap();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
+        }
+        let mut node = open("/dev/null", (1, 3)).unwrap();
+        node.path = "/dev/zero".into();
+        assert!(node.append(&[0]).is_err());
+        assert_eq!(node.read(0, &mut [0]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
     #[test]
     fn a_change_that_failed_closes_the_volume_and_the_next_operation_opens_it_anew() {
         let is_pipe = |node: &Node| {
             let file = File::from(node.as_fd().try_clone_to_owned().unwrap());
             file.metadata().unwrap().file_type().is_fifo()
         };
-        let mut node = Node::open("/dev/null".into(), Access::ReadWrite).unwrap();
+        let mut node = Node::open("/dev/null".into(), (1, 3), Access::ReadWrite).unwrap();
         assert!(!is_pipe(&node));
         // This is not a volume, so UBI refuses the change.
         assert!(node.change(0, &[0]).is_err());

@@ -14,7 +14,6 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use super::node::{Node, Volume};
 use super::sysfs::{VolumeInfo, VolumeKind, list};
@@ -67,18 +66,14 @@ impl UbiVolume {
         let kind = |kind| Error::new(Operation::Open, &label, None, kind);
         let system = |error| Error::io(Operation::Open, &label, None, error);
         let path = paths.dev.join(format!("ubi{}_{}", info.ubi, info.id));
-        let node = match Node::open(path, access) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        let node = Node::open(path, info.device, access).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
                 let (major, minor) = info.device;
-                return Err(kind(ErrorKind::NoDeviceNode { major, minor }));
+                kind(ErrorKind::NoDeviceNode { major, minor })
             }
-            node => node.map_err(system)?,
-        };
-        let about = node.metadata().map_err(system)?;
-        let number = (libc::major(about.rdev()), libc::minor(about.rdev()));
-        if !about.file_type().is_char_device() || number != info.device {
-            return Err(kind(ErrorKind::WrongDevice("device number")));
-        }
+            io::ErrorKind::InvalidInput => kind(ErrorKind::WrongDevice("device number")),
+            _ => system(error),
+        })?;
         // While it is open it cannot go away, so from here on it stays what is found now.
         let now = list(paths)?
             .into_iter()

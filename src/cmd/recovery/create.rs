@@ -49,8 +49,8 @@ struct PartReport<'a> {
 enum Piece<'a> {
     Flash(&'a Partition),
     Copy(&'a Copy),
-    /// Filled up with zeros, as `dd conv=sync` does.
-    Padded(&'a Path),
+    /// So many bytes, filled up with zeros, as `dd conv=sync` does.
+    Padded(&'a Path, u64),
 }
 
 /// Makes the image.
@@ -135,7 +135,7 @@ fn padded<'a>(path: &'a Path, what: &str, slot: &Slot) -> Result<Piece<'a>> {
             Code::ImageEmpty,
             format_args!("the {what} {} is empty", path.display()),
         )),
-        _ => Ok(Piece::Padded(path)),
+        _ => Ok(Piece::Padded(path, size)),
     }
 }
 
@@ -190,8 +190,8 @@ fn make(
             (Piece::Flash(partition), Some(board)) => {
                 read_out(board, partition, out, &mut progress)?;
             }
-            (Piece::Copy(copy), _) => append(&copy.path, slot, out, copy.sha256.as_deref())?,
-            (Piece::Padded(path), _) => append(path, slot, out, None)?,
+            (Piece::Copy(copy), _) => append((&copy.path, slot.partition.size), slot, out, copy.sha256.as_deref())?,
+            (Piece::Padded(path, size), _) => append((path, *size), slot, out, None)?,
             (Piece::Flash(_), None) => return Err(Failure::new(Exit::Bug, Code::Bug, "flash without a box")),
         }
     }
@@ -228,25 +228,29 @@ fn named(output: &Path) -> Result<&Path> {
 }
 
 /// Copies a file and fills its slot up with zeros; its length was looked at before and must still be the same.
-fn append(path: &Path, slot: &Slot, out: &mut File, sha256: Option<&str>) -> Result<()> {
+fn append((path, length): (&Path, u64), slot: &Slot, out: &mut File, sha256: Option<&str>) -> Result<()> {
     let mut file = File::open(path).map_err(at(path))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
-    let mut room = slot.partition.size;
+    let changed = || {
+        Failure::new(
+            Exit::ImageUnreadable,
+            Code::ImageChanged,
+            format_args!("{} changed while it was being read", path.display()),
+        )
+    };
+    let mut left = length;
     loop {
         let got = file.read(&mut buffer).map_err(at(path))?;
         if got == 0 {
             break;
         }
-        room = room.checked_sub(got as u64).ok_or_else(|| {
-            Failure::new(
-                Exit::ImageUnreadable,
-                Code::ImageChanged,
-                format_args!("{} grew while it was being read", path.display()),
-            )
-        })?;
+        left = left.checked_sub(got as u64).ok_or_else(changed)?;
         hash.update(&buffer[..got]);
         out.write_all(&buffer[..got]).context("recovery image")?;
+    }
+    if left > 0 {
+        return Err(changed());
     }
     if sha256.is_some_and(|listed| listed != hex(&hash.finalize())) {
         return Err(Failure::new(
@@ -256,6 +260,7 @@ fn append(path: &Path, slot: &Slot, out: &mut File, sha256: Option<&str>) -> Res
         )
         .hint("use another backup"));
     }
+    let room = slot.partition.size - length;
     io::copy(&mut io::repeat(0).take(room), out).context("recovery image")?;
     Ok(())
 }
@@ -265,7 +270,7 @@ fn say(path: &Path, layout: &Layout, pieces: &Pieces<'_>, report: &check::Report
     let source = |piece: &Piece<'_>| match piece {
         Piece::Flash(_) => "this box".to_owned(),
         Piece::Copy(copy) => copy.path.display().to_string(),
-        Piece::Padded(path) => path.display().to_string(),
+        Piece::Padded(path, _) => path.display().to_string(),
     };
     if reporter.json() {
         return reporter.object(&Report {
@@ -310,4 +315,27 @@ fn say(path: &Path, layout: &Layout, pieces: &Pieces<'_>, report: &check::Report
         reporter.line("flasher recovery serve gives it that name by itself; for another server rename it");
     }
     reporter.line(&format!("next: flasher recovery serve {}", path.display()));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Its length was looked at when all sources were.
+    #[test]
+    fn a_file_that_became_shorter_or_longer_is_not_filled_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kernel");
+        std::fs::write(&path, [1; 1000]).unwrap();
+        let layout = Layout::all().unwrap().remove(0);
+        let slot = layout.slot(1).unwrap();
+        for (length, whole) in [(1000, true), (1001, false), (999, false)] {
+            let mut out = File::create(dir.path().join("image")).unwrap();
+            let result = append((&path, length), slot, &mut out, None);
+            assert_eq!(result.is_ok(), whole, "{length}");
+            let written = out.metadata().unwrap().len();
+            assert_eq!(written == slot.partition.size, whole, "{length}: {written}");
+        }
+    }
 }
