@@ -36,14 +36,14 @@ pub(super) fn replace(target: &mut Target, session: &mut Session<'_>) -> Result<
         }
         return Ok(());
     }
-    // Nothing can put it back block by block.
-    session.history.give_up();
-    let before = std::mem::replace(&mut session.run.touched, true);
-    flash.replace(target.write.length()).map_err(|error| {
-        // UBI does not begin an update of a volume that somebody else has open.
-        session.run.touched = before || Cause::of(&error, 0) != Cause::Refused;
-        error.to_string()
-    })?;
+    let begun = flash.replace(target.write.length());
+    // UBI does not begin an update of a volume that somebody else has open; then all others can still be put back.
+    if !matches!(&begun, Err(error) if Cause::of(error, 0) == Cause::Refused) {
+        session.run.touched = true;
+        // Nothing can put it back block by block.
+        session.history.give_up();
+    }
+    begun.map_err(|error| error.to_string())?;
     for step in &steps {
         session.scratch.append(flash, step, session.image)?;
         session.run.tally.erased += 1;

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::execute::{Execution, held, targets};
+use super::note;
 use super::policy::policy;
 use super::prepare::Prepared;
 use super::stage::StagedImage;
@@ -63,13 +64,18 @@ pub(super) fn on_this_box(
     // Whoever uses anything of it is found before the first volume is changed.
     let first = volumes::with(changes, targets(board, prepared.plan.touched(), files.as_ref()), board);
     let before = stages::prove_unheld_in_place(&board.map, &first).map_err(|holders| held(&holders))?;
-    volumes::change(changes, &before)?;
     let partly = |failure: Failure| failure.harm(Harm::Partly);
-    let board = &Board::discover(&options.at).map_err(partly)?;
+    let changed = volumes::change(changes, &before).and_then(|()| {
+        let board = Board::discover(&options.at).map_err(partly)?;
+        let proof = proof(&board, prepared, files.as_ref()).map_err(partly)?;
+        Ok((board, proof))
+    });
+    let of = (prepared.plan.image.sha256.as_str(), &prepared.versions);
+    let (board, proof) = changed.inspect_err(|failure| note::ended(board, failure, of, reporter))?;
     let place = Place {
-        board,
+        board: &board,
         directory,
-        proof: proof(board, prepared, files.as_ref()).map_err(partly)?,
+        proof,
     };
     execute(&place, prepared, staged, (options, files), reporter).map_err(|stopped| Stopped {
         failure: partly(stopped.failure),

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::Result;
+use crate::base::error::{Failure, Result};
+use crate::base::outcome::{Outcome, Tally};
 use crate::board::lock::Lock;
 use crate::board::{Backend, Board, Proof};
-use crate::record::{self, Record};
+use crate::record::{self, Record, Versions};
+use crate::report::Reporter;
 
 /// Keeps it.
 ///
@@ -21,6 +23,16 @@ pub(crate) fn keep(board: &Board, record: &Record) -> Result<()> {
             let _lock = Lock::of_this_box()?;
             record::save(board, record, free(board).as_ref())
         }
+    }
+}
+
+/// Keeps why an update ended before the engine began.
+pub(super) fn ended(board: &Board, failure: &Failure, of: (&str, &Versions), reporter: &mut Reporter) {
+    let outcome = Outcome::failed(failure, Tally::default());
+    let record = Record::now(&outcome, of, &reporter.reached);
+    // The partition of the record may be free although the planned ones are not.
+    if let Err(error) = record::save(board, &record, free(board).as_ref()) {
+        reporter.warning(format_args!("the outcome could not be kept: {error}"));
     }
 }
 

@@ -16,8 +16,6 @@ use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::flash::Policy;
 use crate::plan::Step;
-use crate::record;
-use crate::record::Record;
 use crate::report::{Global, Reporter};
 use crate::update::execute::{Execution, held, targets};
 use crate::update::handoff::{Job, Stamp, image_path};
@@ -245,18 +243,13 @@ fn summary(outcome: &Outcome, store: &Store, reporter: &mut Reporter) {
 /// Tells an end that left the flash alone, and keeps its record.
 fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
     reporter.failure(&failure);
-    let outcome = Outcome::failed(&failure, Tally::default());
-    let record = Record::now(&outcome, (&job.sha256, &job.versions), &reporter.reached);
     let place = Where {
         sim: None,
         board: job.board.clone(),
     };
-    let kept = Board::discover(&place).and_then(|board| {
-        // The partition of the record may be free although the planned ones are not.
-        record::save(&board, &record, note::free(&board).as_ref())
-    });
-    if let Err(error) = kept {
-        reporter.warning(format_args!("the outcome could not be kept: {error}"));
+    match Board::discover(&place) {
+        Ok(board) => note::ended(&board, &failure, (&job.sha256, &job.versions), reporter),
+        Err(error) => reporter.warning(format_args!("the outcome could not be kept: {error}")),
     }
     failure
 }

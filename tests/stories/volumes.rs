@@ -8,7 +8,7 @@ use flasher::base::outcome::Stopped;
 use flasher::bytes::store::Store;
 use flasher::flash::{self, Policy, Verified};
 use flasher::plan::{Method, Write};
-use mtd_rs::{Error, ErrorKind, Flash, FlashKind, Geometry, Operation};
+use mtd_rs::{Error, ErrorKind, Flash, FlashKind, Geometry, Operation, SimChip};
 use std::cell::RefCell;
 use std::fs;
 use std::ops::Range;
@@ -108,6 +108,8 @@ struct Model {
     updates: u32,
     /// Bytes of updates that still succeed.
     room: Option<usize>,
+    /// Whether somebody else has it open.
+    busy: bool,
     /// The byte that reads wrong.
     flips: Option<usize>,
 }
@@ -179,6 +181,9 @@ impl Flash for Volume {
     }
     fn replace(&mut self, bytes: u64) -> mtd_rs::Result<()> {
         let mut model = self.model.borrow_mut();
+        if model.busy {
+            return Err(fail(0, libc::EBUSY));
+        }
         model.content = None;
         model.update = Some((bytes as usize, Vec::new()));
         model.updates += 1;
@@ -231,6 +236,29 @@ fn run(model: &Rc<RefCell<Model>>, image: &Store) -> Result<Verified, Stopped> {
         mark_bad: false,
     };
     flash::write(vec![target(&planned(image), open(model))], image, policy, &mut |_| ())?.verify(image, &mut |_| ())
+}
+
+/// What was written before it can still be put back then.
+#[test]
+fn a_volume_that_somebody_else_has_open_leaves_everything_as_it_was() {
+    let (old, image) = (bytes(BLOCKS * BLOCK, 1), Store::Memory(bytes(4 * BLOCK, 2)));
+    let geometry = Geometry::nor((BLOCKS * BLOCK) as u64, BLOCK as u32);
+    let chip = SimChip::nor(geometry.size, BLOCK as u32).build().unwrap();
+    chip.load(0, &old);
+    let model = Rc::new(RefCell::new(Model {
+        content: Some(old.clone()),
+        busy: true,
+        ..Model::default()
+    }));
+    let policy = Policy {
+        keep_old: 1 << 30,
+        mark_bad: false,
+    };
+    let kernel = target(&write_to(&geometry, image.len(), false), Box::new(chip.whole("mtd0")));
+    let targets = vec![kernel, target(&planned(&image), open(&model))];
+    let stopped = flash::write(targets, &image, policy, &mut |_| ()).err().unwrap();
+    assert_eq!(stopped.failure.harm, Harm::Untouched, "{}", stopped.failure);
+    assert!(chip.contents(0..geometry.size) == old && model.borrow().content.as_ref() == Some(&old));
 }
 
 fn unchanged(model: &Rc<RefCell<Model>>, image: &Store) -> Option<u64> {
