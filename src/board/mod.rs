@@ -113,14 +113,17 @@ impl Board {
     /// are named so, or where it has, or may have, bytes of another one that is protected. A volume is none: UBI takes no less
     /// than an erase block.
     pub fn record_partition(&self) -> Option<&Partition> {
-        let name = self.profile.record.as_deref().unwrap_or("flasher");
+        let named = match &self.profile.record {
+            Some(name) => self.known_as(name),
+            None => self.named("flasher"),
+        };
         let fits = |partition: &&Partition| {
             let protected = self.protected(&self.map.whole(partition.id));
             partition.volume.is_none()
                 && partition.writable
                 && protected.iter().all(|protected| protected.label == partition.label())
         };
-        self.named(name).ok().filter(fits)
+        named.ok().filter(fits)
     }
 
     /// The same where writes to these areas leave it alone: a record within the new firmware would spoil it.

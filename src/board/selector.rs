@@ -47,6 +47,14 @@ impl Board {
         self.only(name, |partition| partition.name == name)
     }
 
+    /// The partition that the profile of this box names, in whichever case its kernel writes it.
+    ///
+    /// # Errors
+    /// A name that is not there, or that more than one partition answers to.
+    pub fn known_as(&self, name: &str) -> Result<&Partition, String> {
+        self.only(name, |partition| partition.name.eq_ignore_ascii_case(name))
+    }
+
     fn only(&self, text: &str, fits: impl Fn(&Partition) -> bool) -> Result<&Partition, String> {
         let as_volume = |partition: &Partition| partition.volume.as_ref().is_some_and(|info| info.name == text);
         let mut fit: Vec<&Partition> = self.partitions.iter().filter(|partition| fits(partition)).collect();

@@ -12,23 +12,21 @@ use crate::base::units::Grouped;
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
 use crate::keep::list::{Found, patterns};
+use crate::keep::room::{mounted_at, room};
 use crate::keep::settings::settings;
 use crate::keep::{OURS, Place, Request, lists, tar};
 use crate::layout::Placed;
 use crate::plan::{Check, Form, KeptFile, KeptFiles, Ram, Route, Status, VolumeChanges, Write};
-use mtd_rs::{Area, Overlap, PartitionId};
-use nix::sys::statvfs::statvfs;
+use mtd_rs::{Area, Overlap};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Major number of mtdblock, and of file systems that are mounted from an mtd.
-const MTD_BLOCK: u32 = 31;
 /// What jffs2 needs beside the bytes, for each page and for each name (`include/uapi/linux/jffs2.h`).
 const JFFS2_NODE: u64 = 72;
-const PAGE: u64 = 4096;
+/// Bytes of a page, of which each has a node.
+pub(super) const PAGE: u64 = 4096;
 
 /// What the answer depends on.
 pub struct Asked<'a> {
@@ -161,7 +159,7 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
     let mounted = match place.fs {
         "raw" => None,
         _ if board.is_sim() => None,
-        _ => device(place, mtd).and_then(stages::mounted_at),
+        _ => mounted_at(place, mtd).map_err(|error| unseen(place, &error))?,
     };
     let mounted = mounted
         .map(|at| lossless::text(at.as_os_str().as_bytes()))
@@ -190,7 +188,7 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
         let head = tar::head(item);
         if head.bytes().is_none() {
             return refused(
-                format!("{} is too long a name for a tar", Shown(&item.name)),
+                format!("{} is too long for a tar, or its name is", Shown(&item.name)),
                 "leave it out",
             );
         }
@@ -216,19 +214,12 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
     Ok((keeping, found.odd))
 }
 
-/// The number of the device whose file system it is.
-fn device(place: &Place<'_>, mtd: Option<&Partition>) -> Option<(u32, u32)> {
-    match mtd {
-        Some(partition) => match partition.id {
-            PartitionId::Mtd(index) => Some((MTD_BLOCK, index)),
-            // What is mounted of a volume has a number that says nothing.
-            PartitionId::Volume { .. } => None,
-        },
-        None => {
-            let device = fs::metadata(place.on).ok()?.rdev();
-            Some((libc::major(device as _), libc::minor(device as _)))
-        }
-    }
+/// Where the files go cannot be looked at, so that nobody knows whether they would get there.
+fn unseen(place: &Place<'_>, error: &io::Error) -> Check {
+    refuse(
+        format!("{}:{} cannot be looked at: {error}", place.fs, place.on),
+        "keep to a place that is there; --force=keep goes on and keeps nothing",
+    )
 }
 
 /// Whether the place exists, is free, and has room; and whether the RAM has.
@@ -251,7 +242,7 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) 
                 }
                 Err(_) => (),
             }
-            room(asked, place, mtd.as_ref().ok().copied())
+            room(asked, place, mtd.as_ref().ok().copied()).map_err(|error| unseen(place, &error))?
         }
     };
     let needed = match place.fs {
@@ -319,9 +310,19 @@ fn raw(asked: &Asked<'_>, partition: &Partition, keeping: &mut KeptFiles) -> Che
     let label = partition.label();
     let record = board.record_partition().is_some_and(|record| record.id == partition.id);
     let protected = !board.protected(&board.map.whole(partition.id)).is_empty();
-    if written(asked, partition) || record || protected || !partition.writable || !board.is_aligned(partition) {
+    let in_slot = board.profile.slots.iter().any(|slot| {
+        let mut parts = board.partitions.iter().filter(|other| slot.has(&other.name));
+        parts.any(|other| {
+            board
+                .map
+                .overlap(&board.map.whole(other.id), &board.map.whole(partition.id))
+                != Overlap::No
+        })
+    });
+    let taken = written(asked, partition) || record || protected || in_slot;
+    if taken || !partition.writable || !board.is_aligned(partition) {
         return refused(
-            format!("{label} is written by the update, protected, or read-only"),
+            format!("{label} is written by the update, protected, one of a slot, or read-only"),
             "keep to another partition",
         );
     }
@@ -370,41 +371,6 @@ fn stays(asked: &Asked<'_>, partition: &Partition) -> Checked<()> {
         false if !partition.writable => refused(format!("{label} is read-only"), "keep to another partition"),
         false => Ok(()),
     }
-}
-
-/// Erase blocks that jffs2 keeps back: two for deletion, and 2 % and 100 bytes a block for overhead
-/// (`jffs2_calc_trigger_levels` in `fs/jffs2/build.c`).
-fn jffs2_reserve(size: u64, erase_size: u64) -> u64 {
-    2 + (size / 50 + size / erase_size * 100).div_ceil(erase_size)
-}
-
-/// What will be free, if it can be known: of flash that is written anew, what the image leaves.
-fn room(asked: &Asked<'_>, place: &Place<'_>, mtd: Option<&Partition>) -> Option<u64> {
-    let writes: Vec<_> = asked
-        .writes
-        .iter()
-        .filter(|write| mtd.is_some_and(|partition| partition.id == write.to.id))
-        .collect();
-    if let (Some(partition), false) = (mtd.filter(|partition| partition.volume.is_none()), writes.is_empty()) {
-        let erase_size = u64::from(partition.geometry.erase_size);
-        let mut used = (1 + jffs2_reserve(partition.geometry.size, erase_size)) * erase_size;
-        for write in writes {
-            asked
-                .image
-                .scan(write.source.clone(), |chunk| {
-                    let pages = chunk.chunks(PAGE as usize);
-                    used += PAGE * pages.filter(|page| page.iter().any(|byte| *byte != 0xff)).count() as u64;
-                })
-                .ok()?;
-        }
-        return Some(partition.capacity().saturating_sub(used));
-    }
-    let at = device(place, mtd).and_then(stages::mounted_at)?;
-    let about = statvfs(&at).ok()?;
-    // These have other widths on other machines.
-    (u128::from(about.blocks_available()) * u128::from(about.fragment_size()))
-        .try_into()
-        .ok()
 }
 
 #[cfg(test)]

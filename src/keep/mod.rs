@@ -13,6 +13,7 @@ mod jffs2;
 mod list;
 mod openwrt;
 mod put;
+mod room;
 mod services;
 mod settings;
 mod tar;
@@ -42,6 +43,9 @@ pub use check::{Asked, kept_files};
 const TAR: &str = "keep.tar";
 /// Where a tar is left that could not be unpacked, in the file system that was to have the files.
 const LEFT: &str = "flasher-keep.tar";
+
+/// Bytes by which packed settings may become longer between the plan and the update.
+const SLACK: u64 = 64 << 10;
 
 /// What the user asked to keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,7 +125,7 @@ pub fn save(kept: &KeptFiles, directory: &Path, backup: Option<&Path>) -> Result
             (TAR, None)
         }
         form => {
-            let packed = settings::pack(&kept.files).map_err(cannot)?;
+            let packed = settings::pack(&kept.files, kept.bytes + SLACK).map_err(cannot)?;
             let archive = backup.map(|_| packed.clone());
             let mut bytes = settings::shaped(form, packed);
             if form != Form::Archive && bytes.len() as u64 > kept.bytes {

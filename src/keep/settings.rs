@@ -14,19 +14,29 @@ use crate::keep::jffs2::{Shape, with_file};
 use crate::keep::openwrt::{self, Is, Settings};
 use crate::keep::tar;
 use crate::plan::{Check, Form, KeptFile, KeptFiles, Method, Rest, Status, Write};
-use std::io;
+use std::io::{self, ErrorKind};
 
 /// What the new firmware takes them from.
 pub const ARCHIVE: &str = "sysupgrade.tgz";
 /// What to do where they cannot be kept.
 const REMEDY: &str = "add --no-keep to go on without the settings, or --keep-to FS:WHERE for a place of your own";
 
-/// Packs the files.
+/// Bytes that deflate makes of one at the most.
+const DENSEST: u64 = 1032;
+
+/// What to do where there is no room for them.
+const LESS: &str = "keep less: /etc/sysupgrade.conf and /lib/upgrade/keep.d name what is kept";
+
+/// Packs the files into this many bytes at the most. They are packed in memory, which has to hold what else runs.
 ///
 /// # Errors
-/// A file that cannot be read or is not what was found, by its name.
-pub fn pack(files: &[KeptFile]) -> io::Result<Vec<u8>> {
-    let mut packed = Vec::new();
+/// A file that cannot be read or is not what was found, by its name; [`io::ErrorKind::FileTooLarge`] for more bytes.
+pub fn pack(files: &[KeptFile], most: u64) -> io::Result<Vec<u8>> {
+    let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
+    if bytes / DENSEST > most {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut packed = Bounded(Vec::new(), most);
     let mut gzip = GzipWriter::new(&mut packed)?;
     for file in files {
         tar::append(file, &mut gzip)
@@ -34,7 +44,23 @@ pub fn pack(files: &[KeptFile]) -> io::Result<Vec<u8>> {
     }
     tar::end(&mut gzip)?;
     gzip.finish()?;
-    Ok(packed)
+    Ok(packed.0)
+}
+
+/// Bytes, and how many there may be.
+struct Bounded(Vec<u8>, u64);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match (self.0.len() + bytes.len()) as u64 > self.1 {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => self.0.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The packed files as they are put into the new firmware.
@@ -85,34 +111,43 @@ fn decide(asked: &Asked<'_>) -> Checked<Answer> {
 
 /// What is kept where, and that there is room.
 fn handed(asked: &Asked<'_>, spot: &Spot, found: Settings) -> Checked<(KeptFiles, Check)> {
-    let packed = pack(&found.files).map_err(|error| {
-        refuse(
+    let (Spot::Flash { room, .. } | Spot::Volume { room, .. }) = spot;
+    let most = asked.ram.available.saturating_sub(asked.ram.needed).min(*room);
+    let packed = pack(&found.files, most).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => refuse(
+            format!(
+                "the settings are packed, and longer than where there is room for: {} bytes",
+                Grouped(most)
+            ),
+            LESS,
+        ),
+        _ => refuse(
             format!("the settings cannot be read: {error}"),
             "mend it, or leave it out of the lists",
-        )
+        ),
     })?;
     let length = packed.len() as u64;
-    let (mut kept, room) = match spot {
-        Spot::Flash { room, .. } => (flash(asked, spot, packed)?, *room),
-        Spot::Volume { name, room } => {
+    let mut kept = match spot {
+        Spot::Flash { .. } => flash(asked, spot, packed)?,
+        Spot::Volume { name, .. } => {
             if !kernel_has("ubifs") {
                 return refused(
                     format!("the settings go to ubifs:{name}, and the kernel knows no ubifs"),
                     REMEDY,
                 );
             }
-            (volume(name, length), *room)
+            volume(name, length)
         }
     };
-    if kept.bytes > room {
+    if kept.bytes > *room {
         return refused(
             format!(
                 "the settings need {} bytes in {}, where there is room for {}",
                 Grouped(kept.bytes),
                 kept.to,
-                Grouped(room)
+                Grouped(*room)
             ),
-            "keep less: /etc/sysupgrade.conf and /lib/upgrade/keep.d name what is kept",
+            LESS,
         );
     }
     // Packed in memory first, and then as they are written.
@@ -124,7 +159,7 @@ fn handed(asked: &Asked<'_>, spot: &Spot, found: Settings) -> Checked<(KeptFiles
             "the settings of this OpenWrt, {}, go to {}, where {} are free",
             kept.summary(),
             kept.to,
-            Grouped(room)
+            Grouped(*room)
         ),
     );
     if found.odd > 0 {

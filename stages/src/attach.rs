@@ -5,6 +5,7 @@ use crate::error::{Context, Result};
 use crate::mounts::{mounts, unmount};
 use nix::mount::{MsFlags, mount};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A mount of ours. It is unmounted when this is dropped.
@@ -57,11 +58,11 @@ impl Drop for Attached {
 
 /// Where the file system of this device is mounted: block devices by their own number, jffs2 by 31 and the number of its
 /// mtd (`get_tree_mtd` in `drivers/mtd/mtdsuper.c`).
-#[must_use]
-pub fn mounted_at(device: (u32, u32)) -> Option<PathBuf> {
-    let table = mounts().ok()?;
-    table
-        .into_iter()
-        .find(|mount| mount.device == device)
-        .map(|mount| mount.mountpoint)
+///
+/// # Errors
+/// The table of mounts cannot be read.
+pub fn mounted_at(device: (u32, u32)) -> io::Result<Option<PathBuf>> {
+    let mut table = mounts()?.into_iter();
+    let mount = table.find(|mount| mount.device == device);
+    Ok(mount.map(|mount| mount.mountpoint))
 }

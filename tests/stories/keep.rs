@@ -140,6 +140,12 @@ fn what_does_not_fit_is_refused_with_numbers_and_nothing_is_touched() {
     let some = sim.file("some", &bytes(ROOM - 65536, 1));
     let text = refusal(&sim, &["--keep", &some, "--keep-to", "raw:config"])["text"].to_string();
     assert!(text.contains("of RAM"), "{text}");
+
+    // Nothing of it is on the disk.
+    let long = sim.file("long", b"");
+    fs::File::create(&long).unwrap().set_len(1 << 40).unwrap();
+    let text = refusal(&sim, &["--keep", &long, "--keep-to", "raw:config"])["text"].to_string();
+    assert!(text.contains("too long for a tar"), "{text}");
 }
 
 #[test]
@@ -176,6 +182,19 @@ fn what_cannot_be_kept_is_refused_by_name_unless_it_is_forced_not_to_be() {
         .exits(0)
         .json();
     assert_eq!(result["kept"], Value::Null);
+}
+
+/// Kernels write the names of partitions in other cases than profiles.
+#[test]
+fn the_partition_of_the_record_is_no_place_whatever_its_name_is_written_like() {
+    let sim = SimBox::new("generic");
+    let path = sim.path().join("board.json");
+    let mut profile: Value = serde_json::from_slice(&read(&path)).unwrap();
+    profile["record"] = json!("Config");
+    fs::write(path, profile.to_string()).unwrap();
+    let some = sim.file("some", b"some");
+    let text = refusal(&sim, &["--keep", &some, "--keep-to", "raw:config"])["text"].to_string();
+    assert!(text.contains("protected"), "{text}");
 }
 
 #[test]

@@ -366,6 +366,10 @@ fn what_does_not_fit_behind_the_root_is_refused_with_numbers() {
     fs::write(sim.path().join("etc/config/long"), bytes(1 << 20, 4)).unwrap();
     let image = firmware(&bytes(200_004, 1), &squashfs(6_600_000));
     refused(&sim, &image, "where there is room for");
+    // Nothing of it is on the disk, and none of it is packed to find out.
+    let endless = fs::File::create(sim.path().join("etc/config/long")).unwrap();
+    endless.set_len(1 << 43).unwrap();
+    refused(&sim, &image, "where there is room for");
 }
 
 #[test]

@@ -224,6 +224,28 @@ fn a_partition_over_the_slot_that_runs_is_refused_as_the_slot_is() {
     assert!(sim.flash() == before);
 }
 
+/// Kept files replace what boots, or what would, no more than an image does.
+#[test]
+fn files_are_not_kept_in_a_slot() {
+    let sim = booting("a");
+    let (image, file) = (sim.file("image", &bytes(8 * BLOCK, 5)), sim.file("file", b"mine"));
+    let before = sim.flash();
+    for place in ["raw:kernel-a", "raw:rootfs-a"] {
+        let args = [
+            "--part",
+            "kernel-b,rootfs-b",
+            "--keep",
+            &file,
+            "--keep-to",
+            place,
+            &image,
+        ];
+        let result = sim.apply(&args).exits(78).json();
+        assert_eq!(result["code"], "keep", "{place}");
+    }
+    assert!(sim.flash() == before);
+}
+
 /// The copy of a chip has a part for each slot, and says what of it lies in no partition.
 #[test]
 fn the_copy_of_a_chip_is_divided_as_the_chip_is() {
