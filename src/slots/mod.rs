@@ -53,7 +53,7 @@ pub fn look(board: &Board, config: Option<&Path>) -> Option<Result<Seen, String>
         let seen = booting(board, config)?;
         let active = seen.active;
         let other = &slots[1 - active];
-        if other_runs(board, active) {
+        if other_runs(board, active)? {
             return Err(format!(
                 "the environment boots slot {}, but slot {} runs: reboot, or flasher env set {}",
                 slots[active].name,
@@ -121,7 +121,10 @@ pub fn compared(board: &Board, config: Option<&Path>, writes: &[&Write]) -> Opti
     let slot = boots
         .filter(|boots| reached.any(|slot| slot == *boots))
         .unwrap_or(first);
-    let runs = boots.filter(|boots| other_runs(board, *boots)).map(|boots| 1 - boots);
+    let other = boots.map(|boots| other_runs(board, boots).map_err(drop));
+    // Where either may run, nobody knows which one it was that the boot loader took.
+    let boots = boots.filter(|_| other != Some(Err(())));
+    let runs = boots.filter(|_| other == Some(Ok(true))).map(|boots| 1 - boots);
     let name = |slot: usize| slots[slot].name.clone();
     Some(Compared {
         slot: name(slot),
@@ -130,25 +133,30 @@ pub fn compared(board: &Board, config: Option<&Path>, writes: &[&Write]) -> Opti
     })
 }
 
-/// Whether it is seen that the other slot than this one runs.
-fn other_runs(board: &Board, slot: usize) -> bool {
-    in_use(board, slot) == Some(false) && in_use(board, 1 - slot) == Some(true)
+/// Whether it is seen that the other slot than this one runs; why that cannot be told.
+fn other_runs(board: &Board, slot: usize) -> Result<bool, String> {
+    let used = |slot: usize| in_use(board, slot);
+    runs_other([used(slot)?, used(1 - slot)?].map(|used| used.map(|holder| holder.to_string())))
 }
 
-/// Whether something uses partitions of the slot; `None` where that cannot be seen.
-fn in_use(board: &Board, slot: usize) -> Option<bool> {
-    if board.is_sim() {
-        return None;
+/// The same from what uses the slot that boots, and the other one. That nothing is in use says nothing: a root may be in RAM.
+fn runs_other(uses: [Option<String>; 2]) -> Result<bool, String> {
+    match uses {
+        [Some(boots), Some(other)] => Err(format!(
+            "both slots are in use, so that either may run: {boots}; {other}; end the use of the one that does not run"
+        )),
+        [None, Some(_)] => Ok(true),
+        [_, None] => Ok(false),
     }
-    let slot = board.profile.slots.get(slot)?;
-    let ids: Vec<_> = board
-        .partitions
-        .iter()
-        .filter(|partition| slot.has(&partition.name))
-        .map(|partition| partition.id)
-        .collect();
-    let holders = board.holders(&ids).ok()?;
-    Some(!holders.is_empty())
+}
+
+/// Something that uses partitions of the slot.
+fn in_use(board: &Board, slot: usize) -> Result<Option<stages::Holder>, String> {
+    let slot = &board.profile.slots[slot];
+    let parts = board.partitions.iter().filter(|partition| slot.has(&partition.name));
+    let ids: Vec<_> = parts.map(|partition| partition.id).collect();
+    let holders = board.holders(&ids).map_err(|failure| failure.told().what)?;
+    Ok(holders.into_iter().next())
 }
 
 /// The state of the slots of this box.
@@ -318,4 +326,19 @@ pub fn not_switched(switch: &SlotSwitch, mut stopped: Stopped, lost: bool) -> St
     };
     stopped.failure = failure.harm(Harm::Partly);
     stopped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A boot loader that has gone back runs the slot that the environment does not name.
+    #[test]
+    fn which_slot_runs_is_told_by_what_is_used_and_not_told_where_both_are() {
+        let used = |what: &str| Some(what.to_owned());
+        assert_eq!(runs_other([None, None]), Ok(false));
+        assert_eq!(runs_other([used("/"), None]), Ok(false));
+        assert_eq!(runs_other([None, used("/")]), Ok(true));
+        assert!(runs_other([used("/"), used("/mnt")]).is_err_and(|why| why.contains("/; /mnt")));
+    }
 }
