@@ -7,30 +7,24 @@ use crate::base::files::{self, Directory};
 use crate::bytes::access::Request;
 use crate::bytes::fetch::Kind;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A file that a program is told. One that was made for it goes away with this.
+/// A file that a program is told. One that was made for it has no name, and goes away with whoever holds it, however that ends.
 pub(super) enum Given {
     Users(PathBuf),
-    Ours(Directory, OsString, PathBuf),
+    Ours { _open: File, path: PathBuf },
 }
 
 impl Given {
     /// Where it is.
     pub(super) fn path(&self) -> Result<&str, String> {
-        let (Given::Users(path) | Given::Ours(_, _, path)) = self;
+        let (Given::Users(path) | Given::Ours { path, .. }) = self;
         path.to_str().ok_or_else(|| said(path, &"its name is not text"))
-    }
-}
-
-impl Drop for Given {
-    fn drop(&mut self) {
-        if let Given::Ours(directory, name, _) = self {
-            let _ = directory.remove(name);
-        }
     }
 }
 
@@ -95,15 +89,19 @@ fn ours(text: &str) -> Result<Given, String> {
             // What a process of that number left behind.
             let _ = directory.remove(&name);
             let file = directory.create(&name)?;
-            Ok((directory, file))
+            directory.remove(&name)?;
+            Ok(file)
         });
         match made {
-            Ok((directory, mut file)) => {
-                let path = Path::new(place).join(&name);
-                let given = Given::Ours(directory, name, path);
+            Ok(mut file) => {
                 file.write_all(text.as_bytes())
                     .map_err(|error| format!("{place}: {error}"))?;
-                return Ok(given);
+                // As a child of ours finds it (proc_pid_fd(5)).
+                let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+                return Ok(Given::Ours {
+                    _open: file,
+                    path: path.into(),
+                });
             }
             Err(error) => last = error.to_string(),
         }
@@ -136,8 +134,12 @@ mod tests {
         assert!(lines(Kind::Wget, &request).ends_with("\nbody_data = {\"a\":\"\\\\n\"}\n"));
         let given = given(Kind::Wget, &request).unwrap();
         let path = PathBuf::from(given.path().unwrap());
-        assert_eq!(path.metadata().unwrap().mode() & 0o7777, 0o600);
-        drop(given);
-        assert!(!path.exists());
+        let about = path.metadata().unwrap();
+        assert_eq!(
+            (about.mode() & 0o7777, about.nlink()),
+            (0o600, 0),
+            "it has no name to be left behind"
+        );
+        assert!(std::fs::read_to_string(&path).unwrap().contains("GatewayToken abc"));
     }
 }

@@ -104,22 +104,29 @@ fn once(
     if links.config_data.is_some() {
         feedback::attributes(&poll.server, &poll.attributes(version))?;
     }
-    let mut canceled = false;
+    let mut canceled = None;
     let asks_to_cancel = links.cancel_action.is_some();
     if let Some(link) = links.cancel_action {
-        canceled = poll.cancel(&poll.server.get(&link.href)?, reporter)?;
+        let cancel: Cancel = poll.server.get(&link.href)?;
+        canceled = poll.cancel(&cancel, reporter)?.then_some(cancel.cancel_action.stop_id);
     }
     if links.deployment_base.is_none() && !asks_to_cancel {
         poll.close_the_last(reporter);
     }
     match (links.deployment_base, links.confirmation_base) {
-        (Some(link), _) => poll.deploy(&poll.server.get(&link.href)?, reporter),
+        (Some(link), _) => {
+            let wanted: Deployment = poll.server.get(&link.href)?;
+            match canceled.as_ref() == Some(&wanted.id) {
+                true => Ok(Outcome::untouched(Code::Canceled).into()),
+                false => poll.deploy(&wanted, reporter),
+            }
+        }
         (None, Some(_)) => Ok(waiting(
             Code::Waiting,
             "an update waits until somebody agrees to it at the server",
             reporter,
         )),
-        (None, None) if canceled => Ok(Outcome::untouched(Code::Canceled).into()),
+        (None, None) if canceled.is_some() => Ok(Outcome::untouched(Code::Canceled).into()),
         (None, None) => Ok(waiting(Code::Idle, "the server wants nothing", reporter)),
     }
 }

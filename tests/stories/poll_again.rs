@@ -97,6 +97,21 @@ fn one_that_was_canceled_is_done_when_it_is_wanted_all_the_same() {
     }
 }
 
+/// A server may still name the update that it asks to cancel.
+#[test]
+fn one_that_was_just_canceled_is_not_begun() {
+    let ddi = Ddi::new();
+    let sim = polled_box();
+    let before = sim.flash();
+    ddi.deploys("7", &[ddi.artifact("image.bin", &bytes(MIB, 95))]);
+    ddi.cancels("7");
+    let both = ["cancelAction", "deploymentBase"].map(|kind| (kind.to_owned(), ddi.link(&format!("{kind}/7"))));
+    ddi.wants(serde_json::Value::Object(both.into_iter().collect()));
+    ends(&sim, &ddi, "canceled");
+    assert_eq!(ddi.told("cancelAction/7").pop().unwrap().2, "success");
+    assert!(sim.flash() == before && ddi.count("GET", "/files/") == 0);
+}
+
 /// Nobody asks to cancel it: it is gone, which what is told of it is answered with.
 #[test]
 fn one_that_the_server_has_given_up_meanwhile_touches_nothing() {
