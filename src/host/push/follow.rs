@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// is up hangs until then, and another second for so much time that has gone by, because a long way may need it.
 const ANSWER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 const ANSWER_GROWS: Duration = Duration::from_secs(15);
+/// How long a box may take, where nobody says it.
+const SHORTEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(300);
 /// Between two questions to a box that may still be writing.
@@ -169,7 +172,8 @@ impl<'a> Follow<'a> {
     /// How long the box may take.
     fn patience(&self) -> Duration {
         let planned = Duration::from_secs(self.before.agreed.seconds.saturating_mul(2).saturating_add(120));
-        self.options.wait.unwrap_or(planned.max(Duration::from_secs(600)))
+        // A box may say anything.
+        self.options.wait.unwrap_or(planned.clamp(SHORTEST, LONGEST))
     }
 
     fn may_go_on(&self, deadline: Instant, why: &str) -> Result<()> {

@@ -14,6 +14,8 @@ use crate::image::signature::SUFFIXES;
 use std::io::ErrorKind;
 use std::path::Path;
 
+/// What else goes there.
+const OURS: [&str; 4] = ["flasher", "key.pub", "board.json", "SHA256SUMS"];
 /// Bytes of the longest file that goes beside an image.
 const LONGEST: u64 = 64 << 10;
 
@@ -156,7 +158,8 @@ impl Images {
         });
     }
 
-    /// The last part of a path, or what can stand for it in a message and a list of checksums, and nobody else's.
+    /// The last part of a path, or what can stand for it in a message and a list of checksums, and nobody else's: neither that of
+    /// another file, nor that of its signature.
     fn name(&self, path: &str) -> String {
         let last = path.rsplit('/').next().unwrap_or_default();
         let plain = |c: char| match c.is_ascii_alphanumeric() || "._+-".contains(c) {
@@ -168,11 +171,17 @@ impl Images {
             true => format!("image{last}"),
             false => last,
         };
-        let ours = ["flasher", "key.pub", "board.json", "SHA256SUMS"].contains(&name.as_str());
-        match ours || self.images.iter().any(|image| image.name == name) || self.has(&name) {
-            true => format!("{}-{name}", self.images.len()),
-            false => name,
-        }
+        let signs = |one: &str, other: &str| SUFFIXES.iter().any(|suffix| one.strip_suffix(suffix) == Some(other));
+        let images = self.images.iter().map(|image| &*image.name);
+        let beside = self.beside.iter().map(|file| &*file.name);
+        let known: Vec<&str> = OURS.into_iter().chain(images).chain(beside).collect();
+        let is_free = |name: &String| {
+            let clashes = |other: &str| other == name || signs(other, name) || signs(name, other);
+            !known.iter().any(|other| clashes(other))
+        };
+        let numbered = (self.images.len()..).map(|number| format!("{number}-{name}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        names.find(is_free).unwrap_or(name)
     }
 }
 
@@ -231,6 +240,15 @@ mod tests {
             ]
         );
         assert!(images.has("1-x.bin.minisig") && images.beside.len() == 1);
+        // A name that was made is nobody's either, and what signs one image is no other.
+        for (paths, expected) in [
+            (["c/2-y.bin", "a/y.bin", "b/y.bin"], ["2-y.bin", "y.bin", "3-y.bin"]),
+            (["a/z.sig", "b/z", "c/z.sig"], ["z.sig", "1-z", "2-z.sig"]),
+        ] {
+            let images = Images::read(&of(&paths.map(file).each_ref().map(String::as_str))).unwrap();
+            let names: Vec<_> = images.images.iter().map(|image| image.name.as_str()).collect();
+            assert_eq!(names, expected);
+        }
     }
 
     #[test]
