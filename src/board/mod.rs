@@ -193,9 +193,23 @@ impl Board {
         if self.is_sim() || ids.is_empty() {
             return Ok(Vec::new());
         }
-        stages::holders(&self.map, ids).map_err(|error| {
-            Failure::system(format_args!("what uses the flash cannot be seen: {error}"))
-                .hint("mount /proc: mount -t proc proc /proc")
-        })
+        stages::holders(&self.map, ids).map_err(unseen)
     }
+
+    /// The same for each partition by itself, in their order.
+    ///
+    /// # Errors
+    /// As [`Board::holders`].
+    pub fn holders_of_each(&self) -> Result<Vec<Vec<stages::Holder>>> {
+        let ids: Vec<_> = self.partitions.iter().map(|partition| partition.id).collect();
+        match self.is_sim() {
+            true => Ok(vec![Vec::new(); ids.len()]),
+            false => stages::holders_of_each(&self.map, &ids).map_err(unseen),
+        }
+    }
+}
+
+fn unseen(error: std::io::Error) -> Failure {
+    Failure::system(format_args!("what uses the flash cannot be seen: {error}"))
+        .hint("mount /proc: mount -t proc proc /proc")
 }

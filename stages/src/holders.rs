@@ -12,14 +12,16 @@ use crate::files::Directory;
 use crate::holder::{Holder, HolderKind};
 use crate::mounts::{self, Mount, is_remote, mount_of, mounts_of};
 use crate::process::{confined, processes};
-use crate::scan::{foreign_mounts, is_gone, numbers, scan_processes};
+use crate::scan::{Identity, foreign_mounts, is_gone, numbers};
 use crate::served::served;
 use crate::shown::shown;
 use crate::stack::{self, Block};
+use crate::used::Processes;
 use crate::wanted::{Volume, Wanted};
 use mtd_rs::{Map, PartitionId, SystemPaths};
 use nix::libc;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -48,12 +50,43 @@ pub fn holders(map: &Map, targets: &[PartitionId]) -> io::Result<Vec<Holder>> {
     Ok(found)
 }
 
+/// [`holders`] of each target by itself, for which the processes are looked through once.
+///
+/// # Errors
+/// As [`holders`].
+pub fn holders_of_each(map: &Map, targets: &[PartitionId]) -> io::Result<Vec<Vec<Holder>>> {
+    let mut each = scan_each(map, targets, &SystemPaths::default())?;
+    if confined() {
+        let what = HolderKind::Unseen;
+        each.iter_mut()
+            .for_each(|found| found.push(Holder { what: what.clone() }));
+    }
+    Ok(each)
+}
+
+fn scan_each(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<Vec<Vec<Holder>>> {
+    let used = RefCell::default();
+    scan_with(map, targets, paths, Processes::Noted(&used))?;
+    let used = used.into_inner();
+    let one = |target: &PartitionId| scan_with(map, &[*target], paths, Processes::Known(&used));
+    targets.iter().map(one).collect()
+}
+
 /// [`holders`] where nothing runs that cannot be seen.
 pub(crate) fn seen(map: &Map, targets: &[PartitionId]) -> io::Result<Vec<Holder>> {
     scan(map, targets, &SystemPaths::default())
 }
 
 fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<Vec<Holder>> {
+    scan_with(map, targets, paths, Processes::Seen)
+}
+
+fn scan_with(
+    map: &Map,
+    targets: &[PartitionId],
+    paths: &SystemPaths,
+    processes: Processes<'_>,
+) -> io::Result<Vec<Holder>> {
     let proc = paths.proc.as_path();
     let wanted = Wanted::new(map, targets, paths);
     let table = mounts_of(&proc.join("self/mountinfo"))?;
@@ -109,11 +142,12 @@ fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<V
     found.extend(stack::holding(&blocks, &above));
     // Files on a file system that is mounted in our sight need no line each: the mount has one.
     let mounted = |device| table.iter().any(|mount| mount.device == device);
-    found.extend(scan_processes(proc, &|file| match file.node {
+    let uses = |file: &Identity<'_>| match file.node {
         Some((true, device)) => flash.has_block(device, &flash.names),
         Some((false, device)) => wanted.has_char(device),
         None => flash.has_block(file.on, &flash.names) && !mounted(file.on),
-    }));
+    };
+    found.extend(processes.using(proc, &uses));
     found.extend(foreign_mounts(proc, &table, &|mount| {
         flash.has_mount(mount, &flash.names)
     }));

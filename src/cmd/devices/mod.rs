@@ -70,8 +70,9 @@ fn report(board: &Board) -> Result<Report> {
     let partitions = board
         .partitions
         .iter()
-        .map(|partition| describe(board, partition))
-        .collect::<Result<Vec<_>>>()?;
+        .zip(board.holders_of_each()?)
+        .map(|(partition, holders)| describe(board, partition, &holders))
+        .collect::<Vec<_>>();
     // What is nobody's may be written in place; a box that runs from its flash is taken over, if it can be.
     let used = partitions.iter().any(|partition| !partition.used_by.is_empty());
     let (route, init) = match (board.is_sim(), used) {

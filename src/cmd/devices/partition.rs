@@ -4,7 +4,6 @@
 
 use super::tree::offset;
 use crate::base::check_id::CheckId;
-use crate::base::error::Result;
 use crate::base::quoted::Quoted;
 use crate::base::units::Size;
 use crate::board::{Board, Partition, Protected};
@@ -57,10 +56,9 @@ pub(super) struct PartitionReport {
     kept: Vec<String>,
 }
 
-pub(super) fn describe(board: &Board, partition: &Partition) -> Result<PartitionReport> {
+pub(super) fn describe(board: &Board, partition: &Partition, holders: &[stages::Holder]) -> PartitionReport {
     let id = partition.id;
-    let used_by = board.holders(&[id])?;
-    let used_by = used_by.iter().map(ToString::to_string).collect();
+    let used_by = holders.iter().map(ToString::to_string).collect();
     let whole = board.map.whole(id);
     let sharing = |wanted: Overlap| -> Vec<String> {
         let others = board.partitions.iter().filter(|other| other.id != id);
@@ -71,7 +69,7 @@ pub(super) fn describe(board: &Board, partition: &Partition) -> Result<Partition
     };
     let protected = board.protected(&whole);
     let first = partition.keep.or_else(|| protected.first().map(|found| found.keep));
-    Ok(PartitionReport {
+    PartitionReport {
         id,
         mtd: number(id),
         name: partition.name.clone(),
@@ -94,7 +92,7 @@ pub(super) fn describe(board: &Board, partition: &Partition) -> Result<Partition
         ecc_failed: partition.health.failed,
         keep: first.map(|keep| keep.check()),
         kept: kept(partition, &protected),
-    })
+    }
 }
 
 /// Why it is kept: for what it is, or for what it contains.

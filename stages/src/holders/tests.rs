@@ -89,6 +89,10 @@ impl FakeBox {
 
     fn held(&self, map: &Map, target: PartitionId) -> Vec<String> {
         let found = scan(map, &[target], &self.paths()).expect("scanned");
+        let others = map.devices().map(|info| PartitionId::Mtd(info.index));
+        let all: Vec<_> = std::iter::once(target).chain(others).collect();
+        let each = scan_each(map, &all, &self.paths()).expect("scanned");
+        assert_eq!(each[0], found, "the same among others");
         found.iter().map(Holder::to_string).collect()
     }
 }
@@ -517,7 +521,7 @@ fn files_of_servers_are_known_by_their_path() {
     );
     fake.file("proc/9/stat", "9 (sh) S 1 1 1 0 -1 4194560 0");
     symlink("/net/home", fake.dir.join("proc/9/cwd")).expect("linked");
-    let found = scan_processes(&fake.dir.join("proc"), &|file| file.path.starts_with("/net"));
+    let found = crate::scan::scan_processes(&fake.dir.join("proc"), &|file| file.path.starts_with("/net"));
     assert!(
         matches!(&found[..], [HolderKind::Cwd { pid: 9, path, .. }] if path == "/net/home"),
         "{found:?}"
