@@ -10,6 +10,39 @@ use crc::{CRC_32_CKSUM, CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 /// zlib's CRC-32, which U-Boot, cramfs, jffs2 and many others use.
 pub static CRC32: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
+/// The kernel's `crc32_le`, from this start on: zlib's without the inversion at the end, by the same table.
+pub struct Crc32Le(pub u32);
+
+impl Crc32Le {
+    /// A checksum in the making.
+    pub fn digest(&self) -> Crc32LeDigest {
+        Crc32LeDigest(CRC32.digest_with_initial(self.0))
+    }
+
+    /// That of these bytes.
+    pub fn checksum(&self, bytes: &[u8]) -> u32 {
+        let mut digest = self.digest();
+        digest.update(bytes);
+        digest.finalize()
+    }
+}
+
+/// A `crc32_le` in the making.
+#[derive(Clone)]
+pub struct Crc32LeDigest(Digest<'static, u32>);
+
+impl Crc32LeDigest {
+    /// Takes these bytes in.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum.
+    pub fn finalize(self) -> u32 {
+        !self.0.finalize()
+    }
+}
+
 // Bit by bit: it looks at half a megabyte now and then, and a table would weigh a kilobyte on the device.
 const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_CKSUM);
 

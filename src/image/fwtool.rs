@@ -5,19 +5,14 @@
 #![forbid(unsafe_code)]
 
 use crate::base::bad_data::bad;
+use crate::base::checksum::Crc32Le;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
-use crc::{CRC_32_ISO_HDLC, Crc};
 use serde::{Deserialize, Serialize};
 use std::io;
 
-/// zlib's CRC-32 without the final inversion.
-const TRAILER_CRC: crc::Algorithm<u32> = crc::Algorithm {
-    xorout: 0,
-    check: 0x340b_c6d9,
-    ..CRC_32_ISO_HDLC
-};
-pub(crate) static CRC: Crc<u32> = Crc::<u32>::new(&TRAILER_CRC);
+/// As zlib begins, which UBI, UBIFS and TRX do, too.
+pub(crate) const CRC: Crc32Le = Crc32Le(!0);
 const MAGIC: u32 = 0x4657_7830;
 /// Bytes of a trailer.
 const TRAILER: u64 = 16;

@@ -6,23 +6,17 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::checksum::Crc32Le;
 use crate::base::format::Format;
 use crate::base::machine::{Order, Role};
 use crate::bytes::store::Store;
 use crate::image::behind::MARK;
 use crate::image::content::Content;
-use crc::{CRC_32_ISO_HDLC, Crc};
 use std::io;
 use std::ops::Range;
 
-/// JFFS2 starts its CRC-32 at 0 and does not invert the result (`crc32(0, …)` of the kernel).
-const JFFS2_CRC: crc::Algorithm<u32> = crc::Algorithm {
-    init: 0,
-    xorout: 0,
-    check: 0x2dfd_2d88,
-    ..CRC_32_ISO_HDLC
-};
-pub(crate) static CRC: Crc<u32> = Crc::<u32>::new(&JFFS2_CRC);
+/// JFFS2 starts its CRC-32 at 0 (`crc32(0, …)` of the kernel).
+pub(crate) const CRC: Crc32Le = Crc32Le(0);
 const HEADER: usize = 12;
 /// Bytes of the longest fixed part of a node, that of an inode (`struct jffs2_raw_inode`).
 const FIXED: usize = 68;
