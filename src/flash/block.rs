@@ -15,8 +15,8 @@ use std::ops::Range;
 
 /// Tries beyond the first. Worn blocks often take the second erase; what fails four times stays broken.
 const RETRIES: u64 = 3;
-/// Bytes compared at a time: a multiple of every page size of NAND, and small, because it is locked memory.
-const CHUNK: usize = 16 << 10;
+/// Bytes compared at a time, where pages are no larger: small, because it is locked memory.
+const CHUNK: usize = 8 << 10;
 /// Bytes of a block that are compared first: most blocks that differ do so at once, and a page of NAND is read as a whole.
 const FIRST: usize = 2 << 10;
 
@@ -108,6 +108,15 @@ impl Scratch {
         }
     }
 
+    /// Bytes that are compared at a time on this flash: whole pages of NAND.
+    fn chunk(&mut self, flash: &dyn Flash) -> usize {
+        let chunk = CHUNK.max(flash.geometry().write_size as usize);
+        if self.found.len() < chunk {
+            self.found.resize(chunk, 0);
+        }
+        chunk
+    }
+
     /// Another partition is at hand.
     pub fn begin_target(&mut self) {
         self.mean = None;
@@ -149,15 +158,16 @@ impl Scratch {
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<bool, String> {
         let before = flash.ecc_stats().map_err(|e| e.to_string())?;
+        let chunk = self.chunk(flash);
         let first = FIRST.max(flash.geometry().write_size as usize);
         let length = step.bytes() as usize;
         let mut at = 0;
         while at < length {
-            let take = if at == 0 { first.min(CHUNK) } else { CHUNK };
-            let chunk = at..length.min(at + take);
-            let wanted = &mut self.wanted[chunk.clone()];
+            let take = if at == 0 { first } else { chunk };
+            let part = at..length.min(at + take);
+            let wanted = &mut self.wanted[part.clone()];
             let found = match old {
-                Some(old) => &old[chunk.clone()],
+                Some(old) => &old[part.clone()],
                 None => {
                     let found = &mut self.found[..wanted.len()];
                     flash
@@ -172,7 +182,7 @@ impl Scratch {
             if !each(wanted, found) {
                 break;
             }
-            at = chunk.end;
+            at = part.end;
         }
         let after = flash.ecc_stats().map_err(|e| e.to_string())?;
         Ok(!uncorrectable(before, after))
@@ -256,9 +266,10 @@ impl Scratch {
         if !flash.geometry().can_clear_bits() || flash.geometry().kind.is_nand() {
             return Ok(false);
         }
+        let chunk = self.chunk(flash);
         let mut at = step.block.start;
         while at < step.block.end {
-            let found = &mut self.found[..CHUNK.min((step.block.end - at) as usize)];
+            let found = &mut self.found[..chunk.min((step.block.end - at) as usize)];
             flash.read(at, found).map_err(|e| e.to_string())?;
             if found.iter().any(|byte| *byte != 0xff) {
                 return Ok(false);
@@ -424,8 +435,9 @@ impl Scratch {
         // What the system does not let us read may be right all the same.
         self.cause = Cause::Other;
         let before = flash.ecc_stats().map_err(|e| e.to_string())?;
-        for (index, wanted) in self.wanted[..size].chunks(CHUNK).enumerate() {
-            let at = block.start + (index * CHUNK) as u64;
+        let chunk = self.chunk(flash);
+        for (index, wanted) in self.wanted[..size].chunks(chunk).enumerate() {
+            let at = block.start + (index * chunk) as u64;
             let found = &mut self.found[..wanted.len()];
             flash.read(at, found).map_err(|e| e.to_string())?;
             // All at once, which is much faster than byte by byte.
