@@ -6,6 +6,7 @@ use crate::program_text::{Text, search};
 use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// An init, as far as the way to take it over depends on it.
@@ -81,18 +82,14 @@ pub fn detect() -> Init {
     SEEN.get_or_init(look).clone()
 }
 
-/// Device and inode.
-fn identity(path: &str) -> Option<(u64, u64)> {
-    fs::metadata(path).map(|about| (about.dev(), about.ino())).ok()
-}
-
-/// Whether PID 1 runs the program of the RAM root, which is `/`.
+/// Whether PID 1 runs the program of the RAM root, which is `/`. By its name alone: the program of another init may lie on a server
+/// that does not answer any more.
 pub(crate) fn is_our_copy() -> bool {
-    let copy = identity("/flasher");
-    copy.is_some() && copy == identity("/proc/1/exe")
+    fs::read_link("/proc/1/exe").is_ok_and(|program| program == Path::new("/flasher"))
 }
 
 fn look() -> Init {
+    let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
     let own = identity("/proc/self/exe");
     if own.is_some() && own == identity("/proc/1/exe") {
         return Init::Flasher;

@@ -97,6 +97,7 @@ fn tell(kind: Kind) {
         &apply,
         &before,
         &image,
-        &[&off, "/oldroot/tmp/ftl unmounted"],
+        // What is in a tmpfs leaves the swap first.
+        &["/oldroot/tmp/ftl unmounted", &off],
     );
 }
