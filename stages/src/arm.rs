@@ -53,8 +53,9 @@ impl Armed {
     /// Makes init start us as PID 1. busybox init ends every process before that, this one too; others leave that to us.
     ///
     /// Does not return. Where init does not act on it for a minute, although it answered just before, the word is
-    /// repeated as long as init is another program, and then the box is rebooted: the flash is untouched, the old firmware is whole, and a late QUIT would
-    /// meet whatever an undo had put in its place (`/flasher` missing means that init halts the box).
+    /// repeated as long as init is another program, and then the box is rebooted: the flash is untouched, the old firmware
+    /// is whole, and a late QUIT would meet whatever an undo had put in its place (`/flasher` missing means that init halts
+    /// the box).
     pub(crate) fn fire(mut self) -> ! {
         self.pivoted.commit();
         // Also if our copy cannot start, which is a process 1 that ends.
