@@ -422,10 +422,10 @@ mod tests {
         );
         assert_eq!(never("echo no such accelerator >&2; exit 1"), "no such accelerator");
         assert_eq!(never("exit 0"), "it said nothing");
-        let begins = format!("echo {BEGINS}; head -c {} /dev/zero >$memory", PLACE + FLASH as u64);
+        let begins = format!("echo {BEGINS}; truncate -s {} $memory", PLACE + FLASH as u64);
         assert!(matches!(show(&begins), Ended::Otherwise));
         let flash = format!("tr '\\0' Z </dev/zero | head -c {FLASH}");
-        let updated = format!("echo {BEGINS}; (head -c {PLACE} /dev/zero; {flash}) >$memory");
+        let updated = format!("echo {BEGINS}; truncate -s {PLACE} $memory; {flash} >>$memory");
         assert!(matches!(show(&updated), Ended::Updated));
         // Those that do not end by themselves. The shell is replaced, so that the one that is ended has the console alone.
         let begun = Instant::now();

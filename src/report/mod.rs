@@ -5,89 +5,29 @@
 
 #![forbid(unsafe_code)]
 
+mod event;
 pub mod listen;
 mod options;
+mod plan_text;
 mod progress;
 mod swupdate;
 pub(crate) mod synology;
 
-use crate::base::check_id::CheckId;
 use crate::base::clock;
-use crate::base::code::Code;
-use crate::base::error::{Exit, Failure, Harm};
+use crate::base::error::Failure;
 use crate::base::json;
-use crate::base::outcome::{Fate, Outcome, Tally};
+use crate::base::outcome::Outcome;
 use crate::base::quoted::{printable, printable_json};
-use crate::base::units::{Blocks, Seconds, Size};
-use crate::plan::{Check, Plan, Status};
+use crate::plan::Plan;
+use event::{Event, ToldOutcome};
 use listen::{Door, Listen, Tap};
+use plan_text::plan_text;
 use progress::Meter;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write};
 
 pub use options::{Format, Global, Verbosity};
-
-/// The outcome as the last event of an `apply`.
-#[derive(Serialize)]
-struct ToldOutcome<'a> {
-    ok: bool,
-    exit: Exit,
-    harm: Harm,
-    code: Code,
-    #[serde(flatten)]
-    tally: Tally,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kept: Option<&'a Fate>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-enum Event<'a> {
-    Stage {
-        text: &'a str,
-    },
-    Check(&'a Check),
-    Progress {
-        phase: &'a str,
-        done: u64,
-        total: u64,
-        percent: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        left: Option<u64>,
-    },
-    Warning {
-        text: &'a str,
-    },
-    Error {
-        text: &'a str,
-        code: Code,
-        flash: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<&'a str>,
-    },
-    /// A block that is on the box, for `push`.
-    Block {
-        bytes: usize,
-        weak: u32,
-        sha256: &'a str,
-    },
-    /// The last of them has been told.
-    Blocks,
-    /// The plan as text, for `push`.
-    Plan {
-        text: &'a str,
-    },
-    /// What `push` answers.
-    Question {
-        text: &'a str,
-        sha256: &'a str,
-        seconds: u64,
-    },
-    /// Where the events can be followed.
-    Listening(listen::Told),
-    Result(ToldOutcome<'a>),
-}
 
 /// A front end beside text and JSON: it is told what happens and shows it in its own way.
 pub trait Sink {
@@ -432,77 +372,4 @@ impl Reporter {
 fn say(to: &mut dyn Write, text: &str) -> io::Result<()> {
     to.write_all(text.as_bytes())?;
     to.flush()
-}
-
-impl PartialOrd for Verbosity {
-    fn partial_cmp(&self, other: &Verbosity) -> Option<std::cmp::Ordering> {
-        (*self as u8).partial_cmp(&(*other as u8))
-    }
-}
-
-/// A plan for people.
-fn plan_text(plan: &Plan, verbosity: Verbosity) -> String {
-    let mut lines = vec![format!("image: {} · {}", plan.image.format, Size(plan.image.size))];
-    if !plan.image.sha256.is_empty() {
-        lines[0].push_str(&format!(" · sha256 {}", plan.image.sha256));
-    }
-    lines[0].push_str(&plan.image.taken.to_string());
-    // One alone is the image itself.
-    if plan.images.len() > 1 {
-        lines.extend(plan.images.iter().map(|file| format!("file: {file}")));
-    }
-    lines.push(format!("board: {} · route: {}", plan.board, plan.route.as_str()));
-    for step in &plan.steps {
-        let write = &step.write;
-        let unchanged = match step.unchanged() {
-            Some(unchanged) => format!(", {unchanged} of them already correct"),
-            None => String::new(),
-        };
-        lines.push(format!(
-            "write: {} to {}, {}{unchanged}",
-            Size(write.length()),
-            write.to.label(),
-            Blocks(write.erase_blocks)
-        ));
-    }
-    if let Some(volumes) = &plan.volumes {
-        lines.extend(volumes.lines());
-    }
-    if let Some(keep) = &plan.keep {
-        lines.extend(keep.lines());
-    }
-    if plan.valid && !plan.nothing_to_do() {
-        lines.push(format!(
-            "takes: about {}; old content kept in RAM meanwhile: {}",
-            Seconds(plan.seconds),
-            match plan.ram.rollback {
-                0 => "none, so it cannot be put back".to_owned(),
-                bytes => Size(bytes).to_string(),
-            }
-        ));
-    }
-    if let Some(slot) = &plan.slot {
-        lines.push(format!(
-            "slot: {} runs, {} is written and boots then",
-            slot.active, slot.written
-        ));
-    }
-    for check in &plan.checks {
-        let word = match check.status {
-            // A watchdog is shown always: it is what could end the update.
-            Status::Pass if verbosity < Verbosity::Verbose && check.name != CheckId::Watchdog => continue,
-            Status::Pass => "pass",
-            Status::Warn => "warn",
-            Status::Fail => "FAIL",
-        };
-        lines.push(format!("check: {word} {}: {}", check.name, check.text));
-    }
-    lines.push(
-        match plan.valid {
-            true => "verdict: ready",
-            false => "verdict: refused",
-        }
-        .to_owned(),
-    );
-    lines.join("\n")
 }

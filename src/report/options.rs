@@ -13,7 +13,7 @@ pub enum Format {
 }
 
 /// How much is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
 pub enum Verbosity {
     /// Errors and the result only.
     Quiet,

@@ -1,10 +1,11 @@
 //! The kernel calls for which neither std nor nix has a safe face. Each is wrapped under its own name.
 
 use nix::libc;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -181,32 +182,11 @@ pub(crate) fn statx_cached(path: &Path) -> io::Result<Cached> {
 /// connect(2) of a stream socket of unix(7), which waits no longer than `limit` for a server that takes no client up; nor does what is
 /// sent then (`SO_SNDTIMEO` in socket(7)).
 pub(crate) fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
-    // SAFETY: numbers only.
-    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor has just been made, and nobody else has it.
-    let stream = unsafe { UnixStream::from_raw_fd(fd) };
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let stream = UnixStream::from(socket);
     stream.set_write_timeout(Some(limit))?;
-    // SAFETY: zeros are a valid address.
-    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
-    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    let name = path.as_os_str().as_bytes();
-    // A zero stays behind it.
-    if name.len() >= address.sun_path.len() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    for (place, byte) in address.sun_path.iter_mut().zip(name) {
-        *place = *byte as libc::c_char;
-    }
-    let length = size_of_val(&address) as libc::socklen_t;
-    // SAFETY: the kernel reads as many bytes as the address has.
-    if unsafe { libc::connect(fd, (&raw const address).cast(), length) } == 0 {
-        Ok(stream)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    socket::connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(stream)
 }
 
 /// swapoff(2).

@@ -1,0 +1,72 @@
+//! The events of JSON lines.
+
+#![forbid(unsafe_code)]
+
+use super::listen::Told;
+use crate::base::code::Code;
+use crate::base::error::{Exit, Harm};
+use crate::base::outcome::{Fate, Tally};
+use crate::plan::Check;
+use serde::Serialize;
+
+/// The outcome as the last event of an `apply`.
+#[derive(Serialize)]
+pub(super) struct ToldOutcome<'a> {
+    pub(super) ok: bool,
+    pub(super) exit: Exit,
+    pub(super) harm: Harm,
+    pub(super) code: Code,
+    #[serde(flatten)]
+    pub(super) tally: Tally,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<&'a Fate>,
+}
+
+/// What happens, as JSON lines have it.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(super) enum Event<'a> {
+    Stage {
+        text: &'a str,
+    },
+    Check(&'a Check),
+    Progress {
+        phase: &'a str,
+        done: u64,
+        total: u64,
+        percent: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        left: Option<u64>,
+    },
+    Warning {
+        text: &'a str,
+    },
+    Error {
+        text: &'a str,
+        code: Code,
+        flash: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<&'a str>,
+    },
+    /// A block that is on the box, for `push`.
+    Block {
+        bytes: usize,
+        weak: u32,
+        sha256: &'a str,
+    },
+    /// The last of them has been told.
+    Blocks,
+    /// The plan as text, for `push`.
+    Plan {
+        text: &'a str,
+    },
+    /// What `push` answers.
+    Question {
+        text: &'a str,
+        sha256: &'a str,
+        seconds: u64,
+    },
+    /// Where the events can be followed.
+    Listening(Told),
+    Result(ToldOutcome<'a>),
+}
