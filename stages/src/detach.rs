@@ -12,7 +12,7 @@ use crate::handoff::HandOff;
 use crate::holder::Holder;
 use crate::holders::{open_node, parse_swaps};
 use crate::kill;
-use crate::mounts::{Mount, mounts, move_mount, unmount_patiently};
+use crate::mounts::{Mount, mount_virtual, mounts, move_mount, unmount_patiently};
 use crate::paths::OLD_ROOT;
 use crate::pidone::PidOne;
 use crate::process::confined;
@@ -151,6 +151,7 @@ impl PidOne {
         kill::everybody(GENTLE, FORCED, &mut known, on_event);
         self.all_fed(on_event)?;
         exports::withdraw(on_event);
+        forget_interpreters();
         disk::carry(&self.handoff().disks, on_event);
         let before = table()?;
         let mut silent = Vec::new();
@@ -310,6 +311,22 @@ fn swaps_off(on_event: &mut dyn FnMut(StageEvent)) {
             Err(error) => StageEvent::note(format!("stage three: swap {device} could not be switched off: {error}")),
         });
     }
+}
+
+/// Takes the entries of binfmt_misc away. The kernel keeps the interpreter of one with the flag F open
+/// (`Documentation/admin-guide/binfmt-misc.rst`), and it lies on the old root. In a container they are the host's.
+fn forget_interpreters() {
+    let known = fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("binfmt_misc"));
+    if confined() || !known {
+        return;
+    }
+    // Wherever else it is mounted, it is the same one; behind an automount of systemd's nobody is any more.
+    let at = Path::new("/binfmt");
+    let _ = fs::create_dir(at)
+        .and_then(|()| mount_virtual("binfmt_misc", at, ""))
+        .and_then(|()| fs::write(at.join("status"), "-1"));
+    let _ = unmount_patiently(at);
+    let _ = fs::remove_dir(at);
 }
 
 /// Frees the loop devices whose backing file lies on the old root. Answers whether one is free now: one that is in use goes

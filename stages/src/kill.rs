@@ -3,6 +3,7 @@
 
 use crate::event::StageEvent;
 use crate::process::{Process, processes};
+use crate::thaw;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -36,6 +37,9 @@ pub(crate) fn everybody(
                 forced: is_forced,
                 processes: names(&alive),
             });
+        }
+        if is_forced {
+            thaw::all();
         }
         let start = Instant::now();
         while !alive.is_empty() && start.elapsed() < limit {

@@ -189,6 +189,27 @@ pub(crate) fn connect(path: &Path, limit: Duration) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
+/// llistxattr(2): the names of the extended attributes of a file, each ended by a NUL; none where its file system has none.
+///
+/// # Errors
+/// Those of the system, and names that together are longer than 4 KiB.
+pub fn attributes(path: &Path) -> io::Result<Vec<u8>> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut names = vec![0_u8; 4096];
+    // SAFETY: `path` is a string that ends with a NUL, and the kernel writes at most as many bytes as `names` has.
+    let length = unsafe { libc::llistxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };
+    match usize::try_from(length) {
+        Ok(length) => {
+            names.truncate(length);
+            Ok(names)
+        }
+        Err(_) => match io::Error::last_os_error() {
+            error if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(Vec::new()),
+            error => Err(error),
+        },
+    }
+}
+
 /// swapoff(2).
 pub(crate) fn swapoff(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;

@@ -14,7 +14,7 @@ use crate::memory;
 use crate::mounts::{mounts, root_is_ram_root, shared};
 use crate::pivot::Pivoted;
 use crate::populate::Populated;
-use crate::process::single_threaded;
+use crate::process::{process, single_threaded};
 use crate::ramroot::RamRoot;
 use crate::session::Session;
 use crate::signals;
@@ -23,17 +23,20 @@ use crate::ways::{self, Way};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, pipe};
+use nix::unistd::{Pid, getppid, pipe};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a caller takes at the most to make the old root `/` again.
-const UNDO: Duration = Duration::from_secs(2);
+const UNDO: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether that is done.
+const POLL: Duration = Duration::from_millis(50);
 
 /// How long stage one waits for others.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +157,7 @@ fn reap(pid: u32) {
 /// Everything from here on runs in the child, which never returns into the caller's code.
 fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
     let session = Session::of_caller();
+    let caller = getppid().as_raw().unsigned_abs();
     signals::detach_from_caller();
     let mut reporter = Reporter {
         pipe: File::from(writer),
@@ -173,7 +177,7 @@ fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
             let lifeline = match stand_in() {
                 Some(StandIn::Us(lifeline)) => {
                     drop(reporter);
-                    outlive(lifeline, armed)
+                    outlive(lifeline, caller, armed)
                 }
                 Some(StandIn::Other(lifeline)) => Some(lifeline),
                 None => None,
@@ -221,10 +225,14 @@ fn stand_in() -> Option<StandIn> {
     }
 }
 
-/// Waits for the end of stage one, and then for the caller to put everything back if it wants to.
-fn outlive(lifeline: OwnedFd, armed: Armed) -> ! {
+/// Waits for the end of stage one, and then for the caller, as long as there is one, to put everything back if it wants to.
+fn outlive(lifeline: OwnedFd, caller: u32, armed: Armed) -> ! {
     let _ = File::from(lifeline).read(&mut [0]);
-    sleep(UNDO);
+    let start = Instant::now();
+    let is_there = || process(Path::new("/proc"), caller).is_some_and(|caller| caller.is_alive());
+    while root_is_ram_root() && is_there() && start.elapsed() < UNDO {
+        sleep(POLL);
+    }
     if root_is_ram_root() {
         armed.fire()
     }

@@ -21,7 +21,8 @@ make_debian_kernel() {
 		(cd "$work/debian-kernel" && apt_of bookworm "$architecture" get download "$package:$architecture")
 	done
 	dpkg-deb --fsys-tarfile "$work"/debian-kernel/linux-image-*.deb | tar -x --wildcards \
-		'./boot/vmlinuz-*' './lib/modules/*/kernel/drivers/mtd/mtd.ko*' './lib/modules/*/kernel/drivers/mtd/devices/phram.ko*'
+		'./boot/vmlinuz-*' './lib/modules/*/kernel/drivers/mtd/mtd.ko*' './lib/modules/*/kernel/drivers/mtd/devices/phram.ko*' \
+		'./lib/modules/*/kernel/fs/binfmt_misc.ko*'
 	dpkg-deb -x "$work"/debian-kernel/busybox-static_*.deb "$work/debian-busybox"
 	mkdir bin
 	cp "$work/debian-busybox/bin/busybox" bin/

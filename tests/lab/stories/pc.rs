@@ -16,7 +16,7 @@ const PLACE: u64 = 0xc00_0000;
 const FIRST: &str = r#"#!/bin/busybox sh
 b=/bin/busybox
 $b mount -t proc none /proc; $b mount -t sysfs none /sys; $b mount -t devtmpfs none /dev
-$b insmod /mtd.ko; $b insmod /phram.ko phram=flash,0xc000000,0x400000,0x10000
+$b insmod /binfmt_misc.ko; $b insmod /mtd.ko; $b insmod /phram.ko phram=flash,0xc000000,0x400000,0x10000
 echo flasher,0xc400000,0x10000,0x10000 >/sys/module/phram/parameters/phram
 $b mkdir /new; $b mount -t tmpfs none /new
 for d in bin dev proc sys tmp run; do $b mkdir /new/$d; done
@@ -26,9 +26,16 @@ for d in proc sys dev; do $b mount --move /$d /new/$d; done
 exec $b switch_root /new /bin/rc
 "#;
 
-/// PID 1 of the box. A service has the flash open, so that it cannot be written in place.
+/// PID 1 of the box. A service has the flash open, so that it cannot be written in place. The kernel has an interpreter of the old
+/// root open, and a task is frozen that not even SIGKILL ends.
 const RC: &str = r#"#!/bin/sh
 mount -t tmpfs none /run
+busybox mkdir /tmp/formats /tmp/groups
+mount -t binfmt_misc none /tmp/formats
+echo ':lab:M::LABX::/bin/busybox:F' >/tmp/formats/register && busybox umount /tmp/formats || poweroff -f
+mount -t cgroup -o freezer none /tmp/groups && busybox mkdir /tmp/groups/frozen || poweroff -f
+sleep 20000 &
+echo $! >/tmp/groups/frozen/cgroup.procs && echo FROZEN >/tmp/groups/frozen/freezer.state || poweroff -f
 sleep 10000 </dev/mtd0 &
 (
     flasher plan -v flash=/tmp/image.bin && flasher apply -y flash=/tmp/image.bin || poweroff -f
@@ -50,6 +57,7 @@ fn tell(kernel: &str, userland: &str, product: &str) {
     }
     let product = tools::product(product);
     let files = [
+        ("binfmt_misc.ko", found(&kernel, "binfmt_misc.ko")),
         ("mtd.ko", found(&kernel, "mtd.ko")),
         ("phram.ko", found(&kernel, "phram.ko")),
         ("bin/busybox", userland.join("bin/busybox")),
