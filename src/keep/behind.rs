@@ -105,7 +105,7 @@ fn at_stake(asked: &Asked<'_>) -> bool {
     if asked.volumes.is_some() {
         return true;
     }
-    let is_data = |partition: &&Partition| partition.name.rsplit(':').next() == Some(DATA);
+    let is_data = |partition: &&Partition| is_called(&partition.name, &[DATA]);
     let data: Vec<&Partition> = board.partitions.iter().filter(is_data).collect();
     let reaches = |write: &Write, other: &Partition| {
         let whole = |id| board.map.whole(id);
@@ -118,14 +118,18 @@ fn at_stake(asked: &Asked<'_>) -> bool {
             .any(|write| data.iter().any(|data| reaches(write, data))),
         true => {
             let root = |write: &&Write| {
-                // A volume is called `ubi0:rootfs`.
-                let is_root = |name: &str| name.rsplit(':').next().is_some_and(|name| ROOTS.contains(&name));
-                let roots = board.partitions.iter().filter(|p| is_root(&p.name));
+                let roots = board.partitions.iter().filter(|p| is_called(&p.name, &ROOTS));
                 roots.into_iter().any(|root| reaches(write, root))
             };
             asked.writes.iter().copied().any(|write| root(&write))
         }
     }
+}
+
+/// Whether a partition has one of these names, in whichever case its driver writes it. A volume is called `ubi0:rootfs`.
+fn is_called(name: &str, names: &[&str]) -> bool {
+    let short = name.rsplit(':').next().unwrap_or_default();
+    names.iter().any(|known| known.eq_ignore_ascii_case(short))
 }
 
 /// As `nand_restore_config` of `lib/upgrade/nand.sh` chooses: `rootfs_data`, or the volume of a root that can be written.

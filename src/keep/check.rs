@@ -106,11 +106,11 @@ fn named(asked: &Asked<'_>, to: Option<&String>) -> Result<Kept> {
         return Ok((None, requested.then(|| check.forced(asked.force, NOTHING))));
     };
     let place = Place::parse(to)?;
-    let found = find(asked.board, asked.request, &lists, &place).and_then(|(kept, odd)| {
+    let found = find(asked.board, asked.request, &lists, &place).and_then(|(kept, losses)| {
         if kept.files.is_empty() {
             return Ok(None);
         }
-        fits(asked, &place, kept, odd).map(Some)
+        fits(asked, &place, kept, &losses).map(Some)
     });
     Ok(match found {
         Ok(None) => (None, None),
@@ -153,7 +153,7 @@ pub(super) fn refused<T>(why: impl Into<String>, remedy: &str) -> Checked<T> {
 }
 
 /// What the lists and the command line name, as the tar will have it.
-fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> Checked<(KeptFiles, u32)> {
+fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> Checked<(KeptFiles, String)> {
     let mtd = board.partition(place.on).ok();
     // A path below the place's own mount point means the same file there.
     let mounted = match place.fs {
@@ -194,6 +194,7 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
         }
         bytes += head.measure();
     }
+    let losses = found.losses();
     let source = match mtd {
         // As `mount -t ubifs` calls it.
         Some(partition) if partition.volume.is_some() => partition.name.clone(),
@@ -211,7 +212,7 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
         files: found.items,
         write: None,
     };
-    Ok((keeping, found.odd))
+    Ok((keeping, losses))
 }
 
 /// Where the files go cannot be looked at, so that nobody knows whether they would get there.
@@ -223,7 +224,7 @@ fn unseen(place: &Place<'_>, error: &io::Error) -> Check {
 }
 
 /// Whether the place exists, is free, and has room; and whether the RAM has.
-fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) -> Checked<(KeptFiles, Check)> {
+fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, losses: &str) -> Checked<(KeptFiles, Check)> {
     let board = asked.board;
     let mtd = board.partition(place.on);
     let room = match (place.fs, &mtd) {
@@ -270,8 +271,8 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, odd: u32) 
         text.push_str(", whose free room is not known before it is mounted");
         check.status = Status::Warn;
     }
-    if odd > 0 {
-        text.push_str(&format!("; {odd} sockets, pipes or devices are passed over"));
+    if !losses.is_empty() {
+        text.push_str(losses);
         check.status = Status::Warn;
     }
     check.text = text;

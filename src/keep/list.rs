@@ -32,7 +32,9 @@ pub struct Found {
     /// In the order of their new names, so that a directory comes before what is in it.
     pub items: Vec<KeptFile>,
     /// How many sockets, devices and pipes were passed over.
-    pub odd: u32,
+    pub(super) odd: u32,
+    /// How many files and directories have attributes that a tar does not carry.
+    pub(super) attributed: u32,
     /// Whether a walk goes on into file systems that are mounted below.
     pub across: bool,
 }
@@ -115,6 +117,22 @@ impl Found {
         Ok(any)
     }
 
+    /// What is lost, for the end of a sentence; nothing where nothing is.
+    pub fn losses(&self) -> String {
+        let mut text = String::new();
+        if self.odd > 0 {
+            text = format!("; {} sockets, pipes or devices are passed over", self.odd);
+        }
+        if self.attributed > 0 {
+            let more = format!(
+                "; {} have ACLs or other extended attributes, which are not kept",
+                self.attributed
+            );
+            text.push_str(&more);
+        }
+        text
+    }
+
     /// Adds a file that is made, if nothing that was found has its name.
     pub fn add_made(&mut self, item: KeptFile) {
         if let Err(at) = self.items.binary_search_by(|other| other.name.cmp(&item.name)) {
@@ -166,6 +184,9 @@ impl Found {
         if self.items.len() == ITEMS {
             return Err(io::Error::other("too many files"));
         }
+        if kind != b'2' && has_attributes(&lossless::path(path)) {
+            self.attributed += 1;
+        }
         let item = KeptFile {
             path: path.to_owned(),
             identity: identity(about),
@@ -191,6 +212,14 @@ fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a file has attributes that mean something elsewhere too, or that cannot be told. The labels of SELinux and the checksums
+/// of IMA are made anew there.
+fn has_attributes(path: &Path) -> bool {
+    let of_the_system =
+        |name: &[u8]| name.is_empty() || name.starts_with(b"security.") && name != b"security.capability";
+    stages::attributes(path).map_or(true, |names| !names.split(|byte| *byte == 0).all(of_the_system))
 }
 
 /// Device and inode number.
@@ -247,5 +276,28 @@ mod tests {
         let found: Vec<_> = patterns(b"# f\xfcr mich\n\n /etc/passwd # users\r\n/etc/*.conf\n/etc/m\xfcller").collect();
         let latin1 = lossless::text(b"/etc/m\xfcller");
         assert_eq!(found, ["/etc/passwd", "/etc/*.conf", &latin1]);
+    }
+
+    #[test]
+    fn attributes_that_a_tar_does_not_carry_are_told() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("file");
+        fs::write(&file, "x").expect("written");
+        let losses = || {
+            let mut found = Found::default();
+            let rename = |path: &str| path.trim_start_matches('/').to_owned();
+            found.add(&file.display().to_string(), &rename).expect("readable");
+            found.losses()
+        };
+        assert_eq!(losses(), "");
+        let set = |name: &str| {
+            let script = "import os, sys; os.setxattr(sys.argv[1], sys.argv[2], b'x')";
+            let mut python = std::process::Command::new("python3");
+            python.args(["-c", script]).arg(&file).arg(name).output()
+        };
+        // Not every file system has them.
+        if set("user.mine").is_ok_and(|run| run.status.success()) {
+            assert!(losses().contains("1 have ACLs"), "{}", losses());
+        }
     }
 }

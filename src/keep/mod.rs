@@ -93,7 +93,8 @@ impl<'a> Place<'a> {
             _ => Err(Failure::usage(format_args!(
                 "kept files go to FS:WHERE[,DIRECTORY], such as jffs2:config or ext4:/dev/sda1, not {}",
                 Quoted(text)
-            ))),
+            ))
+            .hint("flasher help apply")),
         }
     }
 }

@@ -60,8 +60,8 @@ pub fn recognise(root: &Path) -> io::Result<Is> {
 pub struct Settings {
     /// Files and links, and a few directories.
     pub files: Vec<KeptFile>,
-    /// Sockets, pipes and devices that are passed over.
-    pub odd: u32,
+    /// What is lost, for the end of a sentence.
+    pub losses: String,
     /// Programs of the firmware that name more when `sysupgrade` runs them.
     pub hooks: Vec<String>,
 }
@@ -120,23 +120,27 @@ pub fn settings(root: &Path, request: &Request) -> io::Result<Settings> {
     let ordinary = |item: &KeptFile| item.kind == b'5' && (item.mode, item.uid, item.gid) == (0o755, 0, 0);
     found.items.retain(|item| !ordinary(item));
     Ok(Settings {
+        losses: found.losses(),
         files: found.items,
-        odd: found.odd,
         hooks: hooks(root)?,
     })
 }
 
-/// The words of a list, as the shell of `sysupgrade` sees them.
+/// The words of a list, as the shell of `sysupgrade` sees them: for it a `#` begins a comment at the beginning of a line only. Behind
+/// another one stands what is meant for people mostly, but a path that is there is kept.
 fn words(list: &[u8]) -> Vec<String> {
     let lines = list.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#"));
-    lines
-        .flat_map(|line| {
-            line.split(u8::is_ascii_whitespace)
-                .filter(|word| !word.is_empty())
-                .take_while(|word| !word.starts_with(b"#"))
-        })
-        .map(lossless::text)
-        .collect()
+    let mut words = Vec::new();
+    for line in lines {
+        let mut comment = false;
+        for word in line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+            comment |= word.starts_with(b"#");
+            if !comment || word.starts_with(b"/") {
+                words.push(lossless::text(word));
+            }
+        }
+    }
+    words
 }
 
 fn in_root(base: &str, path: &str) -> io::Result<String> {
@@ -249,7 +253,7 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn there(path: &Path) -> io::Result<Option<Metadata>> {
+pub(super) fn there(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::metadata(path) {
         Ok(about) => Ok(Some(about)),
         Err(error) if is_missing(&error) => Ok(None),
@@ -267,4 +271,19 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 
 fn of(path: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", Shown(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `find $(sed -ne '/^[[:space:]]*$/d; /^#/d; p' …)`, whose complaints about what is not there go to `/dev/null`.
+    #[test]
+    fn a_comment_is_one_at_the_beginning_of_a_line_only() {
+        let list = b"# /etc/no\n/etc/a /etc/b\n\n /etc/c # see also /etc/d, or so #/etc/e\n  # /etc/f\n/etc/g#h\n";
+        assert_eq!(
+            words(list),
+            ["/etc/a", "/etc/b", "/etc/c", "/etc/d,", "/etc/f", "/etc/g#h"]
+        );
+    }
 }

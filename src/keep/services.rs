@@ -6,7 +6,7 @@
 
 use crate::base::lossless;
 use crate::bytes::tar_entries::FILE;
-use crate::keep::openwrt::{names, read};
+use crate::keep::openwrt::{names, read, there};
 use crate::plan::KeptFile;
 use std::io;
 use std::path::Path;
@@ -34,7 +34,8 @@ pub fn switched_off(root: &Path) -> io::Result<Option<KeptFile>> {
         let plain = name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_.-+".contains(&byte));
-        if plain && path.is_file() && is_off(&name, &read(&path)?.unwrap_or_default(), &links) {
+        let is_script = plain && there(&path)?.is_some_and(|about| about.is_file());
+        if is_script && is_off(&name, &read(&path)?.unwrap_or_default(), &links) {
             text += &format!("/etc/init.d/{name} disable\n");
         }
     }
@@ -118,5 +119,27 @@ mod tests {
             assert_eq!(is_off(name, script.as_bytes(), &links), off, "{name}: {script}");
         }
         assert!(!is_off("gone", b"#!/bin/sh\nSTART=50\n", &links));
+    }
+
+    /// A link that leads to itself cannot be looked behind, by root neither.
+    #[test]
+    fn a_script_that_cannot_be_looked_at_is_not_passed_over() {
+        use std::fs;
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| root.path().join(name);
+        for (name, content) in [
+            ("sbin/sysupgrade", SCRIPT),
+            ("etc/rc.d/S50other", ""),
+            ("etc/init.d/gone", "#!/bin/sh /etc/rc.common\nSTART=50\n"),
+        ] {
+            fs::create_dir_all(at(name).parent().expect("a directory")).expect("made");
+            fs::write(at(name), content).expect("written");
+        }
+        symlink("nowhere", at("etc/init.d/dangling")).expect("made");
+        let script = switched_off(root.path()).expect("readable").expect("one is off");
+        assert_eq!(script.made.as_deref(), Some("/etc/init.d/gone disable\n\nexit 0\n"));
+        symlink("loop", at("etc/init.d/loop")).expect("made");
+        assert!(switched_off(root.path()).is_err());
     }
 }

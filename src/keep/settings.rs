@@ -162,10 +162,9 @@ fn handed(asked: &Asked<'_>, spot: &Spot, found: Settings) -> Checked<(KeptFiles
             Grouped(*room)
         ),
     );
-    if found.odd > 0 {
+    if !found.losses.is_empty() {
         check.status = Status::Warn;
-        let more = format!("; {} sockets, pipes or devices are passed over", found.odd);
-        check.text.push_str(&more);
+        check.text.push_str(&found.losses);
     }
     if !found.hooks.is_empty() {
         check.status = Status::Warn;
