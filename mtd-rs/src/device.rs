@@ -29,6 +29,8 @@ pub struct MtdDevice {
     info: MtdInfo,
     label: String,
     access: Access,
+    /// Failures that the kernel counted for blank pages.
+    blank: u32,
 }
 
 impl MtdDevice {
@@ -75,6 +77,7 @@ impl MtdDevice {
             info,
             label,
             access,
+            blank: 0,
         })
     }
 
@@ -97,6 +100,7 @@ impl MtdDevice {
             label: info.label(),
             info: MtdInfo { geometry, ..info },
             access,
+            blank: 0,
         })
     }
 
@@ -131,6 +135,22 @@ impl MtdDevice {
             Some(end) if end <= self.info.geometry.size => Ok(()),
             _ => Err(self.fail(operation, offset, ErrorKind::OutOfRange)),
         }
+    }
+
+    /// The kernel's count of reads that ECC could not correct; none for flash without, and where it cannot be asked.
+    fn failures(&self) -> Option<u32> {
+        let nand = self.info.geometry.kind.is_nand();
+        let stats = nand.then(|| ioctl::eccgetstats(&self.file).ok()).flatten();
+        stats.map(|stats| stats.failed)
+    }
+
+    /// Whether the driver says of each block in the range that it is not locked. Of a longer range some say so where only part of it is
+    /// (`stm_is_locked_sr` in drivers/mtd/spi-nor/swp.c).
+    fn is_unlocked(&self, range: &Range<u64>) -> bool {
+        let blocks = self.info.geometry.blocks();
+        let mut blocks = blocks.filter(|block| block.start < range.end && range.start < block.end);
+        blocks
+            .all(|block| narrow(&block).is_some_and(|block| matches!(ioctl::memislocked(&self.file, block), Ok(false))))
     }
 
     fn check_writable(&self, operation: Operation, offset: u64) -> Result<()> {
@@ -177,8 +197,24 @@ impl Flash for MtdDevice {
 
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.check_range(Operation::Read, offset, buf.len() as u64)?;
-        transfer::read_full(offset, buf, |part, at| self.file.read_at(part, at))
-            .map_err(|stopped| self.stopped(Operation::Read, stopped))
+        let file = &self.file;
+        let before = self.failures();
+        transfer::read_full(offset, buf, |part, at| file.read_at(part, at))
+            .map_err(|stopped| self.stopped(Operation::Read, stopped))?;
+        if let (Some(before), Some(after)) = (before, self.failures())
+            && before != after
+        {
+            let page = self.info.geometry.write_size as usize;
+            let explained = transfer::only_blank(offset, buf, page, |part, at| {
+                let before = self.failures();
+                file.read_exact_at(part, at)?;
+                Ok(before.is_some() && self.failures() == before)
+            });
+            if explained {
+                self.blank = self.blank.wrapping_add(after.wrapping_sub(before));
+            }
+        }
+        Ok(())
     }
 
     fn erase(&mut self, block: u64) -> Result<()> {
@@ -244,6 +280,8 @@ impl Flash for MtdDevice {
         let narrow = self.lock_range(Operation::Unlock, &range)?;
         match ioctl::memunlock(&self.file, narrow) {
             Err(error) if unsupported(&error) => Ok(()),
+            // So say drivers that cannot unlock this range by itself, also where nothing of it is locked.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && self.is_unlocked(&range) => Ok(()),
             result => result.map_err(self.system(Operation::Unlock, range.start)),
         }
     }
@@ -260,7 +298,10 @@ impl Flash for MtdDevice {
             return Ok(None);
         }
         match ioctl::eccgetstats(&self.file) {
-            Ok(stats) => Ok(Some(stats)),
+            Ok(stats) => Ok(Some(EccStats {
+                failed: stats.failed.wrapping_sub(self.blank),
+                ..stats
+            })),
             Err(error) if unsupported(&error) => Ok(None),
             Err(error) => Err(Error::io(Operation::EccStats, &self.label, None, error)),
         }

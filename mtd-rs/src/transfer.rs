@@ -88,6 +88,37 @@ pub(crate) fn write_full(
     Ok(())
 }
 
+/// Whether blank pages alone explain that ECC could not vouch for what was read to `buf` from `offset` on: each page that is not
+/// all of it there, or not blank, reads the same by itself, and `vouched` for.
+///
+/// Some drivers count a failure for each page that was never programmed. UBI, too, takes what reads as 0xFF for blank whatever ECC
+/// says (`UBI_IO_FF_BITFLIPS` in drivers/mtd/ubi/io.c).
+pub(crate) fn only_blank(
+    offset: u64,
+    buf: &[u8],
+    page: usize,
+    mut vouched: impl FnMut(&mut [u8], u64) -> io::Result<bool>,
+) -> bool {
+    let page = page.max(1);
+    let mut again = vec![0; page];
+    let (mut done, mut blank) = (0, false);
+    while done < buf.len() {
+        let at = offset + done as u64;
+        let into = (at % page as u64) as usize;
+        let part = &buf[done..buf.len().min(done + page - into)];
+        if part.len() == page && part.iter().all(|byte| *byte == 0xff) {
+            blank = true;
+        } else {
+            let again = &mut again[..part.len()];
+            if !matches!(vouched(again, at), Ok(true)) || again != part {
+                return false;
+            }
+        }
+        done += part.len();
+    }
+    blank
+}
+
 /// Erases with the 64-bit call, and with the 32-bit one where the kernel does not know the other or where
 /// `EINVAL` is all it says. The latter may also mean a misplaced block; then the second call repeats it.
 pub(crate) fn erase_either(
@@ -179,6 +210,39 @@ mod tests {
         .unwrap_err();
         assert_eq!(stopped.offset, PIECE as u64);
         assert_eq!(stopped.source.unwrap().raw_os_error(), Some(libc::EIO));
+    }
+
+    /// Pages of four bytes, of which those from `bad` on cannot be corrected.
+    fn explained(offset: u64, flash: &[u8], bad: &[u64]) -> bool {
+        let buf = flash[offset as usize..].to_vec();
+        only_blank(offset, &buf, 4, |part, at| {
+            part.copy_from_slice(&flash[at as usize..][..part.len()]);
+            let pages = at / 4 * 4..at + part.len() as u64;
+            Ok(!bad.iter().any(|page| pages.contains(page)))
+        })
+    }
+
+    #[test]
+    fn failures_of_blank_pages_alone_are_none() {
+        let blank = [0xff; 4];
+        let flash = [*b"data", blank, *b"more", blank].concat();
+        assert!(explained(0, &flash, &[4, 12]));
+        assert!(!explained(0, &flash, &[4, 8]));
+        // Which pages failed is not known, and without a blank one it was one of the others.
+        assert!(!explained(8, &flash[..12], &[]));
+        // Half a page may hold anything in its other half.
+        assert!(!explained(6, &flash, &[4]));
+        assert!(explained(2, &flash, &[12]));
+    }
+
+    #[test]
+    fn what_reads_differently_is_not_explained() {
+        let buf = [*b"data", [0xff; 4]].concat();
+        assert!(!only_blank(0, &buf, 4, |part, _| {
+            part.fill(0);
+            Ok(true)
+        }));
+        assert!(!only_blank(0, &buf, 4, |_, _| Err(errno(libc::EIO))));
     }
 
     #[test]
