@@ -85,7 +85,7 @@ _flasher() {
             'demo') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'manual') COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --help' -- "$cur")) ;;
             'recovery serve') COMPREPLY=($(compgen -W '--force --mac --ip --address --server --name --port --tftp-port --once -q --quiet -v --verbose --format --help' -- "$cur")) ;;
-            'recovery config') COMPREPLY=($(compgen -W '--mac --ip --address --server --name --for -q --quiet -v --verbose --format --help' -- "$cur")) ;;
+            'recovery config') COMPREPLY=($(compgen -W '--force --mac --ip --address --server --name --for -q --quiet -v --verbose --format --help' -- "$cur")) ;;
             *) COMPREPLY=($(compgen -W '-q --quiet -v --verbose --format --version --help' -- "$cur")) ;;
         esac
         return

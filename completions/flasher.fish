@@ -218,6 +218,7 @@ complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_su
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from serve' -l once -d 'end when one box has fetched the whole image'
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and not __fish_seen_subcommand_from create check boards name serve config' -a config -d 'print entries for ISC dhcpd, dnsmasq and tftpd-hpa that do what serve does'
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from config' -F
+complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from config' -l force -x -a '(__fish_append , aligned bad-blocks board bootloader bootloader-backup bootloader-checksum content cpu downgrade ecc environment fixed-offset holders image init keep metadata one-copy overlap partition ram record settings sha256 signature size slot unused watchdog writable)' -d 'override these checks by name; who refuses says whether that can be'
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from config' -l mac -x -d 'the address of the box in recovery mode: 00:08:9b:… as printed on it, or often 00:50:43:…'
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from config' -l ip -x -d 'the address that the box is given'
 complete -c flasher -n '__fish_seen_subcommand_from recovery; and __fish_seen_subcommand_from config' -l address -l server -x -d 'the address of this machine, or of the server'

@@ -47,6 +47,13 @@ impl Unfinished {
     pub fn new(target: &Path, readers: Readers) -> io::Result<Unfinished> {
         let mut name = OsString::from(".");
         name.push(file_name(target)?);
+        // A device, or a link to one such as /dev/stdout, would be gone for everybody.
+        if fs::metadata(target).is_ok_and(|about| !about.is_file()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is there, and is not a plain file",
+            ));
+        }
         name.push(".flasher");
         let path = target.with_file_name(name);
         // What a power cut left.
@@ -249,6 +256,17 @@ mod tests {
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
         assert!(fs::symlink_metadata(&path).unwrap().is_file());
         assert_eq!(names(&dir), ["file"]);
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_not_replaced() {
+        let dir = TempDir::new().unwrap();
+        let link = dir.path().join("stdout");
+        symlink("/dev/null", &link).unwrap();
+        for path in [&link, dir.path(), Path::new("/dev/null")] {
+            assert!(Unfinished::new(path, Readers::Owner).is_err(), "{}", path.display());
+        }
+        assert_eq!(names(&dir), ["stdout"]);
     }
 
     #[test]

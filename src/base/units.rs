@@ -27,14 +27,24 @@ impl fmt::Display for Size {
     }
 }
 
+/// So many of something: `1 page`, `12 pages`.
+#[derive(Clone, Copy)]
+pub struct Count(pub u64, pub &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.0 == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.0, self.1)
+    }
+}
+
 /// A number of erase blocks: `1 erase block`, `12 erase blocks`.
 #[derive(Clone, Copy)]
 pub struct Blocks(pub u64);
 
 impl fmt::Display for Blocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = if self.0 == 1 { "" } else { "s" };
-        write!(f, "{} erase block{plural}", self.0)
+        Count(self.0, "erase block").fmt(f)
     }
 }
 

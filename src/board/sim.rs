@@ -9,6 +9,7 @@ use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::json;
 use crate::base::label::label;
+use crate::base::shell;
 use crate::board::profile::{ChipKind, PartitionProfile, Profile};
 use crate::board::{Backend, Board, Hardware, Health, Partition};
 use mtd_rs::map::OnChip;
@@ -59,6 +60,9 @@ fn profile_path(dir: &Path) -> PathBuf {
     dir.join("board.json")
 }
 
+/// What to do where a box cannot be made.
+const ANOTHER: &str = "name another directory, where there is room for the chip; one that is not there is made";
+
 /// Makes a blank box.
 ///
 /// # Errors
@@ -67,14 +71,16 @@ pub fn create(board: &str, dir: &Path) -> Result<Profile> {
     let mut profile = Profile::find(board)?;
     // The LEDs and ports of the machine that simulates are not those of the box.
     profile.signals = None;
-    fs::create_dir_all(dir).context(dir.display())?;
+    fs::create_dir_all(dir)
+        .map_err(|error| Failure::system(format_args!("{}: {error}", dir.display())).hint(ANOTHER))?;
     if profile_path(dir).exists() || flash_path(dir).exists() {
-        return Err(
-            Failure::usage(format_args!("{} has a simulated box in it already", dir.display()))
-                .hint(format!("rm -r {}", dir.display())),
-        );
+        return Err(Failure::usage(format_args!("{} has a simulated box in it already", dir.display())).hint(ANOTHER));
     }
-    SimChip::create_file(&flash_path(dir), &profile.chip.geometry()).map_err(Failure::system)?;
+    SimChip::create_file(&flash_path(dir), &profile.chip.geometry()).map_err(|error| {
+        // Half a chip is no box, and would be taken for one that is there.
+        let _ = fs::remove_file(flash_path(dir));
+        Failure::system(error).hint(ANOTHER)
+    })?;
     let mut text = json::write(&profile).map_err(Failure::system)?;
     text.push('\n');
     // Written last: a directory without it is not a box.
@@ -91,7 +97,7 @@ pub(super) fn discover(dir: &Path, board: Option<&str>) -> Result<Board> {
             Code::Board,
             format_args!("{} is not a simulated box: there is no board.json in it", dir.display()),
         )
-        .hint(format!("flasher sim create qnap-ts219 {}", dir.display())));
+        .hint(format!("flasher sim create qnap-ts219 {}", shell::typed(dir))));
     }
     let profile = Profile::read(&path)?;
     if let Some(board) = board {

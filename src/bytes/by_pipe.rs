@@ -17,21 +17,12 @@ pub fn by_pipe(failure: Failure, url: &str, typed: &[String]) -> Failure {
             Some(front) if front.is_empty() || front.ends_with('=') => format!("{front}-"),
             _ => word.clone(),
         };
-        words.push(for_a_shell(&word));
+        words.push(shell::typed(&word));
     }
     // Nobody can be asked who is not at the keyboard.
     let asks = words.iter().any(|word| word == "apply") && !words.iter().any(|word| word == "-y" || word == "--yes");
     if asks && let Some(verb) = words.iter().position(|word| word == "apply") {
         words.insert(verb + 1, "-y".to_owned());
     }
-    failure.hint(format!("wget -O - {} | flasher {}", for_a_shell(url), words.join(" ")))
-}
-
-/// A word as a shell takes it for one.
-fn for_a_shell(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%~".contains(&byte);
-    match !word.is_empty() && word.bytes().all(plain) {
-        true => word.to_owned(),
-        false => shell::quoted(word).to_string_lossy().into_owned(),
-    }
+    failure.hint(format!("wget -O - {} | flasher {}", shell::typed(url), words.join(" ")))
 }

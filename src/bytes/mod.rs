@@ -4,6 +4,7 @@
 
 pub mod access;
 pub(crate) mod blocks;
+pub(crate) mod budget;
 pub(crate) mod by_pipe;
 mod fetch;
 mod fetch_config;

@@ -6,8 +6,10 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::lossless;
+use crate::base::shell;
 use crate::base::units::{Size, hex};
 use crate::bytes::access::{Access, Hurried, PATIENCE, Request};
+use crate::bytes::budget::{Budget, Memory};
 use crate::bytes::on_disk::Pieces;
 use crate::bytes::pull::Pull;
 use crate::bytes::store::Store;
@@ -255,11 +257,13 @@ impl Source {
     /// Reads all of it into memory.
     ///
     /// # Errors
-    /// As [`Source::copy`].
+    /// As [`Source::copy`], and [`Exit::Refused`] for what has no room there or no end.
     pub fn into_memory(self) -> Result<(Store<'static>, String)> {
-        let mut bytes = Vec::with_capacity(self.length.unwrap_or_default().min(SET_ASIDE) as usize);
-        let (_, sha256) = self.copy(&mut bytes, &mut |_| ())?;
-        Ok((Store::Memory(bytes), sha256))
+        let mut memory = Memory(Vec::with_capacity(
+            self.length.unwrap_or_default().min(SET_ASIDE) as usize
+        ));
+        let (_, sha256) = self.copy(&mut Budget::new(&mut memory, Some(LONGEST), true), &mut |_| ())?;
+        Ok((Store::Memory(memory.0), sha256))
     }
 
     /// Leaves a file where it is, and hashes it unless that is left for later; reads a stream into memory. For the verbs that look.
@@ -301,6 +305,9 @@ impl Source {
 }
 
 fn open_url(url: &str, access: &Access) -> Result<Source> {
+    // `HTTP://` is the same (RFC 3986, 3.1).
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let url = &[&scheme.to_ascii_lowercase(), "://", rest].concat();
     let request = Request {
         url,
         access,
@@ -312,7 +319,7 @@ fn open_url(url: &str, access: &Access) -> Result<Source> {
             Code::ImageUnreadable,
             format_args!("image {url}: {what}"),
         )
-        .hint(format!("wget -O - {url} | flasher inspect -"))
+        .hint(format!("wget -O - {} | flasher inspect -", shell::typed(url)))
     })?;
     let source = Source {
         name: url.into(),

@@ -6,8 +6,7 @@ use crate::base::check_id::CheckId;
 use crate::base::units::{Grouped, Size};
 use crate::plan::{Check, Ram};
 
-/// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
-pub const OVERHEAD: u64 = 2 << 20;
+pub use crate::bytes::budget::OVERHEAD;
 
 /// What to do where RAM is short.
 pub const MORE_ROOM: &str = "copy the image to a disk that is mounted and name it there, stop services that use much memory, remove \

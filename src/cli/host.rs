@@ -68,7 +68,7 @@ pub(super) fn pat(words: &[String], board: Option<String>, updater: Option<PathB
         ["create", out, files @ ..] if !files.is_empty() => Pat::Create(PatCreate {
             board,
             updater,
-            out: out.into(),
+            out: lossless::path(out),
             files: files.iter().map(|file| lossless::path(file)).collect(),
         }),
         ["list", file] => Pat::List {

@@ -81,6 +81,7 @@ fn read(args: Vec<OsString>, verb: &mut Option<&'static str>) -> Result<(Global,
     let mut raw = Raw::default();
     raw.apply.typed = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut parser = Parser::from_args(args);
+    let mut given = Vec::new();
     while let Some(arg) = parser.next().map_err(misused)? {
         match arg {
             Arg::Long("help") | Arg::Short('h') => {
@@ -90,6 +91,8 @@ fn read(args: Vec<OsString>, verb: &mut Option<&'static str>) -> Result<(Global,
             Arg::Value(value) => {
                 let word = lossless::text(&value.into_vec());
                 match lookup::verb(*verb, &word)? {
+                    // A variable of a script that is not set; as a path it would be the directory that somebody is in.
+                    None if word.is_empty() => return Err(Failure::usage("an operand is empty")),
                     None => raw.positional.push(word),
                     more => *verb = more,
                 }
@@ -101,6 +104,14 @@ fn read(args: Vec<OsString>, verb: &mut Option<&'static str>) -> Result<(Global,
                     Some(_) => Some(parser.value().map_err(misused)?),
                     None => None,
                 };
+                if value.as_ref().is_some_and(|value| value.is_empty()) {
+                    return Err(Failure::usage(format_args!("the value of --{} is empty", flag.long)));
+                }
+                // Neither of two values is dropped without a word: a checksum, a key, a box.
+                if flag.is_alone() && given.contains(&flag.long) {
+                    return Err(Failure::usage(format_args!("--{} is given twice", flag.long)));
+                }
+                given.push(flag.long);
                 set(&mut raw, flag.long, value)?;
             }
         }
@@ -219,7 +230,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
                 Failure::usage("--sha256 takes 64 hexadecimal digits, or a file as sha256sum writes it")
             })?);
         }
-        "fetch-config" => apply.trust.access.config = Some(value.into()),
+        "fetch-config" => apply.trust.access.config = Some(lossless::path(&value)),
         "size" => {
             apply.trust.size = Some(parse_size(&value).ok_or_else(|| {
                 Failure::usage(format_args!(
@@ -428,6 +439,12 @@ fn env(apply: Apply, mut words: Vec<String>) -> Result<Verb> {
     };
     if words.len() > 1 || set.is_empty() && words.first().is_some_and(|word| word == "set") {
         return Err(Failure::usage("env takes nothing, NAME, or set NAME=VALUE…"));
+    }
+    let name = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
+    for (index, word) in set.iter().enumerate() {
+        if set[..index].iter().any(|other| name(other) == name(word)) {
+            return Err(Failure::usage(format_args!("{} is given twice", Quoted(&name(word)))));
+        }
     }
     if set.is_empty() && (apply.dry_run || !apply.force.is_empty()) {
         return Err(Failure::usage("only env set changes anything"));

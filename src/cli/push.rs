@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Failure, Result};
+use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::cli::table::{Flag, VerbRow, flag};
 use crate::cli::{Apply, images};
@@ -126,7 +127,7 @@ impl Raw {
     pub(super) fn set(&mut self, flag: &str, value: String) -> Result<()> {
         match flag {
             "ssh" => self.ssh = Some(value),
-            "binary" => self.binary = Some(value.into()),
+            "binary" => self.binary = Some(lossless::path(&value)),
             "wait" => {
                 self.wait = Some(value.parse().map_err(|_| {
                     Failure::usage(format_args!("--wait takes a number of seconds, not {}", Quoted(&value)))

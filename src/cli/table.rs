@@ -36,6 +36,11 @@ impl Flag {
         self.verbs.is_empty() || verb.is_some_and(|verb| self.verbs.contains(&verb))
     }
 
+    /// Whether it has one value; what all verbs have may be put right by whoever is given the last word.
+    pub fn is_alone(&self) -> bool {
+        self.value.is_some() && !self.verbs.is_empty() && !["force", "keep", "part"].contains(&self.long)
+    }
+
     /// Whether its value may be left out: it stands behind a `=` then, and so it does in the table.
     pub fn is_optional(&self) -> bool {
         self.value.is_some_and(|value| value.starts_with("[="))
@@ -214,6 +219,7 @@ const FORCEABLE: &[&str] = &[
     "env",
     "recovery create",
     "recovery serve",
+    "recovery config",
 ];
 const BOARDS: &[&str] = &[
     "apply",

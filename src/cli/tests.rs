@@ -92,7 +92,57 @@ fn a_wrong_line_is_a_usage_error_and_never_a_guess() {
         "push host a b",
         "push host --wait soon image",
         "--format xml devices",
+        "apply --sha256 ./a --sha256 ./b x",
+        "apply --key a --key=b x",
+        "devices --sim a --sim a",
+        "devices --sim=",
+        "env set a=1 b=2 a=",
+        "apply --listen= x",
     ] {
         assert_eq!(run(line).unwrap_err().exit, Exit::Usage, "{line}");
+    }
+}
+
+#[test]
+fn an_empty_word_is_nobodys_directory() {
+    for words in [
+        &["backup", ""][..],
+        &["sim", "create", "generic", ""],
+        &["backup", "x", "--sim", ""],
+    ] {
+        let parsed = parse(words.iter().map(OsString::from));
+        assert_eq!(parsed.unwrap_err().exit, Exit::Usage, "{words:?}");
+    }
+    assert!(run("apply -p a -p b --force ram --force size --keep /a --keep /b x").is_ok());
+    assert!(run("--format json devices --format text -q -v").is_ok());
+}
+
+#[test]
+#[cfg(feature = "host")]
+fn a_name_that_is_not_utf_8_keeps_its_bytes() {
+    use std::os::unix::ffi::OsStringExt;
+    let odd = OsString::from_vec(b"M\xfcller".to_vec());
+    let with = |line: &str| {
+        let word = |word: &str| if word == "ODD" { odd.clone() } else { word.into() };
+        parse(line.split(' ').map(word)).unwrap().1
+    };
+    let Verb::Pat(host::Pat::Create(pat)) = with("pat create --updater ODD ODD ODD") else {
+        panic!("pat");
+    };
+    let Verb::Push(push) = with("push --binary ODD host image") else {
+        panic!("push");
+    };
+    let Verb::Apply(apply) = with("apply --fetch-config ODD x") else {
+        panic!("apply");
+    };
+    let paths = [
+        pat.updater,
+        Some(pat.out),
+        pat.files.first().cloned(),
+        push.binary,
+        apply.trust.access.config,
+    ];
+    for path in paths {
+        assert_eq!(path.unwrap().as_os_str(), odd);
     }
 }

@@ -4,17 +4,18 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
-use crate::base::units::Size;
-use crate::board::{Board, usable};
+use crate::base::lossless;
+use crate::base::units::{Count, Size};
+use crate::board::{Board, Partition, usable};
 use crate::cli::Backup;
 use crate::report::Reporter;
 use crate::update::backup;
 use serde::Serialize;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
 
 #[derive(Serialize)]
-struct Report<'a> {
-    dir: &'a Path,
+struct Report {
+    dir: String,
     partitions: usize,
     size: u64,
     /// Those whose copies were there already.
@@ -30,7 +31,7 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
     usable::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
     usable::usable(&board)?;
-    let partitions = match options.parts.is_empty() {
+    let mut partitions = match options.parts.is_empty() {
         // Volumes are in the copies of what they lie on.
         true => board.partitions.iter().filter(|p| p.volume.is_none()).collect(),
         false => options
@@ -42,17 +43,24 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
                 Failure::new(Exit::Refused, Code::Partition, what).hint("flasher devices lists the partitions")
             })?,
     };
+    // Whatever they were called: of each there is one copy.
+    let mut seen = Vec::new();
+    partitions.retain(|partition: &&Partition| {
+        let new = !seen.contains(&partition.id);
+        seen.push(partition.id);
+        new
+    });
     let copied = backup::copy(&board, &partitions, &options.dir, reporter)?;
     match reporter.json() {
         true => reporter.object(&Report {
-            dir: &options.dir,
+            dir: lossless::text(options.dir.as_os_str().as_bytes()),
             partitions: partitions.len(),
             size: copied.size,
             kept: copied.kept,
         }),
         false => reporter.line(&format!(
-            "{} partitions, {}, in {}{}",
-            partitions.len(),
+            "{}, {}, in {}{}",
+            Count(partitions.len() as u64, "partition"),
             Size(copied.size),
             options.dir.display(),
             copied.keeps()

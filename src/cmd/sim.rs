@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Exit, Result};
+use crate::base::shell;
 use crate::base::units::Size;
 use crate::board::sim;
 use crate::report::Reporter;
@@ -17,10 +18,11 @@ pub fn run(board: &str, dir: &Path, reporter: &mut Reporter) -> Result<Exit> {
     match reporter.json() {
         true => reporter.object(&profile),
         false => reporter.line(&format!(
-            "{}: a simulated {} with {} of flash, all of it blank\nnext: flasher devices --sim {0}",
+            "{}: a simulated {} with {} of flash, all of it blank\nnext: flasher devices --sim {}",
             dir.display(),
             profile.id,
-            Size(profile.chip.size)
+            Size(profile.chip.size),
+            shell::typed(dir)
         )),
     }
     Ok(Exit::Done)

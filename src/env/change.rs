@@ -41,7 +41,9 @@ impl Environment {
         }
         let mut variables = self.variables.clone();
         for assignment in assignments {
-            variables.assign(assignment).map_err(Failure::usage)?;
+            variables
+                .assign(assignment)
+                .map_err(|what| Failure::usage(what).hint("flasher help env"))?;
         }
         let mut change = Change {
             writes: Vec::new(),

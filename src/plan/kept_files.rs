@@ -5,7 +5,7 @@
 use super::{Write, told};
 use crate::base::lossless;
 use crate::base::quoted::Shown;
-use crate::base::units::Size;
+use crate::base::units::{Count, Size};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// In which form the new firmware gets the files.
@@ -106,8 +106,7 @@ impl KeptFiles {
             Form::Archive => "as sysupgrade.tgz",
             Form::Jffs2 { .. } => "as sysupgrade.tgz in a jffs2",
         };
-        let files = self.files.len();
-        let plural = if files == 1 { "" } else { "s" };
-        format!("{files} file{plural}, {} {form}", Size(self.bytes))
+        let files = Count(self.files.len() as u64, "file");
+        format!("{files}, {} {form}", Size(self.bytes))
     }
 }

@@ -7,6 +7,7 @@ use crate::base::error::{Failure, Result};
 use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
+use crate::base::shell;
 use crate::bytes::access::Secret;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -41,7 +42,7 @@ impl Config {
         let path = named.map_or_else(|| root.join(PLACE), Path::to_owned);
         let bad = |what: &dyn std::fmt::Display| {
             Failure::usage(format_args!("{}: {what}", path.display()))
-                .hint(format!("chown root {0}; chmod 0600 {0}", path.display()))
+                .hint(format!("chown root {0}; chmod 0600 {0}", shell::typed(&path)))
         };
         let about = match stages::files::open(&path).and_then(|file| file.metadata()) {
             Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Ok(Config::default()),

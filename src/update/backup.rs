@@ -6,12 +6,13 @@ use crate::base::error::{Context, Failure, Result};
 use crate::base::files::{self, Directory, Readers, put};
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
-use crate::base::units::hex;
+use crate::base::units::{Count, hex};
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
 use crate::image::backup::{self, SUMS, file_name, listing};
 use crate::plan::told::number;
 use crate::report::Reporter;
+use mtd_rs::Flash;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -20,6 +21,9 @@ use std::path::Path;
 
 /// In the directory while copies are made: those that are there meanwhile are of a backup that is not finished.
 const UNFINISHED: &str = ".flasher-unfinished";
+
+/// Second readings of a piece until two are alike.
+const TRIES: u32 = 4;
 
 /// What a backup came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -189,7 +193,7 @@ pub fn read_out(
 ) -> Result<String> {
     let mut flash = board.open(partition)?;
     let mut hash = Sha256::new();
-    let mut buffer = vec![0; 16 << 10];
+    let (mut buffer, mut again) = (vec![0; 16 << 10], Vec::new());
     let before = flash.ecc_stats().map_err(Failure::system)?;
     let holds = flash.holds().unwrap_or(u64::MAX);
     for block in partition.good_blocks() {
@@ -197,7 +201,7 @@ pub fn read_out(
         let mut at = block.start;
         while at < block.end {
             let take = buffer.len().min((block.end - at) as usize);
-            flash.read(at, &mut buffer[..take]).map_err(Failure::system)?;
+            read_alike(&mut *flash, at, &mut buffer[..take], &mut again)?;
             hash.update(&buffer[..take]);
             file.write_all(&buffer[..take]).map_err(|error| {
                 Failure::system(format_args!("the copy of {}: {error}", partition.label()))
@@ -210,11 +214,67 @@ pub fn read_out(
     let after = flash.ecc_stats().map_err(Failure::system)?;
     match (before, after) {
         (Some(before), Some(after)) if after.failed != before.failed => Err(Failure::system(format_args!(
-            "{}: {} pages read with errors that ECC could not correct, so this is not a copy of what was written",
+            "{}: {} read with errors that ECC could not correct, so this is not a copy of what was written",
             partition.label(),
-            after.failed.wrapping_sub(before.failed)
+            Count(after.failed.wrapping_sub(before.failed).into(), "page")
         ))
         .hint("flasher devices shows the counters; --part leaves this partition out")),
         _ => Ok(hex(&hash.finalize())),
+    }
+}
+
+/// Reads what is copied. Where no ECC vouches for it, it has to read the same twice: a bit that flipped on its way would come back with
+/// a copy that nobody can hold against anything later.
+fn read_alike(flash: &mut dyn Flash, at: u64, buffer: &mut [u8], again: &mut Vec<u8>) -> Result<()> {
+    flash.read(at, buffer).map_err(Failure::system)?;
+    if flash.ecc_stats().map_err(Failure::system)?.is_some() {
+        return Ok(());
+    }
+    for _ in 0..TRIES {
+        again.resize(buffer.len(), 0);
+        flash.read(at, again).map_err(Failure::system)?;
+        if *again == buffer {
+            return Ok(());
+        }
+        log::warn!("{}: 0x{at:x} read differently; trying again", flash.label());
+        buffer.copy_from_slice(again);
+    }
+    Err(Failure::system(format_args!(
+        "{}: 0x{at:x} reads differently each time, so this is not a copy of what is there",
+        flash.label()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::selector::Where;
+    use crate::board::{Backend, sim};
+    use mtd_rs::Fault;
+    use std::fs;
+
+    #[test]
+    fn a_bit_that_flips_on_its_way_is_in_no_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("box");
+        sim::create("generic", &at).unwrap();
+        let board = Board::discover(&Where {
+            sim: Some(at),
+            board: None,
+        })
+        .unwrap();
+        let Backend::Sim(backend) = &board.backend else {
+            panic!("a simulated box");
+        };
+        let (bit, times) = (3, 1);
+        for offset in [5, 0x1_2345] {
+            backend.chip().inject(Fault::FlipOnRead { offset, bit, times });
+        }
+        let path = dir.path().join("copy");
+        let partition = &board.partitions[0];
+        read_out(&board, partition, &mut File::create(&path).unwrap(), &mut |_| ()).unwrap();
+        let copy = fs::read(path).unwrap();
+        assert!(copy.len() as u64 == partition.geometry.size && copy.iter().all(|byte| *byte == 0xff));
     }
 }

@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod backup;
-mod budget;
 mod busybox;
 pub(crate) mod end;
 mod environment;
@@ -175,7 +174,10 @@ pub(crate) fn attempt(
 ) -> std::result::Result<Ended, Stopped> {
     let terminal = io::stdin().is_terminal() && !options.reads_stdin();
     if !options.yes && !options.pushed && !terminal {
-        let failure = Failure::usage("standard input is not a terminal, so nobody can be asked");
+        let failure = Failure::usage(match options.reads_stdin() {
+            true => "standard input is the image, so nobody can be asked",
+            false => "standard input is not a terminal, so nobody can be asked",
+        });
         return Err(failure.hint("add --yes").into());
     }
     let board = begin(options)?;
@@ -296,6 +298,7 @@ fn ask(plan: &Plan) -> Result<()> {
 fn agreed(yes: bool) -> Result<()> {
     match yes {
         true => Ok(()),
-        false => Err(Failure::new(Exit::Refused, Code::Declined, "not confirmed")),
+        false => Err(Failure::new(Exit::Refused, Code::Declined, "not confirmed")
+            .hint("to write it: the same command again, and y")),
     }
 }

@@ -5,8 +5,8 @@
 
 use crate::base::files::{Directory, TEMPORARY};
 use crate::board::{Backend, Board};
+use crate::bytes::budget::Budget;
 use crate::bytes::pull::Pull;
-use crate::update::budget::Budget;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;

@@ -9,6 +9,7 @@ use crate::base::format::Format;
 use crate::base::lossless;
 use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
+use crate::bytes::budget::{Budget, Memory};
 use crate::bytes::by_pipe::by_pipe;
 use crate::bytes::packed::Packing;
 use crate::bytes::pull::Pull;
@@ -24,7 +25,6 @@ use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, Reading, signature};
 use crate::plan::ImageFile;
 use crate::report::Reporter;
-use crate::update::budget::Budget;
 use crate::update::handoff::{self, Stamp};
 use crate::update::members::{self, Member};
 use crate::update::offer;
@@ -403,11 +403,13 @@ impl Staging<'_> {
         };
         let Place::RamRoot(root) = place else {
             let limit = operand.available.map(|available| available.saturating_sub(OVERHEAD));
-            let mut bytes = Vec::with_capacity(length.unwrap_or_default().min(source::SET_ASIDE) as usize);
-            let mut sink = Budget::new(&mut bytes, limit, !self.board.is_sim());
+            let mut memory = Memory(Vec::with_capacity(
+                length.unwrap_or_default().min(source::SET_ASIDE) as usize
+            ));
+            let mut sink = Budget::new(&mut memory, limit, !self.board.is_sim());
             let copied = source.copy(&mut sink, &mut progress);
-            let copied = copied.inspect_err(|failure| self.spare(operand, failure, &mut &bytes[..]))?;
-            return Ok(of((Store::Memory(bytes), copied.1)));
+            let copied = copied.inspect_err(|failure| self.spare(operand, failure, &mut &memory.0[..]))?;
+            return Ok(of((Store::Memory(memory.0), copied.1)));
         };
         let path = handoff::image_path(root, operand.index);
         let mut file = File::create_new(&path).context(path.display())?;

@@ -655,3 +655,14 @@ fn a_backup_is_not_mixed_with_that_of_another_box() {
     assert!(!dir.join(".flasher-unfinished").exists());
     one.run("restore", &["-y", path]).exits(0);
 }
+
+/// A list with one copy twice is one that `restore` refuses.
+#[test]
+fn a_partition_that_is_named_twice_is_copied_once() {
+    let sim = SimBox::of_anything("qnap-ts219");
+    let dir = sim.path().join("copies");
+    let dir = dir.to_str().unwrap();
+    let run = sim.run("backup", &["--part", "Kernel,mtd1,Kernel", dir]).exits(0);
+    assert!(run.out.starts_with("1 partition, 2 MiB"), "{run:?}");
+    sim.run("restore", &["-n", dir]).exits(0);
+}

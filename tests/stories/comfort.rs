@@ -126,6 +126,46 @@ fn one_is_one_erase_block_and_no_record_is_all_that_is_said_of_none() {
         run.out.contains(", 1 erase block, 0 of them already correct\n"),
         "{run:?}"
     );
+    let copies = sim.path().join("copies");
+    let run = sim
+        .run("backup", &["--part", "kernel", copies.to_str().unwrap()])
+        .exits(0);
+    assert!(run.out.starts_with("1 partition, "), "{run:?}");
+}
+
+/// What is typed next is typed as it stands, also where somebody keeps boxes in a directory with a blank in its name.
+#[test]
+fn the_command_that_is_said_to_be_next_does_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let type_next = |run: &Run| {
+        let text = format!("{}{}", run.out, run.err);
+        let next = text.lines().find_map(|line| line.trim().strip_prefix("next:")).unwrap();
+        let words = next.trim().strip_prefix("flasher ").unwrap();
+        let line = format!("\"$1\" {words}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line, "sh", env!("CARGO_BIN_EXE_flasher")]);
+        Run::from(shell.current_dir(dir.path()).output().unwrap())
+    };
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flasher"));
+    command.args(["devices", "--sim", "my $box"]).current_dir(dir.path());
+    let missing = Run::from(command.output().unwrap()).exits(69);
+    let made = type_next(&missing).exits(0);
+    let found = type_next(&made).exits(0);
+    assert!(found.out.contains("board: qnap-ts219"), "{found:?}");
+    // A second one is not made there, and what somebody else has in that directory is not to be taken away.
+    let again = type_next(&missing).exits(64);
+    assert!(!again.err.contains("rm "), "{again:?}");
+    for operands in [&["backup", ""][..], &["sim", "create", "generic", ""]] {
+        let run = Run::from(
+            Command::new(env!("CARGO_BIN_EXE_flasher"))
+                .args(operands)
+                .current_dir(dir.path())
+                .output()
+                .unwrap(),
+        );
+        assert!(run.exits(64).err.contains("an operand is empty"));
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]
@@ -171,6 +211,9 @@ fn a_file_may_have_a_name_that_is_not_utf_8() {
     let copies = dir.join("copies").into_os_string();
     on("backup", &[], &copies).exits(0);
     on("restore", &["-y"], &copies).exits(0);
+    // A program gets its answer, too.
+    let again = on("backup", &["--format", "json"], &copies).exits(0);
+    assert!(again.json()["dir"].as_str().unwrap().ends_with("ller/copies"));
     // The list of a sha256sum, whose names are bytes too.
     let sums = Command::new("sha256sum").arg(&image).output().unwrap().stdout;
     let list = dir.join("sums");

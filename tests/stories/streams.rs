@@ -152,3 +152,35 @@ fn another_protocol_is_answered_with_the_command_that_was_typed() {
         "{run:?}"
     );
 }
+
+/// The verbs that look read a stream into memory, of which a `Vec` by itself takes all there is, and then ends the program.
+#[test]
+fn looking_at_what_does_not_end_ends_before_memory_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let out = out.to_str().unwrap();
+    for args in [
+        &["inspect", "/dev/zero"][..],
+        &["recovery", "check", "/dev/zero"],
+        &["recovery", "config", "/dev/zero"],
+        &["pat", "list", "/dev/zero"],
+        &["qpkg", "extract", "/dev/zero", out],
+    ] {
+        let mut command = Command::new("prlimit");
+        command
+            .args(["--as=200000000", env!("CARGO_BIN_EXE_flasher")])
+            .args(args);
+        let run = Run::from(command.output().unwrap()).exits(78);
+        assert!(run.err.contains("does not fit into RAM"), "{run:?}");
+    }
+    let run = crate::simbox::flasher(&["recovery", "name", "/dev/zero"]).exits(66);
+    assert!(run.err.contains("not a plain file"), "{run:?}");
+}
+
+#[test]
+fn the_scheme_of_a_url_is_one_in_capitals_too() {
+    let url = serve(bytes(5000, 1));
+    let shouted = url.replace("http://", "HTTP://");
+    assert_ne!(url, shouted);
+    crate::simbox::flasher(&["inspect", &shouted]).exits(0);
+}

@@ -5,7 +5,7 @@
 use super::tree::offset;
 use crate::base::check_id::CheckId;
 use crate::base::quoted::Quoted;
-use crate::base::units::Size;
+use crate::base::units::{Count, Size};
 use crate::board::{Board, Partition, Protected};
 use crate::plan::told::number;
 use mtd_rs::{Overlap, PartitionId};
@@ -126,13 +126,17 @@ impl PartitionReport {
             Size(self.erase_size.into())
         );
         if self.bad_blocks > 0 {
-            line.push_str(&format!(", {} bad blocks, {} good", self.bad_blocks, self.good_blocks));
+            line.push_str(&format!(
+                ", {}, {} good",
+                Count(self.bad_blocks as u64, "bad block"),
+                self.good_blocks
+            ));
         }
         if let Some(corrected) = self.ecc_corrected.filter(|corrected| *corrected > 0) {
-            line.push_str(&format!(", {corrected} bits corrected"));
+            line.push_str(&format!(", {} corrected", Count(corrected.into(), "bit")));
         }
         if let Some(failed) = self.ecc_failed.filter(|failed| *failed > 0) {
-            line.push_str(&format!(", {failed} uncorrectable pages"));
+            line.push_str(&format!(", {}", Count(failed.into(), "uncorrectable page")));
         }
         if !self.writable {
             line.push_str(", read-only");

@@ -21,7 +21,11 @@ pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> Failure + '_ {
 }
 
 pub(super) fn length(path: &Path) -> Result<u64> {
-    fs::metadata(path).map(|metadata| metadata.len()).map_err(at(path))
+    let about = fs::metadata(path).map_err(at(path))?;
+    match about.is_file() {
+        true => Ok(about.len()),
+        false => Err(at(path)(io::Error::other("it is not a plain file"))),
+    }
 }
 
 /// The copy of one partition.

@@ -7,7 +7,9 @@ use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::files::{Readers, Unfinished};
 use crate::base::format::Format;
+use crate::base::lossless;
 use crate::base::machine::Role;
+use crate::base::shell;
 use crate::base::units::{Grouped, Size, hex};
 use crate::board::profile::Profile;
 use crate::board::usable;
@@ -26,11 +28,12 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 #[derive(Serialize)]
 struct Report<'a> {
-    image: &'a Path,
+    image: String,
     board: &'a str,
     size: u64,
     sha256: &'a str,
@@ -134,7 +137,8 @@ fn padded<'a>(path: &'a Path, what: &str, slot: &Slot) -> Result<Piece<'a>> {
             Exit::ImageBad,
             Code::ImageEmpty,
             format_args!("the {what} {} is empty", path.display()),
-        )),
+        )
+        .hint("copy it again")),
         _ => Ok(Piece::Padded(path, size)),
     }
 }
@@ -274,7 +278,7 @@ fn say(path: &Path, layout: &Layout, pieces: &Pieces<'_>, report: &check::Report
     };
     if reporter.json() {
         return reporter.object(&Report {
-            image: path,
+            image: lossless::text(path.as_os_str().as_bytes()),
             board: &layout.board,
             size: report.size,
             sha256: &report.sha256,
@@ -314,7 +318,7 @@ fn say(path: &Path, layout: &Layout, pieces: &Pieces<'_>, report: &check::Report
     if !fits && !report.names.is_empty() {
         reporter.line("flasher recovery serve gives it that name by itself; for another server rename it");
     }
-    reporter.line(&format!("next: flasher recovery serve {}", path.display()));
+    reporter.line(&format!("next: flasher recovery serve {}", shell::typed(path)));
 }
 
 #[cfg(test)]

@@ -4,16 +4,18 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::files;
 use crate::board::profile::Profile;
 use crate::board::selector::Where;
 use crate::board::{Board, usable};
 use crate::cmd::recovery::copies::Copies;
-use crate::recovery::refusal::unreadable;
 use crate::recovery::{Layout, Mode, boards, name};
 use crate::report::Reporter;
 use serde::Serialize;
-use std::fs;
 use std::path::Path;
+
+/// Bytes of the longest copy that is searched: as many as the chip has.
+const LONGEST: u64 = 16 << 20;
 
 #[derive(Serialize)]
 struct Report {
@@ -107,13 +109,9 @@ fn config_slot(layout: &Layout) -> Option<&crate::recovery::Slot> {
 /// The configuration in a backup or a file.
 fn kept(path: &Path, at: &Where) -> Result<Option<Vec<u8>>> {
     if !path.is_dir() {
-        return fs::read(path).map(Some).map_err(|error| {
-            Failure::new(
-                Exit::ImageUnreadable,
-                Code::ImageUnreadable,
-                format_args!("{}: {error}", path.display()),
-            )
-        });
+        return files::read_plain(path, LONGEST)
+            .map(Some)
+            .map_err(super::copies::at(path));
     }
     let copies = Copies::open(path)?;
     let layout = match &at.board {
@@ -125,5 +123,7 @@ fn kept(path: &Path, at: &Where) -> Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let copy = copies.get(4)?;
-    fs::read(&copy.path).map(Some).map_err(unreadable)
+    files::read_plain(&copy.path, LONGEST)
+        .map(Some)
+        .map_err(super::copies::at(&copy.path))
 }

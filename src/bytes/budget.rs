@@ -3,12 +3,31 @@
 #![forbid(unsafe_code)]
 
 use crate::base::units::Size;
-use crate::checks::OVERHEAD;
 use std::io::{self, Write};
+
+/// What the update needs in RAM beside the image: this program in the RAM root, its buffers, page tables.
+pub const OVERHEAD: u64 = 2 << 20;
+
+/// Memory that is an error where there is no more; a `Vec` by itself would end the program.
+pub struct Memory(pub Vec<u8>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0
+            .try_reserve(bytes.len())
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Stops before the out-of-memory killer starts: pages of a tmpfs belong to no process, so it would kill the wrong ones
 /// (OpenIPC/firmware #2457).
-pub(super) struct Budget<'a> {
+pub struct Budget<'a> {
     sink: &'a mut dyn Write,
     written: u64,
     /// Bytes that may be written, where that is known beforehand.
