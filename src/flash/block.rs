@@ -43,7 +43,7 @@ pub(super) struct Scratch {
 /// Why an erase or program operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// Somebody else has the device, so that the kernel did nothing at all.
+    /// Somebody else has the device, or it is locked or a UBI that may only be read, so that the kernel did nothing at all.
     Refused,
     /// The chip could not do it, or it did not last.
     Chip,
@@ -66,7 +66,7 @@ impl Cause {
     /// Of what was asked for from this offset on. Only at its very start is it refused.
     pub fn of(error: &mtd_rs::Error, at: u64) -> Cause {
         match error.raw_os_error() {
-            Some(libc::EBUSY) if error.offset().is_none_or(|offset| offset == at) => Cause::Refused,
+            Some(libc::EBUSY | libc::EROFS) if error.offset().is_none_or(|offset| offset == at) => Cause::Refused,
             Some(libc::EIO) => Cause::Chip,
             _ => Cause::Other,
         }
@@ -501,4 +501,25 @@ fn program_pages(flash: &mut dyn Flash, at: u64, bytes: &[u8], leave_blank: bool
         from += chunk.len() as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mtd_rs::{Error, Operation};
+    use std::io;
+
+    #[test]
+    fn what_is_refused_at_its_very_start_has_changed_nothing() {
+        let of = |number, offset| {
+            let error = io::Error::from_raw_os_error(number);
+            Cause::of(&Error::io(Operation::Erase, "mtd0", offset, error), 0x2_0000)
+        };
+        for number in [libc::EBUSY, libc::EROFS] {
+            assert_eq!(of(number, Some(0x2_0000)), Cause::Refused);
+            assert_eq!(of(number, None), Cause::Refused);
+            assert_eq!(of(number, Some(0x2_1000)), Cause::Other);
+        }
+        assert_eq!(of(libc::EIO, Some(0x2_0000)), Cause::Chip);
+    }
 }

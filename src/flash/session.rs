@@ -52,13 +52,15 @@ impl<'a> Session<'a> {
 
     /// Writes the targets up to `split`, verifies them if others follow, and writes those.
     pub fn write_all(&mut self, targets: &mut [Target], split: usize) -> Result<(), String> {
-        for Target { write, flash, .. } in targets.iter() {
-            if !write.fits(flash.geometry()) {
+        for target in targets.iter_mut() {
+            if !target.write.fits(target.flash.geometry()) {
                 return Err(format!(
                     "{} has no room for all of its part of the image",
-                    flash.label()
+                    target.flash.label()
                 ));
             }
+            // What stays locked is found before anything is erased.
+            block::unlock(target)?;
         }
         self.write_some(targets, 0..split)?;
         if split == targets.len() {
@@ -71,9 +73,6 @@ impl<'a> Session<'a> {
     }
 
     fn write_some(&mut self, targets: &mut [Target], which: Range<usize>) -> Result<(), String> {
-        for target in &mut targets[which.clone()] {
-            block::unlock(target)?;
-        }
         let held_back = self.invalidate(targets, which.clone())?;
         for index in which {
             let target = &mut targets[index];

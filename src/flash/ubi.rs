@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::image::ubi::{HEADER, Layout, erase_counter};
+use crate::image::ubi::{HEADER, Layout, MOST_ERASES, erase_counter};
 use mtd_rs::Flash;
 
 /// The erase counter header of the block at hand.
@@ -47,7 +47,8 @@ impl Stamp {
 
     /// The block was erased once more: what is to be programmed says so. `mean` is asked where no counter was found.
     pub fn renew(&mut self, block: &mut [u8], mean: impl FnOnce() -> u64) {
-        let erased = self.erased.map_or_else(mean, |erased| erased + 1);
+        // A higher one keeps the whole UBI from being attached (`scan_peb` of drivers/mtd/ubi/attach.c).
+        let erased = self.erased.map_or_else(mean, |erased| (erased + 1).min(MOST_ERASES));
         self.erased = Some(erased);
         block[..HEADER].copy_from_slice(&self.layout.header(erased));
     }
@@ -71,4 +72,31 @@ pub(super) fn mean(flash: &mut dyn Flash) -> u64 {
         }
     }
     sum / known.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_counter_at_its_end_stays_there() {
+        let layout = Layout {
+            volume_header: 64,
+            data: 128,
+            image_seq: 7,
+            needed: 4,
+        };
+        let mut block = layout.header(0).to_vec();
+        for (found, counted) in [(5, 6), (MOST_ERASES - 1, MOST_ERASES), (MOST_ERASES, MOST_ERASES)] {
+            let mut stamp = Stamp {
+                layout,
+                erased: None,
+                part: None,
+            };
+            stamp.adopt(&mut block, &layout.header(found));
+            stamp.renew(&mut block, || 0);
+            assert_eq!(erase_counter(&block), Some(counted));
+        }
+    }
 }

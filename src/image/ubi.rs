@@ -17,7 +17,7 @@ use std::ops::Range;
 /// Bytes of either header (`UBI_EC_HDR_SIZE`, `UBI_VID_HDR_SIZE`).
 pub const HEADER: usize = 64;
 /// The highest erase counter that UBI believes (`UBI_MAX_ERASECOUNTER`).
-const MOST_ERASES: u64 = 0x7fff_ffff;
+pub const MOST_ERASES: u64 = 0x7fff_ffff;
 /// Erase blocks of real flash: the power of two of their bytes.
 const BLOCKS: Range<u32> = 12..24;
 /// Erase blocks beside those of volumes: two of the volume table, and one each for wear levelling and for atomic changes

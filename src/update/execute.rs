@@ -7,6 +7,7 @@ use crate::base::clock;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::outcome::{Fate, Outcome, Stopped, Tally};
+use crate::base::units::Count;
 use crate::board::indicators::Indicators;
 use crate::board::{Board, Proof};
 use crate::bytes::store::Store;
@@ -18,7 +19,7 @@ use crate::plan::{self, Destination, Method, SlotSwitch, Step, VolumeChanges, Wr
 use crate::record::{self, Record, Versions};
 use crate::report::Reporter;
 use crate::slots;
-use crate::update::volumes;
+use crate::update::{note, volumes};
 use mtd_rs::PartitionId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::path::Path;
@@ -74,11 +75,10 @@ impl Execution<'_> {
     /// # Errors
     /// How far it came, and why not further.
     pub fn run(&self, reporter: &mut Reporter) -> std::result::Result<Outcome, Stopped> {
-        let interrupted = Failure::new(Exit::Flash, Code::Interrupted, "the update was interrupted").harm(Harm::Partly);
         let before = self.ecc();
         // What the run before this one left half written is no less so because this one did nothing.
         let partly = left_partly(self.board);
-        self.record(&Outcome::failed(&interrupted, Tally::default()), reporter);
+        self.record(&Outcome::failed(&note::interrupted(), Tally::default()), reporter);
         let result = self.write(reporter).map_err(|mut stopped| {
             if !partly || stopped.failure.harm != Harm::Untouched {
                 return stopped;
@@ -199,10 +199,10 @@ impl Execution<'_> {
                     true => "handed to the new firmware in",
                     false => "put back into",
                 };
-                let plural = if fate.files == 1 { "" } else { "s" };
                 reporter.stage(format_args!(
-                    "{} file{plural} {done} {} and read back",
-                    fate.files, fate.to
+                    "{} {done} {} and read back",
+                    Count(fate.files, "file"),
+                    fate.to
                 ));
                 fate
             }
@@ -290,7 +290,7 @@ impl Execution<'_> {
 }
 
 /// Whether the update before this one left the flash half written and the box was not started since, as far as that is known.
-fn left_partly(board: &Board) -> bool {
+pub(super) fn left_partly(board: &Board) -> bool {
     let Some(last) = record::load(board).ok().filter(|last| last.harm == Harm::Partly) else {
         return false;
     };

@@ -67,6 +67,8 @@ pub struct Job {
     pub volumes: Option<VolumeChanges>,
     /// `--no-rollback` and `--mark-bad`.
     pub on_fault: OnFault,
+    /// Whether an update in place has left the flash half written in this boot: then it is not the old firmware that is there.
+    pub partly: bool,
     /// The user's files, saved beside the image.
     pub files: Option<Task>,
     /// Where it goes on telling how far it is.
@@ -210,6 +212,7 @@ mod tests {
                 data: None,
             }),
             on_fault: OnFault::default(),
+            partly: true,
             files: None,
             listen: Listen::parse("0.0.0.0:80"),
             reached: "writing".into(),

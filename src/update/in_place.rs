@@ -12,7 +12,7 @@ use crate::base::error::{Failure, Harm, Result};
 use crate::base::outcome::{Outcome, Stopped};
 use crate::board::{Board, Proof};
 use crate::cli::Apply;
-use crate::flash::OnFault;
+use crate::flash::{OnFault, Policy};
 use crate::keep::{self, Task};
 use crate::plan::Plan;
 use crate::report::Reporter;
@@ -59,25 +59,29 @@ pub(super) fn on_this_box(
             directory,
             proof,
         };
-        return execute(&place, prepared, staged, (options, files), reporter);
+        let policy = policy_of(board, prepared, options, reporter);
+        return execute(&place, prepared, staged, (policy, files), reporter);
     };
     // Whoever uses anything of it is found before the first volume is changed.
     let first = volumes::with(changes, targets(board, prepared.plan.touched(), files.as_ref()), board);
     let before = stages::prove_unheld_in_place(&board.map, &first).map_err(|holders| held(&holders))?;
     let partly = |failure: Failure| failure.harm(Harm::Partly);
+    let of = (prepared.plan.image.sha256.as_str(), &prepared.versions);
+    // What the last update left is told before this one stands on record.
+    let policy = policy_of(board, prepared, options, reporter);
+    note::ended(board, &note::interrupted(), of, reporter);
     let changed = volumes::change(changes, &before).and_then(|()| {
         let board = Board::discover(&options.at).map_err(partly)?;
         let proof = proof(&board, prepared, files.as_ref()).map_err(partly)?;
         Ok((board, proof))
     });
-    let of = (prepared.plan.image.sha256.as_str(), &prepared.versions);
     let (board, proof) = changed.inspect_err(|failure| note::ended(board, failure, of, reporter))?;
     let place = Place {
         board: &board,
         directory,
         proof,
     };
-    execute(&place, prepared, staged, (options, files), reporter).map_err(|stopped| Stopped {
+    execute(&place, prepared, staged, (policy, files), reporter).map_err(|stopped| Stopped {
         failure: partly(stopped.failure),
         ..stopped
     })
@@ -99,7 +103,13 @@ pub(super) fn write(
     reporter: &mut Reporter,
 ) -> std::result::Result<Outcome, Stopped> {
     let files = save(&prepared.plan, options, place.directory)?;
-    execute(place, prepared, staged, (options, files), reporter)
+    let policy = policy_of(place.board, prepared, options, reporter);
+    execute(place, prepared, staged, (policy, files), reporter)
+}
+
+fn policy_of(board: &Board, prepared: &Prepared, options: &Apply, reporter: &mut Reporter) -> Policy {
+    let on_fault = on_fault(options.on_fault, prepared.plan.volumes.is_some());
+    policy(board, &prepared.plan.image.sha256, on_fault, reporter)
 }
 
 /// What was in a volume of another size cannot be put back.
@@ -114,7 +124,7 @@ fn execute(
     place: &Place<'_>,
     prepared: &Prepared,
     staged: &StagedImage,
-    (options, files): (&Apply, Option<Task>),
+    (policy, files): (Policy, Option<Task>),
     reporter: &mut Reporter,
 ) -> std::result::Result<Outcome, Stopped> {
     let plan = &prepared.plan;
@@ -124,12 +134,7 @@ fn execute(
         sha256: &plan.image.sha256,
         versions: &prepared.versions,
         store: &staged.store,
-        policy: policy(
-            place.board,
-            &plan.image.sha256,
-            on_fault(options.on_fault, plan.volumes.is_some()),
-            reporter,
-        ),
+        policy,
         proof: &place.proof,
         change: prepared.change.as_ref(),
         slot: plan.slot.as_ref(),

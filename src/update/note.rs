@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{Failure, Result};
+use crate::base::code::Code;
+use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::outcome::{Outcome, Tally};
 use crate::board::lock::Lock;
 use crate::board::{Backend, Board, Proof};
@@ -26,7 +27,12 @@ pub(crate) fn keep(board: &Board, record: &Record) -> Result<()> {
     }
 }
 
-/// Keeps why an update ended before the engine began.
+/// What stands on record while the flash is changed, so that a power cut leaves a true one.
+pub(super) fn interrupted() -> Failure {
+    Failure::new(Exit::Flash, Code::Interrupted, "the update was interrupted").harm(Harm::Partly)
+}
+
+/// Keeps why an update ended before the engine began, or that it has begun.
 pub(super) fn ended(board: &Board, failure: &Failure, of: (&str, &Versions), reporter: &mut Reporter) {
     let outcome = Outcome::failed(failure, Tally::default());
     let record = Record::now(&outcome, of, &reporter.reached);

@@ -57,6 +57,7 @@ fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Re
     let unpacked = Job::unpack(pid_one.handoff()).inspect_err(|failure| reporter.failure(failure))?;
     let job = &*job.insert(unpacked);
     reporter.reached.clone_from(&job.reached);
+    stages::set_flash_touched(job.partly);
     if let Some(at) = &job.listen {
         reporter.serve_again(at.clone());
     }
@@ -71,15 +72,20 @@ fn finish(pid_one: PidOne, job: &mut Option<Job>, reporter: &mut Reporter) -> Re
     };
     reporter.reach("old root gone");
     match ready(job, &detached, reporter) {
-        Ok((board, store, proof)) => {
-            write(job, &board, &store, &proof, reporter).inspect_err(|failure| reporter.failure(failure))
-        }
+        Ok(ready) => write(job, &ready, reporter).inspect_err(|failure| reporter.failure(failure)),
         Err(failure) => Err(untouched(job, failure, reporter)),
     }
 }
 
 /// What must be true before the first erase.
-fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Board, Store<'static>, Proof)> {
+struct Ready {
+    board: Board,
+    store: Store<'static>,
+    proof: Proof,
+    policy: Policy,
+}
+
+fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<Ready> {
     let at = Where {
         sim: None,
         board: job.board.clone(),
@@ -118,6 +124,8 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
             Some(packing) => Arc::new(Store::Packed(Packed::again(store, *packing))),
         });
     let store = members::reopen(Joined::files(opened.collect()).into_store(), &job.members);
+    // What the last update left is told before this one stands on record.
+    let policy = policy(&board, &job.sha256, job.on_fault, reporter);
     if let Some(changes) = &job.volumes {
         // Whoever uses anything of it is found before the first volume is changed.
         let first = volumes::with(changes, targets(&board, &job.writes, job.files.as_ref()), &board);
@@ -127,6 +135,7 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
             .map_err(|holders| held(&holders))?;
         reporter.stage("nothing holds the volumes any more: they get their new sizes");
         stages::set_flash_touched(true);
+        note::ended(&board, &note::interrupted(), (&job.sha256, &job.versions), reporter);
         volumes::change(changes, &before)?;
         board = Board::discover(&at).map_err(|failure| changed(job, failure))?;
     }
@@ -135,7 +144,12 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<(Boa
     let proof = detached
         .prove_unheld(&board.map, &targets)
         .map_err(|holders| changed(job, held(&holders)))?;
-    Ok((board, store, Proof::Unheld(proof)))
+    Ok(Ready {
+        board,
+        store,
+        proof: Proof::Unheld(proof),
+        policy,
+    })
 }
 
 /// Once the volumes were changed the old system does not start any more, whatever fails then.
@@ -171,7 +185,13 @@ fn delivered(index: usize, stamped: bool) -> Result<(Arc<Store<'static>>, String
     Ok((Arc::new(store), sha256))
 }
 
-fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut Reporter) -> Result<Outcome> {
+fn write(job: &Job, ready: &Ready, reporter: &mut Reporter) -> Result<Outcome> {
+    let Ready {
+        board,
+        store,
+        proof,
+        policy,
+    } = ready;
     reporter.stage("nothing holds the flash any more: writing");
     let steps: Vec<_> = job.writes.iter().cloned().map(Step::unread).collect();
     let mut execution = Execution {
@@ -180,7 +200,7 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         sha256: &job.sha256,
         versions: &job.versions,
         store,
-        policy: policy(board, &job.sha256, job.on_fault, reporter),
+        policy: *policy,
         proof,
         change: None,
         slot: None,
@@ -189,8 +209,12 @@ fn write(job: &Job, board: &Board, store: &Store, proof: &Proof, reporter: &mut 
         directory: Path::new("/"),
     };
     stages::set_flash_touched(true);
-    let policy = execution.policy;
-    let result = attempts(policy, job.volumes.is_some(), |policy, last| {
+    if job.partly {
+        // Where the record of that was may be gone with the old root.
+        note::ended(board, &note::interrupted(), (&job.sha256, &job.versions), reporter);
+    }
+    let partly = job.partly || job.volumes.is_some();
+    let result = attempts(*policy, partly, |policy, last| {
         if let Some(last) = last {
             reporter.warning(format_args!("{last}; once more"));
         }
@@ -240,8 +264,13 @@ fn summary(outcome: &Outcome, store: &Store, reporter: &mut Reporter) {
     }
 }
 
-/// Tells an end that left the flash alone, and keeps its record.
+/// Tells an end that left the flash alone, and keeps its record. What an update in place left half written in this boot is no less so,
+/// and not to be rebooted into.
 fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
+    let failure = match job.partly {
+        true => failure.harm(Harm::Partly),
+        false => failure,
+    };
     reporter.failure(&failure);
     let place = Where {
         sim: None,

@@ -15,6 +15,7 @@ use crate::keep::Task;
 use crate::record;
 use crate::report::Reporter;
 use crate::report::listen::Door;
+use crate::update::execute::left_partly;
 use crate::update::handoff::Job;
 use crate::update::in_place::{on_fault, save};
 use crate::update::prepare::Prepared;
@@ -63,6 +64,7 @@ pub(super) fn take_over(
     if let Some(door) = &door {
         reporter.listening(door);
     }
+    let partly = left_partly(board);
     let job = Job {
         writes: plan.steps.into_iter().map(|step| step.write).collect(),
         sha256: plan.image.sha256,
@@ -75,7 +77,8 @@ pub(super) fn take_over(
             .collect(),
         members: staged.members.clone(),
         board: named,
-        on_fault: on_fault(options.on_fault, plan.volumes.is_some()),
+        on_fault: on_fault(options.on_fault, partly || plan.volumes.is_some()),
+        partly,
         volumes: plan.volumes,
         files,
         // Process 1 opens the port anew.

@@ -181,20 +181,27 @@ pub(super) fn change(changes: &VolumeChanges, proof: &Unheld) -> Result<()> {
     let device = now(ubi)?;
     as_planned(changes, &device)?;
     let is = |id: u32| device.volumes.iter().find(|volume| volume.id == id);
+    let mut begun = false;
     if let Some(id) = changes
         .removed
         .filter(|id| is(*id).is_some_and(|volume| volume.name == DATA))
     {
-        stages::remove_volume(proof, ubi, id).map_err(|error| failed(ubi, DATA, error))?;
+        stages::remove_volume(proof, ubi, id).map_err(|error| failed(ubi, DATA, (error, begun)))?;
+        begun = true;
     }
     for volume in &changes.sized {
         let bytes = u64::from(volume.gets) * u64::from(changes.leb_size);
-        match is(volume.id) {
-            Some(found) if found.reserved_ebs == volume.gets => Ok(()),
+        let changed = match is(volume.id) {
+            Some(found) if found.reserved_ebs == volume.gets => continue,
             Some(_) => stages::resize_volume(proof, ubi, volume.id, bytes),
-            None => stages::create_volume(ubi, volume.id, &volume.name, bytes),
-        }
-        .map_err(|error| failed(ubi, &volume.name, error))?;
+            None => {
+                // It may be there although it cannot be opened.
+                begun = true;
+                stages::create_volume(ubi, volume.id, &volume.name, bytes)
+            }
+        };
+        changed.map_err(|error| failed(ubi, &volume.name, (error, begun)))?;
+        begun = true;
     }
     Ok(())
 }
@@ -251,13 +258,15 @@ fn now(ubi: u32) -> Result<UbiInfo> {
     })
 }
 
-fn failed(ubi: u32, name: &str, error: std::io::Error) -> Failure {
-    Failure::new(
-        Exit::Flash,
-        Code::Flash,
-        format_args!("the volume ubi{ubi}:{name} could not be changed: {error}"),
-    )
-    .harm(Harm::Partly)
+/// Of a UBI that may only be read, and of a volume that is in use, nothing is changed (`ubi_remove_volume` and `ubi_resize_volume` of
+/// drivers/mtd/ubi/vmt.c ask for both first).
+fn failed(ubi: u32, name: &str, (error, begun): (std::io::Error, bool)) -> Failure {
+    let refused = !begun && matches!(error.raw_os_error(), Some(libc::EROFS | libc::EBUSY));
+    let what = format!("the volume ubi{ubi}:{name} could not be changed: {error}");
+    match refused {
+        true => Failure::new(Exit::System, Code::Flash, what).hint("dmesg says why; the old firmware is whole"),
+        false => Failure::new(Exit::Flash, Code::Flash, what).harm(Harm::Partly),
+    }
 }
 
 #[cfg(test)]
@@ -380,6 +389,16 @@ mod tests {
         let mut other = used.clone();
         other.leb_size = 2000;
         assert!(as_planned(&changes, &other).is_err());
+    }
+
+    #[test]
+    fn a_ubi_that_may_only_be_read_is_untouched() {
+        let harm = |number, begun| failed(0, "rootfs", (std::io::Error::from_raw_os_error(number), begun)).harm;
+        for number in [libc::EROFS, libc::EBUSY] {
+            assert_eq!(harm(number, false), Harm::Untouched);
+            assert_eq!(harm(number, true), Harm::Partly);
+        }
+        assert_eq!(harm(libc::EIO, false), Harm::Partly);
     }
 
     #[test]

@@ -5,24 +5,32 @@ use crate::simbox::{SimBox, anything, bytes};
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;
 use flasher::bytes::store::Store;
-use flasher::flash::{self, Phase, Policy, Progress, Verified};
+use flasher::flash::{self, Phase, Policy, Progress, Target, Verified};
 use mtd_rs::{Fault, PartitionId, SimChip};
 
 const BLOCK: u64 = 64 << 10;
 const PART: u64 = 4 * BLOCK;
 
 /// Two partitions, of which the first, planned first, is the way back; both are bootable.
-fn run(chip: &SimChip, image: &Store, seen: &mut dyn FnMut(Progress)) -> Result<Verified, Stopped> {
+fn targets(chip: &SimChip, writable: bool) -> Vec<Target> {
     let target = |number: u64| {
         let mut write = write_of(PART, PART, true);
         write.to.id = PartitionId::Mtd(number as u32);
         write.source = number * PART..(number + 1) * PART;
         write.order.recovery = number == 0;
         let range = number * PART..(number + 1) * PART;
-        target(&write, Box::new(chip.partition(&format!("mtd{number}"), range, true)))
+        let writable = writable || number > 0;
+        target(
+            &write,
+            Box::new(chip.partition(&format!("mtd{number}"), range, writable)),
+        )
     };
+    vec![target(0), target(1)]
+}
+
+fn run(chip: &SimChip, image: &Store, seen: &mut dyn FnMut(Progress)) -> Result<Verified, Stopped> {
     let mut seen = seen;
-    flash::write(vec![target(0), target(1)], image, Policy::default(), &mut seen)?.verify(image, &mut seen)
+    flash::write(targets(chip, true), image, Policy::default(), &mut seen)?.verify(image, &mut seen)
 }
 
 fn chip() -> (SimChip, Vec<u8>, Store<'static>) {
@@ -45,6 +53,21 @@ fn nothing_of_it_changes_before_the_rest_is_whole() {
     .unwrap();
     assert_eq!((untouched, verified.tally.erased), (4, 8));
     assert!(chip.contents(0..2 * PART) == bytes(2 * PART as usize, 2));
+}
+
+/// A block that cannot be unlocked can neither be written, and the way back is unlocked last of all.
+#[test]
+fn what_stays_locked_is_found_before_anything_else_is_erased() {
+    let (chip, old, image) = chip();
+    let policy = Policy {
+        keep_old: 0,
+        ..Policy::default()
+    };
+    let stopped = flash::write(targets(&chip, false), &image, policy, &mut |_| ())
+        .err()
+        .unwrap();
+    assert_eq!(stopped.failure.harm, Harm::Untouched, "{}", stopped.failure);
+    assert!(chip.contents(0..2 * PART) == old);
 }
 
 #[test]
