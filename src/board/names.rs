@@ -12,11 +12,13 @@ use super::profile::Protection;
 /// Words that make a name that of a boot loader, or of what a boot loader needs to start. More are known by their ends.
 const LOADERS: &str = "cfe cferom cferam spl tpl sbl bl fip fsbl ssbl mlo bootrom bootbase bios uefi yamon pmon urlader \
     adam mibib qsee tz rpm cdt devcfg apdp atf optee tee ubl ipl apex lk abl xbl pbl rbl tfa trust xload \
-    fcb bcb dbbt efi opensbi booter rcw pbi bct bootbak bootpri boota bootb bootup bootware at91bs secondboot stage \
-    fbl shmoo startcode lowlevelinit qcadata opaque mikrotik qualcomm";
+    fcb bcb dbbt bbt efi opensbi booter rcw pbi bct bootbak bootpri boota bootb bootup bootware at91bs secondboot stage \
+    fbl shmoo startcode lowlevelinit qcadata opaque mikrotik qualcomm \
+    bst bld sysfw phypattern idblock cis";
 
 /// Parts of words that do the same.
-const IN_LOADERS: &str = "uboot redboot bootload barebox appsbl preloader bootstrap xloader routerboot trustedfirmware";
+const IN_LOADERS: &str = "uboot redboot bootload barebox appsbl preloader bootstrap xloader routerboot trustedfirmware \
+    imageselector imgsel meminit bootmonitor";
 
 /// Words that make a name that of something that this one box has and no other. More are known by their ends.
 const SETTINGS: &str = "bootargs bootcount art cal board nvmem mac ethaddr fis tffs training ddrparams license ssd pot \
@@ -28,7 +30,8 @@ const SETTINGS: &str = "bootargs bootcount art cal board nvmem mac ethaddr fis t
     bdata cdata odm odmdata oemdata orgdata productdata manudata mfcdata pridata privdata private privatedata \
     pdtdata tpdata wifimngdata product property provisioning prst setting defaults custom misc rom romd romdir \
     pid bid id mrd mp hw ri bosa addr apcd pds osss oldart artmtd bs crt idmkey ntgrcrypt efs modemst fsg nvm vnvm \
-    eripv para bootarg bootseq bootopt result ustate vctl rgbd pcbasn securestore securedstore";
+    eripv para bootarg bootseq bootopt result ustate vctl rgbd pcbasn securestore securedstore \
+    securestorage reservearea keyfile ptb mxpt nonvol";
 
 /// Parts of words that do the same.
 const IN_SETTINGS: &str = "factory caldata calib eeprom boarddata boardinfo boardconfig devinfo bdinfo hwinfo prodinfo \
@@ -48,8 +51,8 @@ pub fn protection(name: &str) -> Option<Protection> {
     words.extend(originals);
     let settings = |word: &String| {
         is_one_of(word, SETTINGS)
-            || ["env", "cfg"].iter().any(|start| word.starts_with(start))
-            || ["env", "environment", "info", "cfg", "conf", "flag"]
+            || ["env", "cfg", "nv"].iter().any(|start| word.starts_with(start))
+            || ["nv", "environment", "info", "cfg", "conf", "flag", "key", "keys"]
                 .iter()
                 .any(|end| word.ends_with(end))
     };
@@ -58,7 +61,8 @@ pub fn protection(name: &str) -> Option<Protection> {
     if words.iter().any(settings) || settings(&whole) || has(IN_SETTINGS) {
         return Some(Protection::Settings);
     }
-    let loader = |word: &String| is_one_of(word, LOADERS) || word.ends_with("loader");
+    let loader =
+        |word: &String| is_one_of(word, LOADERS) || ["loader", "spl", "fip"].iter().any(|end| word.ends_with(end));
     // `boot` alone is mostly a kernel, `mboot` and its like are not.
     let boots = |word: &String| word.len() > 4 && word.ends_with("boot");
     (words.iter().any(|word| loader(word) || boots(word)) || loader(&whole) || has(IN_LOADERS))
@@ -189,6 +193,22 @@ mod tests {
             "qcadata",
             "Qualcomm",
             "u-bootbak",
+            "bst",
+            "bld",
+            "ospi.tiboot3",
+            "ospi.tispl",
+            "ospi.sysfw",
+            "ospi.phypattern",
+            "MemInit(NAND)",
+            "X-Loader(NAND)",
+            "Boot Monitor",
+            "Image Selector Golden",
+            "ImgSel Image A Catch",
+            "Image A (FSBL, PMU, ATF, U-Boot)",
+            "idblock",
+            "ddrfip",
+            "CIS",
+            "bbt",
         ] {
             assert_eq!(protection(name), Some(Protection::Bootloader), "{name}");
         }
@@ -306,6 +326,18 @@ mod tests {
             "extra-para",
             "cfgxxx",
             "misc",
+            "nvrofs",
+            "nvbacklte",
+            "nvimg",
+            "permnv",
+            "dynnv",
+            "nonvol",
+            "reservearea",
+            "keyfile",
+            "unifykey",
+            "MXPT",
+            "ptb",
+            "secure_storage",
         ] {
             assert_eq!(protection(name), Some(Protection::Settings), "{name}");
         }
