@@ -13,6 +13,8 @@ use std::ops::Range;
 pub const MAGIC: u32 = 0xd00d_feed;
 /// Bytes of the header.
 pub const HEADER: usize = 40;
+/// The version in which the header has the length of the structure.
+const VERSION: u64 = 17;
 /// The names of all properties; bounds memory.
 const STRINGS: u64 = 64 << 10;
 /// Depth of nodes; bounds memory.
@@ -55,12 +57,16 @@ impl<'s> Tree<'s> {
         }
         let field = |at| u64::from(Fields(&header).be32(at).unwrap_or_default());
         let (total, structure, strings) = (field(4), field(8), field(12));
+        let (reserved, version, read_since) = (field(16), field(20), field(24));
         let (strings_size, structure_size) = (field(32), field(36));
         if total > range.end - range.start {
             return Ok(None);
         }
         let inside = |at: u64, size: u64| at >= HEADER as u64 && at.checked_add(size).is_some_and(|end| end <= total);
-        if !inside(structure, structure_size) || !inside(strings, strings_size) || strings_size > STRINGS {
+        // Boot loader and kernel take no other (`fdt_check_header` of libfdt): it has to be one that readers of version 17 know, and
+        // the list of reserved memory, which has an entry that ends it, has to be there.
+        let read = version >= VERSION && read_since <= VERSION && inside(reserved, 16);
+        if !read || !inside(structure, structure_size) || !inside(strings, strings_size) || strings_size > STRINGS {
             return Err(broken());
         }
         let mut names = vec![0; strings_size as usize];

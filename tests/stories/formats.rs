@@ -71,8 +71,10 @@ fn a_fit_with_any_wrong_bit_in_its_images() {
         assert_eq!(report["format"], "fit");
         assert_eq!(report["parts"][0]["content"]["role"], "kernel");
         assert_eq!(report["parts"][0]["content"]["arch"], "arm");
+        // In its header: where the list of reserved memory is, and from which version on the tree can be read.
+        let header = [16, 24, 27];
         let bits = [kernel, kernel + 15_000, kernel + 29_999, ramdisk, ramdisk + 9_000];
-        is_checked(&sim, "Kernel", &image, &bits);
+        is_checked(&sim, "Kernel", &image, &[&header[..], &bits].concat());
         sim.apply(&["--part", "Kernel", &path]).exits(0);
     }
     // For another processor.
