@@ -115,7 +115,8 @@ impl Tables<'_> {
         if root >= sb.directory_table || sb.root & 0xffff >= BLOCK as u64 {
             return Err(outside("its root"));
         }
-        self.inodes()?;
+        self.packing()?;
+        self.inodes(root)?;
         let data = 96..sb.inode_table;
         // Directories end where the blocks of the next table begin.
         let mut next = first;
@@ -128,14 +129,16 @@ impl Tables<'_> {
             let places = self.places(sb.export_table, u64::from(sb.inodes) * 8)?;
             next = places.into_iter().fold(next, u64::min);
         }
-        let places = self.places(sb.id_table, u64::from(sb.ids) * 4)?;
-        next = places.into_iter().fold(next, u64::min);
+        let mut end = sb.length;
         if sb.xattr_table != NONE {
             let head = self.read(sb.xattr_table..sb.xattr_table + 16)?;
             let ids = Fields(&head).le32(8).unwrap_or_default();
-            self.places(sb.xattr_table + 16, u64::from(ids) * 16)?;
-            next = next.min(Fields(&head).le64(0).unwrap_or(NONE));
+            self.last(sb.xattr_table + 16, u64::from(ids) * 16, end)?;
+            end = Fields(&head).le64(0).unwrap_or(NONE);
+            next = next.min(end);
         }
+        let places = self.last(sb.id_table, u64::from(sb.ids) * 4, end)?;
+        next = places.into_iter().fold(next, u64::min);
         if next < sb.directory_table || !self.chain(sb.directory_table..next)? {
             return Err(bad(
                 "the blocks of the squashfs's directories do not end where the next table begins",
@@ -195,6 +198,28 @@ impl Tables<'_> {
         Ok(places)
     }
 
+    /// The same of a list that ends there: since 5.11 the kernel mounts no other (`squashfs_read_id_index_table` in
+    /// `fs/squashfs/id.c`, `squashfs_read_xattr_id_table` in `xattr_id.c`).
+    fn last(&self, list: u64, bytes: u64, end: u64) -> io::Result<Vec<u64>> {
+        match end.checked_sub(list) == Some(bytes.div_ceil(BLOCK as u64) * 8) {
+            true => self.places(list, bytes),
+            false => Err(bad("the last tables of the squashfs do not end where they should")),
+        }
+    }
+
+    /// Of a packing that is not unpacked here: whether its blocks begin as those of another one. An inode begins with a small
+    /// number, so that no block of LZO or LZ4 does.
+    fn packing(&self) -> io::Result<()> {
+        let (range, packed) = self.block(self.superblock.inode_table)?;
+        let others: [&[u8]; 3] = [b"\x78\xda", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"];
+        let bytes = self.read(range)?;
+        match packed && matches!(self.superblock.packing, 2 | 3 | 5) && others.iter().any(|one| bytes.starts_with(one))
+        {
+            true => Err(bad("the squashfs is packed otherwise than its superblock says")),
+            false => Ok(()),
+        }
+    }
+
     /// The content of a block of a table; `None` where its packing is none that is known here.
     fn content(&self, at: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
         let (range, packed) = self.block(at)?;
@@ -234,27 +259,33 @@ impl Tables<'_> {
         }
     }
 
-    /// Goes through all inodes: the data of every file lies where data is.
-    fn inodes(&self) -> io::Result<()> {
+    /// Goes through all inodes: the data of every file lies where data is, and the one whose block begins at `root` is a directory.
+    fn inodes(&self, root: u64) -> io::Result<()> {
         let sb = self.superblock;
         let mut reader = Blocks {
             tables: self,
             left: sb.inode_table..sb.directory_table,
+            begin: sb.inode_table,
             content: Vec::new(),
             at: 0,
             unknown: false,
         };
+        let mut is_rooted = false;
         for _ in 0..sb.inodes {
+            let place = reader.place();
             match self.inode(&mut reader) {
                 Err(_) if reader.unknown => return Ok(()),
-                other => other?,
+                kind => is_rooted |= matches!(kind?, 1 | 8) && place == (root, (sb.root & 0xffff) as usize),
             }
         }
-        Ok(())
+        match is_rooted {
+            true => Ok(()),
+            false => Err(bad("the root of the squashfs is not one of its directories")),
+        }
     }
 
-    /// One inode (`struct squashfs_*_inode`).
-    fn inode(&self, reader: &mut Blocks<'_>) -> io::Result<()> {
+    /// One inode (`struct squashfs_*_inode`), and of which kind it is.
+    fn inode(&self, reader: &mut Blocks<'_>) -> io::Result<u16> {
         let mut fixed = [0; 56];
         reader.read_exact(&mut fixed[..16])?;
         let kind = Fields(&fixed).le16(0).unwrap_or_default();
@@ -274,20 +305,20 @@ impl Tables<'_> {
         let word = |at| Fields(&fixed).le32(at).unwrap_or_default();
         let long = |at| Fields(&fixed).le64(at).unwrap_or_default();
         match kind {
-            2 => self.file(reader, word(16).into(), word(28).into(), word(20)),
-            9 => self.file(reader, long(16), long(24), word(44)),
-            3 => reader.skip(word(20).into()),
-            10 => reader.skip(u64::from(word(20)) + 4),
+            2 => self.file(reader, word(16).into(), word(28).into(), word(20))?,
+            9 => self.file(reader, long(16), long(24), word(44))?,
+            3 => reader.skip(word(20).into())?,
+            10 => reader.skip(u64::from(word(20)) + 4)?,
             8 => {
                 for _ in 0..Fields(&fixed).le16(32).unwrap_or_default() {
                     let mut index = [0; 12];
                     reader.read_exact(&mut index)?;
                     reader.skip(u64::from(Fields(&index).le32(8).unwrap_or_default()) + 1)?;
                 }
-                Ok(())
             }
-            _ => Ok(()),
+            _ => (),
         }
+        Ok(kind)
     }
 
     /// The list of a file's blocks, which stand one behind the other.
@@ -319,6 +350,8 @@ impl Tables<'_> {
 struct Blocks<'t> {
     tables: &'t Tables<'t>,
     left: Range<u64>,
+    /// Where the block begins that was unpacked last.
+    begin: u64,
     content: Vec<u8>,
     at: usize,
     /// Whether it ended because their packing is none that is known here.
@@ -326,6 +359,14 @@ struct Blocks<'t> {
 }
 
 impl Blocks<'_> {
+    /// Where the block begins in which the next byte is, and where that is in it.
+    fn place(&self) -> (u64, usize) {
+        match self.at == self.content.len() {
+            true => (self.left.start, 0),
+            false => (self.begin, self.at),
+        }
+    }
+
     fn skip(&mut self, bytes: u64) -> io::Result<()> {
         let passed = io::copy(&mut self.take(bytes), &mut io::sink())?;
         match passed == bytes {
@@ -347,6 +388,7 @@ impl Read for Blocks<'_> {
             };
             self.content = content;
             self.at = 0;
+            self.begin = self.left.start;
             self.left.start = end;
         }
         let take = buffer.len().min(self.content.len() - self.at);

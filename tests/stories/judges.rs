@@ -71,6 +71,39 @@ fn a_squashfs_of_any_packing_and_length_is_taken_where_unsquashfs_lists_it() {
     }
 }
 
+/// Neither unsquashfs nor the kernel takes one whose superblock leads to another root or another end, or names another packing.
+#[test]
+fn a_squashfs_with_a_wrong_root_length_or_packing_is_refused() {
+    let sim = SimBox::new("generic");
+    let root = tree(&sim, 100);
+    let out = sim.dir.path().join("squashfs");
+    for (number, packing) in [(1, "gzip"), (4, "xz"), (6, "zstd")] {
+        let options = ["-noappend", "-quiet", "-no-progress", "-comp", packing];
+        tool("mksquashfs", &[&[&root, out.to_str().unwrap()], &options[..]].concat());
+        let whole = read(&out);
+        let mut others = 0;
+        let mut refused = |at: usize, value: u8| {
+            let mut bad = whole.clone();
+            bad[at] = value;
+            let path = sim.file("bad", &bad);
+            // Another root may be one: that of a directory in it.
+            match takes("unsquashfs", &["-l", &path]) {
+                true => others += 1,
+                false => _ = flasher(&["inspect", &path]).exits(65),
+            }
+        };
+        for at in [32, 33, 34, 40, 41] {
+            for bit in 0..8 {
+                refused(at, whole[at] ^ 1 << bit);
+            }
+        }
+        for other in (0..8).filter(|other| *other != number) {
+            refused(20, other);
+        }
+        assert!(others < 8, "{packing}: {others}");
+    }
+}
+
 /// What stands behind a word at the beginning of a line of `dumpimage -l`.
 fn said<'t>(text: &'t str, word: &str) -> &'t str {
     let mut lines = text.lines().map(str::trim);
