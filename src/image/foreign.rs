@@ -311,6 +311,15 @@ fn footer(tail: &[u8]) -> Option<Format> {
     if begins(71, b"sErCoMm") {
         return Some(Format::Sercomm);
     }
+    // ZyXEL's 60 bytes (`zyimage.c`), and Broadcom's 20: a sum, a version, and for which flash it is.
+    if begins(60, b"ZNBG") {
+        return Some(Format::Zyxel);
+    }
+    let words = back(20).map(Fields).and_then(|tag| Some([tag.be32(4)?, tag.be32(12)?]));
+    let is_whole_flash = |[version, flash]: [u32; 2]| matches!((version, flash), (0x5731 | 0x5732, 1..=16));
+    if words.is_some_and(|words| is_whole_flash(words) || is_whole_flash(words.map(u32::swap_bytes))) {
+        return Some(Format::BroadcomTag);
+    }
     // A disk of Virtual PC that is as long as it says, and a DMG of Apple's, end with a sector of their own.
     if begins(512, b"conectix") {
         return Some(Format::VirtualDisk);

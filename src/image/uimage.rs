@@ -9,7 +9,7 @@ use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::within::{self, Declared};
-use crate::image::{device_tree, piece, processor, zimage};
+use crate::image::{device_tree, foreign, piece, processor, zimage};
 use std::io;
 use std::ops::Range;
 
@@ -51,6 +51,11 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     let mut blank = header;
     blank[4..8].fill(0);
     if CRC32.checksum(&blank) != field(4) {
+        if let Some(length) = longer(store, range, &blank, field(4))? {
+            let mut content = foreign::content(Format::Factory);
+            content.title = format!("of 0x{length:x} bytes: a uImage's that is longer than U-Boot's own");
+            return Ok(Some(content));
+        }
         content.problem = Some("the uImage header fails its CRC".into());
     } else if content.length <= range.end - range.start {
         let at = range.start + HEADER;
@@ -70,6 +75,22 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         }
     }
     Ok(Some(content))
+}
+
+/// The length of a header that has more bytes under the same CRC, as the boot loaders of some boxes want it
+/// (`uimage_padhdr.c` and `uimage_sgehdr.c` of openwrt/firmware-utils): all others take it for damaged.
+fn longer(store: &Store, range: &Range<u64>, blank: &[u8], sum: u32) -> io::Result<Option<usize>> {
+    for length in (96..=256).step_by(32) {
+        let mut header = [0; 256];
+        if !store.read_head(range, &mut header[..length])? {
+            break;
+        }
+        header[..blank.len()].copy_from_slice(blank);
+        if CRC32.checksum(&header[..length]) == sum {
+            return Ok(Some(length));
+        }
+    }
+    Ok(None)
 }
 
 /// What the kernel is, and what comes with it.

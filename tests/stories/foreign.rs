@@ -386,7 +386,10 @@ fn what_vendors_own_installers_take() {
         ("ubnt", "Ubiquiti", open),
         ("buffalo", "Buffalo", at(0, b"start\0WZR-HP")),
         ("buffalo", "Buffalo", at(0, b"# Airstation Public Fmt1")),
+        ("buffalo", "Buffalo", at(0, b"asar1\0WZR-HP")),
+        ("buffalo", "Buffalo", at(0, b"bgn\0\0\0\0\0")),
         ("dlink", "D-Link", at(0, b"SHRS")),
+        ("dlink", "D-Link", at(16, b"HONEYBEE-FIRMWARE-DAP-1350")),
         ("dlink", "D-Link", at(0, b"DLOB")),
         ("dlink", "D-Link", at(0, b"DLK6E2424001")),
         ("dlink", "D-Link", at(0, b"encrpted_img")),
@@ -399,6 +402,7 @@ fn what_vendors_own_installers_take() {
         ("zyxel", "ZyXEL", at(0, b"0RDH")),
         ("zyxel", "ZyXEL", at(4, &0xdead_beafu32.to_be_bytes())),
         ("zyxel", "ZyXEL", ras),
+        ("zyxel", "ZyXEL", end(60, b"ZNBG")),
         ("belkin", "Belkin", belkin),
         ("edimax", "Edimax", other_edimax),
         ("gemtek", "Gemtek", at(0, b"GMTK1003")),
@@ -407,6 +411,9 @@ fn what_vendors_own_installers_take() {
         ("dlink", "D-Link", at(0, &[0x04, 0x04, 0x24, 0x2b])),
         ("dlink", "D-Link", at(7, b"_dkbs_")),
         ("meraki", "Meraki", at(0, b"MIPS\x80\x06\0\0")),
+        ("meraki", "Meraki", at(0, b"SPIM\0\x80\0\x60")),
+        ("iptime", "ipTIME", at(120, b"EFM_NAS_PKG\0")),
+        ("factory", "a header of its own", at(20, b"\x55\xaaARAGOR")),
         ("factory", "a header of its own", at(0, b"LXL#")),
         ("factory", "a header of its own", at(0, b"\0MYL")),
         ("factory", "a header of its own", at(0, b"RKFW\x66\0")),
@@ -414,6 +421,8 @@ fn what_vendors_own_installers_take() {
         ("factory", "a header of its own", at(8, &0x5619_b527u32.to_be_bytes())),
         ("edimax", "Edimax", at(0, b"eDiMaX\0\0")),
         ("csys", "Edimax", at(0, b"CSYS")),
+        ("csys", "Edimax", at(0, b"w6cg\x80\0\0\0")),
+        ("csys", "Edimax", at(0, b"r6cr\x80\0\0\0")),
         ("sercomm", "SerComm", at(0, b"sErCoMm")),
         ("sercomm", "SerComm", end(71, b"sErCoMm")),
         ("moxa", "Moxa", at(0, &0x8919_1230_2887_7702u64.to_be_bytes())),
@@ -422,6 +431,16 @@ fn what_vendors_own_installers_take() {
         ("mikrotik-npk", "MikroTik", at(0, &[0x1e, 0xf1, 0xd0, 0xba])),
         ("avm", "AVM", at(0, &[0x81, 0x12, 0xed, 0xfe])),
         ("broadcom-tag", "Broadcom", at(0, b"6\0\0\0Broadcom Corporatio\0")),
+        (
+            "broadcom-tag",
+            "Broadcom",
+            end(16, b"\x32\x57\0\0\x08\x49\0\0\x05\0\0\0"),
+        ),
+        (
+            "broadcom-tag",
+            "Broadcom",
+            end(16, b"\0\0\x57\x31\0\0\x63\x28\0\0\0\x02"),
+        ),
         ("jcg", "JCG", at(0, b"YSZJ")),
         ("tplink-safeloader", "SafeLoader", at(0x14, b"fw-type:Cloud")),
         (
@@ -469,6 +488,29 @@ fn something_known_behind_a_header_that_is_not() {
         name: "behind which a uImage begins",
     };
     refused_by_name(&sim, "kernel", &kind, &[&answer[..], &uimage].concat());
+}
+
+/// Boot loaders of some boxes have a header of their own length; others take such an image for damaged, which it is not.
+#[test]
+fn a_uimage_whose_header_is_longer_than_u_boots_own() {
+    let sim = SimBox::new("generic");
+    let image = read(Path::new(&crate::containers::uimage(&sim, &bytes(30_000, 4))));
+    for more in [32, 96, 160] {
+        let mut header = image[..64].to_vec();
+        header[4..8].fill(0);
+        header.extend(b"MODEL\0");
+        header.resize(64 + more, 0);
+        let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&header);
+        header[4..8].copy_from_slice(&sum.to_be_bytes());
+        let kind = Kind {
+            word: "factory",
+            name: &format!("of its own of 0x{:x} bytes: a uImage's", 64 + more),
+        };
+        refused_by_name(&sim, "kernel", &kind, &[&header, &image[64..]].concat());
+        header[70] ^= 1;
+        let path = sim.file("damaged", &[&header, &image[64..]].concat());
+        sim.apply(&["--part", "kernel", &path]).exits(65);
+    }
 }
 
 /// A uImage with a footer of Linksys' is for Linksys' page, although it begins as what the boot loader starts.
