@@ -166,7 +166,8 @@ impl Part {
 
     /// Whether nothing that can be checked is wrong with it.
     pub fn ok(&self) -> bool {
-        self.content.as_ref().is_none_or(|content| content.problem.is_none())
+        let mut content = self.content.iter();
+        content.all(|content| content.problem.is_none() && content.doubt.is_none())
     }
 }
 

@@ -250,16 +250,19 @@ fn what_stands_behind_something_is_told_or_refused() {
     let sim = SimBox::new("qnap-ts219");
     let image = read(Path::new(&uimage(&sim, &bytes(30_000, 4))));
     let behind = |what: &[u8]| [image.as_slice(), &[0xff; 700], what].concat();
-    for (what, says) in [
+    for (what, says, exit) in [
         (
             &b"<html><body>upstream timed out</body></html>"[..],
-            "behind the uimage",
+            "DAMAGED: behind the uimage",
+            65,
         ),
-        (&bytes(3000, 1)[..], "something that is not known"),
+        (&bytes(3000, 1)[..], "something that is not known", 0),
     ] {
         let path = sim.file("image", &behind(what));
-        let text = flasher(&["inspect", &path]).exits(0).out;
-        assert!(text.contains(says) || text.contains("DAMAGED"), "{text}");
+        let text = flasher(&["inspect", &path]).exits(exit).out;
+        assert!(text.contains(says), "{text}");
+        let report = flasher(&["inspect", "--format", "json", &path]).exits(exit).json();
+        assert_eq!(report["parts"][0]["ok"], exit == 0, "{report}");
     }
     refused(
         &sim,
