@@ -37,11 +37,12 @@ pub fn together(files: Vec<File>) -> io::Result<(Store<'static>, Image)> {
         } = file;
         let mut problem = image.problem.map(|problem| format!("{name}: {problem}"));
         let (content, kind) = match <[Part; 1]>::try_from(image.parts) {
-            Ok([only]) => (only.content, only.file),
+            // The only file of an archive is not all of it.
+            Ok([only]) if only.range() == (0..image.payload) => (only.content, only.file),
             Err(parts) if parts.is_empty() => (None, FileKind::default()),
-            Err(_) => {
+            _ => {
                 problem = problem.or(Some(format!(
-                    "{name} is a {} of several parts, which do not all go to {partition}",
+                    "{name} is a {}, which does not go to {partition} as it is",
                     image.format
                 )));
                 (None, FileKind::default())

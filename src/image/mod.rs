@@ -43,6 +43,7 @@ pub(crate) mod unpacked_pat;
 mod within;
 mod zimage;
 
+use crate::base::bad_data::bad;
 use crate::base::format::Format;
 use crate::base::units::Grouped;
 use crate::bytes::packed::{Codec, Packed, Packing};
@@ -243,8 +244,15 @@ fn unpack(store: &mut Store<'static>, image: &mut Image, reading: &Reading) -> i
             let stripped = fwtool::strip(store)?;
             fwtool::not_padded(store)?;
             image.payload = stripped.end;
-            image.metadata = stripped.metadata.or(image.metadata.take());
-            Ok(())
+            match (&stripped.metadata, &image.metadata) {
+                (Some(inside), Some(outside)) if inside != outside => {
+                    Err(bad("the metadata inside are other ones than those behind it"))
+                }
+                _ => {
+                    image.metadata = stripped.metadata.or(image.metadata.take());
+                    Ok(())
+                }
+            }
         }
         Err(problem) => {
             // Nobody else has it: the decoder went with its store.

@@ -65,7 +65,7 @@ pub(super) fn problem(
     store.read_exact_at(list.data.start, &mut text)?;
     let text = String::from_utf8_lossy(&text);
     // A line of `sha256sum`, also with `--tag`.
-    let lines: Vec<(&str, &str, &str)> = text
+    let lines: Vec<Line<'_>> = text
         .lines()
         .filter_map(|line| {
             line.split_ascii_whitespace()
@@ -74,26 +74,45 @@ pub(super) fn problem(
         .collect();
     let mut held = 0;
     for member in members {
-        // The only line of a file of its own need not name it.
-        let line = match (sums, lines.as_slice()) {
+        let of: Vec<&Line<'_>> = match (sums, lines.as_slice()) {
             (Sums::Of(of), _) if of.name != member.name => continue,
-            (Sums::Of(_), [only]) => Some(only),
+            // The only line of a file of its own need not name it.
+            (Sums::Of(_), [only]) => vec![only],
             // By its path from where the list stands, else by its name: the list may have been made elsewhere.
             _ => {
                 let dir = list.name.strip_suffix(base(&list.name)).unwrap_or_default();
                 let path = member.name.strip_prefix(dir).unwrap_or(&member.name);
-                let exact = lines.iter().find(|(line, ..)| words(line).any(|word| word == path));
-                let named = |(line, ..): &&(&str, &str, &str)| words(line).any(|word| base(word) == base(&member.name));
-                exact.or_else(|| lines.iter().find(named))
+                let exact = |(line, ..): &&Line<'_>| names(line).any(|name| name == path);
+                let word = |(line, ..): &&Line<'_>| words(line).any(|word| word == path);
+                let named = |(line, ..): &&Line<'_>| {
+                    let mut names = names(line).chain(words(line));
+                    names.any(|name| base(name) == base(&member.name))
+                };
+                let one = || lines.iter().find(word).or_else(|| lines.iter().find(named));
+                let all: Vec<_> = lines.iter().filter(exact).collect();
+                match all.is_empty() {
+                    true => one().into_iter().collect(),
+                    false => all,
+                }
             }
         };
-        let Some((_, listed, kind)) = line else {
-            continue;
+        let mut listed: Vec<(&str, String)> = of.iter().map(|(_, sum, kind)| (*kind, sum.to_lowercase())).collect();
+        listed.sort_unstable();
+        listed.dedup();
+        held += listed.len();
+        // Of two of a kind one is wrong, whatever the file is.
+        let twice = listed.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        let is_so = || {
+            let digests = listed.iter().filter_map(|(kind, _)| Digest::named(kind)).collect();
+            let found = digest::all(store, member.data.clone(), digests)?;
+            io::Result::Ok(
+                found
+                    .iter()
+                    .map(|sum| hex(sum))
+                    .eq(listed.iter().map(|(_, sum)| sum.clone())),
+            )
         };
-        held += 1;
-        let digests = Digest::named(kind).into_iter().collect();
-        let found = digest::all(store, member.data.clone(), digests)?;
-        if found.first().map(|found| hex(found)) != Some(listed.to_ascii_lowercase()) {
+        if twice || !is_so()? {
             let what = format!("{} is not what {} says", Quoted(&member.name), Quoted(&list.name));
             return Ok(Some(what));
         }
@@ -110,6 +129,20 @@ fn kind(word: &str) -> Option<&'static str> {
     let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (kind, _) = KINDS.iter().find(|(_, digits)| *digits == word.len())?;
     is_hex.then_some(*kind)
+}
+
+/// A line, the checksum in it, and of which kind that is.
+type Line<'t> = (&'t str, &'t str, &'static str);
+
+/// What a line calls the file, with its blanks: `SUM  NAME`, `SUM *NAME`, or `KIND (NAME) = SUM`.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    let tagged = line.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
+    let plain = line.split_once([' ', '\t']);
+    let names = [tagged.map(|(name, _)| name), plain.map(|(_, name)| name)];
+    names.into_iter().flatten().map(|name| {
+        let name = name.trim_matches([' ', '\t', '*']);
+        name.strip_prefix("./").unwrap_or(name)
+    })
 }
 
 /// The words of a line that may be a name.

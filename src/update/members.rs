@@ -49,23 +49,41 @@ pub(super) fn unpack(staged: &mut StagedImage, board: &Board, reading: &Reading,
         };
         let range = staged.image.parts[index].range();
         let window = Store::Window(Arc::clone(&archive), range.clone());
-        let (store, inside) = image::open(window, String::new(), &reading).map_err(unreadable)?;
+        let (store, mut inside) = image::open(window, String::new(), &reading).map_err(unreadable)?;
         let part = &mut staged.image.parts[index];
         let name = part.member.clone().unwrap_or_else(|| part.name.clone());
         let told = ImageFile::of(&name, Some(&choice.partition), &inside);
-        if let Some(problem) = &inside.problem {
+        let (problem, remedy) = match inside.problem.take() {
+            None if chosen::is_archive(&inside) => (
+                Some(format!("it is a {}, which is not written as it is", inside.format)),
+                Some("take the image out of it, or write the bytes as they are with --as-is".to_owned()),
+            ),
+            None if inside.metadata.is_some() && ![&None, &inside.metadata].contains(&&staged.image.metadata) => (
+                Some("it is for other boxes than the archive, or the members before it".to_owned()),
+                None,
+            ),
+            problem => (problem, inside.remedy.take()),
+        };
+        if let Some(problem) = problem {
             staged.image.problem = Some(format!("{}: {problem}", Quoted(&name)));
-            staged.image.remedy = inside.remedy;
+            staged.image.remedy = remedy;
             break;
         }
         staged.told.push(told);
+        if let Some(metadata) = inside.metadata {
+            let version = metadata.version.as_ref().map(|version| version.number().to_owned());
+            for file in staged.files.iter_mut().filter(|file| file.version.is_none()) {
+                file.version.clone_from(&version);
+            }
+            staged.image.metadata = Some(metadata);
+        }
         let undecided = inside
             .undecided
             .map(|undecided| format!("{}: {undecided}", Quoted(&name)));
         staged.image.undecided = staged.image.undecided.take().or(undecided);
         (part.content, part.file) = match <[image::Part; 1]>::try_from(inside.parts) {
-            Ok([only]) => (only.content, only.file),
-            Err(_) => (None, image::FileKind::default()),
+            Ok([only]) if only.range() == (0..inside.payload) => (only.content, only.file),
+            _ => (None, image::FileKind::default()),
         };
         part.size = inside.payload;
         if let (Some(packing), Store::Packed(_)) = (inside.packing, &store) {

@@ -1,6 +1,7 @@
 //! Pieces that were cut or exchanged before somebody put them together: what is around them has its right checksum.
 
-use crate::containers::{MIB, uimage};
+use crate::containers::{MIB, pack, uimage};
+use crate::formats::metadata;
 use crate::several_files::{archive, squashfs};
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
 use crate::whole::{fails, nand, ubi};
@@ -130,6 +131,27 @@ fn a_list_of_checksums_in_an_archive_is_held_against_its_files() {
         let run = plan(list, &sum(program, &[], &kernel_file, "other.bin")).exits(65);
         assert!(run.out.contains("has no checksum of any file beside it"), "{run:?}");
     }
+    // A name may have blanks, and be in the list twice.
+    let blanks = |text: &str| {
+        let members = [
+            ("uImage", &kernel[..]),
+            ("a uImage", &root),
+            ("SHA256SUMS", text.as_bytes()),
+        ];
+        sim.run(
+            "plan",
+            &["--part", "Kernel=uImage", &archive(&sim, "release.tar", &members)],
+        )
+    };
+    for flags in [&[][..], &["--tag"]] {
+        let of = |file: &str, name: &str| sum("sha256sum", flags, file, name);
+        let right = of(&root_file, "a uImage") + &of(&kernel_file, "uImage");
+        blanks(&right).exits(0);
+        blanks(&(right.clone() + &sum("md5sum", flags, &kernel_file, "uImage"))).exits(0);
+        blanks(&(of(&kernel_file, "uImage") + &of(&kernel_file, "a uImage"))).exits(65);
+        blanks(&(right.clone() + &of(&root_file, "uImage"))).exits(65);
+        blanks(&(right + &sum("md5sum", flags, &root_file, "uImage"))).exits(65);
+    }
     // Beside one file stands its own, of every kind.
     for ending in ["md5", "sha1sum", "sha256", "sha512sum"] {
         let program = format!("{}sum", ending.trim_end_matches("sum"));
@@ -150,6 +172,65 @@ fn an_archive_may_have_one_file_and_its_checksum() {
     let tar = archive(&sim, "release.tar", &members);
     sim.apply(&["--part", "Kernel=uImage", &tar]).exits(0);
     assert!(sim.flash()[2 * MIB..].starts_with(&kernel));
+}
+
+/// The bytes of an archive are not those of the one file in it, whatever that is.
+#[test]
+fn an_archive_of_one_file_is_written_as_it_is_by_no_way() {
+    let sim = SimBox::new("qnap-ts219");
+    let kernel = read(Path::new(&uimage(&sim, &bytes(90_000, 2))));
+    let root = squashfs(&sim, 50_000);
+    let root_file = format!("RootFS1={}", sim.file("root", &root));
+    let one = [("uImage", &kernel[..])];
+    let other = [
+        ("sysupgrade-other/CONTROL", &b"BOARD=other\n"[..]),
+        ("sysupgrade-other/kernel", &kernel),
+    ];
+    for (name, members) in [("one.tar", &one[..]), ("one.tgz", &one[..]), ("other.tar", &other[..])] {
+        let path = archive(&sim, name, members);
+        let inner = read(Path::new(&path));
+        let before = sim.flash();
+        sim.apply(&[&format!("Kernel={path}"), &root_file]).exits(65);
+        let outer = archive(&sim, "outer.tar", &[(name, &inner), ("root", &root)]);
+        let chosen = format!("Kernel={name},RootFS1=root");
+        sim.apply(&["--part", &chosen, &outer]).exits(65);
+        assert!(sim.flash() == before, "{name}");
+    }
+}
+
+/// A member says for which box it is, and of which version, as a file by itself does.
+#[test]
+fn what_a_member_says_of_boxes_and_versions_counts() {
+    let sim = SimBox::changed("qnap-ts219", |profile| profile["openwrt"] = serde_json::json!(["ours"]));
+    let kernel = read(Path::new(&uimage(&sim, &bytes(90_000, 2))));
+    let root = squashfs(&sim, 50_000);
+    let with = |image: &[u8], board: &str| {
+        let mut image = image.to_vec();
+        metadata(&mut image, board, "1.0");
+        image
+    };
+    let plan = |kernel: &[u8], root: &[u8]| {
+        let tar = archive(&sim, "release.tar", &[("uImage", kernel), ("root", root)]);
+        sim.run("plan", &["--part", "Kernel=uImage,RootFS1=root", &tar])
+    };
+    let ours = with(&kernel, "\"ours\"");
+    plan(&ours, &root).exits(0);
+    plan(&ours, &with(&root, "\"ours\"")).exits(0);
+    let run = plan(&with(&kernel, "\"another\""), &root).exits(78);
+    assert!(run.out.contains("the image is for another"), "{run:?}");
+    plan(&kernel, &with(&root, "\"another\"")).exits(78);
+    plan(&ours, &with(&root, "\"another\"")).exits(65);
+    // Of two that stand behind the packing and inside it none is passed over.
+    for (outside, exit) in [("\"ours\"", 0), ("\"another\"", 65)] {
+        let packed = pack(&sim.file("ours", &ours), "gzip", &["-k"]);
+        let path = sim.file("both", &with(&read(Path::new(&packed)), outside));
+        sim.run("plan", &["--part", "Kernel", &path]).exits(exit);
+    }
+    let etc = sim.path().join("etc");
+    std::fs::create_dir_all(&etc).unwrap();
+    std::fs::write(etc.join("openwrt_release"), "DISTRIB_RELEASE='23.05.2'\n").unwrap();
+    let run = plan(&ours, &root).exits(78);
+    assert!(run.out.contains("older than"), "{run:?}");
 }
 
 #[test]
