@@ -53,6 +53,8 @@ impl Codec {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Codec::Zstd),
             _ if is_skippable(head) => Some(Codec::Zstd),
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..] => Some(Codec::Bzip2),
+            // Of nothing.
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Codec::Bzip2),
             _ => is_lzma(head).then_some(Codec::Lzma),
         }
     }

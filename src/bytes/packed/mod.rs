@@ -14,6 +14,7 @@ pub(crate) mod gzip;
 mod members;
 mod peek;
 mod read_ahead;
+mod xz_sizes;
 mod zstd;
 
 use crate::base::bad_data::bad;

@@ -6,15 +6,17 @@
 use crate::base::bad_data::bad;
 use crate::bytes::packed::WINDOW;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 /// A frame that is being unpacked.
 pub(super) struct Zstd<R> {
     decoder: FrameDecoder,
     input: R,
+    /// Bytes that its head says are to come.
+    left: Option<u64>,
 }
 
-impl<R: Read> Zstd<R> {
+impl<R: BufRead> Zstd<R> {
     /// Reads the head of the frame.
     ///
     /// # Errors
@@ -22,17 +24,26 @@ impl<R: Read> Zstd<R> {
     pub(super) fn begin(mut input: R) -> io::Result<Zstd<R>> {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(WINDOW);
+        // ruzstd tells no length of 0 from none, and passes over the bit that is reserved (RFC 8878, 3.1.1.1.1).
+        let descriptor = input.fill_buf()?.get(4).copied().unwrap_or_default();
         match decoder.init(&mut input) {
-            Ok(()) => Ok(Zstd { decoder, input }),
-            Err(_) => Err(bad("a frame's header makes no sense")),
+            Ok(()) if descriptor & 8 == 0 => Ok(Zstd {
+                left: (descriptor & 0xe0 != 0).then(|| decoder.content_size()),
+                decoder,
+                input,
+            }),
+            _ => Err(bad("a frame's header makes no sense")),
         }
     }
 
     /// What it was read from, behind the frame of which everything was read.
     ///
     /// # Errors
-    /// The frame has a checksum and fails it.
+    /// The frame has a checksum and fails it, or is shorter than it says.
     pub(super) fn end(self) -> io::Result<R> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(bad("a frame is shorter than it says"));
+        }
         let listed = self.decoder.get_checksum_from_data();
         if listed.is_some() && listed != self.decoder.get_calculated_checksum() {
             return Err(bad("a frame fails its checksum"));
@@ -49,6 +60,11 @@ impl<R: Read> Read for Zstd<R> {
                 return Err(bad("a block makes no sense"));
             }
         }
-        self.decoder.read(buffer)
+        let got = self.decoder.read(buffer)?;
+        if let Some(left) = &mut self.left {
+            let less = left.checked_sub(got as u64);
+            *left = less.ok_or_else(|| bad("a frame is longer than it says"))?;
+        }
+        Ok(got)
     }
 }
