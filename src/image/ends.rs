@@ -17,14 +17,18 @@ const MANY: usize = 8;
 /// Those of reading.
 pub fn says_its_end(image: &Image, store: &Store) -> io::Result<bool> {
     // These end with a checksum, a list or a mark, or have one size only.
-    const WHOLE: [Format; 6] = [
+    const WHOLE: [Format; 5] = [
         Format::SynologyPat,
         Format::SysupgradeTar,
         Format::Tar,
         Format::QnapRecovery,
         Format::OpenwrtSysupgrade,
-        Format::Ramdisk,
     ];
+    // Of what was not unpacked the end is not known.
+    let mut contents = image.parts.iter().filter_map(|part| part.content.as_ref());
+    if image.format == Format::Ramdisk && contents.all(|content| content.checked) {
+        return Ok(true);
+    }
     // What is wrong is told; and a copy has the length of its partition.
     if image.problem.is_some()
         || image.undecided.is_some()

@@ -7,6 +7,7 @@
 mod archive;
 pub(crate) mod backup;
 mod behind;
+mod block_ends;
 pub mod content;
 mod cpio;
 mod cramfs;

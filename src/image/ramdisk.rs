@@ -13,6 +13,7 @@ use crate::base::machine::Role;
 use crate::base::units::Grouped;
 use crate::bytes::packed::{Codec, first_end, peek};
 use crate::bytes::store::Store;
+use crate::image::block_ends;
 use crate::image::content::Content;
 use crate::image::cpio::{HEADER, State, Walk, number};
 use crate::image::foreign;
@@ -102,13 +103,18 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             break;
         }
         match member(store, &left) {
-            Ok(Some(Member { kind, end, walk })) => {
+            Ok(Some(Member {
+                kind,
+                end,
+                unknown,
+                walk,
+            })) => {
                 kinds.push(kind);
-                if end.is_none() {
-                    content.title = "whether all of it is there is not known".to_owned();
+                if let Some(unknown) = unknown {
+                    content.title = unknown.to_owned();
                     content.checked = false;
                 }
-                left.start = end.unwrap_or(left.end);
+                left.start = end;
                 if let (None, Some((arch, order))) = (&content.arch, walk.runs_on) {
                     (content.arch, content.order) = (Some(arch), Some(order));
                 }
@@ -148,8 +154,10 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
 /// A piece of a ramdisk.
 struct Member {
     kind: &'static str,
-    /// Where it ends; `None` where that would take more memory than there is, or a decoder that is not here.
-    end: Option<u64>,
+    /// Where it ends, as far as that is known.
+    end: u64,
+    /// What is not known of it.
+    unknown: Option<&'static str>,
     /// What was found in its archive.
     walk: Walk,
 }
@@ -157,17 +165,17 @@ struct Member {
 fn member(store: &Store, left: &Range<u64>) -> io::Result<Option<Member>> {
     let mut walk = Walk::default();
     if cpio_head(store, left)?.is_some() {
-        let end = Some(cpio_end(store, left, &mut walk)?);
         return Ok(Some(Member {
             kind: "cpio",
-            end,
+            end: cpio_end(store, left, &mut walk)?,
+            unknown: None,
             walk,
         }));
     }
     let mut head = [0; 64];
     let take = head.len().min((left.end - left.start) as usize);
     store.read_exact_at(left.start, &mut head[..take])?;
-    let (kind, end) = match (Codec::recognise(&head[..take]), foreign::of_head(&head[..take])) {
+    let (kind, end, unknown) = match (Codec::recognise(&head[..take]), foreign::of_head(&head[..take])) {
         (Some(codec), _) => {
             let mut inside = [0; EXT2];
             // The other kind of ramdisk is a file system.
@@ -179,12 +187,28 @@ fn member(store: &Store, left: &Range<u64>) -> io::Result<Option<Member>> {
                 }
                 Ok(())
             };
-            (codec.as_str(), first_end(store, left, codec, &mut each)?)
+            match first_end(store, left, codec, &mut each)? {
+                Some(end) => (codec.as_str(), end, None),
+                // It would take more memory than there is.
+                None => (
+                    codec.as_str(),
+                    left.end,
+                    Some("whether all of it is there is not known"),
+                ),
+            }
         }
-        (None, Some(format @ (Format::Lz4 | Format::Lzo))) => (format.as_str(), None),
+        (None, Some(format @ (Format::Lz4 | Format::Lzo))) => {
+            let end = block_ends::end(store, left, format)?;
+            (format.as_str(), end, Some("what is packed in it is not looked at"))
+        }
         _ => return Ok(None),
     };
-    Ok(Some(Member { kind, end, walk }))
+    Ok(Some(Member {
+        kind,
+        end,
+        unknown,
+        walk,
+    }))
 }
 
 /// The name of the member whose head is here, if this is a cpio in the format that kernels take.

@@ -142,6 +142,8 @@ fn ramdisks_are_taken_by_what_is_in_them() {
         "CPIO | xz --check=crc32 >out",
         "CPIO >out",
         "(CPIO | gzip; CPIO | gzip) >out",
+        "CPIO | lz4 -l -q >out",
+        "CPIO | lzop >out",
     ] {
         let image = tool_out(&sim, &script.replace("CPIO", CPIO));
         let before = sim.flash();

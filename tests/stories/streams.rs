@@ -80,6 +80,21 @@ fn a_stream_without_a_length_needs_one_unless_its_bytes_say_where_they_end() {
     let mut more = kernel;
     more.extend(bytes(5000, 3));
     piped(&sim, "apply", &["--part", "Kernel", "-"], &more).exits(78);
+    // So does what is not unpacked, because of its window or its packing.
+    let pack = |packer: &str| {
+        let archive = "cd \"$0\" && mkdir -p root && head -c 99999 /dev/urandom >root/file && cd root && find . | cpio -oH newc --quiet";
+        let script = format!("{archive} | {packer}");
+        crate::simbox::tool("sh", &["-c", &script, sim.dir.path().to_str().unwrap()]).stdout
+    };
+    for (packer, exit) in [
+        ("xz -6 --check=crc32", 0),
+        ("xz -9 --check=crc32", 78),
+        ("lz4 -l -q", 78),
+    ] {
+        sim.fill(&before);
+        piped(&sim, "apply", &["--part", "RootFS1", "-"], &pack(packer)).exits(exit);
+    }
+    sim.fill(&before);
     // A file has its length.
     sim.apply(&["--part", "RootFS2", &path]).exits(0);
     sim.apply(&["--part", "RootFS2", "--size", "300001", &path]).exits(65);
