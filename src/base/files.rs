@@ -114,6 +114,17 @@ pub fn replace<T>(target: &Path, readers: Readers, fill: impl FnOnce(&mut File) 
     Ok(value)
 }
 
+/// Whether there is nothing at this path. A link on the way that leads into nothing is something: where it leads to may be on a
+/// disk that is not mounted yet.
+pub fn is_absent(path: &Path) -> bool {
+    let is_missing = |at: &Path| {
+        let about = at.symlink_metadata();
+        about.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let nearest = path.ancestors().find(|at| !is_missing(at));
+    nearest != Some(path) && nearest.is_none_or(|at| at.metadata().is_ok())
+}
+
 /// Opens a plain file of whoever it may be, to be read: what it says decides nothing, or is held against a checksum.
 ///
 /// # Errors
@@ -267,6 +278,25 @@ mod tests {
             assert!(Unfinished::new(path, Readers::Owner).is_err(), "{}", path.display());
         }
         assert_eq!(names(&dir), ["stdout"]);
+    }
+
+    #[test]
+    fn a_link_into_nothing_is_not_nothing() {
+        let dir = TempDir::new().unwrap();
+        let (here, gone) = (dir.path().join("here"), dir.path().join("gone"));
+        symlink(dir.path(), &here).unwrap();
+        symlink("/nowhere/at/all", &gone).unwrap();
+        for (path, absent) in [
+            (dir.path().join("keys"), true),
+            (dir.path().join("flasher/keys"), true),
+            (here.join("flasher/keys"), true),
+            (here.clone(), false),
+            (gone.clone(), false),
+            (gone.join("flasher/keys"), false),
+            (here.join("gone/keys"), false),
+        ] {
+            assert_eq!(is_absent(&path), absent, "{}", path.display());
+        }
     }
 
     #[test]

@@ -90,7 +90,8 @@ impl Profile {
     /// One that others than root could have written, that cannot be read, or that contradicts itself.
     pub fn own() -> Result<Option<Profile>> {
         match fs::symlink_metadata(OWN) {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(None),
+            _ if files::is_absent(Path::new(OWN)) => Ok(None),
             // What cannot be looked at cannot be read either, which is told.
             _ => Profile::read(Path::new(OWN))?.aligned(OWN).map(Some),
         }

@@ -90,7 +90,7 @@ impl Keyring {
         };
         if let Some(text) = behind {
             let what = "the signature behind the image";
-            if let Some(signed) = found(what.into(), self.check(what, text, store, SUFFIXES[0])) {
+            if let Some(signed) = found(what.into(), self.check(what, text, store, None)) {
                 return Ok(signed);
             }
         }
@@ -107,7 +107,7 @@ impl Keyring {
                 Err(error) => return Err(bad(format_args!("{}: {error}", Quoted(&name)))),
             };
             let what = Quoted(&name).to_string();
-            if let Some(signed) = found(what.clone(), self.check(&what, &text, store, suffix)) {
+            if let Some(signed) = found(what.clone(), self.check(&what, &text, store, Some(suffix))) {
                 return Ok(signed);
             }
         }
@@ -122,12 +122,20 @@ impl Keyring {
         })
     }
 
-    /// Verifies the text of a signature file over all of a store.
-    fn check(&self, what: &str, text: &str, store: &Store, suffix: &'static str) -> std::result::Result<Signed, Wrong> {
+    /// Verifies the text of a signature file over all of a store; `suffix` is that of its name, if it has one.
+    fn check(
+        &self,
+        what: &str,
+        text: &str,
+        store: &Store,
+        suffix: Option<&'static str>,
+    ) -> std::result::Result<Signed, Wrong> {
         let file = SignatureFile::parse(text)?;
-        if what.trim_end_matches('"').ends_with(SUFFIXES[0]) && !file.is_minisigns() {
-            return Err("minisign's trusted comment is missing from it");
-        }
+        let suffix = match (suffix, file.is_minisigns()) {
+            (Some(".minisig"), false) => return Err("minisign's trusted comment is missing from it"),
+            (Some(suffix), _) => suffix,
+            (None, minisigns) => SUFFIXES[usize::from(!minisigns)],
+        };
         self.right(&file, store, store.len())?;
         Ok(Signed {
             what: format!("{what}, by key {}, is right", file.id()),

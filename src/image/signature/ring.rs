@@ -12,7 +12,6 @@ use crate::base::files::{self, Directory};
 use crate::base::quoted::Quoted;
 use crate::bytes::access::Access;
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -54,30 +53,24 @@ impl Keyring {
     /// [`Exit::Refused`] where others can write there, and for a file that is no key: it may be one that was to be demanded.
     pub fn of(directories: &[PathBuf]) -> Result<Keyring> {
         let mut ring = Keyring::default();
-        for path in directories {
-            match Directory::open(path) {
-                Ok(directory) if directory.is_shared() => {
-                    return Err(unusable(format_args!(
-                        "{}: others can make files in it",
-                        path.display()
-                    )));
-                }
-                Ok(directory) => ring.add(&directory)?,
-                Err(error) if error.kind() == ErrorKind::NotFound => (),
-                Err(error) => return Err(unusable(error)),
-            }
+        for path in directories.iter().filter(|path| !files::is_absent(path)) {
+            ring.add(&Directory::open(path).map_err(unusable)?)?;
         }
         Ok(ring)
     }
 
     fn add(&mut self, directory: &Directory) -> Result<()> {
+        if directory.is_shared() {
+            let what = format_args!("{}: others can make files in it", directory.path().display());
+            return Err(unusable(what));
+        }
         for name in directory.names().map_err(unusable)? {
             if name.as_bytes().starts_with(b".") {
                 continue;
             }
             let link = std::fs::read_link(directory.by_descriptor().join(&name));
             if link.is_ok_and(|link| link == Path::new(REVOKED_LINK)) {
-                self.revoked.push(name.to_string_lossy().into_owned());
+                self.revoke(&name.to_string_lossy())?;
                 continue;
             }
             let limit = if name == REVOKED { LIST } else { KEY };
@@ -122,8 +115,12 @@ impl Keyring {
                 .hint("--key takes the public key, or a directory of them, that nobody but you and root can change")
         };
         if path.is_dir() {
-            let directory = Directory::open(path).map_err(|error| bad(&error))?;
-            return self.add(&directory);
+            let before = self.keys.len();
+            self.add(&Directory::open(path).map_err(|error| bad(&error))?)?;
+            return match self.keys.len() == before {
+                true => Err(bad(&"there is no key in it")),
+                false => Ok(()),
+            };
         }
         let text = files::read_text(path, KEY).map_err(|error| bad(&error))?;
         let key = Key::parse(&text).ok_or_else(|| bad(&"no minisign, signify or usign public key"))?;
@@ -131,9 +128,9 @@ impl Keyring {
         Ok(())
     }
 
-    /// Whether nothing is demanded.
+    /// Whether nothing is demanded. Where the last key was revoked there is one that counts no more, and not none.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.is_empty() && self.revoked.is_empty()
     }
 
     /// The keys of that id that count.

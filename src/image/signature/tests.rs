@@ -63,7 +63,7 @@ fn check(ring: &Keyring, text: &str, image: &[u8]) -> std::result::Result<Signed
         "the signature behind the image",
         text,
         &Store::Memory(image.to_vec()),
-        ".minisig",
+        None,
     )
 }
 
@@ -76,6 +76,12 @@ fn every_form_verifies_and_any_changed_bit_does_not() {
     for text in &forms {
         let signed = check(&ring, text, &image).unwrap();
         assert_eq!(signed.version.is_some(), text.contains("version:"));
+        // Put into a file of its own it counts there, too.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image").display().to_string();
+        let (suffix, alone) = signed.file.unwrap();
+        std::fs::write(format!("{path}{suffix}"), alone).unwrap();
+        ring.verify(&path, None, &Store::Memory(image.clone())).unwrap();
         let mut flipped = image.clone();
         flipped[20_000] ^= 1;
         assert!(check(&ring, text, &flipped).is_err());
@@ -116,6 +122,34 @@ fn a_signature_made_for_a_hash_is_none_for_the_64_bytes_of_the_hash() {
     assert!(check(&self::ring(&[bare]), &forged, &message).is_err());
 }
 
+/// A key of small order, by which anybody can sign, and a signature in its second form (RFC 8032, 5.1.7).
+#[test]
+fn what_anybody_can_make_of_a_key_or_a_signature_proves_nothing() {
+    let image = b"firmware".repeat(50);
+    let mut neutral = [0; 64];
+    neutral[0] = 1;
+    for key in [&neutral[..32], &[0; 32]] {
+        let mut weak = Signer::new(7);
+        weak.pair.pk = ed25519_compact::PublicKey::from_slice(key).unwrap();
+        let ring = ring(&[weak.public("key")]);
+        for signature in [neutral, [0; 64]] {
+            assert!(check(&ring, &weak.file("signed", b"Ed", &signature), &image).is_err());
+        }
+    }
+    let signer = Signer::new(7);
+    let mut signature = signer.pair.sk.sign(&image, None).to_vec();
+    const ORDER: [u8; 16] = 0x14de_f9de_a2f7_9cd6_5812_631a_5cf5_d3ed_u128.to_le_bytes();
+    let mut carry = 0;
+    for at in 0..32 {
+        let order = ORDER.get(at).copied().unwrap_or(if at == 31 { 0x10 } else { 0 });
+        let sum = u16::from(signature[32 + at]) + u16::from(order) + carry;
+        (signature[32 + at], carry) = (sum as u8, sum >> 8);
+    }
+    let ring = ring(&[signer.public("key")]);
+    assert!(check(&ring, &signer.plain(&image), &image).is_ok());
+    assert!(check(&ring, &signer.file("signed", b"Ed", &signature), &image).is_err());
+}
+
 #[test]
 fn a_key_that_is_revoked_counts_nowhere() {
     let signer = Signer::new(7);
@@ -138,13 +172,24 @@ fn a_key_that_is_revoked_counts_nowhere() {
     // As usign has it.
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a.pub"), signer.public("key")).unwrap();
-    std::os::unix::fs::symlink(".revoked.", dir.path().join(usign)).unwrap();
-    let ring = Keyring::of(&[dir.path().to_owned()]).unwrap();
-    assert!(
-        check(&ring, &signer.plain(&image), &image)
-            .unwrap_err()
-            .contains("revoked")
-    );
+    let link = dir.path().join(usign);
+    std::os::unix::fs::symlink(".revoked.", &link).unwrap();
+    let of = || Keyring::of(&[dir.path().to_owned()]);
+    let refused = |ring: &Keyring| {
+        let why = check(ring, &signer.plain(&image), &image).unwrap_err();
+        assert!(why.contains("revoked"), "{why}");
+        assert!(!ring.is_empty(), "a signature is demanded");
+    };
+    refused(&of().unwrap());
+    // The link stands in the place of the key, and the rescue takes it over.
+    std::fs::remove_file(dir.path().join("a.pub")).unwrap();
+    refused(&of().unwrap());
+    let rescue = dir.path().join("rescue");
+    of().unwrap().save(&rescue).unwrap();
+    refused(&Keyring::of(std::slice::from_ref(&rescue)).unwrap());
+    std::fs::remove_dir_all(rescue).unwrap();
+    std::fs::rename(&link, dir.path().join("not an id")).unwrap();
+    assert!(of().is_err());
 }
 
 #[test]
@@ -176,6 +221,29 @@ fn what_is_no_key_or_can_be_anybodys_is_refused() {
         assert!(Keyring::of(&[dir.path().to_owned()]).is_err(), "{mode:o}");
     }
     assert!(Keyring::of(&["/nowhere/at/all".into()]).unwrap().is_empty());
+    // On a disk that is not mounted yet.
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink("/nowhere/at/all", &link).unwrap();
+    assert!(Keyring::of(std::slice::from_ref(&link)).is_err());
+    assert!(Keyring::of(&[link.join("keys")]).is_err());
+}
+
+/// Who names keys for one run demands one of them.
+#[test]
+fn a_directory_that_is_named_and_has_no_key_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let named = || {
+        let mut ring = Keyring::default();
+        ring.add_named(dir.path()).map(|()| ring)
+    };
+    assert!(named().is_err());
+    std::fs::write(dir.path().join(".hidden"), "nothing").unwrap();
+    assert!(named().is_err());
+    std::fs::write(dir.path().join("a.pub"), Signer::new(7).public("key")).unwrap();
+    assert!(!named().unwrap().is_empty());
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o1777)).unwrap();
+    assert!(named().is_err());
 }
 
 /// libubox: number and length, then the bytes, filled up.
