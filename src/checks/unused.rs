@@ -6,7 +6,7 @@ use super::Facts;
 use crate::base::check_id::CheckId;
 use crate::base::format::Format;
 use crate::base::quoted::Quoted;
-use crate::image::pat::CHECKSUMS;
+use crate::image::pat::{CHECKSUMS, VERSION};
 use crate::layout::LeftOut;
 use crate::plan::Check;
 
@@ -66,7 +66,7 @@ fn of_pat(facts: &Facts<'_>) -> Vec<Check> {
         .map(|part| &part.name)
         .chain(&facts.image.unused)
         // These two were used: for the check of the others, and for the kind of box.
-        .filter(|name| ![CHECKSUMS, "VERSION"].contains(&name.as_str()));
+        .filter(|name| ![CHECKSUMS, VERSION].contains(&name.as_str()));
     let names: Vec<_> = left.map(|name| Quoted(name).to_string()).collect();
     let say = || {
         Check::warn(

@@ -20,7 +20,7 @@ use crate::bytes::tar_write::Head;
 use crate::cli::host::{Pat as Verb, PatCreate};
 use crate::host::archive;
 use crate::image::pat;
-use crate::image::pat::{CHECKSUMS, Line, Pat, Sum};
+use crate::image::pat::{CHECKSUMS, Line, Pat, Sum, VERSION};
 use crate::report::Reporter;
 use serde::Serialize;
 use std::fs::{self, File};
@@ -201,9 +201,9 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
     for path in &options.files {
         entries.push(entry(path, &profile)?);
     }
-    if !entries.iter().any(|entry| entry.name == "VERSION") {
+    if !entries.iter().any(|entry| entry.name == VERSION) {
         entries.push(Entry {
-            name: "VERSION".into(),
+            name: VERSION.into(),
             mode: 0o644,
             bytes: format!("unique=\"{unique}\"\n").into_bytes(),
         });

@@ -20,6 +20,8 @@ use std::ops::Range;
 
 /// The member that lists the others.
 pub const CHECKSUMS: &str = "checksum.syno";
+/// The member that says for which box it is.
+pub(crate) const VERSION: &str = "VERSION";
 /// Members that Synology's own files have beside the list.
 const BESIDE: [&str; 2] = ["Synology.sig", "grub_cksum.syno"];
 /// The first number of glibc's `rand()` without a seed, of which Synology's tool makes the offset.
@@ -267,7 +269,7 @@ impl Pat {
             problems.push(problem);
             Vec::new()
         });
-        let unique = match members.iter().find(|member| member.name == "VERSION") {
+        let unique = match members.iter().find(|member| member.name == VERSION) {
             Some(version) => setting(&text(store, version)?, "unique"),
             None => None,
         };
@@ -318,7 +320,7 @@ fn text(store: &Store, member: &Member) -> io::Result<String> {
 }
 
 /// `key="value"` or `key=value` of a file of such lines.
-pub(super) fn setting(text: &str, key: &str) -> Option<String> {
+pub(crate) fn setting(text: &str, key: &str) -> Option<String> {
     text.lines()
         .filter_map(|line| line.trim().split_once('='))
         .find(|(name, _)| *name == key)

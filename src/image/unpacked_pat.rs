@@ -11,7 +11,7 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::base::units::hex;
-use crate::image::pat::{CHECKSUMS, Line, Sum, need_not_be_listed, parse_checksum_syno, setting};
+use crate::image::pat::{CHECKSUMS, Line, Sum, VERSION, need_not_be_listed, parse_checksum_syno, setting};
 use crate::image::{FileKind, Image, Part};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -46,11 +46,11 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
     )
 }
 
-/// Opens a plain file, never through a link.
+/// Opens a plain file, never through a link, and without waiting for a FIFO.
 fn open(path: &Path) -> Result<File> {
     File::options()
         .read(true)
-        .custom_flags(libc::O_NOFOLLOW)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
         .map_err(|error| unreadable(path, &error))
 }
@@ -83,9 +83,8 @@ impl UnpackedPat {
                 Quoted(&line.name)
             )));
         }
-        let version = there.iter().any(|name| name == "VERSION");
-        let unique = match version {
-            true => setting(&text(&dir.join("VERSION"))?, "unique"),
+        let unique = match there.iter().any(|name| name == VERSION) {
+            true => setting(&text(&dir.join(VERSION))?, "unique"),
             false => None,
         };
         Ok(UnpackedPat {
@@ -197,4 +196,17 @@ fn list(dir: &Path, below: &str, depth: usize, names: &mut Vec<String>) -> Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_list_that_does_not_come() {
+        let dir = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&dir.path().join(CHECKSUMS), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        assert!(UnpackedPat::open(dir.path()).is_err());
+    }
 }

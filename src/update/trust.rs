@@ -14,6 +14,7 @@ use crate::checks::Signature;
 use crate::cli::Apply;
 use crate::image::Image;
 use crate::image::backup::{SUMS, listing};
+use crate::image::pat::{VERSION, setting};
 use crate::image::signature::{KEYS, Keyring, OPENWRT};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -94,16 +95,27 @@ pub(super) fn of_directory(ring: &Keyring, dir: &Path, image: &Image, store: &St
         Err(failure) => return Signature::Wrong(failure.told().what),
     };
     let listed: Vec<(String, String)> = listing(&text).flatten().collect();
+    let is_listed = |hash: Sha256, named: &dyn Fn(&str) -> bool| {
+        let sum = hex(&hash.finalize());
+        listed.iter().any(|(listed, name)| *listed == sum && named(name))
+    };
+    let other = |file: &str| Signature::Wrong(format!("{} is not what the signed {SUMS} lists", Quoted(file)));
     for part in &image.parts {
         let mut hash = Sha256::new();
         let read = store.scan(part.range(), |chunk| hash.update(chunk));
-        let sum = hex(&hash.finalize());
         let file = part.member.as_ref().unwrap_or(&part.name);
         // The one name of the initial ramdisk in older files.
         let named = |name: &str| name == file || name == "rd.bin" && file == "rd.gz";
-        let is_it = |(listed, name): &(String, String)| *listed == sum && named(name);
-        if read.is_err() || !listed.iter().any(is_it) {
-            return Signature::Wrong(format!("{} is not what the signed {SUMS} lists", Quoted(file)));
+        if read.is_err() || !is_listed(hash, &named) {
+            return other(file);
+        }
+    }
+    // For which box it is does not stand in its parts.
+    if let Some(made_for) = &image.made_for {
+        let text = files::read_plain(&dir.join(VERSION), files::TEXT).unwrap_or_default();
+        let same = setting(&String::from_utf8_lossy(&text), "unique").as_ref() == Some(made_for);
+        if !same || !is_listed(Sha256::new_with_prefix(&text), &|name| name == VERSION) {
+            return other(VERSION);
         }
     }
     Signature::Right(signed)

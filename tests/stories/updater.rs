@@ -1,6 +1,6 @@
 //! Synology's update page: `updater -v /volume1`, from the directory of an unpacked `.pat`.
 
-use crate::simbox::{Run, SimBox, bytes};
+use crate::simbox::{Run, SimBox, bytes, tool};
 use flasher::image::pat::{Sum, format_checksum_syno};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -241,4 +241,37 @@ fn a_link_in_the_place_of_the_files_is_not_followed() {
     }
     page.start(&["-v", "/volume1"]).1.exits(0);
     assert_eq!(fs::read(Path::new(&victim)).unwrap(), b"precious");
+}
+
+/// What says for which box it is decides as well, and is signed as what is written.
+#[test]
+fn a_directory_is_signed_with_what_says_for_which_box_it_is() {
+    let page = page();
+    let keys = page.sim.path().join("etc/flasher/keys");
+    fs::create_dir_all(&keys).unwrap();
+    let (public, secret) = (keys.join("a.pub"), page.tmp.join("secret"));
+    let (public, secret) = (public.to_str().unwrap(), secret.to_str().unwrap());
+    tool("minisign", &["-G", "-f", "-W", "-p", public, "-s", secret]);
+    let sums = page.dir.join("SHA256SUMS");
+    let sign = |names: &str| {
+        let list = format!("cd '{}' && sha256sum {names} >SHA256SUMS", page.dir.display());
+        tool("sh", &["-c", &list]);
+        tool("minisign", &["-S", "-s", secret, "-m", sums.to_str().unwrap()]);
+    };
+    let list = || {
+        let names = files().map(|(name, _)| name);
+        page.list(&[&["updater", "SHA256SUMS", "SHA256SUMS.minisig"][..], &names].concat());
+    };
+    let says = |unique: &str| fs::write(page.dir.join("VERSION"), format!("unique=\"{unique}\"\n")).unwrap();
+    sign("zImage rd.gz");
+    list();
+    page.refuses(65, "VERSION");
+    says("synology_another_box");
+    sign("zImage rd.gz VERSION");
+    says("synology_armada370_213j");
+    list();
+    page.refuses(65, "VERSION");
+    sign("zImage rd.gz VERSION");
+    list();
+    page.start(&["-v", "/volume1"]).1.exits(0);
 }
