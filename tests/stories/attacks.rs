@@ -2,7 +2,7 @@
 //! one without a `/run`, so that everything lies where he can reach it, and the kernel follows links wherever they lie.
 
 use crate::fakebox::{FakeBox, mtd};
-use crate::simbox::{Run, SimBox, bytes, is_root};
+use crate::simbox::{Run, SimBox, bytes, is_root, tool};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -188,6 +188,17 @@ fn what_decides_the_plan_is_not_read_from_a_file_of_the_users() {
     assert!(run.out.contains("is not root's") && run.exit != 0, "{run:?}");
     let run = sim.run("env", &["--env-config", &in_his("env.config")]);
     assert!(run.err.contains("is not root's") && run.exit != 0, "{run:?}");
+    let sums = tool("sha256sum", &[&image]).stdout;
+    fs::write(in_his("sums"), &sums).unwrap();
+    let run = sim.apply(&["--sha256", &in_his("sums"), "--part", "kernel", &image]);
+    assert!(run.out.contains("is not root's") && run.exit != 0, "{run:?}");
+    // Nor is one waited for that does not come.
+    let fifo = sim.dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let run = sim.apply(&["--sha256", fifo.to_str().unwrap(), "--part", "kernel", &image]);
+    assert!(run.out.contains("not a plain file") && run.exit != 0, "{run:?}");
+    let sums = sim.file("sums", &sums);
+    sim.apply(&["--sha256", &sums, "--part", "kernel", &image]).exits(0);
 }
 
 fn mode(path: &Path) -> u32 {
