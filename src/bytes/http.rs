@@ -139,9 +139,10 @@ fn exchange(request: &Request<'_>) -> Result<Answer, String> {
             Box::new(stream.take(head.length.unwrap_or(u64::MAX))),
             head.length,
         ))),
-        (301 | 302 | 303 | 307 | 308, Some(place)) => Ok(Answer::Elsewhere(match place.starts_with('/') {
-            true => format!("http://{host}{place}"),
-            false => place,
+        (301 | 302 | 303 | 307 | 308, Some(place)) => Ok(Answer::Elsewhere(match place.as_bytes() {
+            [b'/', b'/', ..] => format!("http:{place}"),
+            [b'/', ..] => format!("http://{host}{place}"),
+            _ => place,
         })),
         (status, _) => Err(format!("the server answered {status} {}", head.reason)),
     }
@@ -289,8 +290,10 @@ mod tests {
             "HTTP/1.1 301 Moved\r\nLocation: http://{}/other\r\n\r\n",
             found,
         ]));
+        let same: &[&str] = Box::leak(Box::new(["HTTP/1.1 307 Moved\r\nLocation: //{}/other\r\n\r\n", found]));
         assert_eq!(fetch(near).unwrap(), "ok");
         assert_eq!(fetch(far).unwrap(), "ok");
+        assert_eq!(fetch(same).unwrap(), "ok");
         let away = fetch(&["HTTP/1.1 301 Moved\r\nLocation: https://{}/other\r\n\r\n"]);
         assert!(away.unwrap_err().contains("another protocol"));
         let circle = fetch(&["HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"; 6]);
