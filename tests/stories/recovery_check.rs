@@ -207,6 +207,11 @@ fn entries_for_other_servers_are_accepted_by_them() {
         all.contains("192.168.0.11:69") && all.contains("DHCP is not needed"),
         "{all}"
     );
+    // A name is one word of the command, and no line of its own.
+    let odd = dir.path().join("my image\nevil");
+    fs::copy(&image, &odd).unwrap();
+    let all = flasher(&["recovery", "config", text(&odd)]).exits(0).out;
+    assert!(all.contains("#   install -m 644 '") && !all.contains("\nevil"), "{all}");
     fs::write(
         &file,
         flasher(&["recovery", "config", "--for", "dnsmasq", text(&image)])

@@ -189,6 +189,39 @@ fn who_was_not_answered_by_dhcp_is_not_the_box() {
     assert_eq!(run.out.matches("the box is writing now").count(), 1, "{run:?}");
 }
 
+/// Nor is another machine that has the address of the box.
+#[test]
+fn who_has_the_address_of_the_box_and_another_mac_is_not_the_box() {
+    if !is_root() {
+        return;
+    }
+    let cable = Cable::new("192.168.1.2/24", None);
+    let image = cable.image(&TS219, "F_TS-219");
+    let mut server = cable.serve(&[&ENTRY[..], &["F_TS-219"]].concat());
+    let (output, _) = udhcpc(&cable, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let fetch = ["-sS", "-o", "got", "tftp://192.168.1.2/F_TS-219"];
+    let change = |mac: &str| {
+        let boxed = &cable.boxed;
+        ip(&format!("-n {boxed} link set egiga0 down"));
+        ip(&format!("-n {boxed} link set egiga0 address {mac} up"));
+        // Nothing that the machine had learnt of the one before.
+        ip(&format!("-n {} neigh flush dev eth7", cable.machine));
+    };
+    change("00:08:9b:01:02:03");
+    let output = cable.client("curl", &fetch);
+    assert!(output.status.success(), "{output:?}");
+    server.hears("who has 192.168.1.71 is not the box: 00:08:9b:01:02:03");
+    server.hears("this was not the box; still waiting for it");
+    change(MAC);
+    let output = cable.client("curl", &fetch);
+    assert!(
+        output.status.success() && read(&cable.path("got")) == image,
+        "{output:?}"
+    );
+    server.end().exits(0);
+}
+
 /// A vendor class that is longer than the field for a file name, and a packet that ended an earlier version.
 #[test]
 fn no_vendor_class_ends_the_server() {
@@ -217,6 +250,63 @@ fn no_vendor_class_ends_the_server() {
     let output = cable.client("curl", &["-sS", "-o", "got", "tftp://192.168.1.2/F_TS-219"]);
     assert!(output.status.success(), "{output:?}");
     server.end().exits(0);
+}
+
+/// An address with a label is one of its interface; and where the box is, or what address it is to have, is not guessed.
+#[test]
+fn addresses_of_this_machine_are_told_apart() {
+    if !is_root() {
+        return;
+    }
+    let cable = Cable::new("10.9.0.1/24", None);
+    let (machine, image) = (&cable.machine, cable.image(&TS219, "F_TS-219"));
+    ip(&format!("-n {machine} addr add 192.168.1.2/24 dev eth7 label eth7:1"));
+    let server = cable.serve(&[&ENTRY[..], &["F_TS-219"]].concat());
+    let (output, told) = udhcpc(&cable, &[]);
+    assert!(
+        output.status.success() && told.contains("siaddr='192.168.1.2'"),
+        "{output:?} {told}"
+    );
+    let output = cable.client("curl", &["-sS", "-o", "got", "tftp://192.168.1.2/F_TS-219"]);
+    assert!(
+        output.status.success() && read(&cable.path("got")) == image,
+        "{output:?}"
+    );
+    server.end().exits(0);
+    // A second way to the same network, as a notebook with a cable and a radio has it.
+    ip(&format!("-n {machine} link add name eth8 type veth peer name eth9"));
+    ip(&format!("-n {machine} link set eth8 up"));
+    ip(&format!("-n {machine} addr add 192.168.1.3/24 dev eth8"));
+    for (args, said) in [
+        (
+            &["--ip", "192.168.1.71"][..],
+            "192.168.1.2 (eth7) and on that of 192.168.1.3 (eth8)",
+        ),
+        (
+            &["--address", "192.168.1.2", "--ip", "192.168.1.3"],
+            "not an address for another machine",
+        ),
+        (
+            &["--address", "192.168.1.2", "--ip", "192.168.1.255"],
+            "not an address for another machine",
+        ),
+        (
+            &["--address", "192.168.1.2", "--ip", "192.168.1.0"],
+            "not an address for another machine",
+        ),
+    ] {
+        let all = [
+            &["5", env!("CARGO_BIN_EXE_flasher"), "recovery", "serve", "--mac", MAC][..],
+            args,
+            &["F_TS-219"],
+        ];
+        let output = cable.command(machine, "timeout", &all.concat()).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.code() == Some(64) && err.contains(said),
+            "{args:?}: {err}"
+        );
+    }
 }
 
 #[test]

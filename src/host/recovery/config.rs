@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Exit, Failure, Result};
+use crate::base::quoted::one_line;
+use crate::base::shell;
 use crate::cli::network::{Network, Server};
 use crate::host::recovery::{read, served_name};
 use crate::recovery::{Mode, boards};
@@ -37,7 +39,9 @@ pub fn run(network: &Network, server: Option<Server>, reporter: &mut Reporter) -
         reporter.object(&report);
         return Ok(Exit::Done);
     }
-    let install = format!("install -m 644 {} {ROOT}/{}", network.image, report.name);
+    let file = shell::typed(&network.image);
+    // A name with the end of a line in it would end the comment that it stands in.
+    let install = one_line(&format!("install -m 644 {file} {ROOT}/{}", report.name));
     match server {
         Some(Server::Dhcpd) => match &report.dhcpd {
             Some(text) => reporter.line(text.trim_end()),

@@ -4,11 +4,12 @@
 
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::mac::Mac;
 use crate::base::units::{Grouped, Size};
 use crate::bytes::store::Store;
 use crate::cli::network::Network;
 use crate::host::recovery::net::dhcp::Lease;
-use crate::host::recovery::net::{Answered, Event, Events, Interface, Name, dhcp, interfaces, tftp};
+use crate::host::recovery::net::{Answered, Event, Events, Interface, Name, dhcp, interfaces, neighbour, tftp};
 use crate::host::recovery::{FIXED_SERVER, read, served_name};
 use crate::recovery::{ENTER, Mode};
 use crate::report::Reporter;
@@ -57,7 +58,8 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
         let offer = tftp::Offer {
             image: Arc::new(image),
             name: name.clone(),
-            only: place.lease.map(|lease| lease.ip),
+            of_box: place.lease.map_or(FIXED_BOX, |lease| lease.ip),
+            alone: place.lease.is_some(),
             answered: answered.clone(),
             hint: match mode {
                 Mode::Fixed => "every box of the TS-109 kind asks for qnapimg.bin".to_owned(),
@@ -82,6 +84,7 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
             port,
             lease: place.lease,
             name: name.clone(),
+            inside: report.names,
             answered,
             events: events.clone(),
         };
@@ -104,7 +107,7 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
                 reporter.stage(format_args!("{to} has all {} bytes", Grouped(size)));
                 let known = match mode {
                     Mode::Fixed => is_fixed_box(to, place.address, reporter),
-                    Mode::Dhcp => was_answered(to, answered, reporter),
+                    Mode::Dhcp => was_answered((to, place.lease), answered, reporter),
                 };
                 if !known {
                     reporter.stage("this was not the box; still waiting for it, ^C ends this");
@@ -133,14 +136,23 @@ fn is_fixed_box(to: Ipv4Addr, own: Option<Ipv4Addr>, reporter: &mut Reporter) ->
     to == FIXED_BOX || own != Some(FIXED_SERVER)
 }
 
-/// Whether a client is the box that was told its address by us.
-fn was_answered(to: Ipv4Addr, answered: bool, reporter: &mut Reporter) -> bool {
+/// Whether a client is the box that was told its address by us, and not somebody else who has that address.
+fn was_answered((to, lease): (Ipv4Addr, Option<Lease>), answered: bool, reporter: &mut Reporter) -> bool {
     if !answered {
         reporter.warning(format_args!(
             "{to} fetched the image before the box was given that address"
         ));
+        return false;
     }
-    answered
+    let (who, is) = match neighbour(to) {
+        Ok(Some(mac)) => (mac.to_string(), lease.is_some_and(|lease| lease.mac == mac)),
+        Ok(None) => ("nobody that the kernel knows".to_owned(), false),
+        Err(error) => (format!("not known: /proc/net/arp: {error}"), false),
+    };
+    if !is {
+        reporter.warning(format_args!("who has {to} is not the box: {who}"));
+    }
+    is
 }
 
 fn done(mode: Mode, size: u64, to: Ipv4Addr, last: bool, reporter: &mut Reporter) {
@@ -180,14 +192,13 @@ impl Place {
             Mode::Dhcp => network.address,
         };
         let has = |address: Ipv4Addr| interfaces.iter().find(|interface| interface.address == address);
-        let own = match wanted {
-            Some(address) => Some(has(address).ok_or_else(|| no_address(address, &names))?),
-            None => network
-                .ip
-                .and_then(|ip| interfaces.iter().find(|interface| interface.reaches(ip))),
+        let own = match (wanted, network.ip) {
+            (Some(address), _) => Some(has(address).ok_or_else(|| no_address(address, &names))?),
+            (None, Some(ip)) => towards(ip, &interfaces)?,
+            (None, None) => None,
         };
         let lease = match (mode, network.mac) {
-            (Mode::Dhcp, Some(mac)) => Some(lease(network, mac, own)?),
+            (Mode::Dhcp, Some(mac)) => Some(lease(network, mac, own, &interfaces)?),
             _ => None,
         };
         Ok(Place {
@@ -198,7 +209,21 @@ impl Place {
     }
 }
 
-fn lease(network: &Network, mac: crate::base::mac::Mac, own: Option<&Interface>) -> Result<Lease> {
+/// The interface on whose network an address is. Where several are, the box may be at any of them.
+fn towards(ip: Ipv4Addr, interfaces: &[Interface]) -> Result<Option<&Interface>> {
+    let mut there = interfaces.iter().filter(|interface| interface.reaches(ip));
+    let Some(first) = there.next() else { return Ok(None) };
+    match there.find(|other| other.name != first.name) {
+        None => Ok(Some(first)),
+        Some(other) => Err(Failure::usage(format_args!(
+            "{ip} is on the network of {} ({}) and on that of {} ({})",
+            first.address, first.name, other.address, other.name
+        ))
+        .hint("say with --address at which of them the box is")),
+    }
+}
+
+fn lease(network: &Network, mac: Mac, own: Option<&Interface>, interfaces: &[Interface]) -> Result<Lease> {
     let ip = network.ip.ok_or_else(|| {
         Failure::usage("say with --ip which address the box is to have")
             .hint("a free one of your network: --ip 192.168.1.71")
@@ -207,7 +232,8 @@ fn lease(network: &Network, mac: crate::base::mac::Mac, own: Option<&Interface>)
         Failure::system(format_args!("no interface of this machine is on the network of {ip}"))
             .hint("ip addr shows the networks of this machine; --address says which of its addresses to use")
     })?;
-    match own.reaches(ip) && own.address != ip {
+    let ours = interfaces.iter().any(|interface| interface.address == ip);
+    match own.is_for_machines(ip) && !ours {
         true => Ok(Lease {
             mac,
             ip,
@@ -215,7 +241,7 @@ fn lease(network: &Network, mac: crate::base::mac::Mac, own: Option<&Interface>)
             server: own.address,
         }),
         false => Err(Failure::usage(format_args!(
-            "--ip {ip} is not another address on the network of {}",
+            "--ip {ip} is not an address for another machine on the network of {}",
             own.address
         ))
         .hint("name a free address of that network")),

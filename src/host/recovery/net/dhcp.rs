@@ -50,6 +50,8 @@ pub struct Server {
     pub lease: Option<Lease>,
     /// The name under which the image is served.
     pub name: Name,
+    /// What the image says that its box asks for, if it says that.
+    pub inside: Vec<String>,
     /// Whether the box was answered.
     pub answered: Answered,
     /// Who looks on.
@@ -84,9 +86,15 @@ impl Server {
     fn reply(&self, socket: &UdpSocket, question: &Question, lease: &Lease) {
         let events = &self.events;
         if let Some(other) = question.other_server(lease.server) {
+            self.answered.not_any_more();
             return events.warn(format!(
                 "the box takes its address from another DHCP server, {other}: give that one the entries of flasher \
                  recovery config, or join box and machine by a cable of their own"
+            ));
+        }
+        if let Some(relay) = question.relay() {
+            return events.warn(format!(
+                "the box asks through a relay, {relay}, which is not answered: join box and machine by a cable of their own"
             ));
         }
         match question.class.as_deref().filter(|class| class.starts_with("F_")) {
@@ -97,6 +105,13 @@ impl Server {
             Some(class) if !self.name.must_begin(class) => events.warn(format!(
                 "the box takes only names that begin with {class}: --name {class}, or leave --name out"
             )),
+            Some(class) if !self.inside.is_empty() && self.inside.iter().all(|name| name != class) => {
+                events.warn(format!(
+                    "the box asks for {class}, but the boot loader configuration in the image is that of a box that asks \
+                     for {}: is the image for this box?",
+                    self.inside.join(" or ")
+                ));
+            }
             _ => (),
         }
         let Some(file) = self.name.get() else {
@@ -104,13 +119,13 @@ impl Server {
                 "the box does not say which file it takes: say so with --name (flasher recovery boards lists the names)",
             );
         };
-        let Some(Answer { packet, to, refused }) = question.answer(lease, &file) else {
+        let Some(Answer { packet, to, given }) = question.answer(lease, &file) else {
             return;
         };
         let send = || socket.send_to(&packet, (to, self.port.saturating_add(1)));
-        let sent = match refused {
-            true => send(),
-            false => self.answered.sending(send),
+        let sent = match given {
+            true => self.answered.sending(send),
+            false => send(),
         };
         match sent {
             Ok(_) => events.say(format!(
@@ -162,6 +177,70 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::fuzz::{LEASE, VENDOR_CLASS, dhclient, dhcp, udhcpc};
     use super::*;
+    use std::sync::mpsc::Receiver;
+
+    /// One for an image that says these names, and what it tells.
+    fn server(inside: &[&str]) -> (Server, Receiver<Event>) {
+        let (events, seen) = Events::channel();
+        let server = Server {
+            port: 9,
+            lease: Some(LEASE),
+            name: Name::new(Some("F_TS-219".to_owned()), false),
+            inside: inside.iter().map(|name| (*name).to_owned()).collect(),
+            answered: Answered::default(),
+            events,
+        };
+        (server, seen)
+    }
+
+    #[test]
+    fn that_the_image_is_of_another_box_is_told_and_so_is_a_relay() {
+        let told = |inside: &[&str], packet: &[u8]| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let (server, seen) = server(inside);
+            server.reply(&socket, &Question::read(packet).unwrap(), &LEASE);
+            format!("{:?}", seen.try_iter().collect::<Vec<_>>())
+        };
+        for (inside, other) in [
+            (&["F_TS-219"][..], true),
+            (&["F_TS-219", "F_TS-219P+"], false),
+            (&[], false),
+        ] {
+            let told = told(inside, &udhcpc());
+            assert_eq!(told.contains("is the image for this box?"), other, "{told}");
+        }
+        let mut relayed = udhcpc();
+        relayed[24] = 10;
+        let told = told(&[], &relayed);
+        assert!(
+            told.contains("through a relay, 10.0.0.0") && !told.contains("answered 00"),
+            "{told}"
+        );
+    }
+
+    /// Another server's offer may be the better one, and then somebody else may have our address.
+    #[test]
+    fn a_box_that_was_only_offered_its_address_or_has_another_one_was_not_answered() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let lease = Lease {
+            ip: Ipv4Addr::LOCALHOST,
+            ..LEASE
+        };
+        let (server, _seen) = server(&[]);
+        for (options, answered) in [
+            (&b"\x35\x01\x01\xff"[..], false),
+            (b"\x35\x01\x03\xff", true),
+            (b"\x35\x01\x01\xff", true),
+            (b"\x35\x01\x03\x36\x04\xc0\xa8\x01\x01\xff", false),
+            (b"\xff", true),
+        ] {
+            // One that has the address is answered there.
+            let mut packet = dhcp([0, 0, 0, 7], options);
+            packet[12..16].copy_from_slice(&lease.ip.octets());
+            server.reply(&socket, &Question::read(&packet).unwrap(), &lease);
+            assert_eq!(server.answered.get(), answered, "{options:?}");
+        }
+    }
 
     #[test]
     fn a_vendor_class_that_is_no_file_name_is_shown_and_not_taken() {
@@ -179,14 +258,7 @@ mod tests {
             let question = Question::read(&packet).unwrap();
             assert!(describe(&question, true, true).ends_with(&format!("vendor class {class:?}")));
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            let (events, seen) = Events::channel();
-            let server = Server {
-                port: 9,
-                lease: Some(LEASE),
-                name: Name::new(Some("F_TS-219".to_owned()), false),
-                answered: Answered::default(),
-                events,
-            };
+            let (server, seen) = server(&[]);
             server.reply(&socket, &question, &LEASE);
             let taken = length < 128;
             assert_eq!(

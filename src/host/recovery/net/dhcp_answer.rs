@@ -66,11 +66,15 @@ impl Question {
         self.request.server.filter(|other| *other != ours)
     }
 
+    /// The relay that the question came through. It would have to be answered instead of the box.
+    pub(super) fn relay(&self) -> Option<Ipv4Addr> {
+        Some(self.request.giaddr).filter(|relay| *relay != Ipv4Addr::UNSPECIFIED)
+    }
+
     /// The answer; none for what is not to be answered.
     pub fn answer(&self, lease: &Lease, file: &str) -> Option<Answer> {
         let request = &self.request;
-        let relayed = request.giaddr != Ipv4Addr::UNSPECIFIED;
-        if self.mac != lease.mac || relayed || self.other_server(lease.server).is_some() {
+        if self.mac != lease.mac || self.relay().is_some() || self.other_server(lease.server).is_some() {
             return None;
         }
         let has = Some(request.ciaddr).filter(|ip| *ip != Ipv4Addr::UNSPECIFIED);
@@ -119,7 +123,7 @@ impl Question {
                 true => lease.ip,
                 false => Ipv4Addr::BROADCAST,
             },
-            refused,
+            given: matches!(kind, None | Some(message_type::ACK)),
         })
     }
 }
@@ -131,8 +135,8 @@ pub struct Answer {
     pub packet: Vec<u8>,
     /// Where it goes.
     pub to: Ipv4Addr,
-    /// Whether it refuses the address that the client asks for.
-    pub refused: bool,
+    /// Whether the client has the address now: of an offer it may think better, and BOOTP has no other answer.
+    pub given: bool,
 }
 
 #[cfg(test)]
@@ -157,8 +161,9 @@ mod tests {
             ),
             (b"\xff", None),
         ] {
-            let Answer { packet, to, refused } = question(asked).answer(&LEASE, "F_TS-219_debian").unwrap();
-            assert!(packet.len() >= 300 && to == Ipv4Addr::BROADCAST && !refused);
+            let Answer { packet, to, given } = question(asked).answer(&LEASE, "F_TS-219_debian").unwrap();
+            assert!(packet.len() >= 300 && to == Ipv4Addr::BROADCAST);
+            assert_eq!(given, said != Some(message_type::OFFER));
             assert_eq!(packet[..12], [2, 1, 6, 0, 0, 0, 0, 7, 0, 0, 0, 0]);
             assert_eq!(
                 packet[12..28],
@@ -198,7 +203,7 @@ mod tests {
         let answer = question(b"\x35\x01\x03\x32\x04\xc0\xa8\x01\x09\xff")
             .answer(&LEASE, "F_TS-219")
             .unwrap();
-        assert!(answer.refused && answer.to == Ipv4Addr::BROADCAST);
+        assert!(!answer.given && answer.to == Ipv4Addr::BROADCAST);
         assert_eq!(answer.packet[12..28], [0; 16]);
         assert_eq!(answer.packet[108..236], [0; 128]);
         assert_eq!(

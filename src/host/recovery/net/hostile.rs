@@ -59,7 +59,8 @@ pub(crate) fn tftp(packet: &[u8]) -> Tftp {
     let offer = Offer {
         image: Arc::default(),
         name: Name::new(Some("qnapimg.bin".to_owned()), true),
-        only: None,
+        of_box: LEASE.ip,
+        alone: false,
         answered: Answered::default(),
         hint: "hint".to_owned(),
     };

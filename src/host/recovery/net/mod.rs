@@ -15,6 +15,7 @@ pub mod tftp;
 mod tftp_frame;
 mod transfer;
 
+use crate::base::mac::Mac;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use std::net::Ipv4Addr;
@@ -133,6 +134,11 @@ impl Answered {
         sent
     }
 
+    /// It has an address of somebody else.
+    fn not_any_more(&self) {
+        *self.lock() = false;
+    }
+
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,14 +153,19 @@ pub struct Interface {
     pub address: Ipv4Addr,
     /// Its network mask.
     pub mask: Ipv4Addr,
-    /// Whether it leads out of this machine.
-    pub loopback: bool,
 }
 
 impl Interface {
     /// Whether the address is on the network of this interface.
     pub fn reaches(&self, other: Ipv4Addr) -> bool {
         self.address & self.mask == other & self.mask
+    }
+
+    /// Whether a machine on that network can have the address, whose first and last one mean all of it.
+    pub fn is_for_machines(&self, other: Ipv4Addr) -> bool {
+        let ends = [self.address & self.mask, self.address | !self.mask];
+        // RFC 3021: two machines need no others.
+        self.reaches(other) && (u32::from(!self.mask) <= 1 || !ends.contains(&other))
     }
 }
 
@@ -169,20 +180,81 @@ pub fn interfaces() -> std::io::Result<(Vec<Interface>, Vec<String>)> {
         if !found.flags.contains(InterfaceFlags::IFF_UP) {
             continue;
         }
+        let name = device(&found.interface_name);
         let loopback = found.flags.contains(InterfaceFlags::IFF_LOOPBACK);
-        if !loopback && !names.contains(&found.interface_name) {
-            names.push(found.interface_name.clone());
+        if !loopback && names.iter().all(|known| known != name) {
+            names.push(name.to_owned());
         }
         let address = found.address.as_ref().and_then(|a| Some(a.as_sockaddr_in()?.ip()));
         let mask = found.netmask.as_ref().and_then(|a| Some(a.as_sockaddr_in()?.ip()));
         if let (Some(address), Some(mask)) = (address, mask) {
             with_address.push(Interface {
-                name: found.interface_name,
+                name: name.to_owned(),
                 address,
                 mask,
-                loopback,
             });
         }
     }
     Ok((with_address, names))
+}
+
+/// The interface of an address, which getifaddrs calls by the label of the address: `eth0:1` is one more of `eth0`.
+fn device(label: &str) -> &str {
+    label.split(':').next().unwrap_or_default()
+}
+
+/// Who has an address on a network of ours, by what the kernel learnt when it last sent there (proc_net(5)).
+///
+/// # Errors
+/// Those of reading the table.
+pub fn neighbour(of: Ipv4Addr) -> std::io::Result<Option<Mac>> {
+    std::fs::read_to_string("/proc/net/arp").map(|table| row(&table, of))
+}
+
+fn row(table: &str, of: Ipv4Addr) -> Option<Mac> {
+    let mut rows = table.lines().map(|line| line.split_whitespace());
+    rows.find_map(|mut row| {
+        let own = row.next()?.parse() == Ok(of);
+        // Kind and flags stand between them.
+        row.nth(2).filter(|_| own)?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_neighbour_is_known_by_its_address() {
+        let table = "IP address       HW type     Flags       HW address            Mask     Device\n\
+                     192.168.1.7      0x1         0x2         00:50:43:3c:3b:5e     *        eth0\n\
+                     192.168.1.71     0x1         0x2         00:50:43:3c:3b:5d     *        eth0\n";
+        let mac = |last| row(table, Ipv4Addr::new(192, 168, 1, last)).map(|mac| mac.to_string());
+        assert_eq!(mac(71).as_deref(), Some("00:50:43:3c:3b:5d"));
+        assert_eq!((mac(7).as_deref(), mac(1)), (Some("00:50:43:3c:3b:5e"), None));
+    }
+
+    #[test]
+    fn the_ends_of_a_network_are_no_machines() {
+        let at = |address: [u8; 4], mask: [u8; 4]| Interface {
+            name: "eth0".to_owned(),
+            address: address.into(),
+            mask: mask.into(),
+        };
+        let wide = at([192, 168, 1, 2], [255, 255, 255, 0]);
+        for (last, is) in [(0, false), (1, true), (254, true), (255, false)] {
+            assert_eq!(wide.is_for_machines([192, 168, 1, last].into()), is, "{last}");
+        }
+        assert!(!wide.is_for_machines([192, 168, 2, 1].into()));
+        let pair = at([10, 0, 0, 0], [255, 255, 255, 254]);
+        assert!(pair.is_for_machines([10, 0, 0, 1].into()) && !pair.is_for_machines([10, 0, 0, 2].into()));
+    }
+
+    #[test]
+    fn an_address_with_a_label_is_one_of_its_interface() {
+        assert_eq!(
+            ["eth0", "eth0:1", "br-lan.5:x"].map(device),
+            ["eth0", "eth0", "br-lan.5"]
+        );
+    }
 }

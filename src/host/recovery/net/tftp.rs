@@ -10,10 +10,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Transfers at a time: one is wanted, a client that starts again leaves others behind for a while.
-const TRANSFERS: usize = 8;
-/// Transfers at a time to one address, so that no other client keeps the box out.
-const TRANSFERS_TO_ONE: usize = 4;
+/// Transfers at a time to one address: one is wanted, a client that starts again leaves others behind for a while.
+const TO_ONE: usize = 4;
+/// Transfers at a time to all addresses but that of the box, so that no others keep the box out.
+const TO_OTHERS: usize = 4;
 
 /// What is served.
 pub struct Offer {
@@ -21,8 +21,10 @@ pub struct Offer {
     pub image: Arc<Vec<u8>>,
     /// Its name.
     pub name: Name,
-    /// The only client, where there is only one.
-    pub only: Option<Ipv4Addr>,
+    /// The address of the box.
+    pub of_box: Ipv4Addr,
+    /// Whether nobody else gets it.
+    pub alone: bool,
     /// Whether the box was told its address.
     pub answered: Answered,
     /// What to say to someone who asks for another name.
@@ -48,7 +50,9 @@ pub fn serve(socket: &UdpSocket, offer: &Offer, events: &Events) {
                 continue;
             }
         };
-        let Some(place) = busy.enter(client) else { continue };
+        let Some(place) = busy.enter(client, offer.of_box) else {
+            continue;
+        };
         let (image, own_events) = (Arc::clone(&offer.image), events.clone());
         let (own, answered) = (socket.local_addr(), offer.answered.get());
         let thread = std::thread::Builder::new().spawn(move || {
@@ -88,10 +92,12 @@ struct Place {
 impl Busy {
     /// None where there is no place, and for a client that has one: it asks again because it has not heard us yet, and
     /// will.
-    fn enter(&self, client: SocketAddr) -> Option<Place> {
+    fn enter(&self, client: SocketAddr, of_box: Ipv4Addr) -> Option<Place> {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = clients.iter().filter(|other| other.ip() == client.ip()).count();
-        if clients.len() >= TRANSFERS || same >= TRANSFERS_TO_ONE || clients.contains(&client) {
+        let others = clients.iter().filter(|other| other.ip() != of_box).count();
+        let full = client.ip() != of_box && others >= TO_OTHERS;
+        if full || same >= TO_ONE || clients.contains(&client) {
             return None;
         }
         clients.push(client);
@@ -128,7 +134,7 @@ pub(super) fn admit(packet: &[u8], client: SocketAddr, offer: &Offer, events: &E
     match Frame::decode(packet) {
         Some(Frame::Read { name, mode, options }) => {
             let asked = Quoted(name);
-            if offer.only.is_some_and(|only| client.ip() != only) {
+            if offer.alone && client.ip() != offer.of_box {
                 return refuse(ErrorCode::AccessViolation, format!("{asked} is for another box"));
             }
             // U-Boot asks for the name as it was told; other clients put a slash before it.
@@ -171,22 +177,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_takes_all_places_and_a_place_is_free_again() {
+    fn nobody_takes_the_places_of_the_box_and_a_place_is_free_again() {
         let busy = Busy::default();
-        let at = |host: u8, port: u16| SocketAddr::from(([192, 168, 0, host], port));
-        let mut places: Vec<Place> = (1..=TRANSFERS_TO_ONE as u16)
-            .filter_map(|port| busy.enter(at(66, port)))
+        let of_box = Ipv4Addr::new(192, 168, 0, 10);
+        let enter = |host: u8, port: u16| busy.enter(SocketAddr::from(([192, 168, 0, host], port)), of_box);
+        let mut places: Vec<Place> = [(66, 1), (66, 2), (67, 1), (67, 2), (67, 3), (68, 1)]
+            .into_iter()
+            .filter_map(|(host, port)| enter(host, port))
             .collect();
-        assert_eq!(places.len(), TRANSFERS_TO_ONE);
-        assert!(busy.enter(at(66, 99)).is_none(), "one address has enough");
-        let own = busy.enter(at(10, 1)).unwrap();
-        assert!(busy.enter(at(10, 1)).is_none(), "the same request again");
+        assert_eq!(places.len(), TO_OTHERS, "several others have no more than one");
+        let own: Vec<Place> = (1..9).filter_map(|port| enter(10, port)).collect();
+        assert_eq!(own.len(), TO_ONE);
         drop(own);
-        places.push(busy.enter(at(10, 1)).unwrap());
-        places.extend((20..40).filter_map(|host| busy.enter(at(host, 1))));
-        assert_eq!(places.len(), TRANSFERS);
+        let own = enter(10, 1).unwrap();
+        assert!(enter(10, 1).is_none(), "the same request again");
+        drop(own);
+        assert!(enter(10, 1).is_some());
         places.pop();
-        assert!(busy.enter(at(41, 1)).is_some());
+        assert!(enter(68, 1).is_some());
     }
 
     #[test]
@@ -195,7 +203,8 @@ mod tests {
         let offer = Offer {
             image: Arc::default(),
             name: Name::new(Some("qnapimg.bin".to_owned()), true),
-            only: Some(Ipv4Addr::new(192, 168, 1, 71)),
+            of_box: Ipv4Addr::new(192, 168, 1, 71),
+            alone: true,
             answered: Answered::default(),
             hint: "hint".to_owned(),
         };

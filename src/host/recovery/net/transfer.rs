@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 const TRIES: u32 = 12;
 /// Blocks that may be under way.
 const WINDOW: u64 = 64;
+/// Of a client that is not heard any more once all of it was sent: the missing acknowledgement may have been lost, and boot loaders do
+/// not repeat it.
+const MAY_HAVE_ALL: &str = "all of the image was sent, so the box may have it and be writing now: leave it alone for \
+                            five minutes, or until it beeps";
 
 /// The image on its way to one client.
 pub(super) struct Transfer<'a> {
@@ -74,7 +78,7 @@ impl<'a> Transfer<'a> {
             let packet = tftp_frame::oack(&agreed);
             let send = |transfer: &Transfer<'_>| transfer.send(&packet);
             send(&self)?;
-            self.until(send, |block| (block == 0).then_some(0))?;
+            self.until(false, send, |block| (block == 0).then_some(0))?;
         }
         // A file of whole blocks ends with an empty one.
         let last = self.image.len() as u64 / self.block as u64 + 1;
@@ -84,7 +88,8 @@ impl<'a> Transfer<'a> {
             let send = |transfer: &Transfer<'_>| window.clone().try_for_each(|number| transfer.data(number));
             send(&self)?;
             // Block numbers have 16 bits and go round.
-            acknowledged = self.until(send, |block| window.clone().find(|number| *number as u16 == block))?;
+            let number_of = |block| window.clone().find(|number| *number as u16 == block);
+            acknowledged = self.until(window.contains(&last), send, number_of)?;
             events.send(Event::Progress {
                 done: (acknowledged * self.block as u64).min(self.image.len() as u64),
                 total: self.image.len() as u64,
@@ -106,12 +111,18 @@ impl<'a> Transfer<'a> {
 
     /// Waits for an acknowledgement that `accept` takes, and sends again when none comes. A second acknowledgement
     /// of an earlier block is never answered: it would double every packet from then on (RFC 1123, 4.2.3.1).
+    /// With `all_sent` nothing of the image is left to be sent.
     fn until(
         &self,
+        all_sent: bool,
         again: impl Fn(&Transfer<'_>) -> Result<(), String>,
         accept: impl Fn(u16) -> Option<u64>,
     ) -> Result<u64, String> {
         let mut buffer = [0; 600];
+        let lost = |what: String| match all_sent {
+            true => format!("{what}; {MAY_HAVE_ALL}"),
+            false => what,
+        };
         for _ in 0..TRIES {
             let deadline = Instant::now() + self.wait;
             loop {
@@ -126,7 +137,7 @@ impl<'a> Transfer<'a> {
                     Ok(got) => got,
                     Err(error) => match error.kind() {
                         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => continue,
-                        _ => return Err(error.to_string()),
+                        _ => return Err(lost(error.to_string())),
                     },
                 };
                 match Frame::decode(&buffer[..got]) {
@@ -139,9 +150,9 @@ impl<'a> Transfer<'a> {
                     _ => (),
                 }
             }
-            again(self)?;
+            again(self).map_err(lost)?;
         }
-        Err("it does not answer any more".to_owned())
+        Err(lost("it does not answer any more".to_owned()))
     }
 }
 
@@ -204,6 +215,18 @@ mod tests {
         }
         let what = transfer.join().unwrap().unwrap_err();
         assert_eq!(what, r#"the client says "disk \u{1b} full""#);
+    }
+
+    /// A box whose last acknowledgement is lost writes all the same.
+    #[test]
+    fn a_client_that_goes_without_a_word_may_have_all_of_it_once_all_was_sent() {
+        for (length, may) in [(511, true), (1024, false)] {
+            let (client, transfer) = begin(vec![7; length], &[]);
+            assert_eq!(next(&client)[3], 1);
+            drop(client);
+            let what = transfer.join().unwrap().unwrap_err();
+            assert_eq!(what.contains("may have it and be writing now"), may, "{what}");
+        }
     }
 
     #[test]
