@@ -6,8 +6,9 @@ use crate::base::error::{Context, Result};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
+#[cfg(feature = "host")]
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use stages::files::{Directory, read, read_text};
@@ -87,6 +88,12 @@ impl Unfinished {
     pub fn finish(mut self) -> io::Result<PathBuf> {
         self.file.sync_all()?;
         if let Some(path) = &self.path {
+            // Whoever writes the same file at the same time has taken ours away, and begun one of its own. Nobody does that on a box.
+            #[cfg(feature = "host")]
+            if id(&fs::symlink_metadata(path)?) != id(&self.file.metadata()?) {
+                self.path = None;
+                return Err(io::Error::other("another program writes it at the same time"));
+            }
             fs::rename(path, &self.target)?;
             self.path = None;
         }
@@ -101,6 +108,18 @@ impl Drop for Unfinished {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// What tells a file from every other one.
+#[cfg(feature = "host")]
+fn id(about: &fs::Metadata) -> (u64, u64) {
+    (about.dev(), about.ino())
+}
+
+/// Whether both are one file, by whatever names; what is not there is none.
+#[cfg(feature = "host")]
+pub fn same(one: &Path, other: &Path) -> bool {
+    matches!((fs::metadata(one), fs::metadata(other)), (Ok(one), Ok(other)) if id(&one) == id(&other))
 }
 
 /// Puts what `fill` writes at `target`.
@@ -238,6 +257,23 @@ mod tests {
         assert_eq!(names(&dir), ["file"]);
         put("new").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(names(&dir), ["file"]);
+    }
+
+    #[test]
+    fn of_two_that_write_the_same_file_none_puts_half_of_the_others_in_its_place() {
+        let dir = TempDir::new().unwrap();
+        let target = dir.path().join("file");
+        let begin = |text: &[u8]| {
+            let mut unfinished = Unfinished::new(&target, Readers::Owner).unwrap();
+            unfinished.file.write_all(text).unwrap();
+            unfinished
+        };
+        let (first, mut second) = (begin(b"whole"), begin(b"half"));
+        assert!(first.finish().is_err() && !target.exists());
+        second.file.write_all(b" and half").unwrap();
+        second.finish().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"half and half");
         assert_eq!(names(&dir), ["file"]);
     }
 

@@ -7,6 +7,7 @@ use crate::base::elf::Elf;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::files;
 use crate::base::files::Readers;
+use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::base::units::{Grouped, Size};
 use crate::board::profile::Profile;
@@ -25,6 +26,7 @@ use crate::report::Reporter;
 use serde::Serialize;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 #[derive(Serialize)]
@@ -197,6 +199,14 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
         )
         .hint("flasher pat create --board synology-ds213j …")
     })?;
+    let mut inputs = options.files.iter().chain(&options.updater);
+    if inputs.any(|input| files::same(input, &options.out)) {
+        return Err(Failure::usage(format_args!(
+            "{} is one of the files that go into the .pat",
+            options.out.display()
+        ))
+        .hint("name the .pat first: flasher pat create --board BOARD new.pat FILE…"));
+    }
     let mut entries = vec![updater(options.updater.as_deref(), &profile)?];
     for path in &options.files {
         entries.push(entry(path, &profile)?);
@@ -233,7 +243,7 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
     files::replace(&options.out, Readers::Everyone, |file| {
         write(file, &entries).context(options.out.display())
     })?;
-    let out = options.out.display().to_string();
+    let out = lossless::text(options.out.as_os_str().as_bytes());
     match report(&open(&out)?, reporter)? {
         true => Ok(Exit::Done),
         false => Err(not_right(&out)),

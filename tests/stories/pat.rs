@@ -1,7 +1,9 @@
 //! Synology's `.pat` on a workstation: made, listed, checked, unpacked. Archives by GNU tar.
 
 use crate::simbox::{bytes, flasher, is_root, read, tool};
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -235,6 +237,21 @@ fn what_the_box_could_not_use_is_not_made() {
     assert!(run.err.contains("1 bytes too many"), "{run:?}");
     create(dir.path(), &["rd.gz", "rd.gz"]).exits(64);
     create(dir.path(), &["nothing"]).exits(66);
+    // A .pat whose name was left out does not replace what was to go into it.
+    let before = fs::read(at("rd.gz")).unwrap();
+    for out in ["rd.gz", "./rd.gz"] {
+        let run = flasher(&[
+            "pat",
+            "create",
+            "--board=synology-ds213j",
+            &at(out),
+            &at("zImage"),
+            &at("rd.gz"),
+        ])
+        .exits(64);
+        assert!(run.err.contains("is one of the files"), "{run:?}");
+    }
+    assert_eq!(fs::read(at("rd.gz")).unwrap(), before);
     flasher(&["pat", "create", "--board=qnap-ts109", &at("a.pat"), &at("rd.gz")]).exits(69);
     flasher(&["pat", "create", &at("a.pat"), &at("rd.gz")]).exits(64);
     // This program is for this machine, not for the box.
@@ -256,6 +273,18 @@ fn what_the_box_could_not_use_is_not_made() {
     fs::write(at("bomb.pat"), bomb.stdout).unwrap();
     let run = flasher(&["pat", "check", &at("bomb.pat")]).exits(65);
     assert!(run.err.contains("more than 2048 MiB"), "{run:?}");
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_is_made_as_it_is() {
+    let dir = made();
+    let out = dir.path().join(OsStr::from_bytes(b"M\xfcller.pat"));
+    let mut args = ["pat", "create", "--board=synology-ds213j", "--updater"]
+        .map(OsString::from)
+        .to_vec();
+    args.extend([dir.path().join("flasher"), out.clone(), dir.path().join("zImage")].map(OsString::from));
+    flasher(&args).exits(0);
+    assert!(out.is_file());
 }
 
 #[test]

@@ -328,6 +328,12 @@ fn sources_that_are_wrong_leave_no_image() {
     refused(65, "data fails its CRC");
     create(&["--force", "content", "--from", text(&copies), text(&image)]).exits(0);
     assert_eq!(read(&image).len(), 16 * MIB);
+    // What the image is made of is not replaced by it: it may be the only copy.
+    let run = create(&["--force", "content", "--from", text(&copies), text(&file(1))]).exits(64);
+    assert!(
+        run.err.contains("is one of the files") && read(&file(1)) == damaged,
+        "{run:?}"
+    );
     // Another kind of box than the copies are of.
     create(&["--board", "qnap-ts109", "--from", text(&copies), text(&image)]).exits(65);
     for board in ["qnap-ts219-resized", "generic", "tplink-wdr3600"] {

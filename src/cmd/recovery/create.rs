@@ -5,6 +5,8 @@
 use crate::base::check_id::CheckId;
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
+#[cfg(feature = "host")]
+use crate::base::files;
 use crate::base::files::{Readers, Unfinished};
 use crate::base::format::Format;
 use crate::base::lossless;
@@ -77,6 +79,8 @@ pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
                 None => copies.layout()?,
             };
             let installer = options.installer.as_ref();
+            #[cfg(feature = "host")]
+            is_none_of_its_sources(options, &copies)?;
             let pieces = pieces(&layout, |slot| match (installer, slot.partition.mtd) {
                 (Some((kernel, _)), 1) => padded(kernel, "kernel", slot),
                 (Some((_, initrd)), 2) => padded(initrd, "initial ramdisk", slot),
@@ -89,6 +93,22 @@ pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
             }
             make(options, &layout, &pieces, None, reporter)
         }
+    }
+}
+
+/// Refuses to write over what the image is made of, which may be the only copy of it.
+#[cfg(feature = "host")]
+fn is_none_of_its_sources(options: &Create, copies: &Copies) -> Result<()> {
+    let given = options.installer.iter();
+    let given = given.flat_map(|(kernel, initrd)| [kernel.clone(), initrd.clone()]);
+    let mut sources = copies.files().chain(given);
+    match sources.any(|file| files::same(&file, &options.output)) {
+        false => Ok(()),
+        true => Err(Failure::usage(format_args!(
+            "{} is one of the files that the image is to be made of",
+            options.output.display()
+        ))
+        .hint("give the image another name")),
     }
 }
 
