@@ -74,7 +74,11 @@ fn entries(store: &Store) -> io::Result<Vec<Entry>> {
     store.read_exact_at(at.into(), &mut directory)?;
     let mut entries = Vec::new();
     let mut rest = directory.as_slice();
-    while rest.starts_with(b"PK\x01\x02") && rest.len() >= ENTRY {
+    // All of it, but for a signature at its end: an entry that cannot be read may be that of a second package.
+    while !rest.is_empty() && !rest.starts_with(b"PK\x05\x05") {
+        if !rest.starts_with(b"PK\x01\x02") {
+            return Err(damaged());
+        }
         let field = Fields(rest);
         let half = |at| field.le16(at).map(usize::from).ok_or_else(damaged);
         let word = |at| field.le32(at).ok_or_else(damaged);

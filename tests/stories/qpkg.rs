@@ -91,13 +91,24 @@ fn the_old_kind_is_unpacked_down_to_its_checked_files() {
 #[test]
 fn a_file_that_is_not_what_its_cksum_says() {
     let dir = TempDir::new().unwrap();
-    let script = "cd \"$1\" && echo content >uImage && echo '1 2 uImage' >uImage.cksum && tar cz uImage uImage.cksum";
-    let mut package = b"#!/bin/sh\nexit\n".to_vec();
-    package.extend(tool("sh", &["-ec", script, "sh", text(dir.path())]).stdout);
-    let path = dir.path().join("package.qpkg");
-    fs::write(&path, package).unwrap();
-    let run = flasher(&["qpkg", "extract", text(&path), text(&dir.path().join("out"))]).exits(65);
-    assert!(run.out.contains("DAMAGED"), "{run:?}");
+    // Another sum; one that is no text; one that is a directory, so that none can be read.
+    for (index, makes) in [
+        "echo '1 2 uImage' >uImage.cksum",
+        "printf '\\377 8 uImage' >uImage.cksum",
+        "rm uImage.cksum; mkdir uImage.cksum; echo >uImage.cksum/x",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let script = format!("cd \"$1\" && echo content >uImage && {makes} && tar cz uImage uImage.cksum");
+        let mut package = b"#!/bin/sh\nexit\n".to_vec();
+        package.extend(tool("sh", &["-ec", &script, "sh", text(dir.path())]).stdout);
+        let path = dir.path().join("package.qpkg");
+        fs::write(&path, package).unwrap();
+        let out = dir.path().join(format!("out{index}"));
+        let run = flasher(&["qpkg", "extract", text(&path), text(&out)]).exits(65);
+        assert!(run.out.contains("DAMAGED"), "{makes}: {run:?}");
+    }
 }
 
 /// Header, a tar of `control.tar.gz`, `data.tar.gz`, the QDK area, the tail.
@@ -338,4 +349,14 @@ fn a_package_inside_a_zip_is_taken_out_of_it() {
         }
         assert!(!out.exists());
     }
+    // An entry that cannot be read may be that of a second package.
+    let two = make.replace("('readme.txt','Test_1.0.qpkg')", "('Test_1.0.qpkg','readme.txt')");
+    tool("python3", &["-c", &two, text(dir.path()), "8"]);
+    let mut whole = read(&zip);
+    let last = whole.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap();
+    whole[last] = b'X';
+    fs::write(&zip, whole).unwrap();
+    let out = dir.path().join("out");
+    let run = flasher(&["qpkg", "extract", text(&zip), text(&out)]).exits(65);
+    assert!(run.err.contains("central directory"), "{run:?}");
 }

@@ -19,6 +19,7 @@ use crate::image::known;
 use crate::report::Reporter;
 use serde::Serialize;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
 
 #[derive(Serialize)]
@@ -122,13 +123,16 @@ fn look(path: &Path, name: String) -> Result<Unpacked> {
     let store = Store::file(File::open(path).context(path.display())?).context(path.display())?;
     let mut listed = path.as_os_str().to_owned();
     listed.push(".cksum");
-    let cksum = match fs::read_to_string(&listed) {
+    let cksum = match fs::read(&listed) {
         Ok(text) => {
             let sum = store.cksum().context(path.display())?.to_string();
             let size = store.len().to_string();
+            let text = String::from_utf8_lossy(&text);
             Some(text.split_whitespace().take(2).eq([sum.as_str(), size.as_str()]))
         }
-        Err(_) => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        // What cannot be read vouches for nothing.
+        Err(_) => Some(false),
     };
     Ok(Unpacked {
         name,
