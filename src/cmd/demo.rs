@@ -6,6 +6,7 @@
 use crate::base::checksum::CRC32;
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::shell;
 use crate::cli;
 use crate::host::emulated::{self, Ended, Parts, member};
 use crate::host::push::binary;
@@ -123,15 +124,16 @@ fn taken_over(dir: &Path, reporter: &mut Reporter) -> Result<bool> {
 /// Whether the chip holds what it should afterwards.
 fn update(dir: &Path, version: &str, reporter: &mut Reporter) -> Result<bool> {
     let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).context(name);
-    let (chip, name) = (dir.join("box/flash.bin"), dir.display());
-    let mut type_in = |line: String| {
-        reporter.line(&format!("\n$ flasher {line}"));
+    let (chip, name) = (dir.join("box/flash.bin"), dir.display().to_string());
+    let typed = shell::typed(dir);
+    // `DIR` stands for the directory, in whose name there may be blanks.
+    let mut type_in = |line: &str| {
+        reporter.line(&format!("\n$ flasher {}", line.replace("DIR", &typed)));
         // Each with a reporter of its own, as each would be a program of its own.
-        let words = line.split(' ').map(OsString::from);
+        let words = line.split(' ').map(|word| OsString::from(word.replace("DIR", &name)));
         cli::parse(words).is_ok_and(|(global, verb)| super::run(verb, version, &mut Reporter::new(&global)).is_ok())
     };
-    let at = format!("--sim {name}/box");
-    if !type_in(format!("sim create qnap-ts219 {name}/box")) {
+    if !type_in("sim create qnap-ts219 DIR/box") {
         return Ok(false);
     }
     // A boot loader that is known by its date, and firmware A.
@@ -152,15 +154,13 @@ fn update(dir: &Path, version: &str, reporter: &mut Reporter) -> Result<bool> {
     let (kernel, root) = (uimage((1 << 20) + 4321, ARM, 5), ramdisk((2 << 20) + 1234, 6));
     write("uImage", &kernel)?;
     write("initrd", &root)?;
-    let done = type_in(format!("devices {at}"))
-        && type_in(format!("backup {at} {name}/copies"))
-        && type_in(format!(
-            "recovery create --from {name}/copies --kernel {name}/uImage --initrd {name}/initrd {name}/image.bin"
-        ))
-        && type_in(format!("plan {at} {name}/image.bin"))
-        && type_in(format!("apply -y {at} {name}/image.bin"))
-        && type_in(format!("verify {at} {name}/image.bin"))
-        && type_in(format!("status {at}"));
+    let done = type_in("devices --sim DIR/box")
+        && type_in("backup --sim DIR/box DIR/copies")
+        && type_in("recovery create --from DIR/copies --kernel DIR/uImage --initrd DIR/initrd DIR/image.bin")
+        && type_in("plan --sim DIR/box DIR/image.bin")
+        && type_in("apply -y --sim DIR/box DIR/image.bin")
+        && type_in("verify --sim DIR/box DIR/image.bin")
+        && type_in("status --sim DIR/box");
     let after = fs::read(&chip).context("flash.bin")?;
     let is = |place: usize, bytes: &[u8]| after.get(place..place + bytes.len()) == Some(bytes);
     let as_before = |range: Range<usize>| after.get(range.clone()) == old.get(range);

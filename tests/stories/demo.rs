@@ -1,13 +1,23 @@
 //! The first thing that a newcomer types.
 
-use crate::simbox::flasher;
+use crate::simbox::{Run, flasher};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 #[test]
 fn the_demo_goes_from_the_first_look_to_the_record() {
-    let run = flasher(&["demo"]).exits(0);
+    // Temporary files may be anywhere.
+    let dir = tempfile::tempdir().unwrap();
+    let temporary = dir.path().join("a b");
+    std::fs::create_dir(&temporary).unwrap();
+    let demo = Command::new(env!("CARGO_BIN_EXE_flasher"))
+        .arg("demo")
+        .env("TMPDIR", &temporary)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let run = Run::from(demo).exits(0);
     let mut rest = run.out.as_str();
     for text in [
         "$ flasher sim create qnap-ts219",

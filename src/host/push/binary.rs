@@ -102,19 +102,25 @@ fn missing(name: &str, places: &[PathBuf]) -> Failure {
 /// Where the binary for a processor may be. Not in the working directory: what lies there would run as root.
 pub(crate) fn places(name: &str) -> Vec<PathBuf> {
     let file = format!("flasher-{name}");
-    let mut places = Vec::new();
     let own = std::env::current_exe().ok();
-    if let Some(beside) = own.as_deref().and_then(Path::parent) {
-        places.push(beside.join(&file));
-        places.push(beside.join("dist").join(&file));
-        // In a checkout this is target/release/flasher.
-        if let Some(checkout) = beside.parent().and_then(Path::parent)
-            && checkout.join("Cargo.toml").is_file()
-        {
-            places.push(checkout.join("dist").join(&file));
-        }
-    }
+    let mut places = own.map_or_else(Vec::new, |own| near(&own, &file));
     places.push(Path::new("/usr/lib/flasher").join(&file));
+    places
+}
+
+/// Places near this program.
+fn near(program: &Path, file: &str) -> Vec<PathBuf> {
+    let Some(beside) = program.parent() else {
+        return Vec::new();
+    };
+    let mut places = vec![beside.join(file), beside.join("dist").join(file)];
+    // In a checkout it is target/release/flasher. Two directories higher than another place may be one where anybody can write.
+    let target = beside.parent().filter(|target| target.ends_with("target"));
+    if let Some(checkout) = target.and_then(Path::parent)
+        && checkout.join("Cargo.toml").is_file()
+    {
+        places.push(checkout.join("dist").join(file));
+    }
     places
 }
 
@@ -221,5 +227,28 @@ impl Installed {
         }
         self.version = one_line(runs);
         Ok(lines.next().unwrap_or_default().as_bytes().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_lies_above_the_program_counts_in_a_checkout_only() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("Cargo.toml"), "").unwrap();
+        let dist = dir.path().join("dist/flasher-mips");
+        for (program, counts) in [
+            ("target/release/flasher", true),
+            ("flasher-1.0/bin/flasher", false),
+            ("flasher", false),
+        ] {
+            let program = dir.path().join(program);
+            let places = near(&program, "flasher-mips");
+            assert_eq!(places[0], program.with_file_name("flasher-mips"));
+            assert_eq!(places[2..].contains(&dist), counts, "{places:?}");
+        }
     }
 }

@@ -171,9 +171,7 @@ impl<'a> Follow<'a> {
 
     /// How long the box may take.
     fn patience(&self) -> Duration {
-        let planned = Duration::from_secs(self.before.agreed.seconds.saturating_mul(2).saturating_add(120));
-        // A box may say anything.
-        self.options.wait.unwrap_or(planned.clamp(SHORTEST, LONGEST))
+        patience(self.options.wait, self.before.agreed.seconds)
     }
 
     fn may_go_on(&self, deadline: Instant, why: &str) -> Result<()> {
@@ -329,6 +327,12 @@ impl<'a> Follow<'a> {
     }
 }
 
+/// How long a box may take, as somebody wants it or by the seconds of its plan. A box may say anything, and so may a script.
+fn patience(wanted: Option<Duration>, planned: u64) -> Duration {
+    let planned = Duration::from_secs(planned.saturating_mul(2).saturating_add(120));
+    wanted.unwrap_or(planned.max(SHORTEST)).min(LONGEST)
+}
+
 /// How long one try may take after so much time.
 fn answers_within(waited: Duration) -> Duration {
     let steps = waited.as_secs() / ANSWER_GROWS.as_secs();
@@ -346,6 +350,20 @@ enum Look<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        for (wanted, planned, seconds) in [
+            (None, 10, 600),
+            (None, 1000, 2120),
+            (None, u64::MAX, 7 * 86_400),
+            (Some(5), 1000, 5),
+            (Some(u64::MAX), 10, 7 * 86_400),
+        ] {
+            let patience = patience(wanted.map(Duration::from_secs), planned);
+            assert_eq!(patience.as_secs(), seconds, "{wanted:?} {planned}");
+        }
+    }
 
     #[test]
     fn a_try_is_short_at_first_and_longer_when_the_box_takes_long() {
