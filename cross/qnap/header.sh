@@ -11,10 +11,15 @@ place=/mnt/HDA_ROOT/update_pkg
 dir=$place/flasher.$$
 (umask 077 && mkdir "$dir") || exit 1
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
 part "$script_len" "$first_len" | tar -xf - -C "$dir" &&
     tar -xzf "$dir/control.tar.gz" -C "$dir" &&
     part $((script_len + first_len)) "$data_len" >"$dir/data.tar.gz" &&
     (cd "$dir" && sh ./qinstall.sh)
 code=$?
-[ "$code" -eq 0 ] || echo "flasher could not be installed" >&2
-exit "$code"
+if [ "$code" -ne 0 ]; then
+    echo "flasher could not be installed" >&2
+    exit "$code"
+fi
+# As packages of QDK end, which QNAP's firmware does not keep then (qbuild of qnap-dev/QDK); 0 would keep it.
+exit 10

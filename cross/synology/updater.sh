@@ -6,12 +6,16 @@ root=${FLASHER_ROOT-}
 to=/usr/local/bin
 here=$(cd "$(dirname "$0")" && pwd)
 
-# tell TEXT: the page shows it, and a negative number ends the page without a restart.
+# tell TEXT: the page shows it, and a negative number ends the page without a restart. Written in a directory of root's own:
+# a file in /tmp could be somebody's link.
 tell() {
-    echo "extramsg=\"$1\"" >"$root/tmp/update.message.new"
-    mv "$root/tmp/update.message.new" "$root/tmp/update.message"
-    echo "C:-1:" >"$root/tmp/update.progress.new"
-    mv "$root/tmp/update.progress.new" "$root/tmp/update.progress"
+    new=$root/tmp/flasher.$$
+    mkdir -m 700 "$new" || exit 1
+    echo "extramsg=\"$1\"" >"$new/message"
+    echo "C:-1:" >"$new/progress"
+    mv -f "$new/message" "$root/tmp/update.message"
+    mv -f "$new/progress" "$root/tmp/update.progress"
+    rmdir "$new"
 }
 
 if mkdir -p "$root$to" && cp "$here/flasher" "$root$to/.flasher.new" && chmod 755 "$root$to/.flasher.new" &&
