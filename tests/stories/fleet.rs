@@ -353,6 +353,51 @@ fn a_box_that_is_busy_is_tried_again_and_one_that_is_partly_written_is_left_to_p
     assert_eq!([tried(1), tried(2), tried(3)], [3, 1, 3], "{run:?}");
     assert_eq!(reported(&fleet.report(), "written"), [1, 3], "{run:?}");
     assert_eq!(reported(&fleet.report(), "failed"), [2], "{run:?}");
+    // A report that cannot be put in its place leaves nothing beside it.
+    let mut command = fleet.playbook_command(&[UPDATE, "-e", everything]);
+    let run = Run::from(command.env("FLASHER_REPORT", fleet.file("host_vars")).output().unwrap());
+    assert!(run.err.contains("the report is not written"), "{run:?}");
+    let names = fs::read_dir(fleet.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = names
+        .filter(|name| name.to_string_lossy().starts_with(".report"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    // A task of which nothing is to be logged.
+    let play = "- hosts: box001\n  gather_facts: false\n  tasks:\n    - flasher.fleet.push:\n        image: image.bin\n        \
+                program: ./push1\n        options: [--backup, /hidden]\n      no_log: SECRET\n";
+    for secret in [true, false] {
+        fs::write(fleet.file("secret.yml"), play.replace("SECRET", &secret.to_string())).unwrap();
+        let run = fleet.playbook(&["-vv", "secret.yml"]).exits(0);
+        assert_eq!(run.out.contains("/hidden"), !secret, "{run:?}");
+    }
+    // A box may say anything.
+    let odd: String = ["stage", "plan", "warning", "error"]
+        .map(|event| format!("echo '{{\"event\":\"{event}\",\"text\":\"a\\u001b[2J\\u009bb\"}}'\n"))
+        .concat();
+    program(&fleet.file("odd"), &format!("#!/bin/sh\n{odd}exit 1\n"));
+    let says = play.replace("SECRET", "false").replace("push1", "odd");
+    fs::write(fleet.file("odd.yml"), says).unwrap();
+    let run = fleet.playbook(&["-v", "--diff", "odd.yml"]).exits(2);
+    assert!(
+        !run.out.contains(['\u{1b}', '\u{9b}']) && run.out.contains("[2J"),
+        "{run:?}"
+    );
+    assert!(!run.err.contains(['\u{1b}', '\u{9b}']), "{run:?}");
+    // A task that is left out takes nothing back.
+    let play = play.replace("SECRET", "false") + "    - flasher.fleet.push: {image: x}\n      when: false\n";
+    fs::write(fleet.file("left.yml"), play).unwrap();
+    let run = fleet.playbook(&["left.yml"]).exits(0);
+    assert_eq!(reported(&fleet.report(), "written"), [1], "{run:?}");
+}
+
+/// `ansible-galaxy` leaves a collection alone whose version it has.
+#[test]
+fn the_collection_has_the_version_of_the_program() {
+    let galaxy = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/fleet/galaxy.yml")).unwrap();
+    let version = concat!("\nversion: ", env!("CARGO_PKG_VERSION"), "\n");
+    assert!(galaxy.contains(version), "{galaxy}");
 }
 
 /// By `ansible_password`, which nobody sees in a command line.
@@ -364,7 +409,13 @@ fn boxes_that_want_a_password_get_that_of_the_inventory() {
     let fleet = SshFleet::with_password(2);
     let image = bytes(200_000, 1);
     fs::write(fleet.file("image.bin"), &image).unwrap();
-    fleet.inventory("");
+    // On the way is somebody who asks for a password, too.
+    program(
+        &fleet.file("jump"),
+        "#!/bin/sh\n\"$SSH_ASKPASS\" \"root@jump's password: \" >>asked\n\"$SSH_ASKPASS\" Password: >>asked\n\
+         exec busybox nc \"$1\" \"$2\"\n",
+    );
+    fleet.inventory("ansible_ssh_extra_args='-o \"ProxyCommand=./jump %h %p\"'");
     fs::create_dir(fleet.file("host_vars")).unwrap();
     let says = |number: usize, word: &str| {
         let text = serde_json::json!({ "ansible_password": word }).to_string();
@@ -384,6 +435,7 @@ fn boxes_that_want_a_password_get_that_of_the_inventory() {
     );
     assert_eq!(report["boxes"]["box002"]["harm"], "untouched", "{run:?}");
     assert!(fleet.has(1, &image) && !fleet.has(2, &image));
+    assert_eq!(fs::read_to_string(fleet.file("asked")).unwrap(), "", "the box's alone");
     let seen = fs::read_to_string(fleet.of(1, "seen")).unwrap();
     assert!(
         seen.contains("--format json push") && !seen.contains("'pass' word"),

@@ -33,12 +33,15 @@ ARGUMENTS = {
 HARMS = ("untouched", "partly", "written")
 SUCCESSES = {"written": "written", "nothing-to-do": "untouched", "planned": "untouched", "prepared": "untouched"}
 
-# What ssh runs where it would ask for a password. It tells it for nothing else that is asked, such as whether a host key is right.
+# What ssh runs where it would ask for a password. It tells it for nothing else that is asked, such as whether a host key is right,
+# and to nobody but the box where a jump host may ask, too (`userauth_passwd` and `input_userauth_info_req` in OpenSSH's sshconnect2.c).
 ASKPASS = """#!/bin/sh
 case $1 in
-    *assword*) printf '%s\\n' "$FLASHER_SSH_PASSWORD" ;;
+    "$FLASHER_SSH_WHOM's password: " | "($FLASHER_SSH_WHOM) "*assword*) ;;
+    *assword*) [ -z "$FLASHER_SSH_WHOM" ] || exit 1 ;;
     *) exit 1 ;;
 esac
+printf '%s\\n' "$FLASHER_SSH_PASSWORD"
 """
 
 display = Display()
@@ -62,12 +65,15 @@ class ActionModule(ActionBase):
             way = Way(self, task_vars)
             command = self._command(args, way)
             password = way.password()
+            whom = way.whom() if password is not None else ""
         except (AnsibleError, ValueError) as error:
             return dict(result, **not_begun("arguments", error))
-        display.vv(shlex.join(command), host=host)
-        heard = Heard(lambda text: display.v(text, host=host))
+        show = not self._task.no_log
+        if show:
+            display.vv(shlex.join(command), host=host)
+        heard = Heard(lambda text: show and display.v(text, host=host))
         # Not a pipe: nobody reads it before the end.
-        with tempfile.TemporaryFile() as errors, Asked(password) as environment:
+        with tempfile.TemporaryFile() as errors, Asked(password, whom) as environment:
             try:
                 child = start(command, errors, environment)
             except OSError as error:
@@ -100,19 +106,19 @@ class ActionModule(ActionBase):
 class Asked:
     """The environment in which ssh asks a program for the password, which stands in no command line and in no file."""
 
-    def __init__(self, password):
-        self.password = password
+    def __init__(self, password, whom):
+        self.answers = {"FLASHER_SSH_PASSWORD": password, "FLASHER_SSH_WHOM": whom}
         self.directory = None
 
     def __enter__(self):
-        if self.password is None:
+        if self.answers["FLASHER_SSH_PASSWORD"] is None:
             return None
         self.directory = tempfile.TemporaryDirectory(dir=constants.DEFAULT_LOCAL_TMP)
         program = os.path.join(self.directory.name, "askpass")
         with open(program, "w", encoding="utf-8") as file:
             file.write(ASKPASS)
         os.chmod(program, 0o700)
-        return dict(os.environ, SSH_ASKPASS=program, SSH_ASKPASS_REQUIRE="force", FLASHER_SSH_PASSWORD=self.password)
+        return dict(os.environ, SSH_ASKPASS=program, SSH_ASKPASS_REQUIRE="force", **self.answers)
 
     def __exit__(self, *_):
         if self.directory is not None:
@@ -137,6 +143,11 @@ def start(command, errors, environment):
         encoding="utf-8",
         errors="replace",
     )
+
+
+def printable(text):
+    """Text without what moves a cursor: a box may say anything."""
+    return "".join(letter if letter == "\n" or letter.isprintable() else " " for letter in str(text))
 
 
 def not_begun(code, why):
@@ -189,6 +200,17 @@ class Way:
             raise AnsibleError(f"{ssh} cannot be told a password (OpenSSH 8.4 is the first that can): use keys")
         return str(password)
 
+    def whom(self):
+        """What ssh calls the box where it asks for the password, if a jump host may ask for its own; empty if nobody else can."""
+        command = [*self.ssh(), "-G", "--", self.destination()]
+        said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        lines = said.stdout.decode("utf-8", "replace").splitlines()
+        about = dict(line.partition(" ")[::2] for line in lines)
+        alone = all(about.get(name, "none") == "none" for name in ("proxyjump", "proxycommand"))
+        if said.returncode == 0 and alone:
+            return ""
+        return f"{about.get('user')}@{about.get('hostkeyalias') or about.get('hostname')}"
+
     def destination(self):
         host = self._value("host", "ansible_host", "ansible_ssh_host") or self.variables["inventory_hostname"]
         user = self._value("remote_user", "ansible_user", "ansible_ssh_user")
@@ -213,7 +235,7 @@ class Heard:
             kind = event["event"]
         except (ValueError, TypeError, KeyError):
             return
-        text = str(event.get("text", ""))
+        text = printable(event.get("text", ""))
         if kind == "stage":
             self.last_stage = text
             self.tell(text)
@@ -222,7 +244,7 @@ class Heard:
         elif kind == "warning":
             self.warnings.append(text)
         elif kind == "error":
-            self.error = event
+            self.error = {name: printable(event[name]) for name in ("text", "next") if event.get(name)}
         elif kind == "question":
             self.found.update({name: event[name] for name in ("sha256", "seconds") if name in event})
         elif kind == "devices":
@@ -248,17 +270,17 @@ class Heard:
                 changed=True,
                 harm="unknown",
                 code="no-result",
-                msg=f"push ended with {how} and without a result: {last[0]}; the same again finds out how the box is",
+                msg=f"push ended with {how} and without a result: {printable(last[0])}; the same again finds out how the box is",
             )
         result.update({name: ended[name] for name in ("erased", "unchanged", "retried", "corrected") if name in ended})
-        result["code"] = str(ended.get("code", "unknown"))
+        result["code"] = printable(ended.get("code", "unknown"))
         result["harm"] = ended.get("harm") if ended.get("harm") in HARMS else "unknown"
         known = SUCCESSES.get(result["code"]) == result["harm"]
         result["failed"] = not (ended.get("ok") is True and status == 0 and known)
         if result["failed"]:
             result["changed"] = result["harm"] != "untouched"
             how = f"push ended with exit code {status}, {result['code']}"
-            result["msg"] = str(self.error.get("text") or how)
+            result["msg"] = self.error.get("text") or how
             result["msg"] += {
                 "untouched": "; the flash is untouched",
                 "partly": "; the flash is partly written, or how it is is not known here",

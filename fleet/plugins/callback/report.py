@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -62,6 +63,8 @@ class CallbackModule(CallbackBase):
     def __init__(self, display=None):
         super().__init__(display=display)
         self.boxes = {}
+        # As they were before the task that runs.
+        self.before = {}
         self.targets = []
         self.begun = time.time()
 
@@ -85,6 +88,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_start(self, host, task):
         if is_push(task):
             # Until it says how it ended.
+            self.before[host.get_name()] = self.boxes.get(host.get_name())
             self.boxes[host.get_name()] = {"state": "unknown", "harm": "unknown", "reason": "push has not ended"}
             self._write()
 
@@ -103,7 +107,9 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_skipped(self, result):
         if is_push(result._task):
-            self._put(result, untouched("skipped"))
+            # What an earlier task did to it stays done.
+            before = self.before.get(result._host.get_name())
+            self._put(result, before if before and before["state"] != "untouched" else untouched("skipped"))
 
     def v2_playbook_on_stats(self, stats):
         if not self.boxes:
@@ -154,6 +160,7 @@ class CallbackModule(CallbackBase):
             "boxes": self.boxes,
         }
         path = self.get_option("file")
+        file = None
         try:
             # Whoever reads it meanwhile has the old one or the new one.
             with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(path) or ".", prefix=".report-", delete=False) as file:
@@ -162,6 +169,9 @@ class CallbackModule(CallbackBase):
             os.chmod(file.name, 0o644)
             os.replace(file.name, path)
         except OSError as error:
+            if file is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(file.name)
             self._display.warning(f"the report is not written: {error}")
 
 
