@@ -119,7 +119,7 @@ fn parts(version: &str) -> Option<Vec<Part>> {
         if first.is_ascii_digit() {
             parts.push(Part::Number(part.parse().ok()?));
         } else if first.is_alphabetic() {
-            let word = part.to_lowercase();
+            let word = part.to_ascii_lowercase();
             parts.push(match word.as_str() {
                 "rc" | "alpha" | "beta" | "pre" | "dev" | "snapshot" => Part::Before(word),
                 _ => Part::Word(word),

@@ -96,7 +96,10 @@ pub(super) fn problem(
                 }
             }
         };
-        let mut listed: Vec<(&str, String)> = of.iter().map(|(_, sum, kind)| (*kind, sum.to_lowercase())).collect();
+        let mut listed: Vec<(&str, String)> = of
+            .iter()
+            .map(|(_, sum, kind)| (*kind, sum.to_ascii_lowercase()))
+            .collect();
         listed.sort_unstable();
         listed.dedup();
         held += listed.len();

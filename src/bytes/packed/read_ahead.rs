@@ -11,10 +11,10 @@ use std::thread::{Builder, JoinHandle};
 /// The most bytes that wait to be read: an erase block of most of these chips. Kernels before 2.6.35 keep to their 64 KiB.
 const WAITING: usize = 256 << 10;
 /// Decoded at a time.
-const CHUNK: usize = 8 << 10;
+const CHUNK: usize = 4 << 10;
 /// Bytes of its stack; the decoders have their tables elsewhere. One that is made while it runs lies there for a moment, and in an
 /// archive that is packed two are made.
-const STACK: usize = 128 << 10;
+const STACK: usize = 112 << 10;
 /// What the kernel calls the thread.
 const NAME: &str = "ahead";
 /// Bytes of memory that all of it takes.
