@@ -104,7 +104,7 @@ fn read(args: Vec<OsString>, verb: &mut Option<&'static str>) -> Result<(Global,
                     Some(_) => Some(parser.value().map_err(misused)?),
                     None => None,
                 };
-                if value.as_ref().is_some_and(|value| value.is_empty()) {
+                if !flag.is_optional() && value.as_ref().is_some_and(|value| value.is_empty()) {
                     return Err(Failure::usage(format_args!("the value of --{} is empty", flag.long)));
                 }
                 // Neither of two values is dropped without a word: a checksum, a key, a box.

@@ -36,9 +36,9 @@ impl Flag {
         self.verbs.is_empty() || verb.is_some_and(|verb| self.verbs.contains(&verb))
     }
 
-    /// Whether it has one value; what all verbs have may be put right by whoever is given the last word.
+    /// Whether it says which image or which box is meant, of which none may be dropped. Of all else the last word counts.
     pub fn is_alone(&self) -> bool {
-        self.value.is_some() && !self.verbs.is_empty() && !["force", "keep", "part"].contains(&self.long)
+        ["board", "key", "sha256", "sim", "size"].contains(&self.long)
     }
 
     /// Whether its value may be left out: it stands behind a `=` then, and so it does in the table.

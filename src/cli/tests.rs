@@ -97,7 +97,6 @@ fn a_wrong_line_is_a_usage_error_and_never_a_guess() {
         "devices --sim a --sim a",
         "devices --sim=",
         "env set a=1 b=2 a=",
-        "apply --listen= x",
     ] {
         assert_eq!(run(line).unwrap_err().exit, Exit::Usage, "{line}");
     }
@@ -115,6 +114,7 @@ fn an_empty_word_is_nobodys_directory() {
     }
     assert!(run("apply -p a -p b --force ram --force size --keep /a --keep /b x").is_ok());
     assert!(run("--format json devices --format text -q -v").is_ok());
+    assert!(run("apply --fetch-config /a --fetch-config /b --listen= x").is_ok());
 }
 
 #[test]
