@@ -6,12 +6,10 @@ use crate::base::error::{Context, Result};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-#[cfg(feature = "host")]
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-pub use stages::files::{Directory, read, read_text};
+pub use stages::files::{Directory, identity, identity_at, read, read_text};
 
 /// Bytes of the longest text that is read whole: a profile, a list, a configuration.
 pub const TEXT: u64 = 1 << 20;
@@ -88,9 +86,8 @@ impl Unfinished {
     pub fn finish(mut self) -> io::Result<PathBuf> {
         self.file.sync_all()?;
         if let Some(path) = &self.path {
-            // Whoever writes the same file at the same time has taken ours away, and begun one of its own. Nobody does that on a box.
-            #[cfg(feature = "host")]
-            if id(&fs::symlink_metadata(path)?) != id(&self.file.metadata()?) {
+            // Whoever writes the same file at the same time has taken ours away, and begun one of its own.
+            if identity(&fs::symlink_metadata(path)?) != identity(&self.file.metadata()?) {
                 self.path = None;
                 return Err(io::Error::other("another program writes it at the same time"));
             }
@@ -110,16 +107,9 @@ impl Drop for Unfinished {
     }
 }
 
-/// What tells a file from every other one.
-#[cfg(feature = "host")]
-fn id(about: &fs::Metadata) -> (u64, u64) {
-    (about.dev(), about.ino())
-}
-
 /// Whether both are one file, by whatever names; what is not there is none.
-#[cfg(feature = "host")]
 pub fn same(one: &Path, other: &Path) -> bool {
-    matches!((fs::metadata(one), fs::metadata(other)), (Ok(one), Ok(other)) if id(&one) == id(&other))
+    identity_at(one).is_some_and(|one| identity_at(other) == Some(one))
 }
 
 /// Puts what `fill` writes at `target`.

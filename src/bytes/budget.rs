@@ -11,6 +11,16 @@ pub const OVERHEAD: u64 = 2 << 20;
 /// Memory that is an error where there is no more; a `Vec` by itself would end the program.
 pub struct Memory(pub Vec<u8>);
 
+/// Bytes that are set aside for an image because it says how long it is; it may lie.
+const SET_ASIDE: u64 = 16 << 20;
+
+impl Memory {
+    /// For so many bytes, as far as that is known.
+    pub fn of(length: Option<u64>) -> Memory {
+        Memory(Vec::with_capacity(length.unwrap_or_default().min(SET_ASIDE) as usize))
+    }
+}
+
 impl Write for Memory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0

@@ -50,8 +50,6 @@ fn redirected() -> Option<u64> {
 const CHUNK: usize = 64 << 10;
 /// Bytes of the longest image: more than any flash has. A length that is said is held against it before anything is made of it.
 const LONGEST: u64 = 4 << 30;
-/// Bytes that are set aside for an image because it says how long it is; it may lie.
-pub const SET_ASIDE: u64 = 16 << 20;
 
 impl Source {
     /// As [`Source::fetch`], without credentials.
@@ -259,9 +257,7 @@ impl Source {
     /// # Errors
     /// As [`Source::copy`], and [`Exit::Refused`] for what has no room there or no end.
     pub fn into_memory(self) -> Result<(Store<'static>, String)> {
-        let mut memory = Memory(Vec::with_capacity(
-            self.length.unwrap_or_default().min(SET_ASIDE) as usize
-        ));
+        let mut memory = Memory::of(self.length);
         let (_, sha256) = self.copy(&mut Budget::new(&mut memory, Some(LONGEST), true), &mut |_| ())?;
         Ok((Store::Memory(memory.0), sha256))
     }

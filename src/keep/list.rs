@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::files;
 use crate::base::glob::glob_with_classes;
 use crate::base::lossless;
 use crate::plan::KeptFile;
@@ -189,7 +190,7 @@ impl Found {
         }
         let item = KeptFile {
             path: path.to_owned(),
-            identity: identity(about),
+            identity: files::identity(about),
             name,
             kind,
             mode: about.mode() & 0o7777,
@@ -222,11 +223,6 @@ fn has_attributes(path: &Path) -> bool {
     stages::attributes(path).map_or(true, |names| !names.split(|byte| *byte == 0).all(of_the_system))
 }
 
-/// Device and inode number.
-fn identity(about: &Metadata) -> (u64, u64) {
-    (about.dev(), about.ino())
-}
-
 /// Opens the directory that was found, if the path still leads to it, and answers a path to what is open: whoever owns a directory
 /// above may put a link in its place.
 fn open_directory(path: &str, about: &Metadata) -> io::Result<(File, String)> {
@@ -234,7 +230,7 @@ fn open_directory(path: &str, about: &Metadata) -> io::Result<(File, String)> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(lossless::path(path))?;
-    match identity(&directory.metadata()?) == identity(about) {
+    match files::identity(&directory.metadata()?) == files::identity(about) {
         true => {
             let opened = format!("/proc/self/fd/{}", directory.as_raw_fd());
             Ok((directory, opened))

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::Shown;
 use crate::bytes::pull::Pull;
@@ -52,7 +53,7 @@ fn open(item: &KeptFile) -> io::Result<File> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(lossless::path(&item.path))?;
     let about = file.metadata()?;
-    match about.is_file() && (about.dev(), about.ino()) == item.identity && about.uid() == item.uid {
+    match about.is_file() && files::identity(&about) == item.identity && about.uid() == item.uid {
         true => Ok(file),
         false => Err(io::Error::other("it was replaced since it was listed")),
     }

@@ -201,9 +201,13 @@ pub fn read_out(
         let mut at = block.start;
         while at < block.end {
             let take = buffer.len().min((block.end - at) as usize);
-            read_alike(&mut *flash, at, &mut buffer[..take], &mut again)?;
-            hash.update(&buffer[..take]);
-            file.write_all(&buffer[..take]).map_err(|error| {
+            let buffer = &mut buffer[..take];
+            flash.read(at, buffer).map_err(Failure::system)?;
+            if before.is_none() {
+                read_alike(&mut *flash, at, buffer, &mut again)?;
+            }
+            hash.update(&*buffer);
+            file.write_all(buffer).map_err(|error| {
                 Failure::system(format_args!("the copy of {}: {error}", partition.label()))
                     .hint("make room there, name another directory, or copy less with --part")
             })?;
@@ -212,24 +216,25 @@ pub fn read_out(
         progress(block.end - block.start);
     }
     let after = flash.ecc_stats().map_err(Failure::system)?;
-    match (before, after) {
-        (Some(before), Some(after)) if after.failed != before.failed => Err(Failure::system(format_args!(
-            "{}: {} read with errors that ECC could not correct, so this is not a copy of what was written",
-            partition.label(),
-            Count(after.failed.wrapping_sub(before.failed).into(), "page")
-        ))
-        .hint("flasher devices shows the counters; --part leaves this partition out")),
-        _ => Ok(hex(&hash.finalize())),
+    let (before, after) = (before.map(|stats| stats.failed), after.map(|stats| stats.failed));
+    if before == after {
+        return Ok(hex(&hash.finalize()));
     }
+    // Counters that are there at one of the two times only vouch for nothing.
+    let wrong = match before.zip(after) {
+        Some((before, after)) => Count(after.wrapping_sub(before).into(), "page").to_string(),
+        None => "perhaps some pages".to_owned(),
+    };
+    Err(Failure::system(format_args!(
+        "{}: {wrong} read with errors that ECC could not correct, so this is not a copy of what was written",
+        partition.label()
+    ))
+    .hint("flasher devices shows the counters; --part leaves this partition out"))
 }
 
-/// Reads what is copied. Where no ECC vouches for it, it has to read the same twice: a bit that flipped on its way would come back with
-/// a copy that nobody can hold against anything later.
+/// What was read where no ECC vouches for it has to read the same again: a bit that flipped on its way would come back with a copy
+/// that nobody can hold against anything later.
 fn read_alike(flash: &mut dyn Flash, at: u64, buffer: &mut [u8], again: &mut Vec<u8>) -> Result<()> {
-    flash.read(at, buffer).map_err(Failure::system)?;
-    if flash.ecc_stats().map_err(Failure::system)?.is_some() {
-        return Ok(());
-    }
     for _ in 0..TRIES {
         again.resize(buffer.len(), 0);
         flash.read(at, again).map_err(Failure::system)?;

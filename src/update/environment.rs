@@ -82,6 +82,7 @@ fn attempt(options: &Env, reporter: &mut Reporter) -> std::result::Result<Outcom
         }
     };
     let execution = Execution {
+        partly: false,
         board: &board,
         steps: &[],
         sha256: &plan.image.sha256,

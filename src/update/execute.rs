@@ -60,6 +60,8 @@ pub struct Execution<'a> {
     pub change: Option<&'a Change>,
     /// The slots that it switches.
     pub slot: Option<&'a SlotSwitch>,
+    /// Whether the flash is known to be half written already; the record of that may be gone with the old root.
+    pub partly: bool,
     /// What becomes of the volumes of a UBI; the one for settings is made anew before files are put into it.
     pub volumes: Option<&'a VolumeChanges>,
     /// The user's files that are put back afterwards.
@@ -77,7 +79,7 @@ impl Execution<'_> {
     pub fn run(&self, reporter: &mut Reporter) -> std::result::Result<Outcome, Stopped> {
         let before = self.ecc();
         // What the run before this one left half written is no less so because this one did nothing.
-        let partly = left_partly(self.board);
+        let partly = self.partly || left_partly(self.board);
         self.record(&Outcome::failed(&note::interrupted(), Tally::default()), reporter);
         let result = self.write(reporter).map_err(|mut stopped| {
             if !partly || stopped.failure.harm != Harm::Untouched {

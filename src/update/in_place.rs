@@ -129,6 +129,7 @@ fn execute(
 ) -> std::result::Result<Outcome, Stopped> {
     let plan = &prepared.plan;
     let execution = Execution {
+        partly: false,
         board: place.board,
         steps: &plan.steps,
         sha256: &plan.image.sha256,

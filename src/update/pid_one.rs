@@ -194,7 +194,9 @@ fn write(job: &Job, ready: &Ready, reporter: &mut Reporter) -> Result<Outcome> {
     } = ready;
     reporter.stage("nothing holds the flash any more: writing");
     let steps: Vec<_> = job.writes.iter().cloned().map(Step::unread).collect();
+    let partly = job.partly || job.volumes.is_some();
     let mut execution = Execution {
+        partly,
         board,
         steps: &steps,
         sha256: &job.sha256,
@@ -209,11 +211,6 @@ fn write(job: &Job, ready: &Ready, reporter: &mut Reporter) -> Result<Outcome> {
         directory: Path::new("/"),
     };
     stages::set_flash_touched(true);
-    if job.partly {
-        // Where the record of that was may be gone with the old root.
-        note::ended(board, &note::interrupted(), (&job.sha256, &job.versions), reporter);
-    }
-    let partly = job.partly || job.volumes.is_some();
     let result = attempts(*policy, partly, |policy, last| {
         if let Some(last) = last {
             reporter.warning(format_args!("{last}; once more"));

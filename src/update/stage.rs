@@ -14,7 +14,7 @@ use crate::bytes::by_pipe::by_pipe;
 use crate::bytes::packed::Packing;
 use crate::bytes::pull::Pull;
 use crate::bytes::pushed::Sender;
-use crate::bytes::source::{self, Source};
+use crate::bytes::source::Source;
 use crate::bytes::store::{Store, Stream};
 use crate::checks::{Delivered, MORE_ROOM, OVERHEAD, Signature};
 use crate::cli::Apply;
@@ -403,9 +403,7 @@ impl Staging<'_> {
         };
         let Place::RamRoot(root) = place else {
             let limit = operand.available.map(|available| available.saturating_sub(OVERHEAD));
-            let mut memory = Memory(Vec::with_capacity(
-                length.unwrap_or_default().min(source::SET_ASIDE) as usize
-            ));
+            let mut memory = Memory::of(length);
             let mut sink = Budget::new(&mut memory, limit, !self.board.is_sim());
             let copied = source.copy(&mut sink, &mut progress);
             let copied = copied.inspect_err(|failure| self.spare(operand, failure, &mut &memory.0[..]))?;

@@ -186,7 +186,7 @@ pub(super) fn change(changes: &VolumeChanges, proof: &Unheld) -> Result<()> {
         .removed
         .filter(|id| is(*id).is_some_and(|volume| volume.name == DATA))
     {
-        stages::remove_volume(proof, ubi, id).map_err(|error| failed(ubi, DATA, (error, begun)))?;
+        stages::remove_volume(proof, ubi, id).map_err(|error| failed(ubi, DATA, &error, begun))?;
         begun = true;
     }
     for volume in &changes.sized {
@@ -200,7 +200,7 @@ pub(super) fn change(changes: &VolumeChanges, proof: &Unheld) -> Result<()> {
                 stages::create_volume(ubi, volume.id, &volume.name, bytes)
             }
         };
-        changed.map_err(|error| failed(ubi, &volume.name, (error, begun)))?;
+        changed.map_err(|error| failed(ubi, &volume.name, &error, begun))?;
         begun = true;
     }
     Ok(())
@@ -260,7 +260,7 @@ fn now(ubi: u32) -> Result<UbiInfo> {
 
 /// Of a UBI that may only be read, and of a volume that is in use, nothing is changed (`ubi_remove_volume` and `ubi_resize_volume` of
 /// drivers/mtd/ubi/vmt.c ask for both first).
-fn failed(ubi: u32, name: &str, (error, begun): (std::io::Error, bool)) -> Failure {
+fn failed(ubi: u32, name: &str, error: &std::io::Error, begun: bool) -> Failure {
     let refused = !begun && matches!(error.raw_os_error(), Some(libc::EROFS | libc::EBUSY));
     let what = format!("the volume ubi{ubi}:{name} could not be changed: {error}");
     match refused {
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_ubi_that_may_only_be_read_is_untouched() {
-        let harm = |number, begun| failed(0, "rootfs", (std::io::Error::from_raw_os_error(number), begun)).harm;
+        let harm = |number, begun| failed(0, "rootfs", &std::io::Error::from_raw_os_error(number), begun).harm;
         for number in [libc::EROFS, libc::EBUSY] {
             assert_eq!(harm(number, false), Harm::Untouched);
             assert_eq!(harm(number, true), Harm::Partly);

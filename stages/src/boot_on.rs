@@ -1,11 +1,10 @@
 //! PID 1 with nothing to do: the box boots on with its real init.
 #![forbid(unsafe_code)]
 
+use crate::files::identity_at;
 use crate::program::Program;
 use crate::say::say;
 use crate::signals;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -37,7 +36,6 @@ pub fn boot_on(reason: &str) -> ! {
 
 /// By device and inode, because `/sbin/init` may be a link to us.
 fn is_this_program(path: &str) -> bool {
-    let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
-    let own = identity("/proc/self/exe").or_else(|| identity(&std::env::args().next()?));
-    own.is_some() && identity(path) == own
+    let own = identity_at("/proc/self/exe").or_else(|| identity_at(&std::env::args().next()?));
+    own.is_some() && identity_at(path) == own
 }

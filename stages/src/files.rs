@@ -12,10 +12,11 @@ use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// As many links as the kernel follows (`MAXSYMLINKS` of `include/linux/namei.h`).
@@ -44,6 +45,16 @@ fn at(path: &Path) -> impl Fn(Errno) -> io::Error {
         let error = io::Error::from(error);
         io::Error::new(error.kind(), format!("{path}: {error}"))
     }
+}
+
+/// Device and inode, which tell a file from every other one.
+pub fn identity(about: &Metadata) -> (u64, u64) {
+    (about.dev(), about.ino())
+}
+
+/// The same of what a path leads to; `None` where that cannot be looked at.
+pub fn identity_at(path: impl AsRef<Path>) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().as_ref().map(identity)
 }
 
 /// Root, or whoever runs this.

@@ -1,11 +1,11 @@
 //! Which init runs as PID 1.
 #![forbid(unsafe_code)]
 
+use crate::files::identity_at;
 use crate::process::command_line;
 use crate::program_text::{Text, search};
 use std::fmt;
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -89,9 +89,8 @@ pub(crate) fn is_our_copy() -> bool {
 }
 
 fn look() -> Init {
-    let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
-    let own = identity("/proc/self/exe");
-    if own.is_some() && own == identity("/proc/1/exe") {
+    let own = identity_at("/proc/self/exe");
+    if own.is_some() && own == identity_at("/proc/1/exe") {
         return Init::Flasher;
     }
     let exe = fs::read_link("/proc/1/exe")

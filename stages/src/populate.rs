@@ -3,6 +3,7 @@
 
 use crate::carry::can_be_carried;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::files::identity_at;
 use crate::handoff::HandOff;
 use crate::inittab;
 use crate::mounts::mounts;
@@ -10,7 +11,7 @@ use crate::ramroot::RamRoot;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 /// A node to make under `/dev` of the RAM root.
@@ -141,11 +142,10 @@ impl RamRoot {
 /// Gives busybox the names that it has in the running system, so that a program need not be called by `busybox NAME`. Not
 /// every busybox can tell its own (`--list`, `--install`).
 fn link_programs(busybox: &Path, bin: &Path) {
-    let identity = |path: &Path| fs::metadata(path).ok().map(|about| (about.dev(), about.ino()));
-    let ours = identity(busybox);
+    let ours = identity_at(busybox);
     for directory in ["/bin", "/sbin", "/usr/bin", "/usr/sbin"] {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            if ours.is_some() && identity(&entry.path()) == ours {
+            if ours.is_some() && identity_at(entry.path()) == ours {
                 // Its own name is there already.
                 let _ = symlink("busybox", bin.join(entry.file_name()));
             }

@@ -1,13 +1,13 @@
 //! Whether this system can be taken over at all. Nothing is touched.
 #![forbid(unsafe_code)]
 
+use crate::files::identity_at;
 use crate::init::{self, Init};
 use crate::mounts::{Mount, mounts};
 use crate::process::confined;
 use crate::ways::{Way, way};
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Why a takeover is refused. `Display` is the reason, [`Refusal::remedy`] the way out.
@@ -74,12 +74,11 @@ struct Facts {
 /// The first reason against it.
 pub fn takeover_route() -> Result<Way, Refusal> {
     let table = mounts().map_err(|_| Refusal::NoProc)?;
-    let identity = |path: &str| fs::metadata(path).map(|about| (about.dev(), about.ino())).ok();
     let facts = Facts {
         // Where several lines say `/`, the last one is on top.
         root: table.into_iter().rev().find(|mount| mount.mountpoint == Path::new("/")),
         confined: confined(),
-        same_root_as_init: identity("/proc/1/root/.") == identity("/"),
+        same_root_as_init: identity_at("/proc/1/root/.") == identity_at("/"),
         tmpfs: fs::read_to_string("/proc/filesystems")
             .is_ok_and(|list| list.lines().any(|line| line.ends_with("\ttmpfs"))),
     };

@@ -62,6 +62,7 @@ pub fn update(sim: &SimBox, (options, image): (Apply, &[u8]), faults: &[Fault], 
     let files = in_place::save(plan, &options, &sim.path()).unwrap();
     faults.iter().for_each(|fault| backend.chip().inject(*fault));
     let work = Execution {
+        partly: false,
         board: &board,
         steps: &plan.steps,
         sha256: &plan.image.sha256,

@@ -101,7 +101,6 @@ impl Copies {
     }
 
     /// The files that they are, with the list of their checksums.
-    #[cfg(feature = "host")]
     pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
         let copies = self.copies.iter().map(|copy| copy.path.clone());
         copies.chain([self.dir.join(SUMS)])

@@ -5,7 +5,6 @@
 use crate::base::check_id::CheckId;
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
-#[cfg(feature = "host")]
 use crate::base::files;
 use crate::base::files::{Readers, Unfinished};
 use crate::base::format::Format;
@@ -79,7 +78,6 @@ pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
                 None => copies.layout()?,
             };
             let installer = options.installer.as_ref();
-            #[cfg(feature = "host")]
             is_none_of_its_sources(options, &copies)?;
             let pieces = pieces(&layout, |slot| match (installer, slot.partition.mtd) {
                 (Some((kernel, _)), 1) => padded(kernel, "kernel", slot),
@@ -97,7 +95,6 @@ pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
 }
 
 /// Refuses to write over what the image is made of, which may be the only copy of it.
-#[cfg(feature = "host")]
 fn is_none_of_its_sources(options: &Create, copies: &Copies) -> Result<()> {
     let given = options.installer.iter();
     let given = given.flat_map(|(kernel, initrd)| [kernel.clone(), initrd.clone()]);

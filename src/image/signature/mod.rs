@@ -132,7 +132,9 @@ impl Keyring {
     ) -> std::result::Result<Signed, Wrong> {
         let file = SignatureFile::parse(text)?;
         let suffix = match (suffix, file.is_minisigns()) {
-            (Some(".minisig"), false) => return Err("minisign's trusted comment is missing from it"),
+            (Some(suffix), false) if suffix == SUFFIXES[0] => {
+                return Err("minisign's trusted comment is missing from it");
+            }
             (Some(suffix), _) => suffix,
             (None, minisigns) => SUFFIXES[usize::from(!minisigns)],
         };
