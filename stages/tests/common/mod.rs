@@ -308,7 +308,16 @@ impl LittleBox {
                 }
             }
         }
-        panic!("no report of {text:?}; there were:\n{}", seen.join("\n"));
+        // Whether process 1 waits, and for what, or has ended.
+        let now = ["status", "stack", "syscall"].map(|file| {
+            let text = fs::read_to_string(format!("/proc/{}/{file}", self.init));
+            text.unwrap_or_else(|error| format!("{file}: {error}"))
+        });
+        panic!(
+            "no report of {text:?}; there were:\n{}\nprocess 1 now:\n{}",
+            seen.join("\n"),
+            now.join("\n")
+        );
     }
 
     /// Forgets the reports so far; the queue of the socket is short, and a full one holds the box up.
