@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     heap::keep_blocks();
+    stages::signals::survive_file_limit();
     match stages::wake() {
         Wakeup::NotPidOne => (),
         Wakeup::Marker => stages::init_marker(),

@@ -134,6 +134,16 @@ pub fn is_absent(path: &Path) -> bool {
     nearest != Some(path) && nearest.is_none_or(|at| at.metadata().is_ok())
 }
 
+/// What to do about a file of root's that cannot be read: that somebody else could change it, or else what it should have been.
+pub fn remedy<'a>(error: &io::Error, wanted: &'a str) -> &'a str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "it decides what is written, so nobody but you and root may be able to change it: chmod go-w"
+        }
+        _ => wanted,
+    }
+}
+
 /// Opens a plain file of whoever it may be, to be read: what it says decides nothing, or is held against a checksum.
 ///
 /// # Errors

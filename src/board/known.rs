@@ -103,8 +103,8 @@ impl Profile {
     /// [`Exit::Usage`] when it cannot be read or contradicts itself.
     pub fn read(path: &Path) -> Result<Profile> {
         let text = files::read_text(path, files::TEXT).map_err(|error| {
-            Failure::usage(format_args!("board file: {error}"))
-                .hint("it decides what is written, so nobody but you and root may be able to change it: chmod go-w")
+            let wanted = "name a profile that is there: flasher devices --profile drafts one for this box";
+            Failure::usage(format_args!("board file: {error}")).hint(files::remedy(&error, wanted))
         })?;
         Profile::parse(&text, &path.display().to_string())
     }

@@ -59,9 +59,11 @@ pub struct Place {
     pub only_read: Option<String>,
 }
 
+/// What the file says.
+const LINES: &str = "its lines say DEVICE OFFSET SIZE, for each copy as the boot loader has it: flasher env --help";
+
 fn refused(what: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Refused, Code::Environment, what)
-        .hint("its lines say DEVICE OFFSET SIZE, for each copy as the boot loader has it: flasher env --help")
+    Failure::new(Exit::Refused, Code::Environment, what).hint(LINES)
 }
 
 impl Place {
@@ -77,7 +79,7 @@ impl Place {
                     Code::Environment,
                     format_args!("where the boot loader's environment lies cannot be read: {error}"),
                 )
-                .hint("it decides what is written, so nobody but you and root may be able to change it: chmod go-w")
+                .hint(files::remedy(&error, LINES))
             })
         };
         let text = match (file, &board.backend) {

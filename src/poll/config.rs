@@ -44,14 +44,18 @@ impl Config {
             Failure::usage(format_args!("{}: {what}", path.display()))
                 .hint(format!("chown root {0}; chmod 0600 {0}", shell::typed(&path)))
         };
+        let unreadable = |error: &std::io::Error| match error.kind() {
+            ErrorKind::PermissionDenied => bad(error),
+            _ => bad(error).hint("flasher poll --help has the lines of that file"),
+        };
         let about = match stages::files::open(&path).and_then(|file| file.metadata()) {
             Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Ok(Config::default()),
-            other => other.map_err(|error| bad(&error))?,
+            other => other.map_err(|error| unreadable(&error))?,
         };
         if about.mode() & 0o077 != 0 {
             return Err(bad(&"others can read it, and a token stands in it"));
         }
-        let text = files::read_text(&path, files::TEXT).map_err(|error| bad(&error))?;
+        let text = files::read_text(&path, files::TEXT).map_err(|error| unreadable(&error))?;
         parse(&text).map_err(|what| {
             Failure::usage(format_args!("{}: {what}", path.display()))
                 .hint("mend that file; flasher poll --help has its lines")

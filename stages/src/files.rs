@@ -39,6 +39,13 @@ fn refused(path: &Path, what: &str) -> io::Error {
     io::Error::new(ErrorKind::PermissionDenied, format!("{}: {what}", path.display()))
 }
 
+fn not_plain(path: &Path) -> io::Error {
+    io::Error::new(
+        ErrorKind::InvalidInput,
+        format!("{}: it is not a plain file", path.display()),
+    )
+}
+
 fn at(path: &Path) -> impl Fn(Errno) -> io::Error {
     let path = path.display().to_string();
     move |error| {
@@ -163,8 +170,8 @@ impl Directory {
     /// Opens a plain file of root's to be read. A FIFO does not make it wait.
     ///
     /// # Errors
-    /// [`ErrorKind::PermissionDenied`] for what is not a plain file, is not root's, or can be written by others; else those of
-    /// openat(2).
+    /// [`ErrorKind::PermissionDenied`] for what is not root's, or can be written by others; [`ErrorKind::InvalidInput`] for what is
+    /// not a plain file; else those of openat(2).
     pub fn file(&self, name: &OsStr) -> io::Result<File> {
         self.file_with(name, OFlag::O_RDONLY)
     }
@@ -183,7 +190,7 @@ impl Directory {
         let fd = match openat(&self.fd, name, flags, Mode::empty()) {
             Err(Errno::ELOOP) => return Err(refused(&path, "it is a link")),
             // What nobody reads from is not a plain file (fifo(7)).
-            Err(Errno::ENXIO) => return Err(refused(&path, "it is not a plain file")),
+            Err(Errno::ENXIO) => return Err(not_plain(&path)),
             other => other.map_err(at(&path))?,
         };
         let about = fstat(&fd).map_err(at(&path))?;
@@ -191,7 +198,7 @@ impl Directory {
         // Where everybody may make files, a second name of a file of root's could be anybody's (link(2)).
         let second_name = self.shared && about.st_nlink != 1;
         match () {
-            () if mode & KIND != PLAIN => Err(refused(&path, "it is not a plain file")),
+            () if mode & KIND != PLAIN => Err(not_plain(&path)),
             () if is_read_only(&fd) => Ok(File::from(fd)),
             () if !is_ours(about.st_uid) || second_name => Err(refused(&path, "it is not root's")),
             () if mode & 0o022 != 0 => Err(refused(&path, "others can write it")),

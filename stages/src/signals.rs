@@ -43,6 +43,12 @@ pub fn ignore_hangups() {
     }
 }
 
+/// A limit on the size of files is an error of the write that meets it (setrlimit(2)), to be told like any other, and not the end
+/// of the program without a word.
+pub fn survive_file_limit() {
+    sys::signal(libc::SIGXFSZ, Disposition::Ignore);
+}
+
 /// Leaves the session of the caller, so that its end cannot reach us. Harmless for a leader of a process group: the kernel
 /// refuses, and the ignored signals do the rest.
 pub fn own_session() {

@@ -1,7 +1,10 @@
 //! What programs rely on: names of fields, exit codes, one object or one event a line. `docs/fleets.md` lists them.
 
 use crate::simbox::{Run, SimBox, bytes, flasher};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 
 const MIB: usize = 1 << 20;
 
@@ -251,5 +254,57 @@ fn signals_do_not_stop_it_half_way() {
         lines.for_each(drop);
         assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
         assert!(sim.flash()[0x350000..0x350000 + image.len()] == image[..], "{signal}");
+    }
+}
+
+#[test]
+fn what_to_do_about_a_file_fits_why_it_cannot_be_used() {
+    let sim = SimBox::new("generic");
+    let next = |args: &[&str]| {
+        let run = sim.run(args[0], &args[1..]);
+        assert_ne!(run.exit, 0, "{run:?}");
+        run.err
+    };
+    let file = sim.file("file", b"{}");
+    let in_it = format!("{file}/none");
+    for path in ["/nonexistent", "/dev/null", "/tmp", &in_it] {
+        for verb in [["devices", "--board"], ["env", "--env-config"], ["poll", "--config"]] {
+            let said = next(&[verb[0], verb[1], path]);
+            assert!(!said.contains("chmod") && !said.contains("chown"), "{verb:?}: {said}");
+        }
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    for verb in [["devices", "--board"], ["env", "--env-config"], ["poll", "--config"]] {
+        assert!(next(&[verb[0], verb[1], &file]).contains("chmod"), "{verb:?}");
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_like_any_other() {
+    let sim = SimBox::of_anything("generic");
+    let image = sim.file("image", &bytes(1 << 20, 1));
+    let backup = sim.dir.path().join("backup");
+    let (path, backup) = (sim.path(), backup.to_str().unwrap());
+    let sim_dir = path.to_str().unwrap();
+    let apply = ["apply", "-y", "--part", "kernel", &image];
+    for (verb, blocks) in [(&["backup", backup][..], 0), (&apply, 0), (&apply, 4)] {
+        let run: Run = Command::new("sh")
+            .args(["-c", &format!("ulimit -f {blocks}; exec \"$@\""), "sh"])
+            .arg(env!("CARGO_BIN_EXE_flasher"))
+            .args(verb)
+            .args(["--format", "json", "--sim", sim_dir])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+            .into();
+        assert!(run.out.contains("File too large"), "{verb:?}: {run:?}");
+        assert!(run.exit == 71 || run.exit == 74, "{verb:?}: {run:?}");
+        if verb[0] == "apply" {
+            let result = run.json();
+            assert_eq!(
+                (&result["event"], &result["exit"]),
+                (&json!("result"), &json!(run.exit))
+            );
+        }
     }
 }
