@@ -1,6 +1,8 @@
 //! Checksums and signatures, made by the real minisign and signify.
 
+use crate::ddi::Ddi;
 use crate::simbox::{SimBox, bytes, tool};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 const MIB: usize = 1 << 20;
@@ -87,6 +89,32 @@ fn signatures_of_the_real_tools() {
 
         sim.apply(&["--part", "kernel", "--key", &other, &path]).exits(0);
     }
+}
+
+#[test]
+fn a_signature_that_a_server_does_not_hand_out_is_told_with_the_reason() {
+    let sim = SimBox::new("generic");
+    let path = sim.file("image", &bytes(MIB, 1));
+    let key = minisign(&sim, &path);
+    let ddi = Ddi::new();
+    ddi.says("/image", bytes(MIB, 1));
+    ddi.does("/image.minisig", |stream| {
+        let _ = stream.write_all(b"HTTP/1.0 503 Come\x1b again\r\n\r\n");
+    });
+    let url = format!("http://{}/image", ddi.host);
+    let before = sim.flash();
+    let run = sim.apply(&["--part", "kernel", "--key", &key, &url]).exits(65);
+    let text = run.json();
+    assert_eq!(text["code"], "signature", "{run:?}");
+    assert!(
+        run.out
+            .contains(r"image.minisig: the server answered 503 Come\\u{1b} again"),
+        "{run:?}"
+    );
+    assert!(run.out.contains("image.sig: the server answered 404"), "{run:?}");
+    assert!(sim.flash() == before);
+    let run = sim.apply(&["--part", "kernel", "--key", &key, &sim.file("other", &bytes(MIB, 1))]);
+    assert!(run.out.contains(r#"other.sig\" does not exist"#), "{run:?}");
 }
 
 #[test]

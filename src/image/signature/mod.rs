@@ -99,11 +99,15 @@ impl Keyring {
         {
             return Ok(signed);
         }
+        let mut missing = Vec::new();
         for suffix in SUFFIXES.into_iter().filter(|_| image != "-") {
             let name = format!("{image}{suffix}");
             let text = match beside(&name, &self.access) {
-                Ok(Some(text)) => text,
-                Ok(None) => continue,
+                Ok(Ok(text)) => text,
+                Ok(Err(why)) => {
+                    missing.push(why);
+                    continue;
+                }
                 Err(error) => return Err(bad(format_args!("{}: {error}", Quoted(&name)))),
             };
             let what = Quoted(&name).to_string();
@@ -114,10 +118,9 @@ impl Keyring {
         Err(match (wrong, image) {
             (Some(wrong), _) => bad(wrong),
             (None, "-") => bad("there is no signature behind the image"),
-            (None, image) => bad(format_args!(
-                "there is no signature: neither {} nor {} exists, and it has none in it",
-                Quoted(&format!("{image}.minisig")),
-                Quoted(&format!("{image}.sig"))
+            (None, _) => bad(format_args!(
+                "there is no signature in the image, nor beside it: {}",
+                missing.join("; ")
             )),
         })
     }
@@ -218,23 +221,25 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     }
 }
 
-/// The file of a signature; `None` where there is none. It proves itself, so that it may be anybody's.
-fn beside(name: &str, access: &Access) -> io::Result<Option<String>> {
+/// The file of a signature, or why there is none. It proves itself, so that it may be anybody's.
+fn beside(name: &str, access: &Access) -> io::Result<std::result::Result<String, String>> {
     let bytes = match name.contains("://") {
         false => match files::read_plain(&lossless::path(name), LONGEST) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Err(format!("{} does not exist", Quoted(name))));
+            }
             other => other?,
         },
         true => {
             let mut sink = Short(Vec::new());
             match Source::fetch(name, access).and_then(|source| source.copy(&mut sink, &mut |_| ())) {
                 Ok(_) => sink.0,
-                // Whoever serves has none, or says so in a way of his own.
-                Err(_) => return Ok(None),
+                // Whoever serves has none, says so in a way of his own, or cannot be asked now.
+                Err(failure) => return Ok(Err(failure.told().what)),
             }
         }
     };
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(Ok(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Takes as much as a signature file may have.
