@@ -5,6 +5,7 @@
 use crate::base::error::{Failure, Result};
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
+use crate::base::shell;
 use crate::cli::table::{Flag, VerbRow, flag};
 use crate::cli::{Apply, images};
 use std::ffi::OsString;
@@ -30,6 +31,16 @@ pub struct Push {
     pub new_host_key: bool,
     /// Compare the flash with the image at the end.
     pub verify: bool,
+}
+
+impl Push {
+    /// The line that does this on the box, with the ssh that was named, for whoever types it here.
+    pub fn on_the_box(&self, command: &str) -> String {
+        let words = self.ssh.iter().chain([&self.host]);
+        let mut line: Vec<_> = words.map(shell::typed).collect();
+        line.push(command.to_owned());
+        line.join(" ")
+    }
 }
 
 /// The row of the table of verbs.

@@ -1,6 +1,6 @@
 //! `flasher push`: a box is given new firmware from a workstation, over ssh as it is.
 
-use crate::simbox::{Run, bytes, is_root, read};
+use crate::simbox::{Run, SimBox, bytes, flasher, is_root, read};
 use crate::sshbox::{SshBox, Wire, binary};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -307,6 +307,25 @@ fn a_box_that_does_not_answer_or_that_nobody_knows_is_not_touched() {
         "host-key",
         "before the update no new key is taken: {run:?}"
     );
+}
+
+/// Whoever named another port or another ssh reaches nobody with a bare `ssh`.
+#[test]
+fn what_is_to_be_typed_next_names_the_ssh_that_was_used_and_is_one_command() {
+    let sim = SimBox::new("generic");
+    let image = sim.file("image.bin", &bytes(1000, 1));
+    let ssh = "ssh -o BatchMode=yes -p 1";
+    let next = |host: &str| {
+        let run = flasher(&[
+            "--format", "json", "push", "-y", "--ssh", ssh, "--part", "kernel", host, &image,
+        ])
+        .exits(68);
+        let events = run.events();
+        let error = events.iter().find(|event| event["event"] == "error").unwrap();
+        error["next"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(next("root@127.0.0.1"), format!("{ssh} root@127.0.0.1 true"));
+    assert_eq!(next("box;reboot"), format!("{ssh} 'box;reboot' true"));
 }
 
 #[test]

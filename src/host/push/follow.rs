@@ -11,6 +11,7 @@ use super::told::Question;
 use super::verdict;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
+use crate::base::shell;
 use crate::base::units::Seconds;
 use crate::cli::push::Push;
 use crate::record::Record;
@@ -97,14 +98,18 @@ pub fn not_untouched(failure: Failure) -> Failure {
     }
 }
 
+/// Asks the box how the update ended.
+const STATUS: &str = "flasher status";
+
 /// The end for somebody who does not want to wait.
-pub fn detached(host: &str) -> Failure {
+pub fn detached(options: &Push) -> Failure {
     unknown(
         Code::Detached,
         "stopped waiting: the box goes on by itself, verifies what it writes, and reboots where that is due",
     )
     .hint(format!(
-        "afterwards the same command again, or: ssh {host} flasher status"
+        "afterwards the same command again, or: {}",
+        options.on_the_box(STATUS)
     ))
 }
 
@@ -157,7 +162,7 @@ impl<'a> Follow<'a> {
                             Code::NotBack,
                             format_args!("the box answers, and how the update ended cannot be asked: {failure}"),
                         )
-                        .hint(format!("ssh {} flasher status", self.ssh.host())));
+                        .hint(self.ssh.on_the_box(STATUS)));
                     }
                 },
                 Err(refused) if refused.is_host_key() => key = self.new_key(key, &refused, reporter)?,
@@ -176,7 +181,7 @@ impl<'a> Follow<'a> {
 
     fn may_go_on(&self, deadline: Instant, why: &str) -> Result<()> {
         if self.interrupt.asked() {
-            return Err(detached(self.ssh.host()));
+            return Err(detached(self.options));
         }
         match Instant::now() < deadline {
             true => Ok(()),
@@ -245,9 +250,9 @@ impl<'a> Follow<'a> {
             ),
         )
         .hint(format!(
-            "if the new firmware makes itself new keys: ssh-keygen -R {}, ssh {host} flasher status, and next time \
-             --new-host-key",
-            self.ssh.box_name()
+            "if the new firmware makes itself new keys: ssh-keygen -R {}, {}, and next time --new-host-key",
+            shell::typed(self.ssh.box_name()),
+            self.ssh.on_the_box(STATUS)
         )))
     }
 

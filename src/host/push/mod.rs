@@ -153,7 +153,7 @@ fn connect<'a>(ssh: &'a Ssh<'a>, interrupt: &Interrupt) -> Result<Connection<'a>
             },
             format_args!("no connection to {}: {}", ssh.host(), refused.why()),
         )
-        .hint(format!("ssh {} true", ssh.host())),
+        .hint(ssh.on_the_box("true")),
     })
 }
 
@@ -257,7 +257,7 @@ impl Pushing<'_> {
     fn ended(&self, run: &Run, connection: &Connection<'_>) -> Result<Option<Reboot>> {
         match (&run.ended, run.interrupted, run.agreed.is_some()) {
             (_, true, false) => Err(session::stopped()),
-            (_, true, true) => Err(follow::detached(&self.options.host)),
+            (_, true, true) => Err(follow::detached(self.options)),
             (None, false, true) => Ok(Some(Reboot::Maybe)),
             (None, false, false) => Err(self.without_a_word(run, connection)),
             (Some(_), false, _) if run.planned => Ok(None),
@@ -333,7 +333,7 @@ impl Pushing<'_> {
         if let Some(doubt) = same.as_ref().ok().and_then(|compared| compared.doubt(back.booted)) {
             let what = format_args!("the box answers, but {doubt}");
             let failure = Failure::new(Exit::Flash, Code::Inactive, what).harm(Harm::Partly);
-            return Err(failure.hint(format!("ssh {} flasher devices", self.options.host)));
+            return Err(failure.hint(self.options.on_the_box("flasher devices")));
         }
         match same {
             Ok(compared) if compared.same => {
