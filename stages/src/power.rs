@@ -9,7 +9,7 @@ use crate::process::{confined, single_threaded};
 use crate::program::Program;
 use crate::say::say;
 use crate::signals;
-use crate::sys::{self, Forked};
+use crate::sys::Forked;
 use nix::sys::reboot::{RebootMode, reboot as kernel_reboot};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, sync};
@@ -97,12 +97,9 @@ fn other_ways() -> ! {
 /// The process has what the caller has open, a lock for one. Where it cannot be started, this does not return.
 pub fn reboot_behind_us() {
     if single_threaded() {
-        match sys::fork() {
+        match signals::fork_detached() {
             Ok(Forked::Parent(_)) => return,
-            Ok(Forked::Child) => {
-                signals::detach_from_caller();
-                sleep(GRACE);
-            }
+            Ok(Forked::Child) => sleep(GRACE),
             Err(_) => (),
         }
     }

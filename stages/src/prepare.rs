@@ -31,7 +31,7 @@ pub fn prepare(root: Populated) -> Result<u32> {
         ));
     }
     let root = root.into_root();
-    match sys::fork().context(|| "fork the holder of the RAM root".to_owned())? {
+    match signals::fork_detached().context(|| "fork the holder of the RAM root".to_owned())? {
         Forked::Child => hold(root.path()),
         Forked::Parent(pid) => {
             root.pass_on();
@@ -41,7 +41,6 @@ pub fn prepare(root: Populated) -> Result<u32> {
 }
 
 fn hold(mountpoint: &Path) -> ! {
-    signals::detach_from_caller();
     sys::set_name(c"flasher-hold");
     if std::env::set_current_dir(mountpoint).is_err() {
         sys::exit_now(1);

@@ -4,7 +4,6 @@
 
 use crate::process::{process, sockets};
 use nix::sys::stat::major;
-use nix::unistd::getppid;
 use std::fs;
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
@@ -30,11 +29,10 @@ pub(crate) enum Session {
 }
 
 impl Session {
-    /// To be asked by a child of the caller that still has its descriptors, while the caller lives.
-    pub(crate) fn of_caller() -> Self {
+    /// Of this process.
+    pub(crate) fn ours() -> Self {
         let proc = Path::new(PROC);
-        let caller = getppid().as_raw().unsigned_abs();
-        let Some(above) = above(proc, caller) else {
+        let Some(above) = above(proc, std::process::id()) else {
             return Self::Unknown;
         };
         // Its first three descriptors may be the session's: sshd gives sockets to a command without a terminal.

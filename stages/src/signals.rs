@@ -1,10 +1,11 @@
 //! Signals that must not stop a write.
 #![forbid(unsafe_code)]
 
-use crate::sys::{self, Disposition};
+use crate::sys::{self, Disposition, Forked};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use std::fs::OpenOptions;
+use std::io;
 
 /// What a dying session, an operator or init's first round of killing sends.
 const SESSION: [i32; 13] = [
@@ -55,9 +56,25 @@ pub fn own_session() {
     let _ = nix::unistd::setsid();
 }
 
-/// For a child that outlives its caller: a session of its own, no terminal, no signal that a dying session sends, and none of
-/// the caller's pipes, for whose end its sshd would wait.
-pub(crate) fn detach_from_caller() {
+/// Forks a child that outlives its caller, and that no signal which a dying session sends can end, from its first instruction on.
+///
+/// # Errors
+/// Of fork(2), and that signals cannot be held back meanwhile.
+pub(crate) fn fork_detached() -> io::Result<Forked> {
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+    let forked = sys::fork();
+    if let Ok(Forked::Child) = forked {
+        // What was sent to it meanwhile goes with that.
+        detach_from_caller();
+    }
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
+    forked
+}
+
+/// A session of its own, no terminal, no signal that a dying session sends, and none of the caller's pipes, for whose end its sshd
+/// would wait.
+fn detach_from_caller() {
     ignore_hangups();
     own_session();
     if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {

@@ -23,7 +23,7 @@ use crate::ways::{self, Way};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, getppid, pipe};
+use nix::unistd::{Pid, pipe};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -59,6 +59,12 @@ impl Default for Limits {
             grace: Duration::from_secs(1),
         }
     }
+}
+
+/// Who asked for the takeover. What stage one knows of it, it cannot ask any more: the caller may end at any moment.
+struct Caller {
+    pid: u32,
+    session: Session,
 }
 
 /// What the child writes to its pipe, one JSON value a line.
@@ -98,10 +104,14 @@ pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(
     let way = ways::way(&init::detect()).map_err(|refusal| Error::new(ErrorKind::NoRoute, refusal.to_string()))?;
     let shared = shared(&mounts().context(|| "read /proc/self/mountinfo".to_owned())?);
     let (reader, writer) = pipe().context(|| "make a pipe".to_owned())?;
-    match sys::fork().context(|| "fork stage one".to_owned())? {
+    let caller = Caller {
+        pid: std::process::id(),
+        session: Session::ours(),
+    };
+    match signals::fork_detached().context(|| "fork stage one".to_owned())? {
         Forked::Child => {
             drop(reader);
-            child(root, way, writer, limits)
+            child(root, way, (caller, limits), writer)
         }
         Forked::Parent(pid) => {
             drop(writer);
@@ -155,10 +165,7 @@ fn reap(pid: u32) {
 }
 
 /// Everything from here on runs in the child, which never returns into the caller's code.
-fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
-    let session = Session::of_caller();
-    let caller = getppid().as_raw().unsigned_abs();
-    signals::detach_from_caller();
+fn child(root: Populated, way: Way, (caller, limits): (Caller, Limits), writer: OwnedFd) -> ! {
     let mut reporter = Reporter {
         pipe: File::from(writer),
     };
@@ -177,13 +184,13 @@ fn child(root: Populated, way: Way, writer: OwnedFd, limits: Limits) -> ! {
             let lifeline = match stand_in() {
                 Some(StandIn::Us(lifeline)) => {
                     drop(reporter);
-                    outlive(lifeline, caller, armed)
+                    outlive(lifeline, caller.pid, armed)
                 }
                 Some(StandIn::Other(lifeline)) => Some(lifeline),
                 None => None,
             };
             reporter.last(&Report::Done);
-            reporter.wait_for_caller(limits, &session);
+            reporter.wait_for_caller(limits, &caller.session);
             // Closed by the kernel at our end, and no sooner.
             std::mem::forget(lifeline);
             armed.fire()

@@ -361,3 +361,37 @@ fn s66_signals_to_stage_one_make_no_difference() {
         }
     }
 }
+
+/// The caller says that the takeover goes on before stage one has got anywhere: signals that arrive by then end it no more than
+/// later ones.
+#[test]
+fn no_signal_comes_before_stage_one_is_deaf_to_it() {
+    if !common::is_root() {
+        return;
+    }
+    // What ignoring a signal takes.
+    let slow = "inject=rt_sigaction:delay_enter=100000";
+    let strace = [
+        "strace",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=rt_sigaction",
+        "-e",
+        slow,
+    ];
+    let mut the_box = OldInit::of("1.24").start();
+    let name = the_box.name.clone();
+    let words = [&["/box", "apply", &name][..], &STAYS[..]].concat();
+    let mut caller = the_box.command(&strace, &words).spawn().expect("runs");
+    the_box.until("goes on as process");
+    let all = the_box.pids(&words.join(" "));
+    assert_eq!(all.len(), 2, "the caller and stage one");
+    for pid in all {
+        assert!(common::signals("-USR2", pid));
+    }
+    the_box.until("work done, proof given: true");
+    the_box.reboots();
+    let _ = caller.wait();
+}
