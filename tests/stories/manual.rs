@@ -35,6 +35,32 @@ fn the_files_are_those_that_the_program_makes() {
 }
 
 #[test]
+fn the_readme_has_every_verb_and_the_exit_codes_of_the_help() {
+    let readme = fs::read_to_string(file("README.md")).unwrap().replace('`', "");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let overview = flasher(&["--help"]).exits(0).out;
+    let rows = readme.split("## ").find(|part| part.starts_with("Verbs\n")).unwrap();
+    for verb in verbs(&overview).filter(|verb| !["help", "manual"].contains(verb)) {
+        let named = |row: &str| {
+            row.split('|')
+                .nth(1)
+                .is_some_and(|cell| cell.split([' ', ',']).any(|word| word == verb))
+        };
+        assert!(rows.lines().any(named), "{verb} is missing");
+    }
+    let codes = overview.split("\n\n").find(|part| part.starts_with("Exit codes:"));
+    assert!(words(&readme).contains(&words(codes.unwrap())), "{codes:?}");
+}
+
+/// The first word of each verb in the overview of the help.
+fn verbs(overview: &str) -> impl Iterator<Item = &str> {
+    overview
+        .lines()
+        .filter_map(|row| row.strip_prefix("  ")?.split(' ').next())
+        .filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()) && *word != "flasher")
+}
+
+#[test]
 fn the_manual_page_has_every_verb_and_option_and_is_without_a_fault() {
     let page = file("docs/man/flasher.1");
     let lint = Command::new("mandoc")
@@ -50,11 +76,7 @@ fn the_manual_page_has_every_verb_and_option_and_is_without_a_fault() {
         c => plain.push(c),
     });
     let overview = flasher(&["--help"]).exits(0).out;
-    let help = overview
-        .lines()
-        .filter_map(|row| row.strip_prefix("  ")?.split(' ').next())
-        .filter(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()) && *word != "flasher");
-    for verb in help.chain(["--no-reboot", "--force", "--format", "78", "Refused by a check"]) {
+    for verb in verbs(&overview).chain(["--no-reboot", "--force", "--format", "78", "Refused by a check"]) {
         assert!(plain.contains(verb), "{verb} is missing");
     }
     assert!(plain.lines().all(|line| line.chars().count() <= 80));

@@ -51,7 +51,7 @@ struct PartReport<'a> {
 
 /// Where the bytes of a slot come from.
 enum Piece<'a> {
-    Flash(&'a Partition),
+    Flash(&'a Board, &'a Partition),
     Copy(&'a Copy),
     /// So many bytes, filled up with zeros, as `dd conv=sync` does.
     Padded(&'a Path, u64),
@@ -68,8 +68,8 @@ pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
             let board = Board::discover(&options.at)?;
             usable::usable(&board)?;
             let layout = Layout::wanted(&board.profile)?;
-            let pieces = pieces(&layout, |slot| Ok(Piece::Flash(of_this_box(&board, slot)?)))?;
-            make(options, &layout, &pieces, Some(&board), reporter)
+            let pieces = pieces(&layout, |slot| Ok(Piece::Flash(&board, of_this_box(&board, slot)?)))?;
+            make(options, &layout, &pieces, reporter)
         }
         Some(dir) => {
             let copies = Copies::open(dir)?;
@@ -89,7 +89,7 @@ pub fn run(options: &Create, reporter: &mut Reporter) -> Result<Exit> {
             {
                 is_ramdisk(initrd)?;
             }
-            make(options, &layout, &pieces, None, reporter)
+            make(options, &layout, &pieces, reporter)
         }
     }
 }
@@ -185,13 +185,7 @@ fn is_ramdisk(path: &Path) -> Result<()> {
     .hint("name the installer's initrd; --force=content if you know better"))
 }
 
-fn make(
-    options: &Create,
-    layout: &Layout,
-    pieces: &Pieces<'_>,
-    board: Option<&Board>,
-    reporter: &mut Reporter,
-) -> Result<Exit> {
+fn make(options: &Create, layout: &Layout, pieces: &Pieces<'_>, reporter: &mut Reporter) -> Result<Exit> {
     let into_dir = options.output.is_dir();
     let target = match into_dir {
         // The name that the box asks for is known when it is made.
@@ -207,13 +201,12 @@ fn make(
             done += bytes;
             reporter.progress("copying", done, total);
         };
-        match (piece, board) {
-            (Piece::Flash(partition), Some(board)) => {
+        match piece {
+            Piece::Flash(board, partition) => {
                 read_out(board, partition, out, &mut progress)?;
             }
-            (Piece::Copy(copy), _) => append((&copy.path, slot.partition.size), slot, out, copy.sha256.as_deref())?,
-            (Piece::Padded(path, size), _) => append((path, *size), slot, out, None)?,
-            (Piece::Flash(_), None) => return Err(Failure::new(Exit::Bug, Code::Bug, "flash without a box")),
+            Piece::Copy(copy) => append((&copy.path, slot.partition.size), slot, out, copy.sha256.as_deref())?,
+            Piece::Padded(path, size) => append((path, *size), slot, out, None)?,
         }
     }
     let store = image.file.try_clone().and_then(Store::file).context(target.display())?;
@@ -289,7 +282,7 @@ fn append((path, length): (&Path, u64), slot: &Slot, out: &mut File, sha256: Opt
 fn say(path: &Path, layout: &Layout, pieces: &Pieces<'_>, report: &check::Report, reporter: &mut Reporter) {
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let source = |piece: &Piece<'_>| match piece {
-        Piece::Flash(_) => "this box".to_owned(),
+        Piece::Flash(..) => "this box".to_owned(),
         Piece::Copy(copy) => copy.path.display().to_string(),
         Piece::Padded(path, _) => path.display().to_string(),
     };

@@ -18,8 +18,8 @@ use std::path::Path;
 const LONGEST: u64 = 16 << 20;
 
 #[derive(Serialize)]
-struct Report {
-    name: String,
+struct Report<'a> {
+    name: &'a str,
     devices: Vec<&'static str>,
     source: &'static str,
 }
@@ -34,25 +34,11 @@ pub fn run(at: &Where, from: Option<&Path>, reporter: &mut Reporter) -> Result<E
         None => ours(at)?,
     };
     let Some(config) = config else {
-        return say(
-            Report {
-                name: boards::FIXED.to_owned(),
-                devices: boards::asking_for(boards::FIXED).map(|device| device.device).collect(),
-                source: "board",
-            },
-            reporter,
-        );
+        return Ok(say(boards::FIXED, "board", reporter));
     };
     let found = name::search(&config);
     match found.as_slice() {
-        [one] => say(
-            Report {
-                name: one.clone(),
-                devices: boards::asking_for(one).map(|device| device.device).collect(),
-                source: name::VARIABLE,
-            },
-            reporter,
-        ),
+        [one] => Ok(say(one, name::VARIABLE, reporter)),
         [] => Err(untold(
             "the boot loader configuration has no bootp_vendor_class, as on the TS-219P+",
         )),
@@ -71,18 +57,20 @@ fn untold(what: &str) -> Failure {
     )
 }
 
-fn say(report: Report, reporter: &mut Reporter) -> Result<Exit> {
+fn say(name: &str, source: &'static str, reporter: &mut Reporter) -> Exit {
+    let devices = boards::asking_for(name).map(|device| device.device).collect();
+    let report = Report { name, devices, source };
     match reporter.json() {
         true => reporter.object(&report),
         false => {
-            reporter.line(&report.name);
+            reporter.line(report.name);
             match report.devices.is_empty() {
                 true => reporter.warning("no box that is known asks for this name"),
                 false => reporter.detail(format_args!("asked for by {}", report.devices.join(", "))),
             }
         }
     }
-    Ok(Exit::Done)
+    Exit::Done
 }
 
 /// The configuration of the box itself, or none where the name is fixed.
