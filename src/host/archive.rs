@@ -24,7 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What a packed archive may unpack to: more than any firmware has, less than a disk.
-const LIMIT: u64 = 2 << 30;
+pub(super) const LIMIT: u64 = 2 << 30;
 
 /// Bytes of a name: `NAME_MAX` of Linux.
 const NAME: usize = 255;

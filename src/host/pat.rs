@@ -24,7 +24,7 @@ use crate::image::pat;
 use crate::image::pat::{CHECKSUMS, Line, Pat, Sum, VERSION};
 use crate::report::Reporter;
 use serde::Serialize;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -256,7 +256,7 @@ fn updater(path: Option<&Path>, profile: &Profile) -> Result<Entry> {
         Some(path) => path.to_owned(),
         None => std::env::current_exe().context("this program")?,
     };
-    let bytes = fs::read(&path).context(path.display())?;
+    let bytes = files::read_plain(&path, archive::LIMIT).context(path.display())?;
     let script = bytes.starts_with(b"#!");
     match profile.cpu {
         Some(cpu) if !script && Elf::of(&bytes).and_then(|elf| elf.cpu()) != Some(cpu) => Err(Failure::new(
@@ -289,7 +289,7 @@ fn entry(path: &Path, profile: &Profile) -> Result<Entry> {
             Failure::usage(format_args!("{}: no name for a member of a .pat", path.display()))
                 .hint("rename the file: as the partition that it is for, without blanks")
         })?;
-    let bytes = fs::read(path).map_err(|error| {
+    let bytes = files::read_plain(path, archive::LIMIT).map_err(|error| {
         Failure::new(
             Exit::ImageUnreadable,
             Code::ImageUnreadable,

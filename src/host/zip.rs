@@ -7,6 +7,7 @@
 
 use crate::base::checksum::CRC32;
 use crate::base::error::{Context, Result};
+use crate::base::quoted::Quoted;
 use crate::base::units::Fields;
 use crate::bytes::packed::Gzip;
 use crate::bytes::store::{Store, Stream};
@@ -98,12 +99,7 @@ fn entries(store: &Store) -> io::Result<Vec<Entry>> {
 
 /// Takes a member out. What is deflated is what gzip has inside, and so is unpacked and checked as one.
 fn take(store: &Store, entry: &Entry) -> Result<Store<'static>> {
-    let damaged = || {
-        bad(format_args!(
-            "the zip is damaged at {}",
-            crate::base::quoted::Quoted(&entry.name)
-        ))
-    };
+    let damaged = || bad(format_args!("the zip is damaged at {}", Quoted(&entry.name)));
     let mut local = [0; LOCAL as usize];
     let header = entry.local..store.len();
     if entry.local > store.len()

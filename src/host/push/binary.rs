@@ -10,6 +10,7 @@ use super::ssh::Connection;
 use super::target::{Processor, Target, processor};
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::files;
 use crate::base::quoted::{Quoted, one_line};
 use crate::base::units::hex;
 use serde_json::Value;
@@ -26,6 +27,9 @@ pub struct Installed {
     /// The directory for what else it needs.
     pub place: Place,
 }
+
+/// Bytes of the largest one, with all that helps to debug it.
+const LARGEST: u64 = 256 << 20;
 
 /// A device binary here.
 pub struct Binary {
@@ -51,7 +55,7 @@ impl Binary {
                     .ok_or_else(|| missing(name, &places))?
             }
         };
-        let bytes = std::fs::read(&path).context(path.display())?;
+        let bytes = files::read_plain(&path, LARGEST).context(path.display())?;
         let own = processor(&bytes, "");
         match (&own, &target.processor) {
             (Processor::Known(own), Processor::Known(box_is)) if own == box_is => Ok(Binary { path, bytes }),

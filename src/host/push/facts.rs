@@ -4,6 +4,7 @@
 
 use super::images::Images;
 use super::shell::words;
+use super::told;
 use crate::cli::push::Push;
 use crate::report::Reporter;
 use serde_json::Value;
@@ -11,11 +12,7 @@ use std::ffi::OsString;
 
 /// Has the box look at itself. One that cannot says nothing: why it cannot is for its plan to tell.
 pub fn line((program, directory): (&str, &str), images: &Images, options: &Push) -> OsString {
-    let mut line: Vec<OsString> = vec![program.into()];
-    line.extend(["--format", "json", "devices"].map(OsString::from));
-    if let Some(dir) = &options.apply.at.sim {
-        line.extend(["--sim".into(), dir.into()]);
-    }
+    let mut line = told::asking(program, "devices", options);
     if let Some(board) = images.board(&options.apply, directory) {
         line.extend(["--board".into(), board.into()]);
     }
@@ -31,8 +28,7 @@ pub fn tell(said: &[u8], reporter: &mut Reporter) {
 
 /// The object that `devices` printed, behind whatever a login says, as an event.
 fn event(said: &[u8]) -> Option<Value> {
-    let line = said.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{"))?;
-    let mut object: Value = serde_json::from_slice(line).ok()?;
+    let mut object: Value = serde_json::from_slice(told::answer(said)?).ok()?;
     let fields = object.as_object_mut()?;
     // A failure is an event already.
     if fields.contains_key("event") || !fields.contains_key("board") {

@@ -1,4 +1,4 @@
-//! The events of the flasher on the box, and what becomes of them here.
+//! What the flasher on the box is asked, its answers and events, and what becomes of them here.
 
 #![forbid(unsafe_code)]
 
@@ -6,9 +6,11 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
 use crate::base::outcome::Tally;
 use crate::base::quoted::one_line;
+use crate::cli::push::Push;
 use crate::report::Reporter;
 use serde::Deserialize;
 use serde_json::Value;
+use std::ffi::OsString;
 
 /// A line of `--format json apply --pushed`.
 #[derive(Debug, Deserialize)]
@@ -125,6 +127,20 @@ pub fn read(line: &str) -> Option<(Event, Value)> {
     let value: Value = serde_json::from_str(line).ok()?;
     let event = Event::deserialize(&value).ok()?;
     Some((event, value))
+}
+
+/// The words that ask the box's flasher for an object: what it is, or what its last update did.
+pub fn asking(program: &str, verb: &str, options: &Push) -> Vec<OsString> {
+    let mut words = [program, "--format", "json", verb].map(OsString::from).to_vec();
+    if let Some(dir) = &options.apply.at.sim {
+        words.extend(["--sim".into(), dir.into()]);
+    }
+    words
+}
+
+/// The object that was answered, behind whatever a login says.
+pub fn answer(said: &[u8]) -> Option<&[u8]> {
+    said.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{"))
 }
 
 /// The answer of `verify`.

@@ -5,6 +5,7 @@
 use super::binary::Installed;
 use super::shell::words;
 use super::ssh::Connection;
+use super::told;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::json;
@@ -35,18 +36,12 @@ pub fn ask(connection: &Connection<'_>, installed: &Installed, options: &Push) -
 
 /// What asks for it.
 pub fn line(program: &str, options: &Push) -> OsString {
-    let mut line: Vec<OsString> = vec![program.into()];
-    line.extend(["--format", "json", "status"].map(OsString::from));
-    if let Some(dir) = &options.apply.at.sim {
-        line.extend(["--sim".into(), dir.into()]);
-    }
-    words(line)
+    words(told::asking(program, "status", options))
 }
 
-/// The record that was said, behind whatever else was.
+/// The record that was said.
 pub fn read(said: &[u8]) -> Option<Record> {
-    let last = said.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{"))?;
-    json::parse(last).ok()
+    json::parse(told::answer(said)?).ok()
 }
 
 /// Whether both are of the same update.

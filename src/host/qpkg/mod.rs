@@ -5,6 +5,7 @@
 mod archives;
 
 use crate::base::error::{Context, Exit, Result};
+use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::{Quoted, Shown};
 use crate::base::units::Size;
@@ -18,7 +19,7 @@ use crate::host::{archive, links, zip};
 use crate::image::known;
 use crate::report::Reporter;
 use serde::Serialize;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -123,7 +124,7 @@ fn look(path: &Path, name: String) -> Result<Unpacked> {
     let store = Store::file(File::open(path).context(path.display())?).context(path.display())?;
     let mut listed = path.as_os_str().to_owned();
     listed.push(".cksum");
-    let cksum = match fs::read(&listed) {
+    let cksum = match files::read_plain(Path::new(&listed), files::TEXT) {
         Ok(text) => {
             let sum = store.cksum().context(path.display())?.to_string();
             let size = store.len().to_string();
