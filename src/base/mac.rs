@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,11 +16,8 @@ impl FromStr for Mac {
         let mut mac = [0; 6];
         let mut groups = text.split([':', '-']);
         for byte in &mut mac {
-            let group = groups
-                .next()
-                .filter(|group| group.len() == 2 && !group.starts_with('+'))
-                .ok_or(())?;
-            *byte = u8::from_str_radix(group, 16).map_err(|_| ())?;
+            let group = groups.next().filter(|group| group.len() == 2).ok_or(())?;
+            *byte = digits::hexadecimal(group).ok_or(())? as u8;
         }
         match groups.next() {
             None => Ok(Mac(mac)),

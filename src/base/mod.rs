@@ -8,6 +8,7 @@ pub mod check_id;
 pub mod checksum;
 pub(crate) mod clock;
 pub mod code;
+pub(crate) mod digits;
 pub(crate) mod elf;
 pub mod error;
 pub(crate) mod files;

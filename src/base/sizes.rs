@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
 use serde::Deserializer;
 use serde::de::{Error, Unexpected, Visitor};
 use std::fmt;
@@ -10,7 +11,7 @@ use std::fmt;
 pub fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
     if let Some(digits) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        return u64::from_str_radix(digits, 16).ok();
+        return digits::hexadecimal(digits);
     }
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit: u64 = match text[end..].trim_start().to_ascii_lowercase().as_str() {
@@ -86,6 +87,8 @@ mod tests {
             ("12x", None),
             ("-1", None),
             ("0x", None),
+            ("0x+1", None),
+            ("+1", None),
             ("99999999999999999999", None),
             ("99999999999G", None),
         ] {

@@ -78,24 +78,6 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// A number of bytes as people type it: `1048576`, `0x100000`, `1024K`, `1M`. `None` for anything else, and for one that is
-/// too large.
-pub fn parse_size(text: &str) -> Option<u64> {
-    if let Some(digits) = text.strip_prefix("0x") {
-        let valid = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        return u64::from_str_radix(digits, 16).ok().filter(|_| valid);
-    }
-    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
-        Some(digits) => (digits, 1 << 10),
-        None => match text.strip_suffix(['M', 'm']) {
-            Some(digits) => (digits, 1 << 20),
-            None => (text, 1),
-        },
-    };
-    let valid = digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse::<u64>().ok().filter(|_| valid)?.checked_mul(unit)
-}
-
 /// Bytes as lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('?');

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
 use crate::board::profile;
 use nix::sys::termios::{self, BaudRate, ControlFlags, SetArg};
 use std::fs::{File, OpenOptions};
@@ -129,7 +130,7 @@ fn send(profile: &profile::IndicatorCodes, codes: &str) {
 fn bytes(codes: &str) -> impl Iterator<Item = u8> {
     codes
         .split_whitespace()
-        .filter_map(|code| u8::from_str_radix(code, 16).ok())
+        .filter_map(|code| u8::try_from(digits::hexadecimal(code)?).ok())
 }
 
 /// 8N1 without flow control. It neither waits for a carrier nor for a reader that is not there.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
 use std::io::Read;
 
 /// The longest header that is looked at, in bytes.
@@ -36,7 +37,7 @@ impl Head {
             let (name, value) = line.trim().split_once([':', ' ']).unwrap_or_default();
             let value = value.trim();
             if name.eq_ignore_ascii_case("content-length") || name == "213" && value.len() < 14 {
-                head.length = value.parse().ok();
+                head.length = digits::decimal(value);
             } else if name.eq_ignore_ascii_case("etag") && !value.starts_with("W/") {
                 tag = Some(value.to_owned());
             } else if name.eq_ignore_ascii_case("last-modified") {

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
 use crate::base::quoted::Quoted;
 use crate::bytes::access::{Access, Request};
 use crate::bytes::pull::Pull;
@@ -191,11 +192,7 @@ impl Head {
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "content-length" => {
-                let length = Some(
-                    value
-                        .parse::<u64>()
-                        .map_err(|_| "the server's length is not a number")?,
-                );
+                let length = Some(digits::decimal(value).ok_or("the server's length is not a number")?);
                 if self.length.is_some() && self.length != length {
                     return Err("the server names two lengths".to_owned());
                 }

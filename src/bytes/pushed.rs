@@ -10,6 +10,7 @@
 
 use crate::base::bad_data::bad;
 use crate::base::code::Code;
+use crate::base::digits;
 use crate::base::error::{Exit, Failure, Result};
 use crate::bytes::blocks::Blocks;
 use crate::bytes::source::Source;
@@ -58,7 +59,7 @@ impl Sender {
     /// [`Exit::ImageUnreadable`] where nothing comes.
     pub fn announced() -> Result<u64> {
         let line = line().map_err(|error| not_sent("", &error))?;
-        let bytes = line.strip_prefix("blocks ").and_then(|bytes| bytes.parse().ok());
+        let bytes = line.strip_prefix("blocks ").and_then(digits::decimal);
         bytes.ok_or_else(|| Failure::usage("--pushed is for flasher push"))
     }
 
@@ -77,7 +78,7 @@ impl Sender {
         let line = line().map_err(|error| not_sent(name, &error))?;
         let sent = line
             .split_once(' ')
-            .and_then(|(length, sha256)| Some((length.parse().ok()?, sha256)));
+            .and_then(|(length, sha256)| Some((digits::decimal(length)?, sha256)));
         match sent {
             Some((length, sha256)) if sha256.len() == 64 => {
                 let pieces = Pieces {
@@ -113,7 +114,7 @@ impl Pieces {
         self.taken = 0;
         let line = line()?;
         let mut words = line.split(' ');
-        let (kind, mut numbers) = (words.next(), words.map(|word| word.parse::<usize>().ok()));
+        let (kind, mut numbers) = (words.next(), words.map(digits::decimal::<usize>));
         match (kind, numbers.next().flatten(), numbers.next().flatten()) {
             (Some("have"), Some(number), None) => self.blocks.borrow_mut().read(number, &mut self.piece),
             (Some("data"), Some(length @ 1..=PIECE), Some(packed)) if packed <= length => {

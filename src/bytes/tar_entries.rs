@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::bad_data::bad;
+use crate::base::digits;
 use crate::base::lossless;
 use crate::bytes::store::Store;
 use std::io;
@@ -283,10 +284,10 @@ fn path_of(mut records: &[u8]) -> io::Result<Option<String>> {
 /// Key and value of the first record, and the others. A record is `LENGTH KEY=VALUE` and a line end, LENGTH being that of all of
 /// it: a value may have line ends of its own.
 fn record(records: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let digits = records.iter().position(|byte| *byte == b' ')?;
-    let length: usize = std::str::from_utf8(&records[..digits]).ok()?.parse().ok()?;
+    let space = records.iter().position(|byte| *byte == b' ')?;
+    let length: usize = digits::decimal(std::str::from_utf8(&records[..space]).ok()?)?;
     let (record, rest) = records.split_at_checked(length)?;
-    let field = record.get(digits + 1..)?.strip_suffix(b"\n")?;
+    let field = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = field.iter().position(|byte| *byte == b'=')?;
     Some((&field[..equals], &field[equals + 1..], rest))
 }

@@ -22,7 +22,7 @@ use crate::base::code::Code;
 use crate::base::error::{Failure, HELP, Result};
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
-use crate::base::units::parse_size;
+use crate::base::sizes;
 use crate::checks;
 use crate::checks::request::Checksum;
 use crate::image::Unpacking;
@@ -232,7 +232,7 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         }
         "fetch-config" => apply.trust.access.config = Some(lossless::path(&value)),
         "size" => {
-            apply.trust.size = Some(parse_size(&value).ok_or_else(|| {
+            apply.trust.size = Some(sizes::parse(&value).ok_or_else(|| {
                 Failure::usage(format_args!(
                     "--size takes a number of bytes, such as 1048576, 0x100000 or 1M, not {}",
                     Quoted(&value)

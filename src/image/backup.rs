@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::code::Code;
+use crate::base::digits;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::format::Format;
@@ -373,7 +374,7 @@ fn parse_name(name: &str) -> Option<(u32, &str)> {
         return None;
     }
     let (number, rest) = name.strip_prefix("mtd")?.split_once('.')?;
-    Some((number.parse().ok()?, rest.strip_suffix(".bin")?))
+    Some((digits::decimal(number)?, rest.strip_suffix(".bin")?))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
 use crate::base::machine::{Arch, Order, Processor};
 use crate::base::units::Fields;
 
@@ -48,8 +49,7 @@ pub(super) struct Walk {
 
 /// A number of eight hexadecimal digits.
 pub(super) fn number(head: &[u8], at: usize) -> Option<u64> {
-    let digits = std::str::from_utf8(head.get(at..at + 8)?).ok()?;
-    u64::from_str_radix(digits, 16).ok()
+    digits::hexadecimal(std::str::from_utf8(head.get(at..at + 8)?).ok()?)
 }
 
 impl Walk {
@@ -189,6 +189,10 @@ mod tests {
             assert_eq!(walk.runs_on, Some((Processor::Known(Arch::Arm), Order::Little)));
             assert_eq!(state(&[&all[..], &[0; 8], &all].concat()), State::Between);
             assert_eq!(state(&[&all[..], b"\0\0\0junk", &[7; 200]].concat()), State::Else);
+            // The size of a file with a sign in front, as many characters as digits.
+            let mut signed = all.clone();
+            signed[54] = b'+';
+            assert_eq!(state(&signed), State::Unknown);
             for cut in [4, 60, 124, 130, 200] {
                 assert_eq!(state(&all[..all.len() - cut]), State::Within, "{cut}");
             }

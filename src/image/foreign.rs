@@ -118,8 +118,7 @@ pub fn of_head(head: &[u8]) -> Option<Format> {
 
 /// The name of the first member of a cpio in the new format: its length stands at 94, itself at 110 (cpio(5)).
 fn first_member(head: &[u8]) -> Option<&[u8]> {
-    let length = std::str::from_utf8(head.get(94..102)?).ok()?;
-    let length = usize::from_str_radix(length, 16).ok()?;
+    let length = usize::try_from(super::cpio::number(head, 94)?).ok()?;
     head.get(110..110usize.checked_add(length)?.checked_sub(1)?)
 }
 

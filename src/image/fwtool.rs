@@ -6,6 +6,7 @@
 
 use crate::base::bad_data::bad;
 use crate::base::checksum::Crc32Le;
+use crate::base::digits;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use crate::bytes::tar;
@@ -250,7 +251,7 @@ impl Metadata {
 /// `1.2` as numbers.
 pub fn version(text: &str) -> Option<(u32, u32)> {
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
-    Some((major.parse().ok()?, minor.parse().ok()?))
+    Some((digits::decimal(major)?, digits::decimal(minor)?))
 }
 
 #[cfg(test)]

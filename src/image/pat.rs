@@ -9,6 +9,7 @@
 
 use crate::base::bad_data::bad;
 use crate::base::checksum::CRC32;
+use crate::base::digits;
 use crate::base::quoted::Quoted;
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
@@ -197,11 +198,11 @@ fn parse_line(line: &str) -> Option<Line> {
     let (rest, y) = rest.rsplit_once(' ')?;
     let (name, x) = rest.rsplit_once(' ')?;
     Some(Line {
-        crc: crc.parse().ok()?,
-        size: size.parse().ok()?,
+        crc: digits::decimal(crc)?,
+        size: digits::decimal(size)?,
         name: name.strip_prefix("./").unwrap_or(name).to_owned(),
-        x: x.parse().ok()?,
-        y: y.parse().ok()?,
+        x: digits::decimal(x)?,
+        y: digits::decimal(y)?,
     })
 }
 

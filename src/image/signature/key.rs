@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
 use crate::bytes::store::Store;
 use base64ct::{Base64, Encoding};
 use blake2::{Blake2b512, Digest};
@@ -22,7 +23,7 @@ impl KeyId {
     pub fn is(self, digits: &str) -> bool {
         let usign = u64::from_be_bytes(self.0);
         let minisign = u64::from_le_bytes(self.0);
-        digits.len() == 16 && u64::from_str_radix(digits, 16).is_ok_and(|id| id == usign || id == minisign)
+        digits.len() == 16 && digits::hexadecimal(digits).is_some_and(|id| id == usign || id == minisign)
     }
 }
 

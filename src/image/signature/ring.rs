@@ -7,6 +7,7 @@
 
 use super::key::{Key, KeyId};
 use crate::base::code::Code;
+use crate::base::digits;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files::{self, Directory};
 use crate::base::quoted::Quoted;
@@ -93,7 +94,7 @@ impl Keyring {
             let id = line.split('#').next().unwrap_or_default().trim();
             match id.len() {
                 0 => (),
-                16 if u64::from_str_radix(id, 16).is_ok() => self.revoked.push(id.to_owned()),
+                16 if digits::hexadecimal(id).is_some() => self.revoked.push(id.to_owned()),
                 _ => {
                     return Err(unusable(format_args!(
                         "{} in the list of those that are revoked is not a key id of 16 hexadecimal digits",
