@@ -138,24 +138,24 @@ fn nobody() -> Check {
 mod tests {
     use super::*;
     use crate::plan::Status;
-    use stages::{Holder, HolderKind};
+    use stages::Holder;
 
     /// What a takeover frees is no reason against it.
     #[test]
     fn what_outlives_every_program_is_refused_by_name() {
-        let swap = HolderKind::Swap {
+        let swap = Holder::Swap {
             device: "/dev/mtdswap3".to_owned(),
         };
-        let mapped = HolderKind::Stacked {
+        let mapped = Holder::Stacked {
             device: "dm-0".to_owned(),
             on: "mtdblock3".to_owned(),
         };
-        let served = HolderKind::Served {
+        let served = Holder::Served {
             path: "/dev/mtdblock3".to_owned(),
         };
-        let attached = HolderKind::UbiUntold { ubi: 0 };
-        let about = |kinds: &[&HolderKind]| {
-            let held: Vec<_> = kinds.iter().map(|what| Holder { what: (*what).clone() }).collect();
+        let attached = Holder::UbiUntold { ubi: 0 };
+        let about = |kinds: &[&Holder]| {
+            let held: Vec<_> = kinds.iter().map(|kind| (*kind).clone()).collect();
             route_checks(Route::Staged, &held, false).swap_remove(0)
         };
         assert_eq!(about(&[&swap]).status, Status::Pass);

@@ -313,15 +313,7 @@ impl Task {
 
     /// The node that PID 1 needs where `/dev` is not carried over.
     pub fn node(&self) -> Option<stages::DeviceNode> {
-        use std::os::unix::fs::MetadataExt;
-        let name = self.source.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
-        let device = fs::metadata(&self.source).ok()?.rdev();
-        Some(stages::DeviceNode {
-            name: name.to_owned(),
-            block: true,
-            major: libc::major(device as _),
-            minor: libc::minor(device as _),
-        })
+        stages::DeviceNode::like(&self.source)
     }
 }
 

@@ -22,7 +22,6 @@ use crate::update::prepare::Prepared;
 use crate::update::stage::StagedImage;
 use crate::update::{busybox, handoff};
 use stages::RamRoot;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 /// Hands the plan to PID 1.
@@ -162,17 +161,8 @@ fn again(options: &Apply, board: &str) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
-/// The serial port of LEDs and buzzer, for boxes whose `/dev` does not come along. Its numbers are those of the node
-/// that is there: every driver has its own.
+/// The serial port of LEDs and buzzer, for boxes whose `/dev` does not come along.
 fn signal_port(board: &Board) -> Option<stages::DeviceNode> {
     let port = board.profile.signals.as_ref()?.port.as_ref()?;
-    let name = port.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
-    let node = std::fs::metadata(port).ok()?;
-    let number = |part: u64| u32::try_from(part).ok();
-    node.file_type().is_char_device().then_some(stages::DeviceNode {
-        name: name.to_owned(),
-        block: false,
-        major: number(nix::sys::stat::major(node.rdev()))?,
-        minor: number(nix::sys::stat::minor(node.rdev()))?,
-    })
+    stages::DeviceNode::like(port).filter(|node| !node.block)
 }

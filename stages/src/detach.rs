@@ -5,12 +5,13 @@
 #![forbid(unsafe_code)]
 
 use crate::bounded::{self, PATIENCE};
+use crate::device::open_node;
 use crate::disk;
 use crate::event::StageEvent;
 use crate::exports;
 use crate::handoff::HandOff;
 use crate::holder::Holder;
-use crate::holders::{open_node, parse_swaps};
+use crate::holders::parse_swaps;
 use crate::kill;
 use crate::mounts::{Mount, mount_virtual, mounts, move_mount, unmount_patiently};
 use crate::paths::OLD_ROOT;
@@ -55,7 +56,7 @@ impl Detached {
 }
 
 /// Why the old root could not be unmounted. The flash is untouched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DetachError {
     /// The mount points that stayed, deepest first; empty when the proof failed after the unmounts.
     pub stuck: Vec<String>,
@@ -87,6 +88,13 @@ impl fmt::Display for DetachError {
 impl std::error::Error for DetachError {}
 
 impl DetachError {
+    fn new(text: String) -> Self {
+        Self {
+            text,
+            ..Self::default()
+        }
+    }
+
     /// What the user can do, once the box has booted the old firmware.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
@@ -115,7 +123,7 @@ impl PidOne {
         match self.unmount_old_root(on_event) {
             Ok(()) => {
                 on_event(StageEvent::OldRootGone {
-                    after_ms: self.since.elapsed().as_millis().try_into().unwrap_or(u32::MAX),
+                    after: self.since.elapsed(),
                 });
                 Ok(Detached {
                     handoff: self.handoff().clone(),
@@ -136,14 +144,10 @@ impl PidOne {
             return Ok(());
         }
         let text = lost.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        Err(DetachError {
-            stuck: Vec::new(),
-            holders: Vec::new(),
-            text: format!(
-                "{} runs and cannot be fed, so that it would reset the box while it is written: {text}",
-                hungry.join(", ")
-            ),
-        })
+        Err(DetachError::new(format!(
+            "{} runs and cannot be fed, so that it would reset the box while it is written: {text}",
+            hungry.join(", ")
+        )))
     }
 
     fn unmount_old_root(&mut self, on_event: &mut dyn FnMut(StageEvent)) -> Result<(), DetachError> {
@@ -191,11 +195,7 @@ impl PidOne {
 }
 
 fn table() -> Result<Vec<Mount>, DetachError> {
-    mounts().map_err(|e| DetachError {
-        stuck: Vec::new(),
-        holders: Vec::new(),
-        text: format!("/proc/self/mountinfo cannot be read: {e}"),
-    })
+    mounts().map_err(|e| DetachError::new(format!("/proc/self/mountinfo cannot be read: {e}")))
 }
 
 fn under_old_root(table: &[Mount]) -> Vec<Mount> {
@@ -272,10 +272,9 @@ fn busy(stuck: &[Mount], reported: &mut Vec<String>, on_event: &mut dyn FnMut(St
     for mount in stuck {
         // By device, because a path means nothing in another root; by path for file systems whose files show other
         // device numbers than their mount (btrfs). A virtual file system may have been carried over and be ours.
-        let kinds = scan_processes(Path::new(PROC), &|file| {
+        let holders = scan_processes(Path::new(PROC), &|file| {
             file.node.is_none() && file.on == mount.device || file.path.starts_with(&mount.mountpoint)
         });
-        let holders: Vec<Holder> = kinds.into_iter().map(|what| Holder { what }).collect();
         let mountpoint = shown(&mount.mountpoint);
         if !holders.is_empty() && !reported.contains(&mountpoint) {
             reported.push(mountpoint.clone());
@@ -361,55 +360,41 @@ fn clear(block: &Block) -> io::Result<()> {
 /// be read is looked through for them. What is carried over (`/dev`) has the same device as before and is allowed.
 fn prove_gone(before: &[Mount]) -> Result<(), DetachError> {
     let now = table()?;
-    let error = |stuck: Vec<String>, holders, text: String| Err(DetachError { stuck, holders, text });
     let rest = under_old_root(&now);
     if !rest.is_empty() {
-        return error(
-            names(&rest),
-            Vec::new(),
-            "something was mounted below the old root again".to_owned(),
-        );
+        return Err(DetachError {
+            stuck: names(&rest),
+            ..DetachError::new("something was mounted below the old root again".to_owned())
+        });
     }
     let gone: Vec<(u32, u32)> = under_old_root(before)
         .iter()
         .map(|mount| mount.device)
         .filter(|device| !now.iter().any(|mount| mount.device == *device))
         .collect();
-    let holders: Vec<Holder> = foreign_mounts(Path::new(PROC), &now, &|mount| gone.contains(&mount.device))
-        .into_iter()
-        .map(|what| Holder { what })
-        .chain(
-            scan_processes(Path::new(PROC), &|file| file.node.is_none() && gone.contains(&file.on))
-                .into_iter()
-                .map(|what| Holder { what }),
-        )
-        .collect();
+    let proc = Path::new(PROC);
+    let mut holders = foreign_mounts(proc, &now, &|mount| gone.contains(&mount.device));
+    holders.extend(scan_processes(proc, &|file| {
+        file.node.is_none() && gone.contains(&file.on)
+    }));
     if !holders.is_empty() {
-        return error(
-            Vec::new(),
+        return Err(DetachError {
             holders,
-            "the old root lives on outside of our mount namespace".to_owned(),
-        );
+            ..DetachError::new("the old root lives on outside of our mount namespace".to_owned())
+        });
     }
     match fs::read_dir(OLD_ROOT).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
-        Ok(false) => error(
-            Vec::new(),
-            Vec::new(),
-            format!("{OLD_ROOT} is not empty after the unmount"),
-        ),
-        Err(e) => error(
-            Vec::new(),
-            Vec::new(),
-            format!("{OLD_ROOT} cannot be read after the unmount: {e}"),
-        ),
+        Ok(false) => Err(DetachError::new(format!("{OLD_ROOT} is not empty after the unmount"))),
+        Err(e) => Err(DetachError::new(format!(
+            "{OLD_ROOT} cannot be read after the unmount: {e}"
+        ))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::holder::HolderKind;
 
     fn mount(id: u32, parent: u32, mountpoint: &str) -> Mount {
         Mount {
@@ -445,12 +430,10 @@ mod tests {
         };
         assert!(error.to_string().contains("the kernel does"));
         assert!(error.remedy().contains("NFS exports"));
-        error.holders.push(Holder {
-            what: HolderKind::Cwd {
-                pid: 7,
-                comm: "sh".into(),
-                path: "/oldroot/tmp".into(),
-            },
+        error.holders.push(Holder::Cwd {
+            pid: 7,
+            comm: "sh".into(),
+            path: "/oldroot/tmp".into(),
         });
         assert_eq!(
             error.to_string(),

@@ -5,10 +5,11 @@
 //! root any more and keeps nothing of it busy. What lies on it is not in our hands meanwhile: whoever reads it checks it.
 #![forbid(unsafe_code)]
 
+use crate::device::numbers;
 use crate::event::StageEvent;
-use crate::mounts::{Mount, mounts, move_mount, unmount, unmount_patiently};
+use crate::mounts::{Mount, mount_of, mounts, move_mount, unmount, unmount_patiently};
 use crate::paths::{OLD_ROOT, SOURCE};
-use crate::scan::{is_gone, numbers};
+use crate::scan::is_gone;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -115,12 +116,7 @@ pub fn disk_of(file: &File) -> Option<(PathBuf, PathBuf)> {
     let file = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
     let on = numbers(fs::metadata(&file).ok()?.dev());
     let table = mounts().ok()?;
-    // Of several on the same directory, the last one is on top.
-    let mount = table
-        .iter()
-        .filter(|mount| file.starts_with(&mount.mountpoint))
-        .max_by_key(|mount| mount.mountpoint.components().count())
-        .filter(|mount| mount.device == on && (is_disk(mount) || is_in_ram(mount)))?;
+    let mount = mount_of(&table, &file).filter(|mount| mount.device == on && (is_disk(mount) || is_in_ram(mount)))?;
     let below = file.strip_prefix(&mount.mountpoint).ok()?;
     Some((mount.mountpoint.clone(), below.to_owned()))
 }

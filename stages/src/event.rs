@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::time::Duration;
 
 /// One thing that happened. `Display` gives one line in plain words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,13 +24,13 @@ pub enum StageEvent {
     },
     /// Init has re-read its inittab: the marker runs.
     Armed {
-        /// Milliseconds since the first SIGHUP.
-        after_ms: u32,
+        /// Since the first SIGHUP.
+        after: Duration,
     },
     /// Init has started a program of the new root.
     Started {
-        /// Milliseconds since it was asked to.
-        after_ms: u32,
+        /// Since it was asked to.
+        after: Duration,
     },
     /// Something failed and the running system is being put back.
     Undoing {
@@ -99,8 +100,8 @@ pub enum StageEvent {
     },
     /// The old root is unmounted and proved gone.
     OldRootGone {
-        /// Milliseconds since PID 1 began to detach.
-        after_ms: u32,
+        /// Since PID 1 began to detach.
+        after: Duration,
     },
     /// Something worth knowing that changes nothing.
     Note {
@@ -130,24 +131,14 @@ impl fmt::Display for StageEvent {
                 f,
                 "stage one: init was asked again to re-read its inittab (attempt {attempt})"
             ),
-            Self::Armed { after_ms } => {
-                write!(
-                    f,
-                    "stage one: init re-read its inittab after {}.{} s",
-                    after_ms / 1000,
-                    after_ms % 1000 / 100
-                )
-            }
+            Self::Armed { after } => write!(f, "stage one: init re-read its inittab after {}", Seconds(*after)),
             Self::Undoing { why } => write!(f, "stage one: {why}; putting everything back"),
             Self::Undone => f.write_str("stage one: everything is as it was"),
-            Self::Started { after_ms } => {
-                write!(
-                    f,
-                    "stage one: init started a program of the RAM root after {}.{} s",
-                    after_ms / 1000,
-                    after_ms % 1000 / 100
-                )
-            }
+            Self::Started { after } => write!(
+                f,
+                "stage one: init started a program of the RAM root after {}",
+                Seconds(*after)
+            ),
             Self::HandingOver => f.write_str("stage one: init hands over now and ends every process"),
             Self::TakenOver => f.write_str("stage two: flasher is PID 1"),
             Self::WatchdogTaken { device, timeout_s } => {
@@ -179,15 +170,21 @@ impl fmt::Display for StageEvent {
             Self::Busy { mountpoint, holders } => {
                 write!(f, "stage three: {mountpoint} is in use by {}", holders.join(", "))
             }
-            Self::OldRootGone { after_ms } => {
-                write!(
-                    f,
-                    "stage three: the old root is unmounted and proved gone ({}.{} s)",
-                    after_ms / 1000,
-                    after_ms % 1000 / 100
-                )
-            }
+            Self::OldRootGone { after } => write!(
+                f,
+                "stage three: the old root is unmounted and proved gone ({})",
+                Seconds(*after)
+            ),
             Self::Note { text } => f.write_str(text),
         }
+    }
+}
+
+/// `1.2 s`.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{} s", self.0.as_secs(), self.0.subsec_millis() / 100)
     }
 }

@@ -3,14 +3,13 @@
 //! Their owners die by init's own kill, or by ours, so PID 1 opens each again within its timeout.
 #![forbid(unsafe_code)]
 
+use crate::device::open_node;
 use crate::process::confined;
-use crate::scan::numbers;
 use crate::sys;
 use crate::watchdog::{MISC, Node};
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
-use std::fs::{self, File, OpenOptions};
+use nix::sys::stat::SFlag;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -81,18 +80,13 @@ fn open_patiently(node: &Node) -> io::Result<File> {
 
 /// By the node that it had; where that did not come along into the RAM root, or is another device's, by one of our own.
 fn open(node: &Node) -> io::Result<File> {
-    let write = |path: &str| OpenOptions::new().write(true).open(path);
-    let is_it = |about: fs::Metadata| about.file_type().is_char_device() && numbers(about.rdev()) == node.numbers;
-    if fs::metadata(&node.device).is_ok_and(is_it) {
-        return write(&node.device);
-    }
-    let (major, minor) = node.numbers;
-    let own = format!("/watchdog-{major}-{minor}");
-    if !Path::new(&own).exists() {
-        let device = makedev(u64::from(major), u64::from(minor));
-        mknod(own.as_str(), SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?;
-    }
-    write(&own)
+    let device = (SFlag::S_IFCHR, node.numbers);
+    open_node(
+        Path::new("/"),
+        Path::new(&node.device),
+        device,
+        OpenOptions::new().write(true),
+    )
 }
 
 /// The last way to reboot: starts a watchdog where none is ours, sets the shortest timeout, and feeds them no more. Answers
@@ -123,6 +117,7 @@ pub(crate) fn let_it_bite() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// It would take any food.
     #[test]
@@ -134,7 +129,6 @@ mod tests {
             numbers: (0, 0),
         };
         let opened = open(&node);
-        let _ = fs::remove_file("/watchdog-0-0");
         fs::remove_file(path).expect("removed");
         assert!(opened.is_err(), "{opened:?}");
     }

@@ -56,8 +56,9 @@ impl HandOff {
         let mut text = Vec::new();
         File::open(path)
             .and_then(|file| file.take(LONGEST).read_to_end(&mut text))
-            .map_err(|e| Error::new(ErrorKind::HandOff, format!("hand-off {}: {e}", path.display())))?;
-        Self::parse(&text).map_err(|e| Error::new(ErrorKind::HandOff, format!("hand-off {}: {e}", path.display())))
+            .map_err(|e| e.to_string())
+            .and_then(|_| Self::parse(&text))
+            .map_err(|e| Error::new(ErrorKind::HandOff, format!("hand-off {}: {e}", path.display())))
     }
 
     /// The version is looked at before the rest, so that a record of a later flasher is called that and not damaged.

@@ -1,22 +1,19 @@
 //! What uses a partition or a file system, and how it is told.
 #![forbid(unsafe_code)]
 
+use crate::scan::is_gone;
+use crate::shown::shown;
 use std::fmt;
+use std::io;
+use std::path::Path;
 
-/// Something that uses a partition or a file system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// What it is. `Display` puts it into words.
-    pub what: HolderKind,
-}
-
-/// The kinds of holders. `pid` and `comm` name a process, paths are as the holder sees them.
+/// Something that uses a partition or a file system. `pid` and `comm` name a process, paths are as the holder sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(
     missing_docs,
     reason = "the fields are what their names say; the kinds are described"
 )]
-pub enum HolderKind {
+pub enum Holder {
     /// A mounted file system.
     Mount {
         device: String,
@@ -55,21 +52,30 @@ pub enum HolderKind {
     Claimed { device: String },
 }
 
-impl HolderKind {
-    pub(crate) fn unread(what: impl fmt::Display, error: impl fmt::Display) -> Self {
-        HolderKind::Unread {
-            what: what.to_string(),
-            error: error.to_string(),
+impl Holder {
+    /// What could not be read, with the reason.
+    pub(crate) fn unread(what: &Path, why: impl fmt::Display) -> Self {
+        Holder::Unread {
+            what: shown(what),
+            error: why.to_string(),
         }
     }
-}
 
-impl Holder {
+    /// What was read; nothing of what is not there. What cannot be read may tell of a holder, and is one.
+    pub(crate) fn noted<T>(read: io::Result<T>, what: &Path, unread: &mut Vec<Holder>) -> Option<T> {
+        read.map_err(|error| {
+            if !is_gone(&error) {
+                unread.push(Holder::unread(what, error));
+            }
+        })
+        .ok()
+    }
+
     /// The command that ends this use, where there is one that harms nothing.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
-        match self.what {
-            HolderKind::Ubi { ubi, .. } => Some(format!("ubidetach -d {ubi}")),
+        match self {
+            Holder::Ubi { ubi, .. } => Some(format!("ubidetach -d {ubi}")),
             _ => None,
         }
     }
@@ -79,48 +85,46 @@ impl Holder {
     #[must_use]
     pub fn stays(&self) -> bool {
         matches!(
-            self.what,
-            HolderKind::Stacked { .. } | HolderKind::Served { .. } | HolderKind::UbiUntold { .. }
+            self,
+            Holder::Stacked { .. } | Holder::Served { .. } | Holder::UbiUntold { .. }
         )
     }
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
-            HolderKind::Mount { device, mountpoint, fs } => write!(f, "{device} mounted on {mountpoint} ({fs})"),
-            HolderKind::ForeignMount { pid, comm, mountpoint } => {
+        match self {
+            Holder::Mount { device, mountpoint, fs } => write!(f, "{device} mounted on {mountpoint} ({fs})"),
+            Holder::ForeignMount { pid, comm, mountpoint } => {
                 write!(
                     f,
                     "mounted on {mountpoint} in the mount namespace of process {pid} ({comm})"
                 )
             }
-            HolderKind::Swap { device } => write!(f, "swap on {device}"),
-            HolderKind::Loop { device, file } => write!(f, "loop device {device} on {file}"),
-            HolderKind::OpenFile { pid, comm, path } => write!(f, "process {pid} ({comm}), which has {path} open"),
-            HolderKind::MappedText { pid, comm, path } => write!(f, "process {pid} ({comm}), which runs {path}"),
-            HolderKind::Cwd { pid, comm, path } => {
+            Holder::Swap { device } => write!(f, "swap on {device}"),
+            Holder::Loop { device, file } => write!(f, "loop device {device} on {file}"),
+            Holder::OpenFile { pid, comm, path } => write!(f, "process {pid} ({comm}), which has {path} open"),
+            Holder::MappedText { pid, comm, path } => write!(f, "process {pid} ({comm}), which runs {path}"),
+            Holder::Cwd { pid, comm, path } => {
                 write!(f, "process {pid} ({comm}), whose working directory is {path}")
             }
-            HolderKind::Root { pid, comm, path } => write!(f, "process {pid} ({comm}), whose root directory is {path}"),
-            HolderKind::Export { path } => write!(f, "the NFS export of {path}"),
-            HolderKind::Served { path } => write!(f, "the kernel, which serves {path} to another machine"),
-            HolderKind::Ubi { ubi, mtd } => write!(f, "ubi{ubi} attached to mtd{mtd}"),
-            HolderKind::UbiUntold { ubi } => write!(
+            Holder::Root { pid, comm, path } => write!(f, "process {pid} ({comm}), whose root directory is {path}"),
+            Holder::Export { path } => write!(f, "the NFS export of {path}"),
+            Holder::Served { path } => write!(f, "the kernel, which serves {path} to another machine"),
+            Holder::Ubi { ubi, mtd } => write!(f, "ubi{ubi} attached to mtd{mtd}"),
+            Holder::UbiUntold { ubi } => write!(
                 f,
                 "something that cannot be seen, because /sys/class/ubi/ubi{ubi}/mtd_num cannot be read (this kernel does not have it)"
             ),
-            HolderKind::Stacked { device, on } => write!(f, "block device {device} on {on}"),
-            HolderKind::Unread { what, error } => {
+            Holder::Stacked { device, on } => write!(f, "block device {device} on {on}"),
+            Holder::Unread { what, error } => {
                 write!(
                     f,
                     "something that cannot be seen, because {what} cannot be read ({error})"
                 )
             }
-            HolderKind::Unseen => {
-                f.write_str("whatever runs outside of this container, which cannot be seen from within")
-            }
-            HolderKind::Claimed { device } => {
+            Holder::Unseen => f.write_str("whatever runs outside of this container, which cannot be seen from within"),
+            Holder::Claimed { device } => {
                 write!(f, "the kernel, which has {device} mounted or claimed out of our sight")
             }
         }

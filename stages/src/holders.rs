@@ -4,15 +4,15 @@
 //! disagree. It reads `/proc` and `/sys` and touches nothing but the block device nodes, which it opens once; where `/dev` lacks one
 //! it makes its own for that moment.
 //!
-//! What cannot be read might have told of a holder, so it is one ([`HolderKind::Unread`]). What is not there tells of none: a
+//! What cannot be read might have told of a holder, so it is one ([`Holder::Unread`]). What is not there tells of none: a
 //! kernel without swap has no `/proc/swaps`, one without namespaces no `ns/mnt`, one without MTD no `/proc/mtd`.
 #![forbid(unsafe_code)]
 
-use crate::files::Directory;
-use crate::holder::{Holder, HolderKind};
+use crate::device::{Numbers, at_own_node, numbers, open_node};
+use crate::holder::Holder;
 use crate::mounts::{self, Mount, is_remote, mount_of, mounts_of};
 use crate::process::{confined, processes};
-use crate::scan::{Identity, foreign_mounts, is_gone, numbers};
+use crate::scan::{Identity, foreign_mounts, is_gone};
 use crate::served::served;
 use crate::shown::shown;
 use crate::stack::{self, Block};
@@ -20,7 +20,7 @@ use crate::used::Processes;
 use crate::wanted::{Volume, Wanted};
 use mtd_rs::{Map, PartitionId, SystemPaths};
 use nix::libc;
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sys::stat::SFlag;
 use std::cell::RefCell;
 use std::fs;
 use std::io;
@@ -43,10 +43,7 @@ const EXPORTS: &str = "net/rpc/nfsd.export/content";
 /// `/proc/self/mountinfo` cannot be read; without it nothing can be said.
 pub fn holders(map: &Map, targets: &[PartitionId]) -> io::Result<Vec<Holder>> {
     let mut found = seen(map, targets)?;
-    if confined() {
-        let what = HolderKind::Unseen;
-        found.push(Holder { what });
-    }
+    found.extend(unseen());
     Ok(found)
 }
 
@@ -56,12 +53,12 @@ pub fn holders(map: &Map, targets: &[PartitionId]) -> io::Result<Vec<Holder>> {
 /// As [`holders`].
 pub fn holders_of_each(map: &Map, targets: &[PartitionId]) -> io::Result<Vec<Vec<Holder>>> {
     let mut each = scan_each(map, targets, &SystemPaths::default())?;
-    if confined() {
-        let what = HolderKind::Unseen;
-        each.iter_mut()
-            .for_each(|found| found.push(Holder { what: what.clone() }));
-    }
+    each.iter_mut().for_each(|found| found.extend(unseen()));
     Ok(each)
+}
+
+fn unseen() -> Option<Holder> {
+    confined().then_some(Holder::Unseen)
 }
 
 fn scan_each(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<Vec<Vec<Holder>>> {
@@ -74,11 +71,7 @@ fn scan_each(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Res
 
 /// [`holders`] where nothing runs that cannot be seen.
 pub(crate) fn seen(map: &Map, targets: &[PartitionId]) -> io::Result<Vec<Holder>> {
-    scan(map, targets, &SystemPaths::default())
-}
-
-fn scan(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> io::Result<Vec<Holder>> {
-    scan_with(map, targets, paths, Processes::Seen)
+    scan_with(map, targets, &SystemPaths::default(), Processes::Seen)
 }
 
 fn scan_with(
@@ -107,9 +100,9 @@ fn scan_with(
     let above = stack::above(&blocks, &flash.names, &|file, names| flash.has_file(file, names));
     flash.names.extend(above.iter().cloned());
 
-    let mut found: Vec<HolderKind> = Vec::new();
+    let mut found = Vec::new();
     for mount in table.iter().filter(|mount| flash.has_mount(mount, &flash.names)) {
-        found.push(HolderKind::Mount {
+        found.push(Holder::Mount {
             device: shown(&mount.source),
             mountpoint: shown(&mount.mountpoint),
             fs: shown(&mount.fs),
@@ -117,27 +110,27 @@ fn scan_with(
     }
     for &(ubi, mtd) in &wanted.ubi {
         found.push(match mtd {
-            Some(mtd) => HolderKind::Ubi { ubi, mtd },
-            None => HolderKind::UbiUntold { ubi },
+            Some(mtd) => Holder::Ubi { ubi, mtd },
+            None => Holder::UbiUntold { ubi },
         });
     }
     let swaps = read(&proc.join("swaps"), &mut unread);
     found.extend(
         parse_swaps(&swaps)
             .filter(|device| flash.has_file(device, &flash.names))
-            .map(|device| HolderKind::Swap { device: shown(device) }),
+            .map(|device| Holder::Swap { device: shown(device) }),
     );
     found.extend(
         parse_exports(&read(&proc.join(EXPORTS), &mut unread))
             .into_iter()
             .filter(|path| flash.has_file(path, &flash.names))
-            .map(|path| HolderKind::Export { path: shown(path) }),
+            .map(|path| Holder::Export { path: shown(path) }),
     );
     found.extend(
         served(&paths.sys, &mut unread)
             .into_iter()
             .filter(|path| flash.has_file(path, &flash.names))
-            .map(|path| HolderKind::Served { path: shown(path) }),
+            .map(|path| Holder::Served { path: shown(path) }),
     );
     found.extend(stack::holding(&blocks, &above));
     // Files on a file system that is mounted in our sight need no line each: the mount has one.
@@ -163,7 +156,7 @@ fn scan_with(
                 .filter_map(|volume| in_use(&paths.dev, volume)),
         );
     }
-    Ok(found.into_iter().map(|what| Holder { what }).collect())
+    Ok(found)
 }
 
 /// What lies on the wanted partitions, directly or by way of other block devices.
@@ -177,7 +170,7 @@ struct OnFlash<'a> {
 }
 
 impl OnFlash<'_> {
-    fn has_block(&self, device: (u32, u32), names: &[String]) -> bool {
+    fn has_block(&self, device: Numbers, names: &[String]) -> bool {
         let mut blocks = self.blocks.iter().filter(|block| names.contains(&block.name));
         self.wanted.has_block(device) || blocks.any(|block| block.device == Some(device))
     }
@@ -224,13 +217,8 @@ impl OnFlash<'_> {
 }
 
 /// The bytes of a file that need not be there.
-fn read(path: &Path, unread: &mut Vec<HolderKind>) -> Vec<u8> {
-    fs::read(path).unwrap_or_else(|error| {
-        if !is_gone(&error) {
-            unread.push(HolderKind::unread(path.display(), error));
-        }
-        Vec::new()
-    })
+fn read(path: &Path, unread: &mut Vec<Holder>) -> Vec<u8> {
+    Holder::noted(fs::read(path), path, unread).unwrap_or_default()
 }
 
 /// The devices and files of `/proc/swaps`.
@@ -263,24 +251,22 @@ fn parse_exports(text: &[u8]) -> Vec<PathBuf> {
 
 /// jffs2 claims no block device, but while it is mounted for writing, wherever that is, its garbage collector runs
 /// (`jffs2_start_garbage_collect_thread`, fs/jffs2/background.c).
-fn collected(proc: &Path, wanted: &Wanted) -> Option<HolderKind> {
+fn collected(proc: &Path, wanted: &Wanted) -> Option<Holder> {
     let processes = processes(proc);
     wanted.indexes().iter().find_map(|index| {
         let name = format!("jffs2_gcd_mtd{index}");
         // Kernels before 5.17 show as much of it as other names may have.
         let is_it = |comm: &str| comm == name || comm.len() == COMM && name.starts_with(comm);
         let mut collectors = processes.iter().filter(|process| process.kernel);
-        collectors
-            .any(|process| is_it(&process.comm))
-            .then(|| HolderKind::Claimed {
-                device: format!("mtd{index}"),
-            })
+        collectors.any(|process| is_it(&process.comm)).then(|| Holder::Claimed {
+            device: format!("mtd{index}"),
+        })
     })
 }
 
 /// Opens the block device exclusively, which fails with EBUSY while anything has claimed it, in whatever namespace
 /// (`bd_prepare_to_claim`, block/bdev.c). Nothing is read or written.
-fn claimed(dev: &Path, name: &str, flash: &OnFlash<'_>) -> Option<HolderKind> {
+fn claimed(dev: &Path, name: &str, flash: &OnFlash<'_>) -> Option<Holder> {
     let device = dev.join(name);
     let is_it = |about: &fs::Metadata| {
         about.file_type().is_block_device() && flash.has_block(numbers(about.rdev()), &flash.names)
@@ -299,7 +285,7 @@ fn claimed(dev: &Path, name: &str, flash: &OnFlash<'_>) -> Option<HolderKind> {
 
 /// Opens a volume for writing, which fails with EBUSY while a file system is mounted from it for writing, in whatever
 /// namespace (`ubi_open_volume`, drivers/mtd/ubi/kapi.c). Nothing is written.
-fn in_use(dev: &Path, volume: &Volume) -> Option<HolderKind> {
+fn in_use(dev: &Path, volume: &Volume) -> Option<Holder> {
     let device = dev.join(format!("ubi{}_{}", volume.id.0, volume.id.1));
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true);
@@ -309,76 +295,22 @@ fn in_use(dev: &Path, volume: &Volume) -> Option<HolderKind> {
     }
 }
 
-/// Opens a device of this kind and with these numbers. UBI's are given out anew at each start, so that a `/dev` of plain files has
-/// nodes of others under these names.
-pub(crate) fn open_node(
-    dev: &Path,
-    path: &Path,
-    (kind, node): (SFlag, (u32, u32)),
-    options: &fs::OpenOptions,
-) -> io::Result<fs::File> {
-    let is_it = |about: &fs::Metadata| {
-        SFlag::from_bits_truncate(about.mode()) & SFlag::S_IFMT == kind && numbers(about.rdev()) == node
-    };
-    match fs::metadata(path).is_ok_and(|about| is_it(&about)) {
-        true => options.open(path),
-        false => at_own_node(dev, kind, node, options),
-    }
-}
-
 /// One that is there and cannot be asked.
-fn numberless(device: &Path) -> HolderKind {
-    HolderKind::unread(device.display(), "its number is not known")
-}
-
-/// Opens a device by a node that is there only meanwhile, in `dev` or where else one can be made: `/dev` may be a directory of a
-/// read-only root. That none can be made says nothing of the device, so the error is none of the system's.
-fn at_own_node(dev: &Path, kind: SFlag, number: (u32, u32), options: &fs::OpenOptions) -> io::Result<fs::File> {
-    at_own_node_in(&[dev, Path::new("/run"), Path::new("/tmp")], kind, number, options)
-}
-
-fn at_own_node_in(
-    places: &[&Path],
-    kind: SFlag,
-    (major, minor): (u32, u32),
-    options: &fs::OpenOptions,
-) -> io::Result<fs::File> {
-    let device = makedev(u64::from(major), u64::from(minor));
-    let mut failed = None;
-    for place in places {
-        let own = place.join(format!(".flasher-{major}-{minor}"));
-        // Where others could put another node in its place, none is made.
-        let made = Directory::open(place).and_then(|_| {
-            let _ = fs::remove_file(&own);
-            Ok(mknod(&own, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?)
-        });
-        if let Err(error) = made {
-            failed.get_or_insert(error);
-            continue;
-        }
-        let opened = options.open(&own);
-        let _ = fs::remove_file(&own);
-        match opened {
-            // Mounted `nodev`.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => failed.get_or_insert(error),
-            opened => return opened,
-        };
-    }
-    let failed = failed.map_or_else(String::new, |error| error.to_string());
-    Err(io::Error::other(format!("no node can be made for it: {failed}")))
+fn numberless(device: &Path) -> Holder {
+    Holder::unread(device, "its number is not known")
 }
 
 /// What opening a device tells of others. One that has gone, or that has no driver any more, nobody holds.
-fn busy(device: &Path, opened: io::Result<fs::File>) -> Option<HolderKind> {
+fn busy(device: &Path, opened: io::Result<fs::File>) -> Option<Holder> {
     let error = opened.err()?;
     match error.raw_os_error() {
-        Some(libc::EBUSY) => Some(HolderKind::Claimed {
+        Some(libc::EBUSY) => Some(Holder::Claimed {
             device: device.display().to_string(),
         }),
         // A UBI that has become read-only is written by nobody.
         Some(libc::ENODEV | libc::ENXIO | libc::EROFS) => None,
         _ if is_gone(&error) => None,
-        _ => Some(HolderKind::unread(device.display(), error)),
+        _ => Some(Holder::unread(device, error)),
     }
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::bounded::{self, PATIENCE};
+use crate::device::{self, Numbers};
 use crate::paths::{HANDOFF, SOURCE};
 use crate::shown::shown;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -18,7 +19,7 @@ pub(crate) struct Mount {
     pub(crate) id: u32,
     pub(crate) parent: u32,
     /// Major and minor number of the file system's device.
-    pub(crate) device: (u32, u32),
+    pub(crate) device: Numbers,
     pub(crate) mountpoint: PathBuf,
     pub(crate) fs: String,
     /// Programs there do not run as their owners: root does not believe what the file system says of owners.
@@ -55,7 +56,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut number = || std::str::from_utf8(left.next()?).ok();
     let id = number()?.parse().ok()?;
     let parent = number()?.parse().ok()?;
-    let device = device(number()?)?;
+    let device = device::parse(number()?)?;
     let mountpoint = path(left.nth(1)?);
     let mut options = left.next()?.split(|byte| *byte == b',');
     let mut right = line[dash + 3..].split(|byte| *byte == b' ');
@@ -69,11 +70,6 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
         fs: String::from_utf8_lossy(right.next()?).into_owned(),
         source: String::from_utf8_lossy(&unescape(right.next().unwrap_or_default())).into_owned(),
     })
-}
-
-fn device(text: &str) -> Option<(u32, u32)> {
-    let (major, minor) = text.split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Undoes the kernel's `mangle()`: blank, tab, newline and backslash are written as `\` and three octal digits.

@@ -5,7 +5,7 @@ use crate::carry::can_be_carried;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::init;
 use crate::marker::marker;
-use crate::mounts::{Mount, make_private, mounts, move_mount, share_again, shared};
+use crate::mounts::{Mount, is_mountpoint, make_private, mounts, move_mount, share_again, shared};
 use crate::paths::OLD_ROOT;
 use crate::populate::Populated;
 use crate::ramroot::RamRoot;
@@ -65,8 +65,8 @@ impl Pivoted {
     /// Takes up what a stage-one process that was killed has left: the state is read from the mount table, but for what was shared
     /// before.
     pub(crate) fn adopt(mountpoint: &Path, table: &[Mount], shared: Vec<PathBuf>) -> Self {
-        let below = |path: &Path| table.iter().any(|mount| mount.mountpoint == path);
-        let moved = CARRIED.into_iter().filter(|path| below(Path::new(path))).collect();
+        let carried = |path: &&str| is_mountpoint(table, Path::new(path));
+        let moved = CARRIED.into_iter().filter(carried).collect();
         Self {
             root: Some(RamRoot::adopt(mountpoint)),
             moved,

@@ -2,16 +2,17 @@
 #![forbid(unsafe_code)]
 
 use crate::carry::can_be_carried;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::device::{make_node, numbers};
+use crate::error::{Context, Result};
 use crate::files::identity_at;
 use crate::handoff::HandOff;
 use crate::inittab;
 use crate::mounts::mounts;
 use crate::ramroot::RamRoot;
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sys::stat::SFlag;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 /// A node to make under `/dev` of the RAM root.
@@ -41,6 +42,22 @@ impl DeviceNode {
             node(format!("mtd{index}"), 2 * index),
             node(format!("mtd{index}ro"), 2 * index + 1),
         ]
+    }
+
+    /// The node of a device that has one directly in `/dev`, such as `/dev/sda1`. Its numbers are those of the node that is there:
+    /// every driver has its own.
+    #[must_use]
+    pub fn like(path: &str) -> Option<Self> {
+        let name = path.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
+        let about = fs::metadata(path).ok()?;
+        let kind = about.file_type();
+        let (major, minor) = numbers(about.rdev());
+        (kind.is_block_device() || kind.is_char_device()).then(|| Self {
+            name: name.to_owned(),
+            block: kind.is_block_device(),
+            major,
+            minor,
+        })
     }
 }
 
@@ -171,7 +188,7 @@ fn old_inittab() -> Result<Option<Vec<u8>>> {
     match fs::read("/etc/inittab") {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::new(ErrorKind::System, format!("read /etc/inittab: {e}"))),
+        Err(e) => Err(e).context(|| "read /etc/inittab".to_owned()),
     }
 }
 
@@ -220,13 +237,9 @@ fn link(from: &Path, to: &Path) -> Result<()> {
 fn node(root: &Path, wanted: &DeviceNode) -> Result<()> {
     let path = root.join("dev").join(wanted.name.trim_start_matches('/'));
     let kind = if wanted.block { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
-    let device = makedev(u64::from(wanted.major), u64::from(wanted.minor));
-    match mknod(&path, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _) {
+    match make_node(&path, kind, (wanted.major, wanted.minor)) {
         // The caller may list a standard node again.
-        Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
-        Err(e) => Err(Error::new(
-            ErrorKind::System,
-            format!("make device node {}: {}", path.display(), io::Error::from(e)),
-        )),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.context(|| format!("make device node {}", path.display())),
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::bounded;
+use crate::disk;
 use crate::feeding;
 use crate::init::{self, Init};
 use crate::mounts::root_is_ram_root;
@@ -16,7 +17,6 @@ use nix::unistd::{Pid, sync};
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, sleep};
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,14 @@ fn reboot_by(panic: &Path) {
 /// once a minute, for ever. For PID 1, or where init no longer counts.
 pub fn reboot() -> ! {
     say("rebooting");
-    sync_bounded();
+    let _ = bounded::within(
+        SYNC_LIMIT,
+        Box::new(|| {
+            sync();
+            disk::let_go();
+            Ok(())
+        }),
+    );
     // reboot(2) may hang in the kernel and never return, so the other ways wait in a thread of their own.
     let _ = Builder::new().stack_size(STACK).spawn(|| {
         sleep(REBOOT_LIMIT);
@@ -59,21 +66,6 @@ pub fn reboot() -> ! {
     let Err(e) = kernel_reboot(RebootMode::RB_AUTOBOOT);
     say(&format!("reboot failed: {}", io::Error::from(e)));
     other_ways()
-}
-
-fn sync_bounded() {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    let thread = Builder::new().stack_size(STACK).spawn(|| {
-        sync();
-        crate::disk::let_go();
-        DONE.store(true, Ordering::Relaxed);
-    });
-    let step = Duration::from_millis(20);
-    let mut waited = Duration::ZERO;
-    while thread.is_ok() && !DONE.load(Ordering::Relaxed) && waited < SYNC_LIMIT {
-        sleep(step);
-        waited += step;
-    }
 }
 
 fn other_ways() -> ! {

@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use crate::detach::Detached;
-use crate::holder::{Holder, HolderKind};
+use crate::holder::Holder;
 use crate::holders::{holders, seen};
 use mtd_rs::{Map, PartitionId};
 use std::io;
+use std::path::Path;
 
 /// Proof that nothing holds certain partitions. Only [`Detached::prove_unheld`] and [`prove_unheld_in_place`] make one.
 ///
@@ -33,10 +34,7 @@ pub fn prove_unheld_in_place(map: &Map, targets: &[PartitionId]) -> Result<Unhel
 }
 
 fn proof(targets: &[PartitionId], found: io::Result<Vec<Holder>>) -> Result<Unheld, Vec<Holder>> {
-    let found = found.unwrap_or_else(|error| {
-        let what = HolderKind::unread("/proc/self/mountinfo", error);
-        vec![Holder { what }]
-    });
+    let found = found.unwrap_or_else(|error| vec![Holder::unread(Path::new("/proc/self/mountinfo"), error)]);
     if found.is_empty() {
         Ok(Unheld {
             targets: targets.to_vec(),

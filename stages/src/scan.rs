@@ -1,10 +1,11 @@
 //! Processes and what they use: working and root directories, open files, mapped text, mount namespaces.
 //!
-//! What cannot be looked into counts as a holder ([`HolderKind::Unread`]), once for all processes and behind what was found. A
+//! What cannot be looked into counts as a holder ([`Holder::Unread`]), once for all processes and behind what was found. A
 //! process that ends while it is looked at is none.
 #![forbid(unsafe_code)]
 
-use crate::holder::HolderKind;
+use crate::device::{Numbers, numbers};
+use crate::holder::Holder;
 use crate::mounts::{Mount, is_remote, mount_of, mounts_of};
 use crate::process::{Process, pids, process};
 use crate::shown::shown;
@@ -21,9 +22,9 @@ use std::path::{Path, PathBuf};
 /// A file as the kernel identifies it.
 pub(crate) struct Identity<'a> {
     /// The device of the file system it lies on.
-    pub(crate) on: (u32, u32),
+    pub(crate) on: Numbers,
     /// For device nodes: whether it is a block device, and its numbers.
-    pub(crate) node: Option<(bool, (u32, u32))>,
+    pub(crate) node: Option<(bool, Numbers)>,
     /// Its path, where known.
     pub(crate) path: &'a Path,
 }
@@ -38,7 +39,7 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
 /// A file on a mount that is a server's is known by its path alone: to ask a server that has gone takes for ever, and no flash is
 /// there. Only what looks like a device node is asked for, on boxes that have their `/dev` there. Of a mount that is in no table
 /// any more (`umount -l`) only the kernel knows that a server has it: it is asked for what it has in its cache.
-pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<HolderKind> {
+pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<Holder> {
     let mut scan = Scan {
         tables: Tables::new(proc),
         wanted,
@@ -47,14 +48,14 @@ pub(crate) fn scan_processes(proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool
     };
     // Without the list of processes nobody is seen.
     if let Err(error) = fs::read_dir(proc).and_then(|mut entries| entries.try_for_each(|entry| entry.map(drop))) {
-        scan.unread = Some(HolderKind::unread(shown(proc), error));
+        scan.unread = Some(Holder::unread(proc, error));
     }
     for pid in others(proc) {
         let dir = proc.join(pid.to_string());
         let unread = match process(proc, pid) {
             Some(owner) if owner.is_alive() => scan.process(&dir, &owner).err(),
             Some(_) => None,
-            None => Some(HolderKind::unread(shown(dir.join("stat")), "it makes no sense")),
+            None => Some(Holder::unread(&dir.join("stat"), "it makes no sense")),
         };
         // It may just have ended, and then there is nothing to be read any more.
         let is_there = || match process(proc, pid) {
@@ -109,19 +110,19 @@ impl Tables {
 struct Scan<'a> {
     tables: Tables,
     wanted: &'a dyn Fn(&Identity<'_>) -> bool,
-    found: Vec<HolderKind>,
+    found: Vec<Holder>,
     /// The first thing that could not be read.
-    unread: Option<HolderKind>,
+    unread: Option<Holder>,
 }
 
 impl Scan<'_> {
     /// The error is the first thing of this process that cannot be read; the rest is looked at all the same.
-    fn process(&mut self, dir: &Path, owner: &Process) -> Result<(), HolderKind> {
+    fn process(&mut self, dir: &Path, owner: &Process) -> Result<(), Holder> {
         let before = self.found.len();
         let faces = match owner.faces(dir) {
             Ok(faces) => faces,
             Err(error) if is_gone(&error) => return Ok(()),
-            Err(error) => return Err(HolderKind::unread(shown(dir.join("task")), error)),
+            Err(error) => return Err(Holder::unread(&dir.join("task"), error)),
         };
         let mut unread = Ok(());
         for (index, face) in faces.iter().enumerate() {
@@ -139,13 +140,13 @@ impl Scan<'_> {
         unread
     }
 
-    fn face(&mut self, dir: &Path, owner: &Process, mapped: bool) -> Result<(), HolderKind> {
+    fn face(&mut self, dir: &Path, owner: &Process, mapped: bool) -> Result<(), Holder> {
         let (pid, comm) = (owner.pid, named(owner));
         let table = self.tables.of(dir);
         let mut unread = Ok(());
         let mut note = |what: &Path, error: io::Error| {
             if unread.is_ok() && !is_gone(&error) {
-                unread = Err(HolderKind::unread(shown(what), error));
+                unread = Err(Holder::unread(what, error));
             }
         };
         let mut hit = |link: &Path| {
@@ -181,20 +182,23 @@ impl Scan<'_> {
             }),
             false => Vec::new(),
         };
-        let named = |path: String| (pid, comm.clone(), path);
-        self.found.extend(
-            cwd.map(named)
-                .map(|(pid, comm, path)| HolderKind::Cwd { pid, comm, path }),
-        );
-        self.found.extend(
-            root.map(named)
-                .map(|(pid, comm, path)| HolderKind::Root { pid, comm, path }),
-        );
-        self.found.extend(
-            open.into_iter()
-                .map(named)
-                .map(|(pid, comm, path)| HolderKind::OpenFile { pid, comm, path }),
-        );
+        let name = || comm.clone();
+        let found = &mut self.found;
+        found.extend(cwd.map(|path| Holder::Cwd {
+            pid,
+            comm: name(),
+            path,
+        }));
+        found.extend(root.map(|path| Holder::Root {
+            pid,
+            comm: name(),
+            path,
+        }));
+        found.extend(open.into_iter().map(|path| Holder::OpenFile {
+            pid,
+            comm: name(),
+            path,
+        }));
         self.mapped(&text, &dir.join("root"), table, (pid, &comm));
         unread
     }
@@ -221,7 +225,7 @@ impl Scan<'_> {
                 let asked = self.tables.may_ask(table, path).then(|| identity(&below).ok());
                 let node = asked.flatten().and_then(|(_, node)| node);
                 if (self.wanted)(&Identity { on, node, path }) {
-                    self.found.push(HolderKind::MappedText {
+                    self.found.push(Holder::MappedText {
                         pid,
                         comm: comm.to_owned(),
                         path: shown(path),
@@ -232,9 +236,6 @@ impl Scan<'_> {
         }
     }
 }
-
-/// Major and minor number of a device.
-type Numbers = (u32, u32);
 
 /// The device that a file's file system is on; and of a device node, whether it is a block device, and its numbers.
 fn identity(path: &Path) -> io::Result<(Numbers, Option<(bool, Numbers)>)> {
@@ -264,7 +265,7 @@ fn named(owner: &Process) -> String {
 }
 
 /// `address perms offset dev inode path`, the device in hexadecimal; inode 0 is memory of no file.
-fn parse_map(line: &[u8]) -> Option<((u32, u32), &Path)> {
+fn parse_map(line: &[u8]) -> Option<(Numbers, &Path)> {
     let mut fields = line.splitn(6, |byte| *byte == b' ');
     let (major, minor) = std::str::from_utf8(fields.nth(3)?).ok()?.split_once(':')?;
     let inode = fields.next()?;
@@ -277,7 +278,7 @@ fn parse_map(line: &[u8]) -> Option<((u32, u32), &Path)> {
 }
 
 /// Mounts that only another namespace has. One line a namespace is enough, and reading a table is not cheap.
-pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount) -> bool) -> Vec<HolderKind> {
+pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount) -> bool) -> Vec<Holder> {
     // A kernel without namespaces has no such links; then all are the same.
     let namespace = |dir: &Path| match fs::read_link(dir.join("ns/mnt")) {
         Ok(link) => Ok(Some(link)),
@@ -307,7 +308,7 @@ pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount)
                 Err(error) => {
                     let alive = process(proc, pid).is_some_and(|process| process.is_alive());
                     if !is_gone(&error) && alive && unread.is_none() {
-                        unread = Some(HolderKind::unread(shown(&path), error));
+                        unread = Some(Holder::unread(&path, error));
                     }
                     continue;
                 }
@@ -317,7 +318,7 @@ pub(crate) fn foreign_mounts(proc: &Path, own: &[Mount], wanted: &dyn Fn(&Mount)
                 .iter()
                 .filter(|mount| wanted(mount) && !own.iter().any(|other| other.id == mount.id))
             {
-                found.push(HolderKind::ForeignMount {
+                found.push(Holder::ForeignMount {
                     pid,
                     comm: shown(&owner.comm),
                     mountpoint: shown(&mount.mountpoint),
@@ -334,26 +335,16 @@ fn others(proc: &Path) -> Vec<u32> {
     pids(proc).into_iter().filter(|&pid| pid != me).collect()
 }
 
-/// Major and minor, by the encoding of `MKDEV` that glibc and musl share.
-pub(crate) fn numbers(device: u64) -> (u32, u32) {
-    let major = ((device >> 8) & 0xfff) | ((device >> 32) & !0xfff);
-    let minor = (device & 0xff) | ((device >> 12) & !0xff);
-    (major as u32, minor as u32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::stat::makedev;
 
     #[test]
-    fn map_lines_and_device_numbers_are_decoded() {
+    fn map_lines_are_decoded() {
         assert_eq!(
             parse_map(b"0-1 r-xp 0 1f:02 12    /a b"),
             Some(((31, 2), Path::new("/a b")))
         );
         assert_eq!(parse_map(b"0-1 r-xp 0 00:00 0 [heap]"), None);
-        assert_eq!(numbers(makedev(31, 2)), (31, 2));
-        assert_eq!(numbers(makedev(259, 70000)), (259, 70000));
     }
 }

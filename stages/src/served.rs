@@ -1,10 +1,9 @@
 //! What the kernel itself gives to another machine, over a network or a USB cable: what lies behind is open, and no process shows it.
 #![forbid(unsafe_code)]
 
-use crate::holder::HolderKind;
+use crate::holder::Holder;
 use crate::mounts;
 use crate::scan::is_gone;
-use crate::shown::shown;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,21 +22,20 @@ const DEPTH: u32 = 4;
 const MODULES: [&str; 4] = ["g_mass_storage", "g_file_storage", "g_multi", "g_acm_ms"];
 
 /// The paths of what is behind, whether it is in use at the moment or not.
-pub(crate) fn served(sys: &Path, unread: &mut Vec<HolderKind>) -> Vec<PathBuf> {
+pub(crate) fn served(sys: &Path, unread: &mut Vec<Holder>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for (tree, name) in TREES {
         let tree = sys.join("kernel/config").join(tree);
-        tell(&tree, look(&tree, name, DEPTH, &mut found), unread);
+        Holder::noted(look(&tree, name, DEPTH, &mut found), &tree, unread);
     }
     for module in MODULES {
         let parameter = sys.join("module").join(module).join("parameters/file");
-        match fs::read(&parameter) {
-            Ok(text) => found.extend(text.trim_ascii().split(|byte| *byte == b',').map(mounts::path)),
-            error => tell(&parameter, error.map(drop), unread),
+        if let Some(text) = Holder::noted(fs::read(&parameter), &parameter, unread) {
+            found.extend(text.trim_ascii().split(|byte| *byte == b',').map(mounts::path));
         }
     }
     let class = sys.join("class/udc");
-    tell(&class, of_gadgets(&class, &mut found), unread);
+    Holder::noted(of_gadgets(&class, &mut found), &class, unread);
     found
 }
 
@@ -56,14 +54,6 @@ fn of_gadgets(class: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn tell(path: &Path, done: io::Result<()>, unread: &mut Vec<HolderKind>) {
-    if let Err(error) = done
-        && !is_gone(&error)
-    {
-        unread.push(HolderKind::unread(shown(path), error));
-    }
 }
 
 /// `None` for what has gone meanwhile.

@@ -1,8 +1,8 @@
 //! Block devices, and which of them lie on others: device-mapper, md, loop devices, partitions.
 #![forbid(unsafe_code)]
 
-use crate::holder::HolderKind;
-use crate::scan::is_gone;
+use crate::device::{self, Numbers};
+use crate::holder::Holder;
 use crate::shown::shown;
 use std::ffi::OsString;
 use std::fs;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Block {
     /// The kernel's name for it, with a `/` where sysfs has a `!`.
     pub(crate) name: String,
-    pub(crate) device: Option<(u32, u32)>,
+    pub(crate) device: Option<Numbers>,
     /// What it lies on: `slaves` of device-mapper, md and bcache (`bd_link_disk_holder`, block/holder.c), the disk of a partition.
     pub(crate) on: Vec<String>,
     /// The file or device that a loop device or zram has behind it.
@@ -42,7 +42,7 @@ impl Block {
 }
 
 /// Every block device, and what could not be read.
-pub(crate) fn blocks(sys: &Path) -> (Vec<Block>, Vec<HolderKind>) {
+pub(crate) fn blocks(sys: &Path) -> (Vec<Block>, Vec<Holder>) {
     let mut stack = Reader::default();
     for name in stack.names(&sys.join("block")) {
         stack.disk(&sys.join("block").join(&name), &name);
@@ -68,18 +68,18 @@ pub(crate) fn above(blocks: &[Block], base: &[String], backed: &dyn Fn(&Path, &[
 }
 
 /// The blocks of these names that hold what is below by being there. A partition does not.
-pub(crate) fn holding(blocks: &[Block], names: &[String]) -> Vec<HolderKind> {
+pub(crate) fn holding(blocks: &[Block], names: &[String]) -> Vec<Holder> {
     let mut found = Vec::new();
     for block in blocks.iter().filter(|block| names.contains(&block.name)) {
         if block.name.starts_with("loop") {
-            found.extend(block.backing.clone().map(|file| HolderKind::Loop {
+            found.extend(block.backing.clone().map(|file| Holder::Loop {
                 device: format!("/dev/{}", block.name),
                 file: shown(file),
             }));
         } else if !block.partition {
             let backing = block.backing.iter().map(shown);
             let on: Vec<_> = backing.chain(block.on.iter().cloned()).collect();
-            found.push(HolderKind::Stacked {
+            found.push(Holder::Stacked {
                 device: block.name.clone(),
                 on: on.join(", "),
             });
@@ -99,7 +99,7 @@ pub(crate) fn loops(sys: &Path) -> Vec<(Block, PathBuf)> {
 #[derive(Default)]
 struct Reader {
     blocks: Vec<Block>,
-    unread: Vec<HolderKind>,
+    unread: Vec<Holder>,
 }
 
 impl Reader {
@@ -141,14 +141,8 @@ impl Reader {
     /// The name of the device that a disk hangs on.
     fn parent(&mut self, path: &Path) -> Option<String> {
         let link = path.join("device");
-        match fs::read_link(&link) {
-            Ok(to) => Some(to.file_name()?.to_string_lossy().into_owned()),
-            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::NotADirectory => None,
-            Err(error) => {
-                self.unread.push(HolderKind::unread(shown(&link), error));
-                None
-            }
-        }
+        let to = self.noted(fs::read_link(&link), &link)?;
+        Some(to.file_name()?.to_string_lossy().into_owned())
     }
 
     /// What sysfs names as lying on this one need not name it in turn.
@@ -184,18 +178,11 @@ impl Reader {
 
     fn names(&mut self, path: &Path) -> Vec<String> {
         let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
-        let mut names: Vec<String> = match entries {
-            Ok(entries) => entries
-                .iter()
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .collect(),
-            // Another kernel, or it has gone meanwhile.
-            Err(error) if is_gone(&error) => Vec::new(),
-            Err(error) => {
-                self.unread.push(HolderKind::unread(path.display(), error));
-                Vec::new()
-            }
-        };
+        let entries = Holder::noted(entries, path, &mut self.unread).unwrap_or_default();
+        let names = entries
+            .iter()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.collect();
         names.sort_unstable();
         names
     }
@@ -207,23 +194,20 @@ impl Reader {
 
     /// All of an attribute, without the newline at its end.
     fn bytes(&mut self, path: &Path) -> Option<Vec<u8>> {
-        match fs::read(path) {
-            Ok(mut bytes) => {
-                bytes.pop_if(|byte| *byte == b'\n');
-                Some(bytes)
-            }
-            // Not one of these, or one that has gone meanwhile.
-            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::NotADirectory => None,
-            Err(error) => {
-                self.unread.push(HolderKind::unread(path.display(), error));
-                None
-            }
+        let mut bytes = self.noted(fs::read(path), path)?;
+        bytes.pop_if(|byte| *byte == b'\n');
+        Some(bytes)
+    }
+
+    /// What a device of another kind does not have may be looked for below what is no directory.
+    fn noted<T>(&mut self, read: io::Result<T>, path: &Path) -> Option<T> {
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
+            read => Holder::noted(read, path, &mut self.unread),
         }
     }
 
-    fn device(&mut self, path: &Path) -> Option<(u32, u32)> {
-        let text = self.text(&path.join("dev"))?;
-        let (major, minor) = text.split_once(':')?;
-        Some((major.parse().ok()?, minor.parse().ok()?))
+    fn device(&mut self, path: &Path) -> Option<Numbers> {
+        device::parse(&self.text(&path.join("dev"))?)
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel calls for which neither std nor nix has a safe face. Each is wrapped under its own name.
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use std::ffi::CString;
@@ -109,9 +110,7 @@ pub(crate) fn lift_limits() {
 pub(crate) fn become_stdio(file: &File) -> io::Result<()> {
     for target in 0..3 {
         // SAFETY: std keeps no owned object for 0, 1 and 2; replacing what they point to is what dup2 is for.
-        if unsafe { libc::dup2(file.as_raw_fd(), target) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        Errno::result(unsafe { libc::dup2(file.as_raw_fd(), target) })?;
     }
     Ok(())
 }
@@ -166,9 +165,7 @@ pub(crate) fn statx_cached(path: &Path) -> io::Result<Cached> {
             about.as_mut_ptr(),
         )
     };
-    if done != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    Errno::result(done)?;
     let bytes = about.map(u64::to_ne_bytes);
     let bytes = bytes.as_flattened();
     let u32_at = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
@@ -214,21 +211,15 @@ pub fn attributes(path: &Path) -> io::Result<Vec<u8>> {
 pub(crate) fn swapoff(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: `path` is a string that ends with a NUL and lives through the call.
-    if unsafe { libc::swapoff(path.as_ptr()) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    Errno::result(unsafe { libc::swapoff(path.as_ptr()) })?;
+    Ok(())
 }
 
 /// `LOOP_CLR_FD` on an open loop device.
 pub(crate) fn loop_clr_fd(device: &File) -> io::Result<()> {
     // SAFETY: the request takes no argument and `device` is open.
-    if unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _, 0) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _, 0) })?;
+    Ok(())
 }
 
 /// `WDIOC_KEEPALIVE`.
@@ -268,32 +259,23 @@ pub(crate) fn watchdog_set_pretimeout(dog: &File, seconds: u32) -> io::Result<()
 pub(crate) fn wait_for(pid: nix::unistd::Pid) -> io::Result<Option<i32>> {
     let mut status = 0;
     // SAFETY: the kernel writes one c_int to a valid place.
-    match unsafe { libc::waitpid(pid.as_raw(), &mut status, libc::WNOHANG | libc::__WALL) } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(None),
-        _ => Ok(Some(status)),
-    }
+    let changed = Errno::result(unsafe { libc::waitpid(pid.as_raw(), &mut status, libc::WNOHANG | libc::__WALL) })?;
+    Ok((changed != 0).then_some(status))
 }
 
 /// `PTRACE_SYSCALL`: a traced process that has stopped goes on, with this signal where it is not 0, to its next call.
 pub(crate) fn trace_to_call(pid: nix::unistd::Pid, signal: i32) -> io::Result<()> {
     // SAFETY: nothing is written to, and the signal is a number.
     let done = unsafe { libc::ptrace(libc::PTRACE_SYSCALL, pid.as_raw(), 0_usize, signal as usize) };
-    if done == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    Errno::result(done)?;
+    Ok(())
 }
 
 /// kill(2) with any signal that there is.
 pub(crate) fn kill_number(pid: nix::unistd::Pid, signal: i32) -> io::Result<()> {
     // SAFETY: no memory is involved.
-    if unsafe { libc::kill(pid.as_raw(), signal) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    Errno::result(unsafe { libc::kill(pid.as_raw(), signal) })?;
+    Ok(())
 }
 
 /// `PTRACE_GETREGS` of a traced process that has stopped (ptrace(2)); how many bytes depends on its kind.
@@ -302,11 +284,8 @@ pub(crate) fn get_registers(pid: nix::unistd::Pid, bytes: &mut [u8]) -> io::Resu
     // SAFETY: the kernel writes the registers of this processor's kind, and `bytes` has room for all of them: its length comes
     // from the table of `cpu.rs`.
     let done = unsafe { libc::ptrace(GETREGS as _, pid.as_raw(), 0_usize, bytes.as_mut_ptr()) };
-    if done == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    Errno::result(done)?;
+    Ok(())
 }
 
 /// `PTRACE_SETREGS`, of bytes as [`get_registers`] gave them.
@@ -314,11 +293,8 @@ pub(crate) fn set_registers(pid: nix::unistd::Pid, bytes: &[u8]) -> io::Result<(
     const SETREGS: i32 = 13;
     // SAFETY: the kernel reads as many bytes as it wrote in `get_registers`, and `bytes` has as many.
     let done = unsafe { libc::ptrace(SETREGS as _, pid.as_raw(), 0_usize, bytes.as_ptr()) };
-    if done == -1 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    Errno::result(done)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -351,9 +327,9 @@ mod tests {
         for path in ["/dev/null", "/proc/self/exe", "/proc/self/cwd"] {
             let cached = super::statx_cached(Path::new(path)).expect("a kernel of today");
             let about = std::fs::metadata(path).expect("is there");
-            assert_eq!(cached.on, crate::scan::numbers(about.dev()), "{path}");
+            assert_eq!(cached.on, crate::device::numbers(about.dev()), "{path}");
             assert_eq!(cached.mode, about.mode(), "{path}");
-            assert_eq!(cached.node, crate::scan::numbers(about.rdev()), "{path}");
+            assert_eq!(cached.node, crate::device::numbers(about.rdev()), "{path}");
         }
         assert!(super::statx_cached(Path::new("/dev/no-such-file")).is_err());
     }

@@ -2,13 +2,13 @@
 #![forbid(unsafe_code)]
 
 use crate::detach::Detached;
+use crate::device::{Numbers, make_node, of_sysfs, open_node};
 use crate::event::StageEvent;
-use crate::holders::open_node;
 use crate::scan::is_gone;
 use crate::wanted::{Volume, Wanted};
 use mtd_rs::ubi::ioctl::{ubi_iocdet, ubi_iocvolrmblk};
 use mtd_rs::{Map, PartitionId, SystemPaths};
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sys::stat::SFlag;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
@@ -54,14 +54,9 @@ fn remove_block(volume: &Volume, on_event: &mut dyn FnMut(StageEvent)) {
 }
 
 fn detach(ubi: u32) -> io::Result<()> {
-    ubi_iocdet(open("ubi_ctrl", control(), true)?.as_fd(), ubi)
-}
-
-/// The device number of `/dev/ubi_ctrl`, which is given out when UBI is loaded.
-fn control() -> Option<(u32, u32)> {
-    let text = fs::read_to_string("/sys/class/misc/ubi_ctrl/dev").ok()?;
-    let (major, minor) = text.trim().split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+    // Its number is given out when UBI is loaded.
+    let control = of_sysfs(Path::new("/sys/class/misc/ubi_ctrl")).ok();
+    ubi_iocdet(open("ubi_ctrl", control, true)?.as_fd(), ubi)
 }
 
 /// Tries again while somebody is still at it.
@@ -76,27 +71,27 @@ pub(crate) fn patiently(mut attempt: impl FnMut() -> io::Result<()>) -> io::Resu
 }
 
 /// Opens a character device, whose node is made where `/dev` does not have it. One that is another device's is not opened.
-pub(crate) fn open(name: &str, numbers: Option<(u32, u32)>, write: bool) -> io::Result<File> {
+pub(crate) fn open(name: &str, numbers: Option<Numbers>, write: bool) -> io::Result<File> {
     open_in(Path::new("/dev"), name, numbers, write)
 }
 
-fn open_in(dev: &Path, name: &str, numbers: Option<(u32, u32)>, write: bool) -> io::Result<File> {
+fn open_in(dev: &Path, name: &str, numbers: Option<Numbers>, write: bool) -> io::Result<File> {
     let path = dev.join(name);
     let mut options = File::options();
     options.read(true).write(write);
-    let Some((major, minor)) = numbers else {
+    let Some(numbers) = numbers else {
         return options.open(&path);
     };
     if matches!(fs::metadata(&path), Err(error) if is_gone(&error)) {
-        let device = makedev(major.into(), minor.into());
-        mknod(&path, SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?;
+        make_node(&path, SFlag::S_IFCHR, numbers)?;
     }
-    open_node(dev, &path, (SFlag::S_IFCHR, (major, minor)), &options)
+    open_node(dev, &path, (SFlag::S_IFCHR, numbers), &options)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::stat::makedev;
     use std::os::unix::fs::MetadataExt;
 
     #[test]
@@ -106,12 +101,7 @@ mod tests {
         fs::create_dir_all(&dev).expect("made");
         let node = |name: &str| {
             // Of /dev/zero.
-            let made = mknod(
-                &dev.join(name),
-                SFlag::S_IFCHR,
-                Mode::S_IRUSR | Mode::S_IWUSR,
-                makedev(1, 5) as _,
-            );
+            let made = make_node(&dev.join(name), SFlag::S_IFCHR, (1, 5));
             made.expect("these tests make device nodes and need root");
         };
         node("ubi0");

@@ -32,46 +32,40 @@ const ATTR_OBJID: u8 = 3;
 const ATTR_METHOD: u8 = 4;
 const ATTR_DATA: u8 = 7;
 
-/// What a method is called with, and what it answers: JSON in another dress.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
-    Text(String),
-    List(Vec<Value>),
-    Table(Vec<(String, Value)>),
-    /// A number, or a kind that is not known here.
-    Other,
+/// Kinds of values (`enum blobmsg_type`).
+const LIST: u8 = 1;
+const TABLE: u8 = 2;
+const TEXT: u8 = 3;
+
+/// What a method is called with: JSON in another dress.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Text(&'a str),
+    List(&'a [Value<'a>]),
+    Table(Members<'a>),
 }
 
-impl Value {
-    /// A table.
-    pub(crate) fn table<const N: usize>(members: [(&str, Value); N]) -> Value {
-        Value::Table(members.map(|(name, value)| (name.to_owned(), value)).into())
-    }
-
-    /// A text.
-    pub(crate) fn text(text: &str) -> Value {
-        Value::Text(text.to_owned())
-    }
-
-    /// The text of this name in a table.
-    pub(crate) fn get_text(&self, name: &str) -> Option<&str> {
-        match self {
-            Value::Table(members) => members.iter().find_map(|(key, value)| match value {
-                Value::Text(text) if key == name => Some(text.as_str()),
-                _ => None,
-            }),
-            _ => None,
-        }
-    }
-}
+/// What is in a table, each with its name.
+pub(crate) type Members<'a> = &'a [(&'a str, Value<'a>)];
 
 /// What came of a call.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Answer {
     /// 0 is success; 2 an argument that is missing, 3 a method that is not served (`enum ubus_msg_status`).
     pub(crate) status: u32,
-    /// What was sent along.
-    pub(crate) data: Option<Value>,
+    /// The table that was sent along, as it came.
+    data: Vec<u8>,
+}
+
+impl Answer {
+    /// The text of this name that was sent along.
+    pub(crate) fn text(&self, name: &str) -> Option<&[u8]> {
+        attributes(&self.data).find_map(|(kind, content)| {
+            let (key, value) = member(content)?;
+            let is_it = kind & 0x7f == TEXT && key == name.as_bytes();
+            is_it.then(|| value.strip_suffix(&[0]).unwrap_or(value))
+        })
+    }
 }
 
 /// A connection to the server. Every wait has a limit.
@@ -113,29 +107,18 @@ impl Client {
     }
 
     /// Calls a method and waits for its status.
-    pub(crate) fn call(&mut self, object: u32, method: &str, arguments: &Value) -> io::Result<Answer> {
-        self.invoke(object, method, arguments)?;
-        let mut data = None;
+    pub(crate) fn call(&mut self, object: u32, method: &str, arguments: Members<'_>) -> io::Result<Answer> {
+        let mut content = attribute(ATTR_OBJID, &object.to_be_bytes());
+        content.extend(attribute(ATTR_METHOD, &zero_ended(method)));
+        content.extend(attribute(ATTR_DATA, &table(arguments)));
+        self.send(INVOKE, object, &content)?;
+        let mut data = Vec::new();
         let status = self.until_status(|content| {
             if let Some((_, content)) = attributes(content).find(|(id, _)| *id == ATTR_DATA) {
-                data = Some(members(content, true, 0));
+                data = content.to_vec();
             }
         })?;
         Ok(Answer { status, data })
-    }
-
-    fn invoke(&mut self, object: u32, method: &str, arguments: &Value) -> io::Result<()> {
-        let Value::Table(arguments) = arguments else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let mut data = Vec::new();
-        for (name, value) in arguments {
-            data.extend(blobmsg(name, value));
-        }
-        let mut content = attribute(ATTR_OBJID, &object.to_be_bytes());
-        content.extend(attribute(ATTR_METHOD, &zero_ended(method)));
-        content.extend(attribute(ATTR_DATA, &data));
-        self.send(INVOKE, object, &content)
     }
 
     fn send(&mut self, kind: u8, peer: u32, content: &[u8]) -> io::Result<()> {
@@ -205,32 +188,29 @@ fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
+fn table(members: Members<'_>) -> Vec<u8> {
+    members.iter().flat_map(|(name, value)| blobmsg(name, value)).collect()
+}
+
 /// A value with its name: two bytes of length, the name and a zero, padded, and then the value.
-fn blobmsg(name: &str, value: &Value) -> Vec<u8> {
-    const TABLE: u8 = 2;
-    const LIST: u8 = 1;
-    const TEXT: u8 = 3;
+fn blobmsg(name: &str, value: &Value<'_>) -> Vec<u8> {
     let mut content = (name.len() as u16).to_be_bytes().to_vec();
     content.extend(zero_ended(name));
     pad(&mut content);
-    let kind = match value {
-        Value::Text(text) => {
-            content.extend(zero_ended(text));
-            TEXT
-        }
-        Value::List(list) => {
-            list.iter().for_each(|value| content.extend(blobmsg("", value)));
-            LIST
-        }
-        Value::Table(members) => {
-            members
-                .iter()
-                .for_each(|(name, value)| content.extend(blobmsg(name, value)));
-            TABLE
-        }
-        Value::Other => 0,
+    let (kind, bytes) = match value {
+        Value::Text(text) => (TEXT, zero_ended(text)),
+        Value::List(list) => (LIST, list.iter().flat_map(|value| blobmsg("", value)).collect()),
+        Value::Table(members) => (TABLE, table(members)),
     };
+    content.extend(bytes);
     blob(true, kind, &content)
+}
+
+/// Name and value of such a one, out of its content.
+fn member(content: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = usize::from(u16::from_be_bytes(*content.first_chunk()?));
+    let name = content.get(2..2 + length)?;
+    Some((name, content.get((2 + length + 1).next_multiple_of(4)..)?))
 }
 
 /// The attributes in a container: id and content of each. It ends at the first that is damaged.
@@ -242,26 +222,6 @@ fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(((head >> 24) as u8, content))
     })
-}
-
-/// The values in a container. Nesting has an end.
-fn members(content: &[u8], table: bool, depth: u8) -> Value {
-    let named = attributes(content).filter_map(|(kind, content)| {
-        let length = usize::from(u16::from_be_bytes(*content.first_chunk()?));
-        let name = String::from_utf8_lossy(content.get(2..2 + length)?).into_owned();
-        let value = content.get((2 + length + 1).next_multiple_of(4)..)?;
-        let value = match kind & 0x7f {
-            1 | 2 if depth < 8 => members(value, kind & 0x7f == 2, depth + 1),
-            3 => Value::Text(String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()),
-            _ => Value::Other,
-        };
-        Some((name, value))
-    });
-    if table {
-        Value::Table(named.collect())
-    } else {
-        Value::List(named.map(|(_, value)| value).collect())
-    }
 }
 
 /// Answers as a server would send them: the first byte says how they are cut, the rest are messages.
@@ -278,9 +238,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let _ = theirs.set_nonblocking(true);
     let _ = theirs.write(bytes);
     let _ = theirs.shutdown(std::net::Shutdown::Write);
-    let _ = client.call(1, "sysupgrade", &Value::table([("path", Value::text("/flasher"))]));
-    let _ = members(bytes, true, 0);
-    let _ = members(bytes, false, 0);
+    let _ = client.call(1, "sysupgrade", &[("path", Value::Text("/flasher"))]);
+    let data = bytes.to_vec();
+    let _ = Answer { status: 0, data }.text("flasher");
 }
 
 #[cfg(test)]
@@ -343,27 +303,30 @@ mod tests {
                 let sent: Vec<_> = attributes(&content).collect();
                 assert_eq!(sent[0], (ATTR_OBJID, &77_u32.to_be_bytes()[..]));
                 assert_eq!(sent[1], (ATTR_METHOD, &b"sysupgrade\0"[..]));
-                assert_eq!(
-                    members(sent[2].1, true, 0),
-                    Value::table([
-                        ("path", Value::text("/flasher")),
-                        ("list", Value::List(vec![Value::text("a"), Value::text("bc")])),
-                    ])
-                );
-                let data = attribute(ATTR_DATA, &blobmsg("flasher", &Value::text("token")));
+                let path = b"\x83\0\0\x15\0\x04path\0\0/flasher\0\0\0\0";
+                let list = b"\x81\0\0\x24\0\x04list\0\0";
+                let items = b"\x83\0\0\x0a\0\0\0\0a\0\0\0\x83\0\0\x0b\0\0\0\0bc\0\0";
+                assert_eq!(sent[2], (ATTR_DATA, &[&path[..], list, items].concat()[..]));
+                let members = [
+                    ("flasher", Value::Table(&[])),
+                    ("other", Value::Text("no")),
+                    ("flasher", Value::Text("token")),
+                ];
+                let data = attribute(ATTR_DATA, &table(&members));
                 stream.write_all(&message(big, DATA, sequence, &data)).expect("sent");
                 stream
                     .write_all(&message(big, STATUS, sequence, &status(2)))
                     .expect("sent");
             });
             assert_eq!(client.lookup("system").expect("answered"), Some(77));
-            let arguments = Value::table([
-                ("path", Value::text("/flasher")),
-                ("list", Value::List(vec![Value::text("a"), Value::text("bc")])),
-            ]);
+            let arguments = [
+                ("path", Value::Text("/flasher")),
+                ("list", Value::List(&[Value::Text("a"), Value::Text("bc")])),
+            ];
             let answer = client.call(77, "sysupgrade", &arguments).expect("answered");
             assert_eq!(answer.status, 2);
-            assert_eq!(answer.data.expect("sent").get_text("flasher"), Some("token"));
+            assert_eq!(answer.text("flasher"), Some(&b"token"[..]));
+            assert_eq!(answer.text("path"), None);
         }
     }
 
@@ -406,14 +369,10 @@ mod tests {
             });
             assert!(client.lookup("system").is_err(), "{name}");
         }
-        // Attributes whose length is wrong, names longer than their place, tables within tables without end.
+        // Attributes whose length is wrong, names longer than their place.
         for bytes in [&[0, 0, 0, 0][..], &[0, 0, 0, 9, 1], &[0x83, 0, 0, 7, 0xff, 0xff, 0]] {
-            assert_eq!(members(bytes, true, 0), Value::Table(Vec::new()), "{bytes:?}");
+            let (status, data) = (0, bytes.to_vec());
+            assert_eq!(Answer { status, data }.text(""), None, "{bytes:?}");
         }
-        let mut deep = Vec::new();
-        for _ in 0..1000 {
-            deep = blob(true, 2, &[&[0, 0, 0, 0], &deep[..]].concat());
-        }
-        let _ = members(&deep, true, 0);
     }
 }

@@ -1,7 +1,8 @@
 //! What processes use of the flash, looked for once and told for many targets.
 #![forbid(unsafe_code)]
 
-use crate::holder::HolderKind;
+use crate::device::Numbers;
+use crate::holder::Holder;
 use crate::scan::{Identity, scan_processes};
 use crate::shown::shown;
 use std::cell::RefCell;
@@ -19,7 +20,7 @@ pub(crate) enum Processes<'a> {
 
 impl Processes<'_> {
     /// What processes use of the files that are wanted.
-    pub(crate) fn using(&self, proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<HolderKind> {
+    pub(crate) fn using(&self, proc: &Path, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<Holder> {
         match self {
             Processes::Seen => scan_processes(proc, wanted),
             Processes::Known(used) => used.of(wanted),
@@ -42,11 +43,10 @@ impl Processes<'_> {
 /// What processes use of the flash, and the files that it was known by.
 #[derive(Default)]
 pub(crate) struct Used {
-    found: Vec<HolderKind>,
+    found: Vec<Holder>,
     files: Vec<(String, Numbers, Node)>,
 }
 
-type Numbers = (u32, u32);
 /// Of a device node: whether it is a block device, and its numbers.
 type Node = Option<(bool, Numbers)>;
 
@@ -59,7 +59,7 @@ impl Used {
     }
 
     /// What of it is about files of this kind; what could not be read is about any.
-    fn of(&self, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<HolderKind> {
+    fn of(&self, wanted: &dyn Fn(&Identity<'_>) -> bool) -> Vec<Holder> {
         let path = Path::new("");
         let files = self.files.iter();
         let files = files.filter(|(_, on, node)| {
@@ -70,11 +70,11 @@ impl Used {
             })
         });
         let paths: Vec<&String> = files.map(|(path, ..)| path).collect();
-        let is_it = |kind: &&HolderKind| match kind {
-            HolderKind::OpenFile { path, .. }
-            | HolderKind::MappedText { path, .. }
-            | HolderKind::Cwd { path, .. }
-            | HolderKind::Root { path, .. } => paths.contains(&path),
+        let is_it = |kind: &&Holder| match kind {
+            Holder::OpenFile { path, .. }
+            | Holder::MappedText { path, .. }
+            | Holder::Cwd { path, .. }
+            | Holder::Root { path, .. } => paths.contains(&path),
             _ => true,
         };
         self.found.iter().filter(is_it).cloned().collect()

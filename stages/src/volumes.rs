@@ -1,13 +1,15 @@
 //! Volumes of a UBI that are made, taken away, or given another size.
 #![forbid(unsafe_code)]
 
+use crate::device::{Numbers, of_sysfs};
 use crate::proof::Unheld;
 use crate::ubi::{open, patiently};
 use mtd_rs::PartitionId;
 use mtd_rs::ubi::ioctl::{ubi_iocmkvol, ubi_iocrmvol, ubi_iocrsvol};
-use std::fs;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// Takes a volume away with all that is in it.
 ///
@@ -38,16 +40,13 @@ pub fn create_volume(ubi: u32, id: u32, name: &str, bytes: u64) -> io::Result<()
     open(&volume, numbers(&volume), false).map(drop)
 }
 
-fn device(ubi: u32) -> io::Result<fs::File> {
+fn device(ubi: u32) -> io::Result<File> {
     let name = format!("ubi{ubi}");
     open(&name, numbers(&name), true)
 }
 
-/// The device number, from `/sys/class/ubi`.
-fn numbers(name: &str) -> Option<(u32, u32)> {
-    let text = fs::read_to_string(format!("/sys/class/ubi/{name}/dev")).ok()?;
-    let (major, minor) = text.trim().split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+fn numbers(name: &str) -> Option<Numbers> {
+    of_sysfs(&Path::new("/sys/class/ubi").join(name)).ok()
 }
 
 fn covered(proof: &Unheld, ubi: u32, id: u32) -> io::Result<()> {

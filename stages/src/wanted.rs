@@ -1,10 +1,11 @@
 //! Which device numbers and names stand for a set of partitions.
 #![forbid(unsafe_code)]
 
-use crate::holder::HolderKind;
+use crate::holder::Holder;
 use mtd_rs::map::Partition;
 use mtd_rs::ubi::{self, UbiBlock, UbiInfo};
 use mtd_rs::{FlashKind, MTD_BLOCK_MAJOR, MTD_CHAR_MAJOR, Map, PartitionId, SystemPaths};
+use std::path::Path;
 
 /// A volume, with what stands for it.
 pub(crate) struct Volume {
@@ -41,13 +42,13 @@ pub(crate) struct Wanted {
     /// The targets among them.
     pub(crate) named: Vec<(u32, u32)>,
     /// What could not be read.
-    pub(crate) unread: Vec<HolderKind>,
+    pub(crate) unread: Vec<Holder>,
 }
 
 impl Wanted {
     pub(crate) fn new(map: &Map, targets: &[PartitionId], paths: &SystemPaths) -> Self {
         let mut unread = Vec::new();
-        let mut tell = |what: &str, error: mtd_rs::Error| unread.push(HolderKind::unread(what, error));
+        let mut tell = |what: &str, error: mtd_rs::Error| unread.push(Holder::unread(Path::new(what), error));
         let present = mtd_rs::present(paths).unwrap_or_else(|error| {
             tell("the list of MTD devices", error);
             Vec::new()

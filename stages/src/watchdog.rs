@@ -5,8 +5,9 @@
 //! of a microcontroller and of the kernel itself, and each that runs resets it.
 #![forbid(unsafe_code)]
 
-use crate::holder::HolderKind;
-use crate::scan::{is_gone, numbers, scan_processes};
+use crate::device::{Numbers, numbers, of_sysfs};
+use crate::holder::Holder;
+use crate::scan::{is_gone, scan_processes};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
@@ -63,7 +64,7 @@ pub fn all() -> Vec<Watchdog> {
 }
 
 /// Names are kept by the device, because one may have several nodes: the first counts.
-fn add(names: &mut Vec<((u32, u32), String)>, numbers: (u32, u32), name: String) {
+fn add(names: &mut Vec<(Numbers, String)>, numbers: Numbers, name: String) {
     if names.iter().all(|(known, _)| *known != numbers) {
         names.push((numbers, name));
     }
@@ -74,7 +75,7 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
     let mut unknown = Vec::new();
     let class = sys.join("class/watchdog");
     for name in listed(&class, &mut unknown) {
-        match device(&class.join(&name)) {
+        match of_sysfs(&class.join(&name)) {
             Ok(numbers) => add(&mut names, numbers, name),
             // By the numbers of its node, if there is one.
             Err(error) => match node(&dev.join(&name)) {
@@ -100,7 +101,7 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
         .map(|(numbers, _)| *numbers);
     if first.is_some() {
         names.retain(|(numbers, _)| *numbers != MISC);
-    } else if device(&sys.join("class/misc/watchdog")).is_ok_and(|numbers| numbers == MISC) {
+    } else if of_sysfs(&sys.join("class/misc/watchdog")).is_ok_and(|numbers| numbers == MISC) {
         add(&mut names, MISC, "watchdog".into());
     }
     let mut all: Vec<Watchdog> = names
@@ -146,7 +147,7 @@ fn nameless(name: &str, error: &io::Error) -> Watchdog {
     }
 }
 
-fn look_at(name: &str, devices: &[Option<(u32, u32)>], (sys, proc): (&Path, &Path)) -> Watchdog {
+fn look_at(name: &str, devices: &[Option<Numbers>], (sys, proc): (&Path, &Path)) -> Watchdog {
     let about = sys.join("class/watchdog").join(name);
     let sysfs = |file: &str| fs::read_to_string(about.join(file)).ok();
     let state = match fs::read_to_string(about.join("state")) {
@@ -161,14 +162,15 @@ fn look_at(name: &str, devices: &[Option<(u32, u32)>], (sys, proc): (&Path, &Pat
     let (mut owner, mut unseen) = (None, false);
     for kind in holders {
         match kind {
-            HolderKind::OpenFile { pid, comm, .. } if owner.is_none() => owner = Some((pid, comm)),
-            HolderKind::Unread { .. } => unseen = true,
+            Holder::OpenFile { pid, comm, .. } if owner.is_none() => owner = Some((pid, comm)),
+            Holder::Unread { .. } => unseen = true,
             _ => (),
         }
     }
     let running = match state.as_deref().map(str::trim) {
         _ if owner.is_some() => true,
-        Some(state) => state == "active",
+        // A word that is new to us may say that it counts.
+        Some(state) => state != "inactive",
         // Who might feed it cannot be seen, and nothing says that it stands still.
         None => unseen,
     };
@@ -188,16 +190,8 @@ fn look_at(name: &str, devices: &[Option<(u32, u32)>], (sys, proc): (&Path, &Pat
     }
 }
 
-/// The numbers of a device of sysfs.
-fn device(path: &Path) -> io::Result<(u32, u32)> {
-    let text = fs::read_to_string(path.join("dev"))?;
-    let numbers = text.trim().split_once(':');
-    let numbers = numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    numbers.ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
 /// The numbers of a node, if it is a character device's. A link into nothing is none.
-fn node(path: &Path) -> io::Result<Option<(u32, u32)>> {
+fn node(path: &Path) -> io::Result<Option<Numbers>> {
     match fs::metadata(path) {
         Ok(about) => Ok(about.file_type().is_char_device().then(|| numbers(about.rdev()))),
         Err(error) if is_gone(&error) => Ok(None),
@@ -313,6 +307,15 @@ mod tests {
         put(&dir, "proc/7/stat", "7 (wd) D 1 1 1 0 -1 0 0 0\n");
         let why = look(&dir)[0].hindrance.clone().expect("a hindrance");
         assert!(why.contains("process 7 (wd, in uninterruptible sleep)"), "{why}");
+    }
+
+    #[test]
+    fn a_state_that_is_new_to_us_may_be_one_that_counts() {
+        for (state, running) in [("inactive\n", false), ("active\n", true), ("armed\n", true), ("", true)] {
+            let dir = TempDir::new("state");
+            dog(&dir, 0, Some(state));
+            assert_eq!(look(&dir)[0].running, running, "{state:?}");
+        }
     }
 
     /// One that sysfs names and does not tell apart may be the one that runs.

@@ -1,6 +1,7 @@
 //! The scanner against a stand-in `/proc` and `/sys` with real device nodes in it.
 
 use super::*;
+use crate::device::at_own_node_in;
 use mtd_rs::map::OnChip;
 use mtd_rs::ubi::UbiInfo;
 use mtd_rs::{Geometry, MtdInfo};
@@ -88,7 +89,7 @@ impl FakeBox {
     }
 
     fn held(&self, map: &Map, target: PartitionId) -> Vec<String> {
-        let found = scan(map, &[target], &self.paths()).expect("scanned");
+        let found = scan_with(map, &[target], &self.paths(), Processes::Seen).expect("scanned");
         let others = map.devices().map(|info| PartitionId::Mtd(info.index));
         let all: Vec<_> = std::iter::once(target).chain(others).collect();
         let each = scan_each(map, &all, &self.paths()).expect("scanned");
@@ -237,7 +238,7 @@ fn where_no_node_can_be_made_it_is_not_known_who_holds_the_device() {
     let long = PathBuf::from("/").join("x".repeat(300));
     let opened = at_own_node_in(&[&long, Path::new("/proc")], SFlag::S_IFCHR, (1, 3), &read);
     let found = busy(Path::new("/dev/ubi0_0"), opened).expect("not known");
-    assert!(matches!(found, HolderKind::Unread { .. }), "{found:?}");
+    assert!(matches!(found, Holder::Unread { .. }), "{found:?}");
     // Nor is one made where others could put theirs in its place.
     let fake = FakeBox::new("others", QUIET);
     let others = fake.dir.join("others");
@@ -523,7 +524,7 @@ fn files_of_servers_are_known_by_their_path() {
     symlink("/net/home", fake.dir.join("proc/9/cwd")).expect("linked");
     let found = crate::scan::scan_processes(&fake.dir.join("proc"), &|file| file.path.starts_with("/net"));
     assert!(
-        matches!(&found[..], [HolderKind::Cwd { pid: 9, path, .. }] if path == "/net/home"),
+        matches!(&found[..], [Holder::Cwd { pid: 9, path, .. }] if path == "/net/home"),
         "{found:?}"
     );
 }

@@ -5,7 +5,7 @@
 //! when init has started the marker is QUIT sent.
 #![forbid(unsafe_code)]
 
-use super::{HandOver, millis, silent};
+use super::{HandOver, silent};
 use crate::error::{Context, Result};
 use crate::event::StageEvent;
 use crate::marker::{forget_inittab, marker};
@@ -45,9 +45,7 @@ impl HandOver for Inittab {
                 on_event(StageEvent::HupSent { attempt });
             }
             if marker().is_some() {
-                on_event(StageEvent::Armed {
-                    after_ms: millis(start.elapsed()),
-                });
+                on_event(StageEvent::Armed { after: start.elapsed() });
                 return Ok(());
             }
             if start.elapsed() >= limit {

@@ -139,11 +139,6 @@ fn silent(what: &str, limit: Duration) -> Error {
     )
 }
 
-/// Milliseconds, for an event.
-fn millis(duration: Duration) -> u32 {
-    duration.as_millis().try_into().unwrap_or(u32::MAX)
-}
-
 /// What init was started by, its `argv[0]`, where it is a path. Some inits execute that when they start anew.
 fn started_by() -> String {
     let words = std::fs::read("/proc/1/cmdline").unwrap_or_default();

@@ -5,13 +5,13 @@
 //! and either is the same file as `/sbin/upgraded`.
 #![forbid(unsafe_code)]
 
-use super::{HandOver, millis, ptrace, silent};
+use super::{HandOver, ptrace, silent};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::event::StageEvent;
 use crate::marker::marker;
 use crate::mounts::root_is_ram_root;
 use crate::populate::{also_at, write_secret};
-use crate::ubus::{Answer, Client, Value};
+use crate::ubus::{Answer, Client, Members, Value};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -66,7 +66,7 @@ impl Procd {
         let mut client = Client::connect(LIMIT)?;
         let system = client.lookup("system")?.ok_or(io::ErrorKind::NotFound)?;
         let mut served = |method: &str| -> io::Result<bool> {
-            let answer = client.call(system, method, &Value::table([]))?;
+            let answer = client.call(system, method, &[])?;
             Ok(answer.status == INVALID_ARGUMENT)
         };
         if !served("sysupgrade")? {
@@ -81,7 +81,7 @@ impl Procd {
     }
 
     /// Calls a method that runs the validator.
-    fn validate(&mut self, method: &str, arguments: &Value) -> io::Result<Answer> {
+    fn validate(&mut self, method: &str, arguments: Members<'_>) -> io::Result<Answer> {
         let mut tries = 1..TRIES;
         loop {
             let answer = self.client.call(self.system, method, arguments)?;
@@ -91,7 +91,7 @@ impl Procd {
         }
     }
 
-    fn service(&mut self, method: &str, arguments: &Value) -> io::Result<Answer> {
+    fn service(&mut self, method: &str, arguments: Members<'_>) -> io::Result<Answer> {
         let object = self.client.lookup("service")?.ok_or(io::ErrorKind::NotFound)?;
         self.client.call(object, method, arguments)
     }
@@ -99,7 +99,7 @@ impl Procd {
     /// Has procd end our marker and forget it. Not at once after it was told to start it: what it has forked and not yet executed
     /// takes SIGTERM for procd's own, and shuts the box down (18.06, `signal.c`).
     fn forget_marker(&mut self) {
-        let _ = self.service("delete", &Value::table([("name", Value::text(SERVICE))]));
+        let _ = self.service("delete", &[("name", Value::Text(SERVICE))]);
     }
 
     /// Has procd start our marker, and end it again.
@@ -107,15 +107,13 @@ impl Procd {
         let what = "start a program of the new root";
         // One that sleeps is to keep no word of ours for later.
         self.client
-            .call(self.system, "sysupgrade", &Value::table([]))
+            .call(self.system, "sysupgrade", &[])
             .map_err(|e| unanswered(what, e))?;
         let start = Instant::now();
-        let command = ["/flasher", "init-marker"].map(Value::text).to_vec();
-        let instance = Value::table([("command", Value::List(command))]);
-        let service = Value::table([
-            ("name", Value::text(SERVICE)),
-            ("instances", Value::table([("m", instance)])),
-        ]);
+        let command = ["/flasher", "init-marker"].map(Value::Text);
+        let instance = [("command", Value::List(&command))];
+        let instances = [("m", Value::Table(&instance))];
+        let service = [("name", Value::Text(SERVICE)), ("instances", Value::Table(&instances))];
         let added = self.service("add", &service).map_err(|e| unanswered(what, e))?;
         let came = loop {
             if marker().is_some() {
@@ -164,21 +162,17 @@ impl HandOver for Ubus {
         let start = Instant::now();
         let procd = self.procd.as_mut().ok_or_else(|| silent("answer", limit))?;
         if procd.validates {
-            let arguments = Value::table([("path", Value::text("/x"))]);
             let what = "run the validator of the new root";
             let answer = procd
-                .validate("validate_firmware_image", &arguments)
+                .validate("validate_firmware_image", &[("path", Value::Text("/x"))])
                 .map_err(|e| unanswered(what, e))?;
-            let token = answer.data.as_ref().and_then(|data| data.get_text("flasher"));
-            if answer.status != 0 || token != Some(self.token.as_str()) {
+            if answer.status != 0 || answer.text("flasher") != Some(self.token.as_bytes()) {
                 return Err(Error::new(ErrorKind::InitSilent, format!("procd did not {what}")));
             }
         } else {
             procd.starts_marker(limit)?;
         }
-        on_event(StageEvent::Started {
-            after_ms: millis(start.elapsed()),
-        });
+        on_event(StageEvent::Started { after: start.elapsed() });
         Ok(())
     }
 
@@ -191,7 +185,7 @@ impl HandOver for Ubus {
         }
         self.told = true;
         let procd = self.procd.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        let arguments = Value::table([("path", Value::text("/flasher")), ("prefix", Value::text("/"))]);
+        let arguments = [("path", Value::Text("/flasher")), ("prefix", Value::Text("/"))];
         match procd.validate("sysupgrade", &arguments) {
             Ok(answer) => Err(io::Error::other(format!("procd answers {}", answer.status))),
             Err(_) => Ok(()),
