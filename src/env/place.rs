@@ -70,8 +70,23 @@ impl Place {
     /// Finds it: the file that was named, the board's profile, or `/etc/fw_env.config` of the box that we run on.
     ///
     /// # Errors
-    /// [`Exit::Unsupported`] where nothing says it, [`Exit::Refused`] for lines that cannot be true of this box.
+    /// [`Exit::Unsupported`] where nothing says it, and as [`Place::known`].
     pub fn find(board: &Board, file: Option<&Path>) -> Result<Place> {
+        Place::known(board, file)?.ok_or_else(|| {
+            Failure::new(
+                Exit::Unsupported,
+                Code::Environment,
+                "nothing says where the boot loader's environment lies",
+            )
+            .hint("--env-config FILE, with lines as in /etc/fw_env.config: DEVICE OFFSET SIZE")
+        })
+    }
+
+    /// The same, `None` where nothing says it.
+    ///
+    /// # Errors
+    /// [`Exit::Unsupported`] for a file that cannot be read, [`Exit::Refused`] for lines that cannot be true of this box.
+    pub fn known(board: &Board, file: Option<&Path>) -> Result<Option<Place>> {
         let read = |path: &Path| {
             files::read(path, files::TEXT).map_err(|error| {
                 Failure::new(
@@ -86,16 +101,9 @@ impl Place {
             (Some(file), _) => read(file)?,
             (None, _) if !board.profile.environment.is_empty() => board.profile.environment.join("\n").into_bytes(),
             (None, Backend::Linux) if Path::new(FW_ENV_CONFIG).exists() => read(Path::new(FW_ENV_CONFIG))?,
-            _ => {
-                return Err(Failure::new(
-                    Exit::Unsupported,
-                    Code::Environment,
-                    "nothing says where the boot loader's environment lies",
-                )
-                .hint("--env-config FILE, with lines as in /etc/fw_env.config: DEVICE OFFSET SIZE"));
-            }
+            _ => return Ok(None),
         };
-        Place::parse(board, &text)
+        Place::parse(board, &text).map(Some)
     }
 
     fn parse(board: &Board, text: &[u8]) -> Result<Place> {
@@ -148,20 +156,24 @@ impl Place {
 }
 
 fn shared(board: &Board, one: &Spot, two: &Spot) -> bool {
-    let area = |spot: &Spot| match &spot.medium {
-        Medium::Flash(id) => Some(Area {
-            id: *id,
-            range: spot.blocks.clone(),
-        }),
-        Medium::File(_) => None,
-    };
-    match (area(one), area(two)) {
+    match (one.area(), two.area()) {
         (Some(one), Some(two)) => board.map.overlap(&one, &two) != Overlap::No,
         _ => false,
     }
 }
 
 impl Spot {
+    /// The flash that it may use; `None` of a copy that is in a file.
+    pub fn area(&self) -> Option<Area> {
+        match self.medium {
+            Medium::Flash(id) => Some(Area {
+                id,
+                range: self.blocks.clone(),
+            }),
+            Medium::File(_) => None,
+        }
+    }
+
     /// Its partition.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::bytes::hashing::Hashing;
 use crate::bytes::store::Store;
 use crate::checks::{self, Facts, OVERHEAD, RouteWish};
 use crate::cli::Apply;
-use crate::env::Change;
+use crate::env::{Change, Place};
 use crate::image::Image;
 use crate::keep::{self, Asked};
 use crate::layout::{self, Request};
@@ -102,6 +102,11 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     } = *wanted;
     // A backup has both slots, and goes back as it is.
     let config = options.env_config.as_deref();
+    // A file that is named is meant; what a box has of its own may be left from another firmware.
+    let environment = match (Place::known(board, config), config) {
+        (Err(failure), Some(_)) => return Err(failure),
+        (known, _) => known,
+    };
     let of_slots = staged.image.format != Format::Backup;
     let seen = match wanted.purpose {
         Purpose::Compare => None,
@@ -126,6 +131,7 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let mut checks = checks::all(&Facts {
         board,
         image,
+        environment: &environment,
         store: &staged.store,
         delivered: staged.delivered(),
         backup: options.backup.is_some(),

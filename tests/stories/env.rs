@@ -305,6 +305,34 @@ fn the_place_may_be_named_by_a_file_as_fw_printenv_has_it() {
     }
 }
 
+/// Whatever the partition is called, and by whatever file that is known.
+#[test]
+fn an_update_keeps_the_environment_wherever_its_lines_place_it() {
+    let sim = sim(&profile(false));
+    let image = sim.file("image", &bytes(2 * BLOCK, 1));
+    let before = sim.flash();
+    let plan = |config: &str, more: &[&str]| {
+        let file = sim.file("config", config.as_bytes());
+        let all = ["--part", "kernel-a", "--env-config", &file, "--format", "json"];
+        sim.run("plan", &[&all[..], more, &[&image]].concat())
+    };
+    let within = format!("kernel-a {BLOCK:#x} {SIZE:#x}\n");
+    let run = plan(&within, &[]).exits(78);
+    assert!(
+        run.out.contains("kernel-a\\\" has the boot loader's environment in it"),
+        "{run:?}"
+    );
+    assert_eq!(run.json()["valid"], false);
+    plan(&within, &["--force", "settings"]).exits(0);
+    // Behind what is written.
+    plan(&format!("kernel-a {:#x} {SIZE:#x}\n", 2 * BLOCK), &[]).exits(0);
+    // A file that is named has to be there, and to make sense.
+    plan("kernel-a\n", &[]).exits(78);
+    let run = sim.run("plan", &["--part", "kernel-a", "--env-config", "/nonexistent", &image]);
+    assert!(run.exits(69).err.contains("/nonexistent"));
+    assert!(sim.flash() == before);
+}
+
 #[test]
 fn what_is_not_whole_is_refused_and_nothing_is_written() {
     let whole = made("a=1\n", &["-r"]);
