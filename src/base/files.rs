@@ -2,8 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{Context, Result};
+use crate::base::error::{Context, Failure, Result};
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -141,6 +142,16 @@ pub fn remedy<'a>(error: &io::Error, wanted: &'a str) -> &'a str {
             "it decides what is written, so nobody but you and root may be able to change it: chmod go-w"
         }
         _ => wanted,
+    }
+}
+
+/// The failure of a command line that names a file which cannot be read; of the system, where it is not the file that is wrong.
+pub fn unread(error: &io::Error, what: impl Display) -> Failure {
+    use io::ErrorKind::*;
+    match error.kind() {
+        NotFound | PermissionDenied | NotADirectory | IsADirectory | InvalidInput | InvalidData | InvalidFilename
+        | FileTooLarge => Failure::usage(what),
+        _ => Failure::system(what),
     }
 }
 

@@ -104,7 +104,7 @@ impl Profile {
     pub fn read(path: &Path) -> Result<Profile> {
         let text = files::read_text(path, files::TEXT).map_err(|error| {
             let wanted = "name a profile that is there: flasher devices --profile drafts one for this box";
-            Failure::usage(format_args!("board file: {error}")).hint(files::remedy(&error, wanted))
+            files::unread(&error, format_args!("board file: {error}")).hint(files::remedy(&error, wanted))
         })?;
         Profile::parse(&text, &path.display().to_string())
     }

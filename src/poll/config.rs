@@ -40,22 +40,22 @@ impl Config {
     /// A file that others can read or write, or that makes no sense.
     pub fn read(named: Option<&Path>, root: &Path) -> Result<Config> {
         let path = named.map_or_else(|| root.join(PLACE), Path::to_owned);
-        let bad = |what: &dyn std::fmt::Display| {
-            Failure::usage(format_args!("{}: {what}", path.display()))
-                .hint(format!("chown root {0}; chmod 0600 {0}", shell::typed(&path)))
-        };
-        let unreadable = |error: &std::io::Error| match error.kind() {
-            ErrorKind::PermissionDenied => bad(error),
-            _ => bad(error).hint("flasher poll --help has the lines of that file"),
+        let private = || format!("chown root {0}; chmod 0600 {0}", shell::typed(&path));
+        let unreadable = |error: std::io::Error| {
+            files::unread(&error, format_args!("{}: {error}", path.display())).hint(match error.kind() {
+                ErrorKind::PermissionDenied => private(),
+                _ => "flasher poll --help has the lines of that file".to_owned(),
+            })
         };
         let about = match stages::files::open(&path).and_then(|file| file.metadata()) {
             Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Ok(Config::default()),
-            other => other.map_err(|error| unreadable(&error))?,
+            other => other.map_err(unreadable)?,
         };
         if about.mode() & 0o077 != 0 {
-            return Err(bad(&"others can read it, and a token stands in it"));
+            let what = format_args!("{}: others can read it, and a token stands in it", path.display());
+            return Err(Failure::usage(what).hint(private()));
         }
-        let text = files::read_text(&path, files::TEXT).map_err(|error| unreadable(&error))?;
+        let text = files::read_text(&path, files::TEXT).map_err(unreadable)?;
         parse(&text).map_err(|what| {
             Failure::usage(format_args!("{}: {what}", path.display()))
                 .hint("mend that file; flasher poll --help has its lines")

@@ -49,10 +49,12 @@ pub fn run(options: &cli::Poll, version: &str, reporter: &mut Reporter) -> Resul
         reporter.reached.clear();
         let mut sleep = None;
         let result = once(options, version, &mut sleep, reporter);
-        // What boots anew, or is configured wrongly, does not poll on.
+        // What boots anew, or is configured wrongly, does not poll on. What is wrong with an image the server hears, and the next
+        // one may be right.
+        let tried = !reporter.reached.is_empty();
         let ends = match &result {
             Ok(ended) => matches!(ended.outcome.code, Code::Written | Code::HandedOver),
-            Err(stopped) => [Exit::Usage, Exit::NotRoot, Exit::Unsupported].contains(&stopped.failure.exit),
+            Err(stopped) => !tried && [Exit::Usage, Exit::NotRoot, Exit::Unsupported].contains(&stopped.failure.exit),
         };
         let fine = result.is_ok();
         let exit = update::report(result, reporter);

@@ -64,6 +64,7 @@ pub(super) fn verdict(
     if !ring.is_empty() {
         return Ok(match ring.verify(name, behind, store) {
             Ok(signed) => Signature::Right(signed),
+            Err(failure) if failure.code == Code::ImageUnreadable => return Err(failure),
             Err(failure) => Signature::Wrong(failure.told().what),
         });
     }

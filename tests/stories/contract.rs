@@ -279,6 +279,21 @@ fn what_to_do_about_a_file_fits_why_it_cannot_be_used() {
     }
 }
 
+/// What the user typed is right then.
+#[test]
+fn a_profile_that_the_system_cannot_open_is_no_wrong_command() {
+    let sim = SimBox::of_anything("generic");
+    let profile = sim.file("profile", b"{}");
+    // Whoever started the tests may have left files open to them.
+    let script = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 4; exec \"$@\"";
+    let out = Command::new("sh")
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_flasher")])
+        .args(["devices", "--board", &profile])
+        .output();
+    let run = Run::from(out.unwrap()).exits(71);
+    assert!(run.err.contains("Too many open files"), "{run:?}");
+}
+
 #[test]
 fn a_limit_on_the_size_of_files_is_an_error_like_any_other() {
     let sim = SimBox::of_anything("generic");

@@ -1,6 +1,7 @@
 //! `poll`: what an update server wants is done, told at each stage, and called done only by the boot after it.
 
 use crate::ddi::{Ddi, boots, poll, polled_box, status};
+use crate::recovery::kernel;
 use crate::simbox::{SimBox, bytes, tool};
 use serde_json::{Value, json};
 use std::fs;
@@ -336,6 +337,28 @@ fn a_weak_hash_is_none_unless_a_signature_says_what_it_is() {
     assert_eq!(fetched.authorization, "TargetToken a1b2c3");
 }
 
+/// That it cannot be had now does not say that there is none.
+#[test]
+fn a_signature_that_the_server_does_not_hand_out_now_is_asked_for_again() {
+    let ddi = Ddi::new();
+    let sim = polled_box();
+    let (public, secret) = (sim.file("key.pub", b""), sim.file("key.sec", b""));
+    tool("minisign", &["-G", "-f", "-W", "-p", &public, "-s", &secret]);
+    let image = bytes(MIB, 60);
+    let message = sim.file("message", &image);
+    tool("minisign", &["-S", "-W", "-s", &secret, "-m", &message]);
+    ddi.deploys("7", &[ddi.artifact("image.bin", &image)]);
+    let before = sim.flash();
+    ddi.does("/files/image.bin.minisig", status("503 Service Unavailable"));
+    let run = poll(&sim, &ddi.url(), &["--key", &public]).exits(66);
+    assert_eq!(run.json()["code"], "image-unreadable", "{run:?}");
+    assert_eq!(ddi.last().1, "proceeding");
+    assert!(sim.flash() == before);
+    ddi.artifact("image.bin.minisig", &fs::read(format!("{message}.minisig")).unwrap());
+    poll(&sim, &ddi.url(), &["--key", &public]).exits(0);
+    assert!(holds(&sim, &image));
+}
+
 #[test]
 fn which_file_is_the_image_is_known_or_nothing_is_fetched() {
     let ddi = Ddi::new();
@@ -404,6 +427,36 @@ fn it_goes_on_at_the_servers_pace_until_the_box_boots() {
         .filter(|event| event["event"] == "result")
         .collect();
     assert!(results.len() >= 4 && results[0]["code"] == "idle", "{results:?}");
+}
+
+/// The server hears it, and the next one may be right.
+#[test]
+fn an_image_for_another_board_does_not_end_the_asking() {
+    let ddi = Ddi::new();
+    let sim = polled_box();
+    let mut qnap = kernel(sim.dir.path(), MIB);
+    qnap.resize(7 * MIB, 0);
+    ddi.deploys("7", &[ddi.artifact("image", &qnap)]);
+    let path = sim.path();
+    let (path, url) = (path.to_str().unwrap(), ddi.url());
+    let one = [
+        "poll", "--format", "json", "--sim", path, "--url", &url, "--id", "box-1",
+    ];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_flasher"))
+        .args([&one[..], &["--every", "1"]].concat())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while ddi.told("deploymentBase").len() < 3 && Instant::now() < until {
+        assert_eq!(child.try_wait().unwrap(), None, "{:?}", ddi.last());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let told = ddi.told("deploymentBase");
+    assert!(told[2].0.contains("for another board than generic"), "{told:?}");
+    assert_eq!(record(&sim)["code"], "board");
 }
 
 #[test]

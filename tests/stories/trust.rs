@@ -1,6 +1,6 @@
 //! Checksums and signatures, made by the real minisign and signify.
 
-use crate::ddi::Ddi;
+use crate::ddi::{Ddi, status};
 use crate::simbox::{SimBox, bytes, tool};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -103,14 +103,17 @@ fn a_signature_that_a_server_does_not_hand_out_is_told_with_the_reason() {
     });
     let url = format!("http://{}/image", ddi.host);
     let before = sim.flash();
-    let run = sim.apply(&["--part", "kernel", "--key", &key, &url]).exits(65);
-    let text = run.json();
-    assert_eq!(text["code"], "signature", "{run:?}");
+    let run = sim.apply(&["--part", "kernel", "--key", &key, &url]).exits(66);
+    assert_eq!(run.json()["code"], "image-unreadable", "{run:?}");
     assert!(
         run.out
             .contains(r"image.minisig: the server answered 503 Come\\u{1b} again"),
         "{run:?}"
     );
+    ddi.does("/image.minisig", status("404 Not Found"));
+    let run = sim.apply(&["--part", "kernel", "--key", &key, &url]).exits(65);
+    assert_eq!(run.json()["code"], "signature", "{run:?}");
+    assert!(run.out.contains("image.minisig: the server answered 404"), "{run:?}");
     assert!(run.out.contains("image.sig: the server answered 404"), "{run:?}");
     assert!(sim.flash() == before);
     let run = sim.apply(&["--part", "kernel", "--key", &key, &sim.file("other", &bytes(MIB, 1))]);

@@ -13,7 +13,8 @@ mod tests;
 mod ucert;
 
 use crate::base::code::Code;
-use crate::base::error::{Exit, Failure, Result};
+use crate::base::digits;
+use crate::base::error::{Exit, Failure, Result, Told};
 use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
@@ -78,7 +79,8 @@ impl Keyring {
     /// Verifies the signature of an image, wherever it is: behind it, beside it, in its trailer. The first that is right counts.
     ///
     /// # Errors
-    /// [`Exit::ImageBad`] unless there is one and it is right.
+    /// [`Exit::ImageBad`] unless there is one and it is right; [`Exit::ImageUnreadable`] where a server does not say whether there
+    /// is one.
     pub fn verify(&self, image: &str, behind: Option<&str>, store: &Store) -> Result<Signed> {
         let mut wrong: Option<String> = None;
         let mut found = |what: String, checked: std::result::Result<Signed, Wrong>| match checked {
@@ -100,25 +102,36 @@ impl Keyring {
             return Ok(signed);
         }
         let mut missing = Vec::new();
+        let mut unanswered = None;
         for suffix in SUFFIXES.into_iter().filter(|_| image != "-") {
             let name = format!("{image}{suffix}");
             let text = match beside(&name, &self.access) {
-                Ok(Ok(text)) => text,
-                Ok(Err(why)) => {
+                Ok(text) => text,
+                Err(Absent::Never(why)) => {
                     missing.push(why);
                     continue;
                 }
-                Err(error) => return Err(bad(format_args!("{}: {error}", Quoted(&name)))),
+                Err(Absent::Now(why)) => {
+                    unanswered.get_or_insert(why);
+                    continue;
+                }
+                Err(Absent::Unreadable(error)) => return Err(bad(format_args!("{}: {error}", Quoted(&name)))),
             };
             let what = Quoted(&name).to_string();
             if let Some(signed) = found(what.clone(), self.check(&what, &text, store, Some(suffix))) {
                 return Ok(signed);
             }
         }
-        Err(match (wrong, image) {
-            (Some(wrong), _) => bad(wrong),
-            (None, "-") => bad("there is no signature behind the image"),
-            (None, _) => bad(format_args!(
+        Err(match (wrong, unanswered, image) {
+            (Some(wrong), ..) => bad(wrong),
+            (None, Some(why), _) => Failure::new(
+                Exit::ImageUnreadable,
+                Code::ImageUnreadable,
+                format_args!("whether it is signed is not known: {why}"),
+            )
+            .hint("the same command again, when the server answers"),
+            (None, None, "-") => bad("there is no signature behind the image"),
+            (None, None, _) => bad(format_args!(
                 "there is no signature in the image, nor beside it: {}",
                 missing.join("; ")
             )),
@@ -221,25 +234,50 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     }
 }
 
-/// The file of a signature, or why there is none. It proves itself, so that it may be anybody's.
-fn beside(name: &str, access: &Access) -> io::Result<std::result::Result<String, String>> {
+/// Why there is no signature beside an image.
+enum Absent {
+    /// There is none, as a phrase.
+    Never(String),
+    /// Whoever serves it does not say now, as a phrase.
+    Now(String),
+    /// There is a file that cannot be read.
+    Unreadable(io::Error),
+}
+
+/// The file of a signature. It proves itself, so that it may be anybody's.
+fn beside(name: &str, access: &Access) -> std::result::Result<String, Absent> {
     let bytes = match name.contains("://") {
-        false => match files::read_plain(&lossless::path(name), LONGEST) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Err(format!("{} does not exist", Quoted(name))));
-            }
-            other => other?,
-        },
+        false => files::read_plain(&lossless::path(name), LONGEST).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Absent::Never(format!("{} does not exist", Quoted(name))),
+            _ => Absent::Unreadable(error),
+        })?,
         true => {
             let mut sink = Short(Vec::new());
-            match Source::fetch(name, access).and_then(|source| source.copy(&mut sink, &mut |_| ())) {
-                Ok(_) => sink.0,
-                // Whoever serves has none, says so in a way of his own, or cannot be asked now.
-                Err(failure) => return Ok(Err(failure.told().what)),
-            }
+            let fetched = Source::fetch(name, access).and_then(|source| source.copy(&mut sink, &mut |_| ()));
+            fetched.map_err(|failure| {
+                let Told { code, what, .. } = failure.told();
+                match code {
+                    Code::ImageUnreadable | Code::ImageCutOff if !is_refused(&what) => Absent::Now(what),
+                    // Among them an answer that is too long for one.
+                    _ => Absent::Never(what),
+                }
+            })?;
+            sink.0
         }
     };
-    Ok(Ok(String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether a server says that it will never send it: any answer of 400 to 499 (RFC 9110, 15.5), such as 404, but those that ask for
+/// patience. The programs that fetch name it in words of their own.
+fn is_refused(what: &str) -> bool {
+    let mut words = what.split(|c: char| c.is_ascii_whitespace() || c == ':');
+    words.any(|word| {
+        word.len() == 3
+            && word.starts_with('4')
+            && digits::decimal::<u16>(word).is_some()
+            && !["408", "425", "429"].contains(&word)
+    })
 }
 
 /// Takes as much as a signature file may have.

@@ -111,20 +111,20 @@ impl Keyring {
     /// # Errors
     /// [`Exit::Usage`] when it is none, or others can write it.
     pub fn add_named(&mut self, path: &Path) -> Result<()> {
-        let bad = |what: &dyn std::fmt::Display| {
-            Failure::usage(format_args!("key {}: {what}", path.display()))
-                .hint("--key takes the public key, or a directory of them, that nobody but you and root can change")
-        };
+        const WANTED: &str =
+            "--key takes the public key, or a directory of them, that nobody but you and root can change";
+        let bad = |what: &str| Failure::usage(format_args!("key {}: {what}", path.display())).hint(WANTED);
+        let unread = |error| files::unread(&error, format_args!("key {}: {error}", path.display())).hint(WANTED);
         if path.is_dir() {
             let before = self.keys.len();
-            self.add(&Directory::open(path).map_err(|error| bad(&error))?)?;
+            self.add(&Directory::open(path).map_err(unread)?)?;
             return match self.keys.len() == before {
-                true => Err(bad(&"there is no key in it")),
+                true => Err(bad("there is no key in it")),
                 false => Ok(()),
             };
         }
-        let text = files::read_text(path, KEY).map_err(|error| bad(&error))?;
-        let key = Key::parse(&text).ok_or_else(|| bad(&"no minisign, signify or usign public key"))?;
+        let text = files::read_text(path, KEY).map_err(unread)?;
+        let key = Key::parse(&text).ok_or_else(|| bad("no minisign, signify or usign public key"))?;
         self.keys.push(key);
         Ok(())
     }
