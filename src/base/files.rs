@@ -44,7 +44,12 @@ impl Unfinished {
     ///
     /// # Errors
     /// A target that names no file, and those of the file system.
-    pub fn new(target: &Path, readers: Readers) -> io::Result<Unfinished> {
+    pub fn new(target: &Path, readers: Readers) -> Result<Unfinished> {
+        let begun = Unfinished::begin(target, readers).context(target.display());
+        begun.map_err(|failure| failure.hint("name a file in a directory that is there and can be written"))
+    }
+
+    fn begin(target: &Path, readers: Readers) -> io::Result<Unfinished> {
         let mut name = OsString::from(".");
         name.push(file_name(target)?);
         // A device, or a link to one such as /dev/stdout, would be gone for everybody.
@@ -118,7 +123,7 @@ pub fn same(one: &Path, other: &Path) -> bool {
 /// # Errors
 /// Those of `fill` and of the file system; what was there before is then still there.
 pub fn replace<T>(target: &Path, readers: Readers, fill: impl FnOnce(&mut File) -> Result<T>) -> Result<T> {
-    let mut unfinished = Unfinished::new(target, readers).context(target.display())?;
+    let mut unfinished = Unfinished::new(target, readers)?;
     let value = fill(&mut unfinished.file)?;
     unfinished.finish().context(target.display())?;
     Ok(value)

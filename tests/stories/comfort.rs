@@ -97,6 +97,14 @@ fn a_word_that_is_misspelt_is_answered_with_the_one_that_was_meant() {
 }
 
 #[test]
+fn a_new_file_that_has_no_directory_is_told_with_what_it_takes() {
+    let sim = SimBox::new("qnap-ts219");
+    let path = sim.path();
+    let all = ["recovery", "create", "--sim", path.to_str().unwrap(), "/nonexistent/x"];
+    assert!(flasher(&all).exits(71).err.contains("a directory that is there"));
+}
+
+#[test]
 fn a_wrong_use_points_to_the_help_of_its_verb() {
     for (line, help) in [
         ("apply --nope x", "flasher apply --help"),

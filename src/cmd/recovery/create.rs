@@ -192,7 +192,7 @@ fn make(options: &Create, layout: &Layout, pieces: &Pieces<'_>, reporter: &mut R
         true => &options.output.join("recovery"),
         false => named(&options.output)?,
     };
-    let mut image = Unfinished::new(target, Readers::Everyone).context(target.display())?;
+    let mut image = Unfinished::new(target, Readers::Everyone)?;
     let out = &mut image.file;
     let total = layout.size();
     let mut done = 0;
