@@ -46,14 +46,14 @@ impl FromStr for PartitionId {
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let id = match text.strip_prefix("mtd") {
-            Some(index) => number(index).map(PartitionId::Mtd),
+            Some(index) => number(index, 10).map(PartitionId::Mtd),
             None => text
                 .strip_prefix("ubi")
                 .and_then(|rest| rest.split_once('_'))
                 .and_then(|(ubi, id)| {
                     Some(PartitionId::Volume {
-                        ubi: number(ubi)?,
-                        id: number(id)?,
+                        ubi: number(ubi, 10)?,
+                        id: number(id, 10)?,
                     })
                 }),
         };
@@ -62,12 +62,16 @@ impl FromStr for PartitionId {
     }
 }
 
-/// Digits and nothing else: `u32::from_str` takes a sign too.
-pub(crate) fn number(digits: &str) -> Option<u32> {
-    match digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => digits.parse().ok(),
-        false => None,
-    }
+/// Digits of this radix and nothing else, where std takes a sign too; `None` also for what is too large.
+pub(crate) fn number<T: TryFrom<u64>>(digits: &str, radix: u32) -> Option<T> {
+    let number = u64::from_str_radix(digits, radix).ok()?;
+    T::try_from(number).ok().filter(|_| !digits.starts_with('+'))
+}
+
+/// Major and minor number, as the attribute `dev` has them: `31:2`.
+pub(crate) fn device_number(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once(':')?;
+    Some((number(major, 10)?, number(minor, 10)?))
 }
 
 #[cfg(test)]
@@ -85,6 +89,22 @@ mod tests {
         }
         assert_eq!(PartitionId::Mtd(3).to_string(), "mtd3");
         assert_eq!(PartitionId::Volume { ubi: 0, id: 1 }.to_string(), "ubi0_1");
+    }
+
+    #[test]
+    fn a_sign_is_no_digit() {
+        assert_eq!(number("042", 10), Some(42_u32));
+        assert_eq!(number("0fF", 16), Some(255_u64));
+        for text in ["", "+1", "-1", " 1", "1 ", "0x1", "1_0"] {
+            assert_eq!(number::<u64>(text, 10), None, "{text:?}");
+            assert_eq!(number::<u64>(text, 16), None, "{text:?}");
+        }
+        assert_eq!(number::<u32>("4294967296", 10), None);
+        assert_eq!(number::<u64>("18446744073709551616", 10), None);
+        assert_eq!(device_number("90:12"), Some((90, 12)));
+        for text in ["", "90", "90:", ":2", "90:2:3", "+90:2", "90:+2", "90: 2"] {
+            assert_eq!(device_number(text), None, "{text:?}");
+        }
     }
 
     #[test]

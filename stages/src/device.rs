@@ -19,7 +19,9 @@ pub(crate) fn numbers(device: u64) -> Numbers {
 /// Those that the kernel writes as `MAJOR:MINOR`.
 pub(crate) fn parse(text: &str) -> Option<Numbers> {
     let (major, minor) = text.trim().split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+    // A sign, which std takes too, is no digit.
+    let number = |digits: &str| digits.parse().ok().filter(|_| !digits.starts_with('+'));
+    Some((number(major)?, number(minor)?))
 }
 
 /// Those of a device that has this directory in sysfs.
@@ -99,7 +101,7 @@ mod tests {
         assert_eq!(numbers(makedev(31, 2)), (31, 2));
         assert_eq!(numbers(makedev(259, 70000)), (259, 70000));
         assert_eq!(parse("259:70000\n"), Some((259, 70000)));
-        for text in ["", "31", "31:", ":2", "31:2:3", "-1:2", "31:2 x"] {
+        for text in ["", "31", "31:", ":2", "31:2:3", "-1:2", "+31:2", "31:+2", "31:2 x"] {
             assert_eq!(parse(text), None, "{text:?}");
         }
     }

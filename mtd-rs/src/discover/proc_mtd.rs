@@ -9,6 +9,8 @@
 //! that it may hold spaces and even quotes and line ends itself.
 #![forbid(unsafe_code)]
 
+use crate::id::number;
+
 /// One line of `/proc/mtd`; sizes in bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -42,13 +44,13 @@ pub(super) fn parse(text: &str) -> Option<Vec<Line>> {
 
 fn parse_line(line: &str) -> Option<Line> {
     let (device, rest) = line.split_once(':')?;
-    let index = device.strip_prefix("mtd")?.parse().ok()?;
+    let index = number(device.strip_prefix("mtd")?, 10)?;
     let first = rest.find('"')?;
     let last = rest.rfind('"')?;
     let name = rest.get(first + 1..last).filter(|_| last + 1 == rest.len())?.to_owned();
     let mut numbers = rest[..first].split_whitespace();
-    let size = u64::from_str_radix(numbers.next()?, 16).ok()?;
-    let erase_size = u32::from_str_radix(numbers.next()?, 16).ok()?;
+    let size = number(numbers.next()?, 16)?;
+    let erase_size = number(numbers.next()?, 16)?;
     numbers.next().is_none().then_some(Line {
         index,
         size,
@@ -103,6 +105,9 @@ mod tests {
             "mtd0: 00080000 00020000 \"",
             "mtdx: 1 1 \"a\"",
             "mtd0: zz 1 \"a\"",
+            "mtd+0: 1 1 \"a\"",
+            "mtd0: +1 1 \"a\"",
+            "mtd0: 1 +1 \"a\"",
         ] {
             assert_eq!(parse(line), None, "{line}");
         }

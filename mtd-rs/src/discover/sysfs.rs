@@ -8,7 +8,7 @@ use std::path::Path;
 use super::MtdInfo;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::geometry::Geometry;
-use crate::id::number;
+use crate::id;
 use crate::kind::{FlashKind, MTD_WRITEABLE};
 use crate::paths::SystemPaths;
 
@@ -34,7 +34,7 @@ pub(super) fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
 
 /// N of `mtdN`. `mtdNro`, the second minor of each device, is not a device of its own.
 pub(crate) fn index_of(name: &str) -> Option<u32> {
-    number(name.strip_prefix("mtd")?)
+    id::number(name.strip_prefix("mtd")?, 10)
 }
 
 /// One device; `None` when it has no attributes or went away meanwhile.
@@ -95,6 +95,13 @@ impl Attributes<'_> {
         }
     }
 
+    /// Major and minor number.
+    pub(crate) fn device_number(&self) -> Result<Option<(u32, u32)>> {
+        let text = self.text("dev")?;
+        text.map(|text| id::device_number(&text).ok_or_else(|| self.malformed("dev")))
+            .transpose()
+    }
+
     /// A number, decimal or with `0x` (only `flags` has that).
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>> {
         let Some(text) = self.text(name)? else {
@@ -102,10 +109,10 @@ impl Attributes<'_> {
         };
         let text = text.trim();
         let number = match text.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16),
-            None => text.parse(),
+            Some(digits) => id::number(digits, 16),
+            None => id::number(text, 10),
         };
-        number.map(Some).map_err(|_| self.malformed(name))
+        number.map(Some).ok_or_else(|| self.malformed(name))
     }
 
     pub(crate) fn small(&self, name: &str) -> Result<Option<u32>> {
@@ -138,10 +145,8 @@ fn parent_of(directory: &Path) -> Option<u32> {
 
 /// Major and minor number from the attribute `dev`.
 pub(super) fn device_number(paths: &SystemPaths, index: u32) -> Option<(u32, u32)> {
-    let path = paths.sys_class_mtd.join(format!("mtd{index}")).join("dev");
-    let text = fs::read_to_string(path).ok()?;
-    let (major, minor) = text.trim().split_once(':')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
+    let directory = paths.sys_class_mtd.join(format!("mtd{index}"));
+    Attributes { directory: &directory }.device_number().ok()?
 }
 
 /// The name of mtdN.

@@ -148,7 +148,7 @@ fn release(text: &[u8]) -> Option<(u32, u32)> {
     let text = std::str::from_utf8(text).ok()?;
     let (major, rest) = text.split_once('.')?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    Some((number(major)?, number(&rest[..end])?))
+    Some((number(major, 10)?, number(&rest[..end], 10)?))
 }
 
 /// Follows the link of the class to `…/spi0.0/mtd/mtd3/mtd4` and takes off what MTD put there.

@@ -10,6 +10,7 @@ use super::chip::Chip;
 use super::store::Store;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::geometry::Geometry;
+use crate::id::number;
 
 /// A blank chip in new files.
 pub(super) fn create(path: &Path, geometry: &Geometry) -> Result<Chip> {
@@ -56,7 +57,7 @@ fn read_bad_list(path: &Path, chip: &mut Chip) -> Result<()> {
     };
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let digits = line.strip_prefix("0x").unwrap_or(line);
-        let block = u64::from_str_radix(digits, 16).ok();
+        let block = number(digits, 16);
         match block.and_then(|block| chip.geometry.block_index(block)) {
             Some(index) => chip.bad.set(index, true),
             None => {

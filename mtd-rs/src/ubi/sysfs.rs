@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 
 use crate::discover::sysfs::Attributes;
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{Error, Operation, Result};
 use crate::id::number;
 use crate::paths::SystemPaths;
 
@@ -160,7 +160,7 @@ pub fn blocks(paths: &SystemPaths) -> Result<Vec<UbiBlock>> {
         let numbers = name.to_str().and_then(|name| name.strip_prefix("ubiblock"));
         let Some((Some(ubi), Some(id))) = numbers
             .and_then(|it| it.split_once('_'))
-            .map(|(ubi, id)| (number(ubi), number(id)))
+            .map(|(ubi, id)| (number(ubi, 10), number(id, 10)))
         else {
             continue;
         };
@@ -168,19 +168,8 @@ pub fn blocks(paths: &SystemPaths) -> Result<Vec<UbiBlock>> {
             directory: &entry.path(),
         };
         // Without the attribute it went away meanwhile.
-        if let Some(text) = attributes.text("dev")? {
-            let device = text
-                .split_once(':')
-                .map(|(major, minor)| (number(major), number(minor)));
-            let Some((Some(major), Some(minor))) = device else {
-                return Err(attributes.malformed("dev"));
-            };
-            found.push(UbiBlock {
-                ubi,
-                id,
-                device: (major, minor),
-            });
-        }
+        let device = attributes.device_number()?;
+        found.extend(device.map(|device| UbiBlock { ubi, id, device }));
     }
     found.sort_unstable();
     Ok(found)
@@ -190,8 +179,8 @@ pub fn blocks(paths: &SystemPaths) -> Result<Vec<UbiBlock>> {
 fn numbers_of(name: &str) -> Option<(u32, Option<u32>)> {
     let rest = name.strip_prefix("ubi")?;
     match rest.split_once('_') {
-        None => Some((number(rest)?, None)),
-        Some((ubi, volume)) => Some((number(ubi)?, Some(number(volume)?))),
+        None => Some((number(rest, 10)?, None)),
+        Some((ubi, volume)) => Some((number(ubi, 10)?, Some(number(volume, 10)?))),
     }
 }
 
@@ -218,19 +207,11 @@ fn volume(attributes: &Attributes<'_>, ubi: u32, id: u32) -> Result<Option<Volum
     let Some(name) = attributes.text("name")? else {
         return Ok(None);
     };
-    let malformed = |what: &str| {
-        let label = attributes.directory.join(what).to_string_lossy().into_owned();
-        Error::new(Operation::List, &label, None, ErrorKind::Malformed)
-    };
     let kind = match attributes.text("type")?.as_deref() {
         Some("dynamic") => VolumeKind::Dynamic,
         Some("static") => VolumeKind::Static,
-        _ => return Err(malformed("type")),
+        _ => return Err(attributes.malformed("type")),
     };
-    let device = attributes.text("dev")?.and_then(|text| {
-        let (major, minor) = text.split_once(':')?;
-        Some((major.parse().ok()?, minor.parse().ok()?))
-    });
     Ok(Some(VolumeInfo {
         ubi,
         id,
@@ -238,13 +219,13 @@ fn volume(attributes: &Attributes<'_>, ubi: u32, id: u32) -> Result<Option<Volum
         kind,
         data_bytes: attributes
             .number("data_bytes")?
-            .ok_or_else(|| malformed("data_bytes"))?,
+            .ok_or_else(|| attributes.malformed("data_bytes"))?,
         reserved_ebs: attributes.required("reserved_ebs")?,
         usable_eb_size: attributes.required("usable_eb_size")?,
         upd_marker: attributes.required("upd_marker")? != 0,
         corrupted: attributes.required("corrupted")? != 0,
         min_io_size: 1,
-        device: device.ok_or_else(|| malformed("dev"))?,
+        device: attributes.device_number()?.ok_or_else(|| attributes.malformed("dev"))?,
     }))
 }
 
