@@ -95,7 +95,9 @@ impl FakeBox {
         fake.put("proc/.keep", "");
         fake.put("release", release);
         let mut listed = "dev:    size   erasesize  name\n".to_owned();
-        for device in devices {
+        let mut in_order = devices.to_vec();
+        in_order.sort_by_key(|device| device.index);
+        for device in &in_order {
             fake.device(device, devices);
             listed.push_str(&format!(
                 "mtd{}: {:08x} {:08x} \"{}\"\n",
