@@ -108,6 +108,10 @@ pub enum ErrorKind {
     },
     /// Text of the kernel or of a file could not be understood.
     Malformed,
+    /// The kernel's two lists, `/proc/mtd` and sysfs, do not say the same of the device, or only one has it.
+    Contradictory,
+    /// The device has so many erase blocks, more than [`MAX_BLOCKS`](crate::MAX_BLOCKS).
+    TooManyBlocks(u64),
 }
 
 impl fmt::Display for ErrorKind {
@@ -128,6 +132,10 @@ impl fmt::Display for ErrorKind {
             ErrorKind::ShortWrite => "the device took no more bytes",
             ErrorKind::NotMtd => "not an mtd character device",
             ErrorKind::Malformed => "text not understood",
+            ErrorKind::Contradictory => "/proc/mtd and sysfs do not say the same of it",
+            ErrorKind::TooManyBlocks(blocks) => {
+                return write!(f, "{blocks} erase blocks are more than any flash has");
+            }
             ErrorKind::NoDeviceNode { major, minor } => {
                 return write!(f, "no device node, character device {major}:{minor} is missing");
             }

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::{FlashKind, MTD_BIT_WRITEABLE, MTD_NO_ERASE, MTD_WRITEABLE};
 
 /// A run of erase blocks of one size (`struct mtd_erase_region_info`, `include/linux/mtd/mtd.h`).
@@ -25,6 +26,10 @@ impl EraseRegion {
         self.offset..self.offset + u64::from(self.erase_size) * u64::from(self.blocks)
     }
 }
+
+/// Erase blocks that a device can have to be listed: four times those of 16 GiB in blocks of 4 KiB, more than NOR and NAND are made
+/// with. Each of them is looked at, one after the other.
+pub const MAX_BLOCKS: u64 = 1 << 24;
 
 /// The shape of a flash device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +113,7 @@ impl Geometry {
             return Some(base..end);
         }
         let start = base + (offset - base) / size * size;
-        Some(start..(start + size).min(end))
+        Some(start..start.saturating_add(size).min(end))
     }
 
     /// All erase blocks, ascending.
@@ -129,12 +134,13 @@ impl Geometry {
     /// The number of the erase block that holds the byte at `offset`, counted from 0 at the start of the
     /// device; `None` behind its end.
     pub fn block_index(&self, offset: u64) -> Option<usize> {
+        usize::try_from(self.index_of(offset)?).ok()
+    }
+
+    fn index_of(&self, offset: u64) -> Option<u64> {
         let block = self.block_at(offset)?;
         if self.regions.is_empty() {
-            return match self.erase_size {
-                0 => Some(0),
-                size => usize::try_from(block.start / u64::from(size)).ok(),
-            };
+            return Some(block.start.checked_div(self.erase_size.into()).unwrap_or(0));
         }
         let mut before = 0u64;
         for region in &self.regions {
@@ -144,15 +150,30 @@ impl Geometry {
             }
             before += u64::from(region.blocks);
         }
-        usize::try_from(before).ok()
+        Some(before)
     }
 
-    /// How many erase blocks the device has.
+    /// How many erase blocks the device has; of those that are listed at most [`MAX_BLOCKS`].
     pub fn block_count(&self) -> usize {
-        self.size
-            .checked_sub(1)
-            .and_then(|last| self.block_index(last))
-            .map_or(0, |index| index + 1)
+        usize::try_from(self.count()).unwrap_or(usize::MAX)
+    }
+
+    fn count(&self) -> u64 {
+        let last = self.size.checked_sub(1).and_then(|last| self.index_of(last));
+        last.map_or(0, |index| index + 1)
+    }
+
+    /// Refuses a device of more than [`MAX_BLOCKS`].
+    pub(crate) fn limited(&self, label: &str) -> Result<()> {
+        match self.count() {
+            ..=MAX_BLOCKS => Ok(()),
+            count => Err(Error::new(
+                Operation::List,
+                label,
+                None,
+                ErrorKind::TooManyBlocks(count),
+            )),
+        }
     }
 
     /// Whether both ends of `range` lie on edges of erase blocks of this device, and in order.
@@ -302,6 +323,14 @@ mod tests {
         assert!(geometry.blocks().eq(std::iter::once(0..4096)));
         assert_eq!(geometry.block_count(), 1);
         assert_eq!(Geometry::nor(0, 0x1000).block_count(), 0);
+    }
+
+    #[test]
+    fn a_device_that_ends_with_all_offsets_has_a_last_block() {
+        let geometry = Geometry::nor(u64::MAX, 0x1000);
+        let last = u64::MAX - 0xfff;
+        assert_eq!(geometry.block_at(u64::MAX - 1), Some(last..u64::MAX));
+        assert_eq!(geometry.blocks_in(last..u64::MAX).count(), 1);
     }
 
     #[test]

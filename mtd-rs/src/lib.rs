@@ -79,7 +79,7 @@ pub use device::MtdDevice;
 pub use discover::{MtdInfo, list, present};
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use flash::{EccStats, Flash};
-pub use geometry::{Blocks, EraseRegion, Geometry};
+pub use geometry::{Blocks, EraseRegion, Geometry, MAX_BLOCKS};
 pub use id::{ParseIdError, PartitionId};
 pub use kind::{
     FlashKind, MTD_BIT_WRITEABLE, MTD_BLOCK_MAJOR, MTD_CHAR_MAJOR, MTD_NO_ERASE, MTD_POWERUP_LOCK, MTD_WRITEABLE,

@@ -160,6 +160,86 @@ fn a_class_that_only_serves_udev_does_not_hide_proc_mtd() {
     assert_eq!(list(&paths(&root)).unwrap().len(), 6);
 }
 
+/// What of sysfs cannot be used is neither left out nor guessed.
+#[test]
+fn a_device_without_its_size_does_not_vanish() {
+    let root = TempDir::new();
+    spi_partition(&root, "platform/spi0.0/mtd", 0, "U-Boot", 0..0x8_0000);
+    spi_partition(&root, "platform/spi0.0/mtd", 1, "Kernel", 0x8_0000..0x10_0000);
+    std::fs::remove_file(root.path().join("sys/class/mtd/mtd1/size")).unwrap();
+    let refused = || {
+        let error = list(&paths(&root)).unwrap_err();
+        (error.kind(), error.device().ends_with("mtd1/size"))
+    };
+    assert_eq!(refused(), (ErrorKind::Malformed, true));
+    // Where no device has attributes, /proc/mtd is the list, and must have each of them.
+    std::fs::remove_file(root.path().join("sys/class/mtd/mtd0/size")).unwrap();
+    root.write("proc/mtd", "dev:    size   erasesize  name\nmtd0: 1000 1000 \"a\"\n");
+    assert_eq!(refused(), (ErrorKind::Malformed, true));
+    root.write("proc/mtd", TS109);
+    assert_eq!(list(&paths(&root)).unwrap().len(), 6);
+    // One that has gone since the class was read has no directory any more.
+    std::fs::remove_dir_all(root.path().join("sys/devices/platform/spi0.0/mtd/mtd1")).unwrap();
+    root.write("proc/mtd", "dev:    size   erasesize  name\nmtd0: 1000 1000 \"a\"\n");
+    assert_eq!(list(&paths(&root)).unwrap().len(), 1);
+}
+
+#[test]
+fn proc_and_sysfs_that_contradict_each_other_are_an_error() {
+    let root = TempDir::new();
+    spi_partition(&root, "platform/spi0.0/mtd", 10, "a \"b\"\nc ", 0x8_0000..0x10_0000);
+    spi_partition(&root, "platform/spi0.0/mtd", 2, "U-Boot", 0..0x8_0000);
+    let listed = |lines: &str| {
+        root.write("proc/mtd", &format!("dev:    size   erasesize  name\n{lines}"));
+        let told = |error: mtd_rs::Error| (error.kind(), error.device().to_owned());
+        list(&paths(&root)).map(|found| found.len()).map_err(told)
+    };
+    let loader = "mtd2: 00080000 00040000 \"U-Boot\"\n";
+    let other = "mtd10: 00080000 00040000 \"a \"b\"\nc \"\n";
+    assert_eq!(listed(&format!("{loader}{other}")), Ok(2));
+    for (lines, device) in [
+        (other.to_owned(), "mtd2 \"U-Boot\""),
+        (loader.to_owned(), "mtd10 \"a \"b\"\nc \""),
+        (format!("{loader}mtd3: 00080000 00040000 \"x\"\n{other}"), "mtd3"),
+        (format!("{loader}{other}mtd11: 00080000 00040000 \"x\"\n"), "mtd11"),
+        (format!("{}{other}", loader.replace("0008", "0010")), "mtd2 \"U-Boot\""),
+        (format!("{}{other}", loader.replace("0004", "0001")), "mtd2 \"U-Boot\""),
+        (format!("{}{other}", loader.replace("U-", "")), "mtd2 \"U-Boot\""),
+    ] {
+        assert_eq!(
+            listed(&lines),
+            Err((ErrorKind::Contradictory, device.to_owned())),
+            "{lines}"
+        );
+    }
+}
+
+/// Looking at each of these would take hours.
+#[test]
+fn more_erase_blocks_than_any_flash_has_are_an_error() {
+    let root = TempDir::new();
+    spi_partition(&root, "platform/spi0.0/mtd", 0, "U-Boot", 0..0x8_0000);
+    let listed = |size: u64, erase_size: u64| {
+        root.write("sys/class/mtd/mtd0/size", &format!("{size}\n"));
+        root.write("sys/class/mtd/mtd0/erasesize", &format!("{erase_size}\n"));
+        let told = |error: mtd_rs::Error| (error.kind(), error.device().to_owned());
+        list(&paths(&root)).map(drop).map_err(told)
+    };
+    assert_eq!(listed(4096 << 24, 4096), Ok(()));
+    for (size, erase_size, blocks) in [
+        ((4096 << 24) + 1, 4096, (1 << 24) + 1),
+        (1 << 63, 1 << 31, 1 << 32),
+        (u64::MAX, 1, u64::MAX),
+    ] {
+        let refused = (ErrorKind::TooManyBlocks(blocks), "mtd0 \"U-Boot\"".to_owned());
+        assert_eq!(listed(size, erase_size), Err(refused));
+    }
+    let root = TempDir::new();
+    root.write("proc/mtd", "mtd0: 8000000000000000 00001000 \"a\"\n");
+    let error = list(&paths(&root)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyBlocks(1 << 51));
+}
+
 #[test]
 fn a_box_without_mtd_has_an_empty_list() {
     let root = TempDir::new();

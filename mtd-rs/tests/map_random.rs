@@ -257,7 +257,7 @@ fn damaged_facts_are_never_the_end() {
                 0 => it.offset = None,
                 1 => it.offset = Some(u64::MAX - random.below(9)),
                 2 => it.size = 0,
-                3 => it.size = u64::MAX - random.below(9),
+                3 => (it.size, it.erase) = (u64::MAX - random.below(9), 0),
                 4 => it.erase = 0,
                 _ => {}
             }

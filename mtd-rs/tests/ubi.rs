@@ -104,6 +104,28 @@ fn attributes_that_make_no_sense_are_an_error_not_a_guess() {
 }
 
 #[test]
+fn what_lacks_an_attribute_does_not_vanish() {
+    for file in ["ubi0/eraseblock_size", "ubi0_2/name", "ubi0_2/dev"] {
+        let root = TempDir::new();
+        attached(&root);
+        std::fs::remove_file(root.path().join("sys/class/ubi").join(file)).unwrap();
+        let error = ubi::list(&paths(&root)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{file}");
+        assert!(error.device().ends_with(file), "{error}");
+    }
+}
+
+#[test]
+fn more_erase_blocks_than_any_flash_has_are_an_error() {
+    let root = TempDir::new();
+    attached(&root);
+    root.write("sys/class/ubi/ubi0_2/reserved_ebs", "4294967295\n");
+    let error = ubi::list(&paths(&root)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyBlocks(u32::MAX.into()));
+    assert_eq!(error.device(), "ubi0_2 \"rootfs\"");
+}
+
+#[test]
 fn a_volume_without_its_own_node_is_not_opened() {
     let root = TempDir::new();
     attached(&root);

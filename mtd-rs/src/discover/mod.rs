@@ -1,7 +1,7 @@
 //! Which MTD devices a box has.
 //!
 //! sysfs tells most (kernels from 2.6.31 on with `CONFIG_SYSFS`). Where it has no attributes, `/proc/mtd`
-//! gives names and sizes, and the device node is asked for the rest. Nothing is written here.
+//! gives names and sizes, and the device node is asked for the rest. Where there are both, they must agree. Nothing is written here.
 #![forbid(unsafe_code)]
 
 mod proc_mtd;
@@ -73,14 +73,34 @@ impl MtdInfo {
 /// A box without MTD, that is without `/proc/mtd` and without the sysfs class, has an empty list.
 ///
 /// # Errors
-/// When the lists of the kernel cannot be read or understood. A device that cannot be opened is no error;
-/// what is not known of it is described at [`MtdInfo`].
+/// When the lists of the kernel cannot be read or understood, [`Contradictory`](ErrorKind::Contradictory) when they do not agree, and
+/// [`TooManyBlocks`](ErrorKind::TooManyBlocks). A device that cannot be opened is no error; what is not known of it is described at
+/// [`MtdInfo`].
 pub fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
-    let mut found = sysfs::list(paths)?;
+    // A device that comes or goes meanwhile is half there, or in one of the lists only.
+    listed(paths).or_else(|_| listed(paths))
+}
+
+fn listed(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
+    let (mut found, bare) = sysfs::list(paths)?;
+    let text = proc_text(paths)?;
     if found.is_empty() {
-        found = from_proc(paths)?;
+        let lines = parsed(paths, text.as_deref().unwrap_or_default())?;
+        found = lines.into_iter().map(|line| complete(paths, line)).collect();
+        found.sort_unstable_by_key(|info| info.index);
+    } else {
+        found.sort_unstable_by_key(|info| info.index);
+        let contradicted = text.and_then(|text| proc_mtd::contradicted(&text, &found));
+        if let Some(device) = contradicted {
+            return Err(Error::new(Operation::List, &device, None, ErrorKind::Contradictory));
+        }
     }
-    found.sort_unstable_by_key(|info| info.index);
+    for index in bare {
+        if !found.iter().any(|info| info.index == index) {
+            return Err(sysfs::without_size(paths, index));
+        }
+    }
+    found.iter().try_for_each(|info| info.geometry.limited(&info.label()))?;
     Ok(found)
 }
 
@@ -90,23 +110,27 @@ pub fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
 /// # Errors
 /// When the list cannot be read or understood. A kernel without MTD has an empty one.
 pub fn present(paths: &SystemPaths) -> Result<Vec<(u32, String)>> {
-    Ok(lines(paths)?.into_iter().map(|line| (line.index, line.name)).collect())
+    let lines = parsed(paths, &proc_text(paths)?.unwrap_or_default())?;
+    Ok(lines.into_iter().map(|line| (line.index, line.name)).collect())
 }
 
-fn lines(paths: &SystemPaths) -> Result<Vec<proc_mtd::Line>> {
+/// The text of `/proc/mtd`; `None` where there is none.
+fn proc_text(paths: &SystemPaths) -> Result<Option<String>> {
+    match fs::read(&paths.proc_mtd) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(
+            Operation::List,
+            &paths.proc_mtd.to_string_lossy(),
+            None,
+            error,
+        )),
+    }
+}
+
+fn parsed(paths: &SystemPaths, text: &str) -> Result<Vec<proc_mtd::Line>> {
     let label = paths.proc_mtd.to_string_lossy();
-    let text = match fs::read(&paths.proc_mtd) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io(Operation::List, &label, None, error)),
-    };
-    proc_mtd::parse(&String::from_utf8_lossy(&text))
-        .ok_or_else(|| Error::new(Operation::List, &label, None, ErrorKind::Malformed))
-}
-
-fn from_proc(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
-    let lines = lines(paths)?;
-    Ok(lines.into_iter().map(|line| complete(paths, line)).collect())
+    proc_mtd::parse(text).ok_or_else(|| Error::new(Operation::List, &label, None, ErrorKind::Malformed))
 }
 
 /// Asks the device node for what `/proc/mtd` does not tell.
@@ -142,9 +166,8 @@ pub(crate) fn current_name(paths: &SystemPaths, index: u32) -> Option<String> {
     if let Some(name) = sysfs::name(paths, index) {
         return Some(name);
     }
-    let text = fs::read(&paths.proc_mtd).ok()?;
-    let lines = proc_mtd::parse(&String::from_utf8_lossy(&text))?;
-    lines.into_iter().find(|line| line.index == index).map(|line| line.name)
+    let mut devices = present(paths).ok()?.into_iter();
+    devices.find(|device| device.0 == index).map(|device| device.1)
 }
 
 /// Reads the text of `/proc/mtd`.

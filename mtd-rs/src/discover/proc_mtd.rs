@@ -9,7 +9,10 @@
 //! that it may hold spaces and even quotes and line ends itself.
 #![forbid(unsafe_code)]
 
+use super::{MtdInfo, mtd_number};
 use crate::id::number;
+
+const HEAD: &str = "dev:    size   erasesize  name\n";
 
 /// One line of `/proc/mtd`; sizes in bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +43,27 @@ pub(super) fn parse(text: &str) -> Option<Vec<Line>> {
         }
     }
     read.trim().is_empty().then_some(found)
+}
+
+/// The first device that is not in the text as it is in `found`, which is sorted. The kernel prints them in the order of their numbers.
+///
+/// What is compared is the text that the kernel makes: from what a name may hold, a line cannot be told.
+pub(super) fn contradicted(text: &str, found: &[MtdInfo]) -> Option<String> {
+    let mut rest = text.strip_prefix(HEAD).unwrap_or(text);
+    let next = |rest: &str| mtd_number(rest.split_once(':')?.0);
+    for info in found {
+        let (index, size, erase_size) = (info.index, info.geometry.size, info.geometry.erase_size);
+        let line = format!("mtd{index}: {size:08x} {erase_size:08x} \"{}\"\n", info.name);
+        match rest.strip_prefix(&line) {
+            Some(behind) => rest = behind,
+            None => {
+                let only_here = next(rest).filter(|next| *next < index);
+                return Some(only_here.map_or_else(|| info.label(), |next| format!("mtd{next}")));
+            }
+        }
+    }
+    let only_here = next(rest).map_or_else(|| "the last line".to_owned(), |next| format!("mtd{next}"));
+    (!rest.is_empty()).then_some(only_here)
 }
 
 fn parse_line(line: &str) -> Option<Line> {

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::MtdInfo;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -12,24 +12,30 @@ use crate::id;
 use crate::kind::{FlashKind, MTD_WRITEABLE};
 use crate::paths::SystemPaths;
 
-/// All devices of the class. Empty where there is no class, or where it has no attributes: before 2.6.31 the
-/// class existed only for udev to make the nodes.
-pub(super) fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
+/// All devices of the class, and the numbers of those without a size: before 2.6.31 the class had no attributes and existed only for
+/// udev to make the nodes.
+pub(super) fn list(paths: &SystemPaths) -> Result<(Vec<MtdInfo>, Vec<u32>)> {
     let class = &paths.sys_class_mtd;
     let fail = |error| Error::io(Operation::List, &class.to_string_lossy(), None, error);
     let entries = match fs::read_dir(class) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
         Err(error) => return Err(fail(error)),
     };
-    let mut found = Vec::new();
+    let (mut found, mut bare) = (Vec::new(), Vec::new());
     for entry in entries {
         let file_name = entry.map_err(fail)?.file_name();
-        if let Some(index) = index_of(&file_name.to_string_lossy()) {
-            found.extend(device(paths, index)?);
+        let Some(index) = index_of(&file_name.to_string_lossy()) else {
+            continue;
+        };
+        match device(paths, index)? {
+            Some(info) => found.push(info),
+            // What has no directory any more went away meanwhile.
+            None if directory(paths, index).exists() => bare.push(index),
+            None => (),
         }
     }
-    Ok(found)
+    Ok((found, bare))
 }
 
 /// N of `mtdN`. `mtdNro`, the second minor of each device, is not a device of its own.
@@ -37,9 +43,19 @@ pub(crate) fn index_of(name: &str) -> Option<u32> {
     id::number(name.strip_prefix("mtd")?, 10)
 }
 
-/// One device; `None` when it has no attributes or went away meanwhile.
+fn directory(paths: &SystemPaths, index: u32) -> PathBuf {
+    paths.sys_class_mtd.join(format!("mtd{index}"))
+}
+
+/// The error for a device that has none.
+pub(super) fn without_size(paths: &SystemPaths, index: u32) -> Error {
+    let directory = &directory(paths, index);
+    Attributes { directory }.malformed("size")
+}
+
+/// One device; `None` when it has no size.
 fn device(paths: &SystemPaths, index: u32) -> Result<Option<MtdInfo>> {
-    let directory = paths.sys_class_mtd.join(format!("mtd{index}"));
+    let directory = directory(paths, index);
     let attributes = Attributes { directory: &directory };
     let Some(size) = attributes.number("size")? else {
         return Ok(None);
@@ -126,6 +142,14 @@ impl Attributes<'_> {
         self.small(name)?.ok_or_else(|| self.malformed(name))
     }
 
+    /// Of a device whose `name` is missing: `None` when it went away meanwhile, directory and all.
+    pub(crate) fn gone<T>(&self, name: &str) -> Result<Option<T>> {
+        match self.directory.exists() {
+            true => Err(self.malformed(name)),
+            false => Ok(None),
+        }
+    }
+
     pub(crate) fn malformed(&self, name: &str) -> Error {
         Error::new(Operation::List, &self.label(name), None, ErrorKind::Malformed)
     }
@@ -145,12 +169,12 @@ fn parent_of(directory: &Path) -> Option<u32> {
 
 /// Major and minor number from the attribute `dev`.
 pub(super) fn device_number(paths: &SystemPaths, index: u32) -> Option<(u32, u32)> {
-    let directory = paths.sys_class_mtd.join(format!("mtd{index}"));
-    Attributes { directory: &directory }.device_number().ok()?
+    let directory = &directory(paths, index);
+    Attributes { directory }.device_number().ok()?
 }
 
 /// The name of mtdN.
 pub(super) fn name(paths: &SystemPaths, index: u32) -> Option<String> {
-    let directory = paths.sys_class_mtd.join(format!("mtd{index}"));
-    Attributes { directory: &directory }.text("name").ok()?
+    let directory = &directory(paths, index);
+    Attributes { directory }.text("name").ok()?
 }

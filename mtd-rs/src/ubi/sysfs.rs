@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 
+use super::volume::UbiVolume;
 use crate::discover::sysfs::Attributes;
 use crate::error::{Error, Operation, Result};
 use crate::id::number;
@@ -95,8 +96,13 @@ impl VolumeInfo {
 /// A kernel without UBI has an empty list.
 ///
 /// # Errors
-/// When the attributes cannot be read or understood.
+/// When the attributes cannot be read or understood, and [`TooManyBlocks`](crate::ErrorKind::TooManyBlocks).
 pub fn list(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
+    // What comes or goes meanwhile is half there.
+    listed(paths).or_else(|_| listed(paths))
+}
+
+fn listed(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
     let class = paths.sys_class_mtd.with_file_name("ubi");
     let fail = |error| Error::io(Operation::List, &class.to_string_lossy(), None, error);
     let entries = match fs::read_dir(&class) {
@@ -124,6 +130,7 @@ pub fn list(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
         // A volume without its device is one that is just going away.
         if let Some(device) = devices.iter_mut().find(|device| device.index == volume.ubi) {
             volume.min_io_size = device.min_io_size;
+            UbiVolume::geometry_of(&volume).limited(&volume.label())?;
             device.volumes.push(volume);
         }
     }
@@ -167,8 +174,10 @@ pub fn blocks(paths: &SystemPaths) -> Result<Vec<UbiBlock>> {
         let attributes = Attributes {
             directory: &entry.path(),
         };
-        // Without the attribute it went away meanwhile.
-        let device = attributes.device_number()?;
+        let device = match attributes.device_number()? {
+            Some(device) => Some(device),
+            None => attributes.gone("dev")?,
+        };
         found.extend(device.map(|device| UbiBlock { ubi, id, device }));
     }
     found.sort_unstable();
@@ -187,7 +196,7 @@ fn numbers_of(name: &str) -> Option<(u32, Option<u32>)> {
 /// `None` when it went away meanwhile.
 fn device(attributes: &Attributes<'_>, index: u32) -> Result<Option<UbiInfo>> {
     let Some(leb_size) = attributes.small("eraseblock_size")? else {
-        return Ok(None);
+        return attributes.gone("eraseblock_size");
     };
     Ok(Some(UbiInfo {
         index,
@@ -205,7 +214,7 @@ fn device(attributes: &Attributes<'_>, index: u32) -> Result<Option<UbiInfo>> {
 
 fn volume(attributes: &Attributes<'_>, ubi: u32, id: u32) -> Result<Option<VolumeInfo>> {
     let Some(name) = attributes.text("name")? else {
-        return Ok(None);
+        return attributes.gone("name");
     };
     let kind = match attributes.text("type")?.as_deref() {
         Some("dynamic") => VolumeKind::Dynamic,
