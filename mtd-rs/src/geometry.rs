@@ -195,9 +195,22 @@ impl Geometry {
         self.flags & MTD_NO_ERASE == 0
     }
 
-    /// Whether the kernel lets the device be written at all (`MTD_WRITEABLE`).
+    /// Whether the kernel lets the device be written at all (`MTD_WRITEABLE`), and its shape is
+    /// [one of flash](Self::is_consistent).
     pub fn is_writable(&self) -> bool {
-        self.flags & MTD_WRITEABLE != 0
+        self.flags & MTD_WRITEABLE != 0 && self.is_consistent()
+    }
+
+    /// Whether erase blocks are whole pages, of one byte at least, and regions lie one behind the other from the start to the end. A
+    /// kernel that is sound shows nothing else but of what needs no erase (`add_mtd_device` in drivers/mtd/mtdcore.c).
+    pub fn is_consistent(&self) -> bool {
+        let whole = |erase_size: u32| erase_size > 0 && erase_size.is_multiple_of(self.write_size);
+        let mut end = 0;
+        let follows = |region: &EraseRegion| {
+            let start = std::mem::replace(&mut end, region.range().end);
+            region.offset == start && whole(region.erase_size)
+        };
+        whole(self.erase_size) && self.regions.iter().all(follows) && (self.regions.is_empty() || end == self.size)
     }
 }
 
@@ -331,6 +344,33 @@ mod tests {
         let last = u64::MAX - 0xfff;
         assert_eq!(geometry.block_at(u64::MAX - 1), Some(last..u64::MAX));
         assert_eq!(geometry.blocks_in(last..u64::MAX).count(), 1);
+    }
+
+    #[test]
+    fn a_shape_that_no_flash_has_is_not_written() {
+        let nand = Geometry::nand(0x800_0000, 0x2_0000, 2048, 64);
+        assert!(nand.is_writable() && Geometry::dataflash(8192, 1056).is_writable());
+        for (write_size, erase_size) in [(0, 0x2_0000), (2048, 0), (0, 0), (0x4_0000, 0x2_0000), (2048, 0x2_0001)] {
+            let odd = Geometry {
+                write_size,
+                erase_size,
+                ..nand.clone()
+            };
+            assert!(!odd.is_consistent() && !odd.is_writable(), "{odd:?}");
+        }
+        assert!(boot_block_chip().is_writable());
+        let changes: [fn(&mut Vec<EraseRegion>); 5] = [
+            |regions| regions[1].blocks -= 1,
+            |regions| regions[1].blocks += 1,
+            |regions| regions[1].offset += 0x1_0000,
+            |regions| regions[0].erase_size = 0,
+            |regions| regions.swap(0, 1),
+        ];
+        for change in changes {
+            let mut odd = boot_block_chip();
+            change(&mut odd.regions);
+            assert!(!odd.is_consistent() && !odd.is_writable(), "{odd:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,16 @@ pub(super) fn check(partition: &Partition) -> Check {
              dataflash and ram",
         );
     }
+    if !partition.geometry.is_consistent() {
+        return Check::fail(
+            CheckId::Writable,
+            format!(
+                "{label} has erase blocks of {} and pages of {} bytes, which no flash has",
+                partition.geometry.erase_size, partition.geometry.write_size
+            ),
+            "only another kernel or device tree can mend it",
+        );
+    }
     match (partition.writable, partition.remark()) {
         (true, Some(remark)) => Check::warn(CheckId::Writable, format!("{label} {remark}")),
         (true, None) => Check::pass(CheckId::Writable, format!("{label} can be written")),

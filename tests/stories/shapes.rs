@@ -417,8 +417,23 @@ fn sizes_that_make_no_sense_are_shown_and_refused() {
     assert_eq!(devices.json["partitions"].as_array().unwrap().len(), 4);
     assert_eq!(devices.place("mtd1").2, [""; 0], "what is empty shares nothing");
     assert!(odd.plan("kernel", &[]).refused().is_empty());
-    for (part, check) in [("mtd1", "size"), ("mtd2", "aligned"), ("odd", "aligned")] {
+    for (part, check) in [
+        ("mtd1", "size"),
+        ("mtd2", "aligned"),
+        ("mtd2", "writable"),
+        ("odd", "aligned"),
+    ] {
         let plan = odd.plan(part, &[]);
         assert!(plan.refused().contains(&check), "{part}: {}", plan.json);
+    }
+    let path = "devices/platform/soc/spi0.0/mtd/mtd0/writesize";
+    for (page, refused) in [("0", true), ("131072", true), ("3", true), ("256", false)] {
+        let kernel = FakeBox::new(NEW, &[mtd(0, "kernel", 512 * K, 0)]).sys(path, page);
+        let plan = kernel.plan("kernel", &[]);
+        assert_eq!(plan.refused().contains(&"writable"), refused, "{page}: {}", plan.json);
+        let told = plan
+            .says("writable")
+            .contains(&format!("erase blocks of 65536 and pages of {page} bytes"));
+        assert_eq!(told, refused, "{page}: {}", plan.json);
     }
 }

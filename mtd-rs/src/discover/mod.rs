@@ -28,7 +28,7 @@ pub struct MtdInfo {
     /// The shape. Where only `/proc/mtd` could be read, the kind is [`FlashKind::Unknown`], the write size 1
     /// and the flags 0. Regions are only known where the device node could be opened.
     pub geometry: Geometry,
-    /// Whether the kernel lets the device be written (`MTD_WRITEABLE`). `false` where that is not known.
+    /// Whether it can be written: [`Geometry::is_writable`]. `false` where that is not known.
     pub writable: bool,
     /// Where the partition begins, in bytes from the start of its parent. Kernels from 4.1 on, partitions only.
     pub offset: Option<u64>,

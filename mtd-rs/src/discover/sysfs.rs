@@ -9,7 +9,7 @@ use super::MtdInfo;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::geometry::Geometry;
 use crate::id;
-use crate::kind::{FlashKind, MTD_WRITEABLE};
+use crate::kind::FlashKind;
 use crate::paths::SystemPaths;
 
 /// All devices of the class, and the numbers of those without a size: before 2.6.31 the class had no attributes and existed only for
@@ -82,7 +82,7 @@ fn device(paths: &SystemPaths, index: u32) -> Result<Option<MtdInfo>> {
         index,
         // What a partition holds is known by its name.
         name: attributes.text("name")?.ok_or_else(|| attributes.malformed("name"))?,
-        writable: flags & MTD_WRITEABLE != 0,
+        writable: geometry.is_writable(),
         geometry,
         offset: attributes.number("offset")?,
         parent: parent_of(&directory),
