@@ -27,9 +27,9 @@ impl EraseRegion {
     }
 }
 
-/// Erase blocks that a device can have to be listed: four times those of 16 GiB in blocks of 4 KiB, more than NOR and NAND are made
-/// with. Each of them is looked at, one after the other.
-pub const MAX_BLOCKS: u64 = 1 << 24;
+/// Erase blocks that a device can have to be listed: those of 16 GiB in blocks of 4 KiB, more than NOR and NAND are made with. Each of
+/// them is looked at, one after the other.
+pub const MAX_BLOCKS: u64 = 1 << 22;
 
 /// The shape of a flash device.
 #[derive(Clone, Debug, PartialEq, Eq)]

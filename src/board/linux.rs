@@ -12,11 +12,17 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::base::quoted::Quoted;
 use mtd_rs::map::Hint;
 use mtd_rs::ubi::UbiVolume;
-use mtd_rs::{Access, Flash, Map, MtdDevice, MtdInfo, PartitionId, SystemPaths};
+use mtd_rs::{Access, Flash, Map, MtdDevice, MtdInfo, Operation, PartitionId, SystemPaths};
 use std::path::Path;
 
 fn unsupported(error: mtd_rs::Error) -> Failure {
-    Failure::new(Exit::System, Code::Mtd, error).hint("flasher devices")
+    let hint = match error.operation() {
+        Operation::List => {
+            "compare cat /proc/mtd with grep . /sys/class/mtd/*/*size; only another kernel can mend them"
+        }
+        _ => "flasher devices",
+    };
+    Failure::new(Exit::System, Code::Mtd, error).hint(hint)
 }
 
 /// Reads the partitions and recognises the box.

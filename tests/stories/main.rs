@@ -76,6 +76,7 @@ mod faults;
 mod fetched;
 mod geometry;
 mod nand;
+mod odd_flash;
 mod recovery_last;
 mod rest;
 mod settings;

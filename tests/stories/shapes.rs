@@ -328,24 +328,6 @@ fn a_kernel_with_nothing_but_proc_mtd() {
     assert!(nas.plan("U-Boot", &[]).refused().contains(&"bootloader"));
 }
 
-/// What is neither NOR nor NAND, or does not say, would be written as if it had no bad blocks.
-#[test]
-fn flash_of_a_kind_that_is_not_known_is_not_written() {
-    if !is_root() {
-        return;
-    }
-    let first = mtd(0, "kernel", M, 0);
-    let path = "devices/platform/soc/spi0.0/mtd/mtd0/type";
-    for (kind, refused) in [("nor", false), ("phase-change", true), ("", true)] {
-        let plan = FakeBox::new(NEW, &[first]).sys(path, kind).plan("kernel", &[]);
-        assert_eq!(plan.refused().contains(&"writable"), refused, "{kind}: {}", plan.json);
-        assert!(
-            !refused || plan.says("writable").contains("what kind of flash"),
-            "{kind}"
-        );
-    }
-}
-
 #[test]
 fn an_ubi_in_a_nested_partition_holds_what_is_around_it() {
     if !is_root() {
@@ -396,44 +378,5 @@ fn the_block_device_of_a_volume_is_the_volume() {
     let point = router.mount_point();
     for (part, held) in [("ubi0:rootfs", true), ("ubi", true), ("boot", false)] {
         assert_eq!(router.plan(part, &[]).says("holders").contains(&point), held, "{part}");
-    }
-}
-
-#[test]
-fn sizes_that_make_no_sense_are_shown_and_refused() {
-    if !is_root() {
-        return;
-    }
-    let odd = FakeBox::new(
-        NEW,
-        &[
-            mtd(0, "kernel", 512 * K, 0),
-            mtd(1, "out of reach", 0, 0),
-            mtd(2, "no erase size", M, M).erase_size(0),
-            mtd(3, "odd", M + 4096, 2 * M),
-        ],
-    );
-    let devices = odd.devices();
-    assert_eq!(devices.json["partitions"].as_array().unwrap().len(), 4);
-    assert_eq!(devices.place("mtd1").2, [""; 0], "what is empty shares nothing");
-    assert!(odd.plan("kernel", &[]).refused().is_empty());
-    for (part, check) in [
-        ("mtd1", "size"),
-        ("mtd2", "aligned"),
-        ("mtd2", "writable"),
-        ("odd", "aligned"),
-    ] {
-        let plan = odd.plan(part, &[]);
-        assert!(plan.refused().contains(&check), "{part}: {}", plan.json);
-    }
-    let path = "devices/platform/soc/spi0.0/mtd/mtd0/writesize";
-    for (page, refused) in [("0", true), ("131072", true), ("3", true), ("256", false)] {
-        let kernel = FakeBox::new(NEW, &[mtd(0, "kernel", 512 * K, 0)]).sys(path, page);
-        let plan = kernel.plan("kernel", &[]);
-        assert_eq!(plan.refused().contains(&"writable"), refused, "{page}: {}", plan.json);
-        let told = plan
-            .says("writable")
-            .contains(&format!("erase blocks of 65536 and pages of {page} bytes"));
-        assert_eq!(told, refused, "{page}: {}", plan.json);
     }
 }
