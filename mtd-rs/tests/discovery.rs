@@ -185,6 +185,17 @@ fn a_device_without_its_size_does_not_vanish() {
 }
 
 #[test]
+fn other_columns_in_proc_are_no_contradiction() {
+    let root = TempDir::new();
+    spi_partition(&root, "platform/spi0.0/mtd", 2, "U-Boot", 0..0x8_0000);
+    root.write(
+        "proc/mtd",
+        "dev: size erasesize name\nmtd2:   80000   40000  \"U-Boot\"\n",
+    );
+    assert_eq!(list(&paths(&root)).unwrap().len(), 1);
+}
+
+#[test]
 fn proc_and_sysfs_that_contradict_each_other_are_an_error() {
     let root = TempDir::new();
     spi_partition(&root, "platform/spi0.0/mtd", 10, "a \"b\"\nc ", 0x8_0000..0x10_0000);

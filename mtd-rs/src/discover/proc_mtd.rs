@@ -47,8 +47,16 @@ pub(super) fn parse(text: &str) -> Option<Vec<Line>> {
 
 /// The first device that is not in the text as it is in `found`, which is sorted. The kernel prints them in the order of their numbers.
 ///
-/// What is compared is the text that the kernel makes: from what a name may hold, a line cannot be told.
+/// Where it cannot be read as lines, because of what a name holds, the text is compared that the kernel makes.
 pub(super) fn contradicted(text: &str, found: &[MtdInfo]) -> Option<String> {
+    let same = |(line, info): (&Line, &MtdInfo)| {
+        let geometry = &info.geometry;
+        line.name == info.name
+            && (line.index, line.size, line.erase_size) == (info.index, geometry.size, geometry.erase_size)
+    };
+    if parse(text).is_some_and(|lines| lines.len() == found.len() && lines.iter().zip(found).all(same)) {
+        return None;
+    }
     let mut rest = text.strip_prefix(HEAD).unwrap_or(text);
     let next = |rest: &str| mtd_number(rest.split_once(':')?.0);
     for info in found {
