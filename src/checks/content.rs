@@ -75,7 +75,7 @@ pub(super) fn fits_the_flash(facts: &Facts<'_>) -> Vec<Check> {
 /// Whether it is made for the erase blocks and pages of the flash.
 fn erase_blocks(partition: &Partition, content: &Content) -> Option<Check> {
     let geometry = &partition.geometry;
-    let here = geometry.erase_size;
+    let here = u64::from(geometry.erase_size);
     // Of a UBIFS only a volume can have the right ones.
     let blocks = content
         .erase_size
@@ -85,12 +85,12 @@ fn erase_blocks(partition: &Partition, content: &Content) -> Option<Check> {
     let what = match (blocks, content.least_erase_size) {
         (Some(made_for), _) if made_for != here => Some(format!(
             "{format} is made for erase blocks of {} bytes, {label} has {}",
-            Grouped(made_for.into()),
-            Grouped(here.into())
+            Grouped(made_for),
+            Grouped(here)
         )),
         (_, Some(least)) if least > here => Some(format!(
             "{format} has a node across two erase blocks of {label}, which have {} bytes: it is made for larger ones",
-            Grouped(here.into())
+            Grouped(here)
         )),
         _ => None,
     };

@@ -33,10 +33,10 @@ pub struct Content {
     pub order: Option<Order>,
     /// The erase block size that it was made for, in bytes, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub erase_size: Option<u32>,
+    pub erase_size: Option<u64>,
     /// The smallest erase blocks that it can lie in, in bytes, where it depends on that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub least_erase_size: Option<u32>,
+    pub least_erase_size: Option<u64>,
     /// The page size that it was made for, in bytes, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size: Option<u32>,

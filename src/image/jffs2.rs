@@ -172,8 +172,7 @@ impl Walk<'_> {
     fn within(&mut self, node: &Node) -> io::Result<()> {
         let differing = self.at ^ (self.at + node.length - 1);
         let least = 1u64 << (64 - differing.leading_zeros());
-        let most = u64::from(self.content.least_erase_size.unwrap_or_default()).max(least);
-        self.content.least_erase_size = u32::try_from(most).ok();
+        self.content.least_erase_size = self.content.least_erase_size.max(Some(least));
         if node.kind == CLEANMARKER {
             self.markers.add(self.at);
         }
@@ -278,9 +277,39 @@ impl Markers {
     }
 
     /// The size of the erase blocks, if each of them begins with a marker.
-    fn spacing(&self, length: u64) -> Option<u32> {
+    fn spacing(&self, length: u64) -> Option<u64> {
         let size = self.second.filter(|size| self.regular && size.is_power_of_two())?;
-        let all = self.count == length.div_ceil(size);
-        all.then(|| u32::try_from(size).ok()).flatten()
+        (self.count == length.div_ceil(size)).then_some(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of 4 GiB or more is one of a size that no flash has, and not one of a size that nobody knows.
+    #[test]
+    fn blocks_larger_than_any_flash_has_keep_their_size() {
+        let store = Store::Memory(Vec::new());
+        let node = Node {
+            order: Order::Little,
+            kind: INODE,
+            length: 100,
+            obsolete: false,
+        };
+        let mut walk = Walk {
+            store: &store,
+            range: 0..0,
+            order: Order::Little,
+            at: (1 << 31) - 8,
+            content: Content::new(Format::Jffs2, Role::Filesystem),
+            markers: Markers::default(),
+        };
+        assert!(walk.within(&node).is_ok());
+        assert_eq!(walk.content.least_erase_size, Some(1 << 32));
+        let mut markers = Markers::default();
+        markers.add(0);
+        markers.add(1 << 33);
+        assert_eq!(markers.spacing(1 << 34), Some(1 << 33));
     }
 }

@@ -101,7 +101,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         }
     }
     let size = size.unwrap_or(room);
-    content.erase_size = u32::try_from(size).ok();
+    content.erase_size = Some(size);
     content.title = format!("for erase blocks of {size} bytes");
     if !room.is_multiple_of(size) {
         content.problem = Some(format!("the ubi image is cut off in an erase block of {size} bytes"));
@@ -155,6 +155,8 @@ fn is_blank(store: &Store, range: Range<u64>) -> io::Result<bool> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
 
     /// The first header of an image that ubinize 2.1.5 made with `-p 128KiB -m 2048 -Q 218254177`.
     #[test]
@@ -174,5 +176,29 @@ mod tests {
         flipped[15] ^= 1;
         assert_eq!(erase_counter(&flipped), None);
         assert_eq!(erase_counter(&header[..63]), None);
+    }
+
+    /// A block that is larger than any flash has is not one of a size that nobody knows.
+    #[test]
+    fn a_block_of_4_gib_keeps_its_size() {
+        let layout = Layout {
+            volume_header: 2048,
+            data: 4096,
+            image_seq: 7,
+            needed: OVERHEAD,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(dir.path().join("ubi"))
+            .unwrap();
+        file.set_len(1 << 32).unwrap();
+        file.write_all_at(&layout.header(0), 0).unwrap();
+        file.write_all_at(&[0xff; HEADER], 2048).unwrap();
+        let store = Store::file(file).unwrap();
+        let content = recognise(&store, &(0..store.len())).unwrap().unwrap();
+        assert_eq!(content.erase_size, Some(1 << 32));
     }
 }

@@ -237,8 +237,10 @@ fn wrong(piece: &Piece, size: u64, begins: bool) -> Option<String> {
     let Some(found) = &piece.content else {
         return damaged().filter(|_| begins);
     };
-    let made_for = found.erase_size.map(u64::from);
-    if let Some(made_for) = made_for.filter(|made_for| found.format == Format::Ubifs && *made_for != size) {
+    if let Some(made_for) = found
+        .erase_size
+        .filter(|made_for| found.format == Format::Ubifs && *made_for != size)
+    {
         return Some(format!(
             "a ubifs for blocks of {made_for} bytes, and its own have {size}"
         ));

@@ -43,7 +43,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     let field = |at: usize| Fields(&node).le32(at).unwrap_or_default();
     let (page, block, blocks) = (field(32), field(36), field(40));
     content.length = u64::from(block) * u64::from(blocks);
-    content.erase_size = Some(block);
+    content.erase_size = Some(block.into());
     content.page_size = Some(page);
     content.title = format!(
         "version {}, for volumes of up to {} blocks of {block} bytes",

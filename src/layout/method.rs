@@ -51,7 +51,7 @@ pub(super) fn decided(mut write: Write, partition: &Partition, what: &What<'_>) 
 fn is_whole_ubi(write: &Write, partition: &Partition, content: &Content) -> bool {
     let geometry = &partition.geometry;
     content.problem.is_none()
-        && content.erase_size == Some(geometry.erase_size)
+        && content.erase_size == Some(geometry.erase_size.into())
         && content.length == write.length()
         && geometry.regions.is_empty()
 }
