@@ -208,9 +208,12 @@ impl Program {
     }
 
     /// What the server says of the file before it sends it; nothing, if that cannot be asked.
-    pub(super) fn head(&self) -> Head {
+    ///
+    /// # Errors
+    /// A header that makes no sense, as a phrase.
+    pub(super) fn head(&self) -> Result<Head, String> {
         if !self.has_head {
-            return Head::default();
+            return Ok(Head::default());
         }
         let words: &[&str] = match self.kind {
             Kind::Curl => &["-I"],
@@ -224,9 +227,7 @@ impl Program {
             // They tell it where others tell errors.
             _ => stages::Child::start_with_errors(&self.path, &arguments, PATIENCE),
         };
-        child
-            .map(|child| Head::read(child, self.head_counts))
-            .unwrap_or_default()
+        child.map_or_else(|_| Ok(Head::default()), |child| Head::read(child, self.head_counts))
     }
 }
 
@@ -258,7 +259,7 @@ pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
         arguments,
         _config: config,
     };
-    let head = program.head();
+    let head = program.head()?;
     let length = head.length;
     let fetched = Fetched::begin(program, head).map_err(|error| error.to_string())?;
     Ok((Box::new(fetched), length))

@@ -66,7 +66,7 @@ impl Fetched {
         }
         sleep(Duration::from_secs(1 << self.failures));
         self.failures += 1;
-        let head = self.program.head();
+        let head = self.program.head().map_err(io::Error::other)?;
         self.whole = match self.head.is_same(&head) {
             Some(false) => return Err(changed()),
             // A server that vouches for the file may still know no ranges.

@@ -13,7 +13,7 @@ const APPLY: [&str; 6] = ["--format", "json", "apply", "-y", "--part", "kernel"]
 /// HTTPS with a certificate of its own. `/secret` wants a user and his password, `/short` ends too early. The connection breaks in
 /// the midst of the first answer to a path with `breaks`: `/breaks-tagged` vouches for the file by its tag and goes on where that
 /// is asked for, `/breaks-deaf` sends all of it in any case, `/breaks-silent` vouches for nothing, and of `/breaks-changed` and
-/// `/breaks-other` the second answer is of another file, told and not told. `/breaks-dates` goes by the date. What is asked
+/// `/breaks-other` the second answer is of another file, told and not told. `/breaks-dates` goes by the date. `/lengths` says two lengths where it is only asked. What is asked
 /// for is written to the file `asked`.
 const HTTPS: &str = "\
 import base64, http.server, ssl, sys
@@ -38,6 +38,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         if kind in ('tagged', 'deaf', 'changed'): self.send_header('ETag', '\"%d\"' % (seen if kind == 'changed' else 1))
         if kind == 'dates': self.send_header('Last-Modified', 'Thu, 26 Nov 2026 20:24:04 GMT')
         if self.path != '/endless': self.send_header('Content-Length', str(1 << 28 if self.path == '/huge' else len(image) - begin))
+        if self.path == '/lengths' and self.command == 'HEAD': self.send_header('Content-Length', '65536')
         self.end_headers()
         if self.path == '/huge': return
         short = self.path == '/short' or kind and not seen
@@ -285,6 +286,9 @@ fn the_length_is_asked_before() {
             let run = apply(&[&at("endless")]);
             assert!(run.exit == 78 && run.out.contains("--size"), "{run:?}");
         }
+        // Two of them are none.
+        let run = apply(&[&at("lengths")]);
+        assert!(run.exit == 66 && run.out.contains("two lengths"), "{run:?}");
         let run = apply(&[&at("image")]);
         assert_eq!(run.exit, 0, "{run:?}");
         holds(&sim, &image);
