@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 use crate::base::format::{Format, Nature};
+use crate::base::machine::Role;
+use crate::base::units::Grouped;
 use crate::bytes::store::Store;
 use crate::image::content::{self, Content};
 use std::io;
@@ -34,19 +36,41 @@ pub(super) fn look(store: &Store, range: &Range<u64>, content: &mut Content) -> 
     let mut all = Vec::new();
     let mut at = range.start + content.length;
     let mut ends = has_an_end(content);
+    let mut kernel = content.role == Role::Kernel;
     while ends && all.len() < MOST {
-        at = past_padding(store, at.min(range.end)..range.end)?;
+        let begin = at.min(range.end);
+        at = past_padding(store, begin..range.end)?;
         if at == range.end {
             break;
         }
-        let offset = at - range.start;
-        let Some(found) = content::first(store, &(at..range.end))?.filter(|found| found.format != Format::Factory)
-        else {
-            titles.push(format!("; at 0x{offset:x} something that is not known"));
+        let known = |at| Ok::<_, io::Error>(content::first(store, &(at..range.end))?.filter(is_known));
+        let (place, found) = match known(at)? {
+            None => {
+                let at = aligned(range.start, begin, at);
+                (at, known(at)?)
+            }
+            found => (at, found),
+        };
+        at = if found.is_some() { place } else { at };
+        let (offset, left) = (at - range.start, range.end - at);
+        let Some(found) = found else {
+            titles.push(format!(
+                "; at 0x{offset:x} something that is not known, {} bytes",
+                Grouped(left)
+            ));
             content.checked = false;
             break;
         };
         titles.push(format!("; at 0x{offset:x} {}", found.format.described()));
+        // A boot loader starts the first, or the second where it takes the first for damaged.
+        if kernel && found.role == Role::Kernel {
+            let bytes = Some(found.length)
+                .filter(|length| (1..left).contains(length))
+                .unwrap_or(left);
+            titles.push(format!(", a second kernel of {} bytes", Grouped(bytes)));
+            content.checked = false;
+        }
+        kernel |= found.role == Role::Kernel;
         let front = all.last().map_or(content.format, |last: &Content| last.format).as_str();
         let place = |what: &String| format!("behind the {front}, at 0x{offset:x}: {what}");
         content.problem = found.problem.as_ref().map(place);
@@ -69,7 +93,21 @@ pub(super) fn look(store: &Store, range: &Range<u64>, content: &mut Content) -> 
     Ok(())
 }
 
-fn past_padding(store: &Store, mut left: Range<u64>) -> io::Result<u64> {
+/// What is only taken for something by what stands further behind is not known here.
+fn is_known(found: &Content) -> bool {
+    found.format != Format::Factory
+}
+
+/// Where something begins behind such padding that begins with zeros itself, as a kernel for ARM does.
+pub(super) fn aligned(origin: u64, padding: u64, end: u64) -> u64 {
+    (end - (end - origin) % 4).max(padding)
+}
+
+/// Where something begins that is no padding; the end where nothing does.
+///
+/// # Errors
+/// Those of reading the store.
+pub(super) fn past_padding(store: &Store, mut left: Range<u64>) -> io::Result<u64> {
     loop {
         let from = left.start;
         for byte in [0xff, 0] {

@@ -331,12 +331,7 @@ fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
         .filter(|kernel| kernel.is_kernel() && kernel.os == "linux")
     {
         let declared = Declared::Name(&kernel.compression);
-        let problem = within::problem(
-            store,
-            &place(range, fit.total, kernel)?,
-            declared,
-            content.arch.as_ref(),
-        )?;
+        let problem = within::problem(store, &place(range, fit.total, kernel)?, declared, content)?;
         let said = problem.map(|problem| format!("of the fit's {}: {problem}", Quoted(&kernel.name)));
         content.doubt = content.doubt.take().or(said);
     }

@@ -34,6 +34,7 @@ mod signs;
 pub(crate) mod squashfs;
 mod squashfs_tables;
 mod sums;
+mod surplus;
 mod tplink;
 mod trx;
 pub(crate) mod ubi;

@@ -105,7 +105,7 @@ fn inside(store: &Store, data: Range<u64>, header: &[u8], content: &mut Content)
     // Only Linux is known well enough to say what it is not.
     if header[28] == LINUX {
         let declared = Declared::Number(header[31]);
-        content.doubt = within::problem(store, kernel, declared, content.arch.as_ref())?.map(of_the_uimage);
+        content.doubt = within::problem(store, kernel, declared, content)?.map(of_the_uimage);
         // Behind the kernel comes its ramdisk (`boot_get_ramdisk` in U-Boot's `boot/image-board.c`).
         if let (Some(ramdisk), None) = (parts.get(1), &content.doubt)
             && !device_tree::begins(store, ramdisk)?

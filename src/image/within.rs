@@ -9,12 +9,12 @@ use crate::base::quoted::Quoted;
 use crate::base::units::Fields;
 use crate::bytes::packed::{Codec, first_end};
 use crate::bytes::store::Store;
-use crate::image::{foreign, ramdisk, zimage};
+use crate::image::content::Content;
+use crate::image::surplus::{self, HEAD};
+use crate::image::{ramdisk, zimage};
 use std::io;
 use std::ops::Range;
 
-/// Bytes that are looked at: all of text's beginning, and the magic number of ext2.
-const HEAD: u64 = 0x440;
 /// The packings, in the order of their numbers in a legacy image (`IH_COMP_*` in U-Boot's `include/image.h`).
 const PACKINGS: [&str; 7] = ["none", "gzip", "bzip2", "lzma", "lzo", "lz4", "zstd"];
 /// Bytes that come out and are looked at: more than a kernel has that fits onto such flash.
@@ -42,7 +42,26 @@ impl Declared<'_> {
     }
 }
 
-/// What is wrong with a kernel that is declared to be packed so.
+/// What is found out about a kernel or what is packed.
+#[derive(Default)]
+pub(super) struct Found {
+    /// What is wrong with it.
+    wrong: Option<String>,
+    /// Where it ends in the store, where that is known.
+    end: Option<u64>,
+}
+
+impl Found {
+    fn wrong(what: String) -> Found {
+        Found {
+            wrong: Some(what),
+            end: None,
+        }
+    }
+}
+
+/// What is wrong with the kernel of an image that is declared to be packed so. What is in its data beside the kernel is told in
+/// the title of the image.
 ///
 /// # Errors
 /// Those of reading the store.
@@ -50,46 +69,50 @@ pub(super) fn problem(
     store: &Store,
     data: &Range<u64>,
     declared: Declared<'_>,
-    arch: Option<&Processor>,
+    content: &mut Content,
 ) -> io::Result<Option<String>> {
+    let found = kernel(store, data, declared, content.arch.as_ref())?;
+    if let (None, Some(end)) = (&found.wrong, found.end) {
+        surplus::tell(store, data, end, content)?;
+    }
+    Ok(found.wrong)
+}
+
+fn kernel(store: &Store, data: &Range<u64>, declared: Declared<'_>, arch: Option<&Processor>) -> io::Result<Found> {
     if data.is_empty() {
-        return Ok(Some("there is no kernel in it".to_owned()));
+        return Ok(Found::wrong("there is no kernel in it".to_owned()));
     }
     let mut head = vec![0; HEAD.min(data.end - data.start) as usize];
     store.read_exact_at(data.start, &mut head)?;
-    let begins = |magic: &[u8]| head.starts_with(magic);
-    let found = match foreign::of_head(&head) {
-        _ if begins(b"hsqs") || begins(b"sqsh") => Some(Format::Squashfs),
-        _ if begins(b"UBI#") => Some(Format::Ubi),
-        _ if begins(&[0x27, 0x05, 0x19, 0x56]) => Some(Format::Uimage),
-        Some(format) => Some(format),
-        None => Codec::recognise(&head).map(Codec::format),
-    };
+    let found = surplus::begins(&head);
     let is_packed = found.is_some_and(|found| found.nature() == Nature::Packed);
     let described = found.unwrap_or(Format::Raw).described();
     let codec = Codec::recognise(&head);
     let name = match (declared.place(), declared) {
         (Some(0), _) if is_packed && ramdisk::is_packed(store, data)? => {
-            return Ok(Some(said("a kernel", Format::Ramdisk.described())));
+            return Ok(Found::wrong(said("a kernel", Format::Ramdisk.described())));
         }
         (Some(0), _) => {
             return Ok(match found {
-                Some(Format::Zimage) => zimage_problem(&head, data, arch),
-                Some(found) if is_no_kernel(found, arch) => Some(said("a kernel", described)),
+                Some(Format::Zimage) => Found {
+                    wrong: zimage_problem(&head, data, arch),
+                    end: zimage::length(&Fields(&head)).map(|length| data.start + length),
+                },
+                Some(found) if is_no_kernel(found, arch) => Found::wrong(said("a kernel", described)),
                 _ => broken(store, data, codec)?,
             });
         }
         // Nothing tells the older lzma for sure.
-        (Some(3), _) if found.is_none() => return Ok(None),
-        (Some(place), _) if place >= DISPUTED && is_packed => return Ok(None),
+        (Some(3), _) if found.is_none() => return Ok(Found::default()),
+        (Some(place), _) if place >= DISPUTED && is_packed => return Ok(Found::default()),
         (Some(place), _) if place < PACKINGS.len() => PACKINGS[place],
         (_, Declared::Number(number)) => {
-            return Ok(Some(format!(
+            return Ok(Found::wrong(format!(
                 "it is packed in a way that is not known: number {number}"
             )));
         }
         (_, Declared::Name(name)) => {
-            return Ok(Some(format!(
+            return Ok(Found::wrong(format!(
                 "it is packed in a way that is not known: {}",
                 Quoted(name)
             )));
@@ -98,7 +121,7 @@ pub(super) fn problem(
     let fits = found.is_some_and(|found| found.as_str() == name);
     match fits {
         true => broken(store, data, codec),
-        false => Ok(Some(said(&format!("packed with {name}"), described))),
+        false => Ok(Found::wrong(said(&format!("packed with {name}"), described))),
     }
 }
 
@@ -107,8 +130,10 @@ pub(super) fn problem(
 ///
 /// # Errors
 /// Those of reading the store.
-pub(super) fn broken(store: &Store, data: &Range<u64>, codec: Option<Codec>) -> io::Result<Option<String>> {
-    let Some(codec) = codec else { return Ok(None) };
+fn broken(store: &Store, data: &Range<u64>, codec: Option<Codec>) -> io::Result<Found> {
+    let Some(codec) = codec else {
+        return Ok(Found::default());
+    };
     let (mut first, mut length) = ([0; 16], 0);
     let mut each = |chunk: &[u8]| {
         let at = first.len().min(length);
@@ -120,14 +145,26 @@ pub(super) fn broken(store: &Store, data: &Range<u64>, codec: Option<Codec>) -> 
             false => Ok(()),
         }
     };
-    match first_end(store, data, codec, &mut each) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Some(error.to_string())),
+    let mut end = match first_end(store, data, codec, &mut each) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Found::wrong(error.to_string())),
         Err(error) if error.kind() != io::ErrorKind::FileTooLarge => return Err(error),
-        _ => (),
+        end => end.unwrap_or_default(),
+    };
+    // Linux puts the length of what is packed behind it (`size_append` in `scripts/Makefile.lib`).
+    let mut size = [0; 4];
+    if let Some(end) = &mut end
+        && store.read_head(&(*end..data.end), &mut size)?
+        && u32::from_le_bytes(size) as usize == length
+    {
+        *end += size.len() as u64;
     }
     // The older lzma has no magic number, and code may look like it.
     let again = Codec::recognise(&first[..length.min(first.len())]).filter(|again| *again != Codec::Lzma);
-    Ok(again.map(|again| format!("it is packed twice: in the {} is {}", codec.as_str(), again.as_str())))
+    let twice = |again: Codec| format!("it is packed twice: in the {} is {}", codec.as_str(), again.as_str());
+    Ok(Found {
+        wrong: again.map(twice),
+        end,
+    })
 }
 
 /// The same of a part of an image that says of its parts only where they are; `None` also for what is not packed.
@@ -135,7 +172,7 @@ pub(super) fn broken(store: &Store, data: &Range<u64>, codec: Option<Codec>) -> 
 /// # Errors
 /// Those of reading the store.
 pub(super) fn part(store: &Store, data: &Range<u64>) -> io::Result<Option<String>> {
-    broken(store, data, Codec::at(store, data)?)
+    Ok(broken(store, data, Codec::at(store, data)?)?.wrong)
 }
 
 /// What comes out of packed bytes; `None` where that is more than so many, or they are packed in a way that is not known.

@@ -350,3 +350,67 @@ fn a_copy_of_another_partition() {
     let kernel = long(&kernel(&bytes(9000, 1), 0));
     sim.apply(&["--part", "Kernel", &sim.file("image", &kernel)]).exits(0);
 }
+
+/// Warnings of the plan about what this partition gets.
+#[track_caller]
+fn warned(sim: &SimBox, image: &[u8]) -> String {
+    let path = sim.file("image", image);
+    let plan = sim
+        .run("plan", &["--format", "json", "--part", "Kernel", &path])
+        .exits(0)
+        .json();
+    let checks = plan["checks"].as_array().unwrap();
+    let warns = checks
+        .iter()
+        .filter(|check| check["name"] == "content" && check["status"] == "warn");
+    warns.map(|check| check["text"].to_string()).collect()
+}
+
+/// A boot loader starts the first kernel, and takes no notice of what stands behind it.
+#[test]
+fn what_nothing_starts_behind_a_kernel_is_told_with_its_size() {
+    let sim = SimBox::of_anything("qnap-ts219");
+    let (tree, plain) = (tree(&sim, "qnap,ts219"), bytes(9000, 1));
+    let (gzip, other) = (
+        packed(&sim, &plain, "gzip", &[]),
+        packed(&sim, &bytes(7000, 2), "gzip", &[]),
+    );
+    // It begins with zeros, as those do that begin with instructions that do nothing.
+    let mut second = zimage(8000, 8000);
+    second[..2].fill(0);
+    let zimage = zimage(20_000, 20_000);
+    let lzma = packed(&sim, &plain, "xz", &["--format=lzma"]);
+    let uimage = kernel(&gzip, 1);
+    assert_eq!(uimage.len(), 9095, "what random bytes become");
+    for (front, padding, behind, says) in [
+        (&uimage, 0, &uimage, "a uImage, a second kernel of 9,095 bytes"),
+        (&uimage, 4096, &uimage, "a uImage, a second kernel of 9,095 bytes"),
+        (&uimage, 0, &plain, "not known, 9,000 bytes"),
+        (&zimage, 0, &second, "a second kernel of 8,000 bytes"),
+        (&zimage, 4096, &second, "a second kernel of 8,000 bytes"),
+    ] {
+        let image = [&front[..], &vec![0; padding], behind].concat();
+        assert!(warned(&sim, &image).contains(says), "{says}: {}", warned(&sim, &image));
+    }
+    for (front, behind, packing, says) in [
+        (&gzip, &other, 1, "7,031 bytes more: packed with gzip"),
+        (&gzip, &plain, 1, "9,000 bytes more: nothing"),
+        (&zimage, &second, 0, "8,000 bytes more: an ARM zImage"),
+        (&zimage, &[&tree, &plain[..]].concat(), 0, "9,000 bytes more: nothing"),
+    ] {
+        let image = kernel(&[&front[..], behind].concat(), packing);
+        assert!(warned(&sim, &image).contains(says), "{says}: {}", warned(&sim, &image));
+    }
+    let size = (plain.len() as u32).to_le_bytes();
+    let squashfs = [&b"hsqs"[..], &plain].concat();
+    for (data, packing) in [
+        ([&gzip, &[0; 4096][..]].concat(), 1),
+        ([&gzip[..], &[0; 7], &tree].concat(), 1),
+        ([&gzip, &size[..], &[0xff; 64]].concat(), 1),
+        (lzma, 3),
+        ([&zimage, &tree[..], &tree, &[0; 4096]].concat(), 0),
+        ([&zimage[..], &[0; 96], &squashfs].concat(), 0),
+    ] {
+        assert_eq!(warned(&sim, &kernel(&data, packing)), "");
+    }
+}
