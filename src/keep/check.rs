@@ -107,16 +107,26 @@ fn named(asked: &Asked<'_>, to: Option<&String>) -> Result<Kept> {
     };
     let place = Place::parse(to)?;
     let found = find(asked.board, asked.request, &lists, &place).and_then(|(kept, losses)| {
-        if kept.files.is_empty() {
-            return Ok(None);
+        let nothing = kept.files.is_empty();
+        if nothing && asked.request.to.is_none() {
+            return Ok((None, None));
         }
-        fits(asked, &place, kept, &losses).map(Some)
+        // A place that somebody names is looked at although nothing goes there.
+        let (kept, check) = fits(asked, &place, kept, &losses)?;
+        Ok(match nothing {
+            false => (Some(kept), Some(check)),
+            true => (None, Some(idle(&kept.to))),
+        })
     });
     Ok(match found {
-        Ok(None) => (None, None),
-        Ok(Some((kept, check))) => (Some(kept), Some(check)),
+        Ok(kept) => kept,
         Err(check) => (None, Some(check.forced(asked.force, NOTHING))),
     })
+}
+
+fn idle(to: &str) -> Check {
+    let what = format!("nothing is kept in {to}: neither --keep nor a list names a file that is there");
+    Check::warn(CheckId::Keep, what)
 }
 
 /// The bytes of a list and its path.

@@ -174,7 +174,22 @@ fn what_cannot_be_kept_is_refused_by_name_unless_it_is_forced_not_to_be() {
         let text = refusal(&sim, &args)["text"].to_string();
         assert!(text.contains(why), "{args:?}: {text}");
     }
+    // A place that is named is one, whether anything goes there or not.
+    for (to, why) in [
+        ("raw:nowhere", "no partition"),
+        ("raw:kernel", "written by the update"),
+        ("raw:u-boot", "protected"),
+        ("jffs2:config", "no file systems"),
+    ] {
+        let text = refusal(&sim, &["--keep-to", to])["text"].to_string();
+        assert!(text.contains(why), "{to}: {text}");
+    }
     let image = sim.file("image", &bytes(MIB, 1));
+    let run = sim.run("plan", &["--part", "kernel", "--keep-to", "raw:config", &image]);
+    assert!(run.exits(0).out.contains("nothing is kept in raw:config"));
+    for to in ["config", "raw:", "raw:config,../x"] {
+        sim.apply(&["--part", "kernel", "--keep-to", to, &image]).exits(64);
+    }
     sim.apply(&["--part", "kernel", "--keep", &some, "--keep-to", "config", &image])
         .exits(64);
     let result = sim
