@@ -17,7 +17,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         _ if std::path::Path::new("/dev/pmsg0").exists() => {
             Check::pass(CheckId::Record, "the outcome is kept in memory that survives a reboot")
         }
-        _ if !record::disks().is_empty() => {
+        _ if record::can_keep_on_disk() => {
             Check::pass(CheckId::Record, "the outcome is kept on a disk, in flasher.record")
         }
         Some(partition) => Check::warn(
@@ -31,7 +31,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         None => Check::warn(
             CheckId::Record,
             "nothing on this box keeps the outcome over a reboot: no partition named flasher, no ramoops, no file \
-             flasher.record of root's on a disk of its own",
+             flasher.record of root's on a disk of its own that can be written",
         ),
     }]
 }

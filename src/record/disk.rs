@@ -6,10 +6,12 @@
 
 use crate::base::error::{Context, Result};
 use crate::base::files::Directory;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const NAME: &str = "flasher.record";
@@ -49,15 +51,35 @@ fn open(disk: &Path, append: bool) -> Option<File> {
     (about.is_file() && roots_alone && about.nlink() == 1).then_some(file)
 }
 
-/// Appends the record; `false` where there is no such file.
-pub fn save(text: &str) -> Result<bool> {
-    let mut kept = false;
-    for disk in disks() {
-        let (to, line) = (disk.clone(), format!("\n{text}\n"));
-        patiently(move || append(&to, &line)).context(disk.display())?;
-        kept = true;
+/// Whether one of them can be written, as far as the kernel says without being asked to write.
+pub fn can_keep() -> bool {
+    disks().into_iter().any(|disk| patiently(move || takes(&disk)).is_ok())
+}
+
+/// The kernel makes a file system read-only, too, when it finds it damaged.
+fn takes(disk: &Path) -> io::Result<()> {
+    match statvfs(disk)?.flags().contains(FsFlags::ST_RDONLY) {
+        true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        false => Ok(()),
     }
-    Ok(kept)
+}
+
+/// Appends the record on each of them; `false` where there is no such file.
+pub fn save(text: &str) -> Result<bool> {
+    save_on(&disks(), text)
+}
+
+/// A disk that takes nothing keeps the record from no other.
+fn save_on(disks: &[PathBuf], text: &str) -> Result<bool> {
+    let (mut kept, mut failed) = (false, Ok(false));
+    for disk in disks {
+        let (to, line) = (disk.clone(), format!("\n{text}\n"));
+        match patiently(move || append(&to, &line)).context(disk.display()) {
+            Ok(()) => kept = true,
+            Err(failure) => failed = failed.and(Err(failure)),
+        }
+    }
+    if kept { Ok(true) } else { failed }
 }
 
 fn append(disk: &Path, line: &str) -> io::Result<()> {
@@ -70,13 +92,93 @@ fn append(disk: &Path, line: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The last record that is whole.
-pub fn load() -> Option<String> {
-    disks().iter().find_map(|disk| {
-        let mut text = Vec::new();
-        open(disk, false)?.take(2 * LONGEST).read_to_end(&mut text).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        let whole = |line: &&str| line.starts_with('{') && line.ends_with('}');
-        text.lines().rev().find(whole).map(str::to_owned)
-    })
+/// The last record of each of them that is whole.
+pub fn load() -> Vec<String> {
+    load_from(&disks())
+}
+
+fn load_from(disks: &[PathBuf]) -> Vec<String> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    for disk in disks {
+        let (disk, found) = (disk.clone(), Arc::clone(&found));
+        // What cannot be read has none.
+        let _ = patiently(move || {
+            let last = last(&disk)?;
+            if let Ok(mut found) = found.lock() {
+                found.extend(last);
+            }
+            Ok(())
+        });
+    }
+    found
+        .lock()
+        .map(|mut found| std::mem::take(&mut *found))
+        .unwrap_or_default()
+}
+
+fn last(disk: &Path) -> io::Result<Option<String>> {
+    let mut text = Vec::new();
+    let file = open(disk, false).ok_or(io::ErrorKind::NotFound)?;
+    file.take(2 * LONGEST).read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let whole = |line: &&str| line.starts_with('{') && line.ends_with('}');
+    Ok(text.lines().rev().find(whole).map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_disk_that_takes_or_gives_nothing_keeps_no_other_from_it() {
+        // The file is root's.
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let disks = ["bad", "one", "two"].map(|name| dir.path().join(name));
+        for disk in &disks {
+            std::fs::create_dir(disk).unwrap();
+        }
+        assert!(save_on(&disks[..1], "{}").is_err(), "there is no file");
+        for disk in &disks[1..] {
+            File::create_new(disk.join(NAME)).unwrap();
+        }
+        assert!(save_on(&disks, "{1}").unwrap());
+        assert_eq!(load_from(&disks), ["{1}", "{1}"]);
+        assert!(save_on(&disks[2..], "{2}").unwrap());
+        assert_eq!(load_from(&disks), ["{1}", "{2}"], "which is newer they say themselves");
+        assert!(!save_on(&[], "{}").unwrap());
+    }
+
+    #[test]
+    fn a_disk_that_is_mounted_read_only_keeps_nothing() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        assert!(takes(dir.path()).is_ok());
+        // Its mount is another process's own, which ends with its input.
+        let mut other = Command::new("unshare")
+            .args([
+                "-m",
+                "sh",
+                "-ec",
+                "mount -t tmpfs -o ro none \"$1\"; echo; read end",
+                "sh",
+            ])
+            .arg(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mounted = other.stdout.as_mut().unwrap().read(&mut [0]).unwrap();
+        let there = format!("/proc/{}/root{}", other.id(), dir.path().display());
+        let error = takes(Path::new(&there)).unwrap_err();
+        drop(other.stdin.take());
+        other.wait().unwrap();
+        assert_eq!((mounted, error.kind()), (1, io::ErrorKind::ReadOnlyFilesystem));
+    }
 }

@@ -20,7 +20,7 @@ use std::ffi::OsStr;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-pub use disk::disks;
+pub use disk::{can_keep as can_keep_on_disk, disks};
 pub use flash_log::can_keep as can_keep_on_flash;
 
 /// The outcome of an update, as it is kept and as `status` tells it.
@@ -273,15 +273,19 @@ pub fn load(board: &Board) -> Result<Record> {
 fn newest(board: &Board) -> Option<Record> {
     match &board.backend {
         Backend::Sim(_) => None,
-        Backend::Linux => newest_of([load_volatile(), flash_log::load(board), pstore::load(), disk::load()]),
+        Backend::Linux => {
+            let single = [load_volatile(), flash_log::load(board), pstore::load()];
+            newest_of(single.into_iter().flatten().chain(disk::load()))
+        }
     }
 }
 
-/// Of those that are alike the first.
-fn newest_of(texts: [Option<String>; 4]) -> Option<Record> {
-    let records = texts.into_iter().flatten();
-    let records = records.filter_map(|text| json::parse::<Record>(text.as_bytes()).ok());
-    records.reduce(|first, next| if next.number > first.number { next } else { first })
+/// Of those that are alike the first. Two have the same number where the place of the one could not be read when the other was made:
+/// of these it is the one that ended later.
+fn newest_of(texts: impl Iterator<Item = String>) -> Option<Record> {
+    let records = texts.filter_map(|text| json::parse::<Record>(text.as_bytes()).ok());
+    let age = |record: &Record| (record.number, record.finished.clone());
+    records.reduce(|first, next| if age(&next) > age(&first) { next } else { first })
 }
 
 #[cfg(test)]
@@ -300,7 +304,7 @@ mod tests {
             };
             Some(json::write(&record).unwrap())
         };
-        let of = |texts| newest_of(texts).map(|record| record.text);
+        let of = |texts: [Option<String>; 4]| newest_of(texts.into_iter().flatten()).map(|record| record.text);
         assert_eq!(of([None, text("a", 4), text("b", 5), None]).as_deref(), Some("b"));
         assert_eq!(
             of([None, text("a", 5), text("b", 5), text("c", 0)]).as_deref(),
@@ -308,5 +312,17 @@ mod tests {
         );
         assert_eq!(of([Some("{".into()), None, text("b", 0), None]).as_deref(), Some("b"));
         assert_eq!(of([None, None, None, None]), None);
+        let [first, second] = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"].map(|finished| {
+            let record = Record {
+                text: finished.into(),
+                number: 5,
+                finished: Some(finished.into()),
+                ..Record::none()
+            };
+            Some(json::write(&record).unwrap())
+        });
+        let later = Some("2026-01-02T00:00:00Z");
+        assert_eq!(of([first.clone(), second.clone(), None, None]).as_deref(), later);
+        assert_eq!(of([second, first, None, None]).as_deref(), later);
     }
 }
