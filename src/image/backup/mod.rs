@@ -2,14 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+mod by_hand;
+mod names;
+
 use crate::base::code::Code;
-use crate::base::digits;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::format::Format;
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
-use crate::base::units::{Grouped, hex};
+use crate::base::units::hex;
 use crate::image::{FileKind, Image, Part};
 use sha2::{Digest, Sha256};
 use std::fmt::Display;
@@ -18,16 +20,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The list of checksums, as `sha256sum` writes and reads it.
-pub const SUMS: &str = "SHA256SUMS";
+use by_hand::{Hand, by_hand};
+use names::parse_name;
 
-/// The file name of a partition's copy. A slash in a partition's name would lead elsewhere, and a stick with FAT or NTFS takes no
-/// file that is called like `0:APPSBL` (`vfat_bad_char`, fs/fat/namei_vfat.c).
-pub fn file_name(mtd: u32, name: &str) -> String {
-    let takes = |c: char| !c.is_control() && !"/\\:*?\"<>|".contains(c);
-    let name: String = name.chars().map(|c| if takes(c) { c } else { '_' }).collect();
-    format!("mtd{mtd}.{name}.bin")
-}
+pub use by_hand::Numbered;
+pub use names::{SUMS, file_name, listing};
 
 /// The copy of one partition.
 pub struct Member {
@@ -46,16 +43,6 @@ pub struct Backup {
     members: Vec<Member>,
     /// What looks like a copy and is none that is used, with the reason.
     unused: Vec<String>,
-}
-
-/// A partition of the box, as a backup by hand names it.
-pub struct Numbered {
-    /// Its number.
-    pub mtd: u32,
-    /// Its name.
-    pub name: String,
-    /// Lengths that a copy of it has, in bytes.
-    pub sizes: Vec<u64>,
 }
 
 fn bad(dir: &Path, what: impl std::fmt::Display) -> Failure {
@@ -120,7 +107,7 @@ impl Backup {
             };
             backup.members.push(member);
         }
-        for (name, _) in names(dir)?.iter().filter(|(name, _)| !listed.contains(name)) {
+        for (name, _) in names_in(dir)?.iter().filter(|(name, _)| !listed.contains(name)) {
             backup.leave(name, "SHA256SUMS does not list it");
         }
         backup.finish(dir)
@@ -235,105 +222,8 @@ impl Backup {
     }
 }
 
-/// Files that are called as copies by hand are; `None` where there are none.
-fn by_hand(dir: &Path, here: &[Numbered]) -> Result<Option<Backup>> {
-    let mut backup = Backup {
-        members: Vec::new(),
-        unused: Vec::new(),
-    };
-    for (name, plain) in names(dir)? {
-        match Hand::parse(&name) {
-            _ if !plain => backup.leave(&name, "it is not a plain file"),
-            Some(hand) if here.iter().any(|partition| partition.mtd == hand.mtd) => {
-                backup.members.push(hand.member(dir, here)?);
-            }
-            Some(hand) => backup.leave(&name, &format!("there is no mtd{} here", hand.mtd)),
-            None => backup.leave(&name, "it is not called as a copy of a partition is, mtdN"),
-        }
-    }
-    match backup.members.is_empty() {
-        true => Ok(None),
-        false => backup.finish(dir).map(Some),
-    }
-}
-
-/// The name of a copy that was made by hand: `mtd0`, `mtdblock0`, `mtd0.bin`, `mtd0_u-boot.img`, `mtd0-u-boot`.
-struct Hand<'n> {
-    file: &'n str,
-    mtd: u32,
-    /// What it says of the partition's name.
-    partition: &'n str,
-}
-
-impl<'n> Hand<'n> {
-    fn parse(file: &'n str) -> Option<Hand<'n>> {
-        // It would lead elsewhere.
-        if file.contains('/') {
-            return None;
-        }
-        let stem = [".bin", ".img", ".raw", ".dd", ".dump"]
-            .iter()
-            .find_map(|ending| file.strip_suffix(ending))
-            .unwrap_or(file);
-        let rest = stem.strip_prefix("mtdblock").or_else(|| stem.strip_prefix("mtd"))?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, name) = rest.split_at(digits);
-        let partition = match name.is_empty() {
-            true => name,
-            // With a dot it is one of `backup`, for which its list is missing.
-            false => name.strip_prefix(['_', '-'])?,
-        };
-        Some(Hand {
-            file,
-            mtd: number.parse().ok()?,
-            partition,
-        })
-    }
-
-    /// The copy, if it can be one of the partition of this number.
-    fn member(&self, dir: &Path, here: &[Numbered]) -> Result<Member> {
-        let path = dir.join(lossless::path(self.file));
-        let partition = here.iter().find(|partition| partition.mtd == self.mtd);
-        let partition = partition.ok_or_else(|| bad(dir, format_args!("there is no mtd{} here", self.mtd)))?;
-        let plain = |name: &str| -> String { name.chars().filter(char::is_ascii_alphanumeric).collect() };
-        if !self.partition.is_empty() && !plain(self.partition).eq_ignore_ascii_case(&plain(&partition.name)) {
-            let what = format_args!(
-                "{} is called a copy of another partition than mtd{} {}",
-                path.display(),
-                partition.mtd,
-                Quoted(&partition.name)
-            );
-            return Err(
-                bad(dir, what).hint("rename it if it is one; flasher apply PARTITION=FILE … takes single files")
-            );
-        }
-        let length = fs::metadata(&path)
-            .map(|about| about.len())
-            .map_err(|error| bad(dir, error))?;
-        if !partition.sizes.contains(&length) {
-            let what = format_args!(
-                "{} has {} bytes, but mtd{} {} has {} here: it is the copy of another partition or cut off",
-                path.display(),
-                Grouped(length),
-                partition.mtd,
-                Quoted(&partition.name),
-                Grouped(partition.sizes.first().copied().unwrap_or_default())
-            );
-            return Err(bad(dir, what).hint(
-                "flasher devices lists the partitions of this box; flasher apply PARTITION=FILE … takes single files",
-            ));
-        }
-        Ok(Member {
-            mtd: partition.mtd,
-            partition: partition.name.clone(),
-            path,
-            sha256: None,
-        })
-    }
-}
-
 /// The names in a directory, and whether each is a plain file or a link to one.
-fn names(dir: &Path) -> Result<Vec<(String, bool)>> {
+fn names_in(dir: &Path) -> Result<Vec<(String, bool)>> {
     let unreadable = |error: std::io::Error| {
         let what = format_args!("{}: {error}", dir.display());
         Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, what)
@@ -348,90 +238,8 @@ fn names(dir: &Path) -> Result<Vec<(String, bool)>> {
     Ok(names)
 }
 
-/// The lines of a list of checksums, each with the sum in lower case and the name: as `sha256sum` writes them, also with `-b`
-/// and of `./NAME`. `None` for a line that is none.
-pub fn listing(text: &[u8]) -> impl Iterator<Item = Option<(String, String)>> + '_ {
-    text.split(|byte| *byte == b'\n')
-        .filter(|line| !line.trim_ascii().is_empty())
-        .map(|line| {
-            // An editor of another system may have ended its lines.
-            let line = lossless::text(line.strip_suffix(b"\r").unwrap_or(line));
-            let (sum, name) = line.split_once("  ").or_else(|| line.split_once(" *"))?;
-            let name = name.strip_prefix("./").unwrap_or(name);
-            Some((sum.to_ascii_lowercase(), name.to_owned()))
-        })
-}
-
 /// The number of the partition that a copy of this file name is of.
 pub fn number(file: &str) -> Option<u32> {
     let hand = || Hand::parse(file).map(|hand| hand.mtd);
     parse_name(file).map(|(mtd, _)| mtd).or_else(hand)
-}
-
-/// `mtd4.U-Boot Config.bin` → 4, `U-Boot Config`.
-fn parse_name(name: &str) -> Option<(u32, &str)> {
-    if name.contains('/') {
-        return None;
-    }
-    let (number, rest) = name.strip_prefix("mtd")?.split_once('.')?;
-    Some((digits::decimal(number)?, rest.strip_suffix(".bin")?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_lead_back_to_their_partitions_and_nowhere_else() {
-        assert_eq!(parse_name(&file_name(4, "U-Boot Config")), Some((4, "U-Boot Config")));
-        assert_eq!(file_name(1, "../etc"), "mtd1..._etc.bin");
-        assert_eq!(file_name(2, "0:APPS\\BL*?\"<>|\n"), "mtd2.0_APPS_BL_______.bin");
-        assert_eq!(parse_name("mtd1.../../etc/passwd.bin"), None);
-        assert_eq!(parse_name("SHA256SUMS"), None);
-    }
-
-    #[test]
-    fn copies_by_hand_are_known_by_their_names() {
-        let of = |file| Hand::parse(file).map(|hand| (hand.mtd, hand.partition.to_owned()));
-        for (file, mtd, partition) in [
-            ("mtd0", 0, ""),
-            ("mtd12.bin", 12, ""),
-            ("mtdblock3", 3, ""),
-            ("mtdblock3.img", 3, ""),
-            ("mtd1_u-boot.bin", 1, "u-boot"),
-            ("mtd1-NAS Config.dd", 1, "NAS Config"),
-        ] {
-            assert_eq!(of(file), Some((mtd, partition.to_owned())), "{file}");
-        }
-        for file in [
-            "mtd1.Kernel.bin",
-            "mtd",
-            "mtdx",
-            "mtd1x",
-            "keep.tar",
-            "SHA256SUMS",
-            "mtd99999999999",
-            "mtd1_../Kernel",
-        ] {
-            assert_eq!(of(file), None, "{file}");
-        }
-    }
-
-    #[test]
-    fn lists_are_read_as_sha256sum_writes_them() {
-        let text = b"AB  mtd0\ncd *mtd1.Kernel.bin\r\nef  ./mtd2\n\n01  M\xfcller\n";
-        let all: Option<Vec<_>> = listing(text).collect();
-        let of = |sum: &str, name: &str| (sum.to_owned(), name.to_owned());
-        let latin1 = lossless::text(b"M\xfcller");
-        assert_eq!(
-            all,
-            Some(vec![
-                of("ab", "mtd0"),
-                of("cd", "mtd1.Kernel.bin"),
-                of("ef", "mtd2"),
-                of("01", &latin1)
-            ])
-        );
-        assert_eq!(listing(b"nonsense\n").next(), Some(None));
-    }
 }
