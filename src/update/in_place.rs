@@ -6,7 +6,7 @@ use super::execute::{Execution, held, targets};
 use super::note;
 use super::policy::policy;
 use super::prepare::Prepared;
-use super::stage::StagedImage;
+use super::staged::StagedImage;
 use super::volumes;
 use crate::base::error::{Failure, Harm, Result};
 use crate::base::outcome::{Outcome, Stopped};

@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::stage::{StagedImage, copies, unreadable};
+use super::stage::copies;
+use super::staged::{StagedImage, unreadable};
 use crate::base::error::Result;
 use crate::base::quoted::Quoted;
 use crate::board::Board;

@@ -8,6 +8,7 @@
 
 pub(crate) mod backup;
 mod busybox;
+mod deliver;
 pub(crate) mod end;
 mod environment;
 pub mod execute;
@@ -22,6 +23,7 @@ mod policy;
 pub mod prepare;
 mod rescue;
 pub mod stage;
+pub mod staged;
 mod survey;
 mod takeover;
 mod trust;
@@ -42,7 +44,8 @@ use crate::plan::{Plan, Route, VolumeChanges};
 use crate::report::Reporter;
 use crate::report::listen::{Door, Listen};
 use prepare::{Prepared, Purpose, Wanted, prepare};
-use stage::{ImageSource, StagedImage, Staging};
+use stage::{ImageSource, Staging};
+use staged::StagedImage;
 use stages::RamRoot;
 use std::io::{self, IsTerminal, Write as _};
 

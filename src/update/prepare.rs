@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::stage::{StagedImage, unreadable};
+use super::staged::{StagedImage, unreadable};
 use super::survey::survey;
 use super::version;
 use crate::base::check_id::CheckId;

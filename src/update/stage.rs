@@ -1,5 +1,5 @@
-//! The image, staged: in memory, in the RAM root, where it lies, or on its disk. It is read once; those bytes are checked, and
-//! those are written.
+//! Staging: the image comes into memory or into the RAM root, or stays where it lies or on its disk. It is read once; those bytes are
+//! checked, and those are written.
 
 #![forbid(unsafe_code)]
 
@@ -7,16 +7,10 @@ use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::format::Format;
 use crate::base::lossless;
-use crate::base::units::{Grouped, Size};
 use crate::board::{Board, Partition};
-use crate::bytes::budget::{Budget, Memory};
-use crate::bytes::by_pipe::by_pipe;
-use crate::bytes::packed::Packing;
-use crate::bytes::pull::Pull;
-use crate::bytes::pushed::Sender;
-use crate::bytes::source::Source;
-use crate::bytes::store::{Store, Stream};
-use crate::checks::{Delivered, MORE_ROOM, OVERHEAD, Signature};
+use crate::bytes::budget::Budget;
+use crate::bytes::store::Store;
+use crate::checks::Signature;
 use crate::cli::Apply;
 use crate::image::backup::{Backup, Numbered};
 use crate::image::pieces::Pieces;
@@ -25,16 +19,15 @@ use crate::image::unpacked_pat::UnpackedPat;
 use crate::image::{self, Image, Reading, signature};
 use crate::plan::ImageFile;
 use crate::report::Reporter;
+use crate::update::deliver::{AtHand, Operand, Place, room_for};
 use crate::update::handoff::{self, Stamp};
-use crate::update::members::{self, Member};
+use crate::update::members;
 use crate::update::offer;
-use crate::update::partial;
+use crate::update::staged::{StagedFile, StagedImage, unreadable};
 use crate::update::trust;
 use mtd_rs::PartitionId;
 use std::fs::File;
-use std::io::{self, Seek};
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What the operand names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,81 +38,6 @@ pub enum ImageSource {
     Backup,
     /// The directory into which a `.pat` was unpacked.
     Pat,
-}
-
-/// An image that is at hand.
-pub struct StagedImage {
-    pub(super) image: Image,
-    pub(super) store: Store<'static>,
-    /// The files that it was delivered as.
-    pub(super) files: Vec<StagedFile>,
-    /// The disks on which some of them stay, because RAM is short.
-    pub(super) disks: Vec<PathBuf>,
-    /// Members of an archive that are unpacked, in the order in which they stand behind it.
-    pub(super) members: Vec<Member>,
-    /// What the plan says of each file and each of those members.
-    pub(super) told: Vec<ImageFile>,
-    /// What RAM could be had before it was staged, in bytes.
-    pub(super) available: Option<u64>,
-}
-
-/// A file as it was delivered.
-pub struct StagedFile {
-    pub(super) name: String,
-    /// Its SHA-256 where that was asked for, else empty.
-    pub(super) sha256: String,
-    /// The SHA-256 that it is to have.
-    pub(super) wanted: Option<String>,
-    /// What became of its signature.
-    pub(super) signature: Signature,
-    /// The version that it says it is, which is signed as it is where it has to be signed.
-    pub(super) version: Option<String>,
-    /// How it is packed, where it is unpacked.
-    pub(super) packing: Option<Packing>,
-    /// Whether nobody says how long it ought to be, not even its own bytes.
-    pub(super) endless: bool,
-    /// What the file of the RAM root was like before it was looked at.
-    pub(super) stamp: Option<Stamp>,
-}
-
-pub(super) fn unreadable(error: io::Error) -> Failure {
-    Failure::new(Exit::ImageUnreadable, Code::ImageUnreadable, error)
-}
-
-impl StagedImage {
-    /// Its bytes.
-    pub fn store(&self) -> &Store<'_> {
-        &self.store
-    }
-
-    /// The version of each file, where it says one.
-    pub(super) fn versions(&self) -> Vec<Option<&str>> {
-        self.files.iter().map(|file| file.version.as_deref()).collect()
-    }
-
-    /// Whether a signature is demanded.
-    pub(super) fn is_demanded(&self) -> bool {
-        let free = |file: &StagedFile| matches!(file.signature, Signature::NotDemanded(_));
-        !self.files.iter().all(free)
-    }
-
-    /// Each file, for the checks of what was delivered.
-    pub(super) fn delivered(&self) -> Vec<Delivered<'_>> {
-        let stores = self.store.delivered();
-        let alone = self.files.len() == 1;
-        let of = |(file, store)| {
-            let file: &StagedFile = file;
-            Delivered {
-                name: &file.name,
-                signature: &file.signature,
-                sha256: if alone { &self.image.sha256 } else { &file.sha256 },
-                wanted: file.wanted.as_deref(),
-                endless: file.endless,
-                store,
-            }
-        };
-        self.files.iter().zip(stores).map(of).collect()
-    }
 }
 
 /// What is to be staged.
@@ -135,40 +53,6 @@ pub struct Staging<'a> {
     pub available: Option<u64>,
     /// Of which one must have signed it; nothing is demanded where there is none.
     pub keys: &'a Keyring,
-}
-
-/// Where the bytes are to be.
-#[derive(Clone, Copy)]
-enum Place<'a> {
-    /// Only to be looked at.
-    WhereItLies,
-    /// To be written to a simulated box.
-    Memory,
-    /// To be written to this box.
-    RamRoot(&'a Path),
-}
-
-/// A file on its way.
-#[derive(Clone, Copy)]
-struct Operand<'a> {
-    index: usize,
-    image: &'a str,
-    /// The partitions that all of it goes to, where they are named.
-    partitions: &'a [&'a str],
-    /// What RAM is left for it, in bytes.
-    available: Option<u64>,
-    /// Who sends it, where that is `flasher push`.
-    sender: Option<&'a Sender>,
-    /// Files that came before it.
-    earlier: &'a [image::files::File],
-}
-
-/// A file that is at hand, before it is looked at.
-struct AtHand {
-    store: Store<'static>,
-    sha256: String,
-    /// Whether its sender said how long it is.
-    sized: bool,
 }
 
 impl Staging<'_> {
@@ -280,25 +164,7 @@ impl Staging<'_> {
         };
         let mut together = Vec::new();
         let mut available = self.available;
-        let several = options
-            .files
-            .iter()
-            .map(|file| (file.image.as_str(), vec![file.partition.as_str()]));
-        let only = || {
-            let whole = options.parts.iter().all(|choice| choice.member.is_none());
-            let parts = options.parts.iter().filter(|_| whole);
-            (
-                options.image.as_str(),
-                parts.map(|choice| choice.partition.as_str()).collect(),
-            )
-        };
-        let operands: Vec<(&str, Vec<&str>)> = match options.files.is_empty() {
-            true => vec![only()],
-            false => several.collect(),
-        };
-        if operands.len() > 1 && operands.iter().filter(|(image, _)| *image == "-").count() > 1 {
-            return Err(Failure::usage("only one of the files can be standard input"));
-        }
+        let operands = operands(options)?;
         let sender = match options.pushed {
             true => Some(offer::tell(self.board, options, reporter)?),
             false => None,
@@ -346,119 +212,6 @@ impl Staging<'_> {
         }
         members::unpack(&mut staged, self.board, &self.reading(&[]), &options.parts)?;
         Ok(staged)
-    }
-
-    /// The bytes of a file, where they are to be.
-    fn deliver(
-        self,
-        operand: Operand<'_>,
-        place: Place<'_>,
-        disks: &mut Vec<PathBuf>,
-        reporter: &mut Reporter,
-    ) -> Result<AtHand> {
-        let stays = match place {
-            Place::Memory => None,
-            _ if self.board.is_sim() => None,
-            _ => self.stays(operand),
-        };
-        if let Some((disk, file, source)) = stays {
-            let length = source.length().unwrap_or_default();
-            let number = disks.iter().position(|known| *known == disk).unwrap_or(disks.len());
-            if number == disks.len() {
-                disks.push(disk.clone());
-            }
-            if let Place::RamRoot(root) = place {
-                reporter.stage(format_args!(
-                    "RAM is short: {} stays on {}",
-                    operand.image,
-                    disk.display()
-                ));
-                // Where PID 1 finds it.
-                let link = Path::new(&stages::moved(number)).join(file);
-                let path = handoff::image_path(root, operand.index);
-                symlink(link, &path).context(path.display())?;
-            }
-            let (store, sha256) = source.on_disk(&mut |done| reporter.progress("reading", done, length))?;
-            return Ok(AtHand {
-                store,
-                sha256,
-                sized: true,
-            });
-        }
-        let source = self.source(operand);
-        let source = source.inspect_err(|failure| self.spare(operand, failure, &mut io::empty()))?;
-        let length = source.length();
-        let sized = length.is_some();
-        let of = |(store, sha256)| AtHand { store, sha256, sized };
-        if let Place::WhereItLies = place
-            && source.is_file()
-        {
-            return source.in_place().map(of);
-        }
-        room_for(length.unwrap_or_default(), operand.available)?;
-        let mut progress = |done: u64| {
-            if let Place::RamRoot(_) = place {
-                reporter.progress("reading", done, length.unwrap_or(done.saturating_add(1)));
-            }
-        };
-        let Place::RamRoot(root) = place else {
-            let limit = operand.available.map(|available| available.saturating_sub(OVERHEAD));
-            let mut memory = Memory::of(length);
-            let mut sink = Budget::new(&mut memory, limit, !self.board.is_sim());
-            let copied = source.copy(&mut sink, &mut progress);
-            let copied = copied.inspect_err(|failure| self.spare(operand, failure, &mut &memory.0[..]))?;
-            return Ok(of((Store::Memory(memory.0), copied.1)));
-        };
-        let path = handoff::image_path(root, operand.index);
-        let mut file = File::create_new(&path).context(path.display())?;
-        let copied = source.copy(&mut Budget::of_ram(&mut file), &mut progress);
-        file.rewind().map_err(Failure::system)?;
-        let (_, sha256) = copied.inspect_err(|failure| self.spare(operand, failure, &mut file))?;
-        // For writing too: a signature behind it is cut off.
-        let opened = File::options().read(true).write(true).open(&path);
-        let store = Store::file(opened.context(path.display())?).map_err(unreadable)?;
-        Ok(of((store, sha256)))
-    }
-
-    /// Keeps what has arrived from a sender whose connection broke: of this file, and those before it.
-    fn spare(self, operand: Operand<'_>, failure: &Failure, arrived: &mut dyn Pull) {
-        if operand.sender.is_none() || failure.exit != Exit::ImageUnreadable || failure.code == Code::ImageChanged {
-            return;
-        }
-        let earlier = operand.earlier.iter().map(|file| &file.store);
-        let mut earlier: Vec<_> = earlier.map(|store| Stream::new(store, 0..store.len())).collect();
-        let mut files: Vec<&mut dyn Pull> = earlier.iter_mut().map(|file| file as &mut dyn Pull).collect();
-        files.push(arrived);
-        partial::keep(self.board, files);
-    }
-
-    /// The source. It is hashed on its way where its checksum decides whether it is taken, and later where it is written.
-    fn source(self, operand: Operand<'_>) -> Result<Source> {
-        let options = self.options;
-        let source = match operand.sender {
-            Some(sender) => sender.next(operand.image)?,
-            None => Source::fetch(operand.image, &options.trust.access)
-                .map_err(|failure| by_pipe(failure, operand.image, &options.typed))?,
-        };
-        let source = match options.trust.size.filter(|_| options.files.is_empty()) {
-            Some(size) => source.of_size(size)?,
-            None => source,
-        };
-        Ok(match options.trust.sha256 {
-            Some(_) => source,
-            None => source.unhashed(),
-        })
-    }
-
-    /// The disk on which a file stays, and its path there: where RAM is short and nothing of flash is below it. What runs
-    /// between `--prepare` and the takeover may unmount it.
-    fn stays(self, operand: Operand<'_>) -> Option<(PathBuf, PathBuf, Source)> {
-        // A URL or standard input is opened only once.
-        let file = !self.options.prepare && !self.options.pushed && lossless::path(operand.image).is_file();
-        let source = file.then(|| self.source(operand).ok())??;
-        let short = operand.available? < source.length()? + OVERHEAD;
-        let (disk, file) = source.disk().filter(|_| short)?;
-        Some((disk, file, source))
     }
 
     /// What a file is.
@@ -530,6 +283,30 @@ impl Staging<'_> {
     }
 }
 
+/// Each file with the partitions that all of it goes to, where they are named.
+fn operands(options: &Apply) -> Result<Vec<(&str, Vec<&str>)>> {
+    let several = options
+        .files
+        .iter()
+        .map(|file| (file.image.as_str(), vec![file.partition.as_str()]));
+    let only = || {
+        let whole = options.parts.iter().all(|choice| choice.member.is_none());
+        let parts = options.parts.iter().filter(|_| whole);
+        (
+            options.image.as_str(),
+            parts.map(|choice| choice.partition.as_str()).collect(),
+        )
+    };
+    let operands: Vec<(&str, Vec<&str>)> = match options.files.is_empty() {
+        true => vec![only()],
+        false => several.collect(),
+    };
+    if operands.len() > 1 && operands.iter().filter(|(image, _)| *image == "-").count() > 1 {
+        return Err(Failure::usage("only one of the files can be standard input"));
+    }
+    Ok(operands)
+}
+
 /// Lengths that a copy of these partitions has. A copy has their bad blocks, or leaves them out.
 pub(super) fn copies(partitions: &[&Partition]) -> Vec<u64> {
     match partitions.is_empty() {
@@ -539,27 +316,4 @@ pub(super) fn copies(partitions: &[&Partition]) -> Vec<u64> {
             partitions.iter().map(|partition| partition.capacity()).sum(),
         ],
     }
-}
-
-/// Refuses before RAM is filled in vain.
-fn room_for(length: u64, available: Option<u64>) -> Result<()> {
-    match available {
-        Some(available) if available < length.saturating_add(OVERHEAD) => Err(no_room(length, available)),
-        _ => Ok(()),
-    }
-}
-
-fn no_room(length: u64, available: u64) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        Code::Ram,
-        format_args!(
-            "refused by check ram: the update needs {} bytes of RAM (image and {}), {} are available: {} too few",
-            Grouped(length.saturating_add(OVERHEAD)),
-            Size(OVERHEAD),
-            Grouped(available),
-            Grouped(length.saturating_add(OVERHEAD).saturating_sub(available))
-        ),
-    )
-    .hint(MORE_ROOM)
 }

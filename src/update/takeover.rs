@@ -19,7 +19,7 @@ use crate::update::execute::left_partly;
 use crate::update::handoff::Job;
 use crate::update::in_place::{on_fault, save};
 use crate::update::prepare::Prepared;
-use crate::update::stage::StagedImage;
+use crate::update::staged::StagedImage;
 use crate::update::{busybox, handoff};
 use stages::RamRoot;
 use std::path::Path;

@@ -70,7 +70,7 @@ pub(super) fn verdict(
     }
     // OpenWrt's keys demand nothing. Where they cannot be used, nothing is said of them.
     let known = Keyring::of(&directories(board, OPENWRT)).unwrap_or_default();
-    let trailer = known.trailer(store).map_err(super::stage::unreadable)?;
+    let trailer = known.trailer(store).map_err(super::staged::unreadable)?;
     Ok(Signature::NotDemanded(
         trailer.map(|checked| checked.map_err(str::to_owned)),
     ))
