@@ -12,7 +12,7 @@ use crate::base::units::Grouped;
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
 use crate::keep::list::{Found, patterns};
-use crate::keep::room::{mounted_at, room};
+use crate::keep::room::{in_ram, mounted_at, room};
 use crate::keep::settings::settings;
 use crate::keep::{OURS, Place, Request, lists, tar};
 use crate::layout::Placed;
@@ -287,23 +287,6 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, losses: &s
     }
     check.text = text;
     Ok((keeping, check))
-}
-
-/// Whether the RAM has this much beside the update.
-pub(super) fn in_ram(asked: &Asked<'_>, bytes: u64) -> Checked<()> {
-    let ram = asked.ram;
-    match ram.available < ram.needed + bytes {
-        false => Ok(()),
-        true => refused(
-            format!(
-                "the kept files need {} bytes of RAM beside the {} of the update, {} are available",
-                Grouped(bytes),
-                Grouped(ram.needed),
-                Grouped(ram.available)
-            ),
-            "keep less, or stop services that use much memory",
-        ),
-    }
 }
 
 fn sum(keeping: &KeptFiles, each: impl Fn(&KeptFile) -> u64) -> u64 {

@@ -1,10 +1,11 @@
-//! Where kept files will be mounted, and how much is free there. Touches nothing.
+//! Where kept files will be mounted, and how much is free there and in RAM. Touches nothing.
 
 #![forbid(unsafe_code)]
 
+use crate::base::units::Grouped;
 use crate::board::Partition;
 use crate::keep::Place;
-use crate::keep::check::{Asked, PAGE};
+use crate::keep::check::{Asked, Checked, PAGE, refused};
 use mtd_rs::PartitionId;
 use nix::sys::statvfs::statvfs;
 use std::fs;
@@ -68,6 +69,23 @@ pub(super) fn room(asked: &Asked<'_>, place: &Place<'_>, mtd: Option<&Partition>
     // These have other widths on other machines.
     let free = u128::from(about.blocks_available()) * u128::from(about.fragment_size());
     Ok(Some(u64::try_from(free).unwrap_or(u64::MAX)))
+}
+
+/// Whether the RAM has this much beside the update.
+pub(super) fn in_ram(asked: &Asked<'_>, bytes: u64) -> Checked<()> {
+    let ram = asked.ram;
+    match ram.available < ram.needed + bytes {
+        false => Ok(()),
+        true => refused(
+            format!(
+                "the kept files need {} bytes of RAM beside the {} of the update, {} are available",
+                Grouped(bytes),
+                Grouped(ram.needed),
+                Grouped(ram.available)
+            ),
+            "keep less, or stop services that use much memory",
+        ),
+    }
 }
 
 #[cfg(test)]
