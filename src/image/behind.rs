@@ -44,14 +44,11 @@ pub(super) fn look(store: &Store, range: &Range<u64>, content: &mut Content) -> 
             break;
         }
         let known = |at| Ok::<_, io::Error>(content::first(store, &(at..range.end))?.filter(is_known));
-        let (place, found) = match known(at)? {
-            None => {
-                let at = aligned(range.start, begin, at);
-                (at, known(at)?)
-            }
-            found => (at, found),
-        };
-        at = if found.is_some() { place } else { at };
+        let mut found = known(at)?;
+        if found.is_none() {
+            at = aligned(range.start, begin, at);
+            found = known(at)?;
+        }
         let (offset, left) = (at - range.start, range.end - at);
         let Some(found) = found else {
             titles.push(format!(

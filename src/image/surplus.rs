@@ -22,7 +22,6 @@ const TREES: usize = 64;
 pub(super) fn begins(head: &[u8]) -> Option<Format> {
     let by_magic = match head {
         [b'h', b's', b'q', b's', ..] | [b's', b'q', b's', b'h', ..] => Some(Format::Squashfs),
-        [0x85, 0x19, ..] | [0x19, 0x85, ..] => Some(Format::Jffs2),
         [b'U', b'B', b'I', b'#', ..] => Some(Format::Ubi),
         [0x27, 0x05, 0x19, 0x56, ..] => Some(Format::Uimage),
         _ => foreign::of_head(head),
@@ -43,13 +42,11 @@ pub(super) fn tell(store: &Store, data: &Range<u64>, end: u64, content: &mut Con
         if at == data.end {
             return Ok(());
         }
-        let found = match format(store, at..data.end)? {
-            None => {
-                at = aligned(data.start, begin, at);
-                format(store, at..data.end)?
-            }
-            found => found,
-        };
+        let mut found = format(store, at..data.end)?;
+        if found.is_none() {
+            at = aligned(data.start, begin, at);
+            found = format(store, at..data.end)?;
+        }
         let mut head = [0; device_tree::HEADER];
         if found == Some(Format::DeviceTree) && trees < TREES && store.read_head(&(at..data.end), &mut head)? {
             let total = u64::from(Fields(&head).be32(4).unwrap_or_default());
@@ -77,7 +74,11 @@ fn format(store: &Store, left: Range<u64>) -> io::Result<Option<Format>> {
     }
     let mut head = vec![0; HEAD.min(left.end - left.start) as usize];
     store.read_exact_at(left.start, &mut head)?;
-    Ok(begins(&head))
+    // With the type of a node behind the magic number, which is short.
+    Ok(match head.as_slice() {
+        [0x85, 0x19, _, 0x20 | 0xe0, ..] | [0x19, 0x85, 0x20 | 0xe0, ..] => Some(Format::Jffs2),
+        head => begins(head),
+    })
 }
 
 /// Some vendors put kernel and root under one checksum.

@@ -165,10 +165,8 @@ impl Staging<'_> {
         let mut together = Vec::new();
         let mut available = self.available;
         let operands = operands(options)?;
-        let sender = match options.pushed {
-            true => Some(offer::tell(self.board, options, reporter)?),
-            false => None,
-        };
+        let tell = || offer::tell(self.board, options, reporter);
+        let sender = options.pushed.then(tell).transpose()?;
         for (index, (image, partitions)) in operands.iter().enumerate() {
             let operand = Operand {
                 sender: sender.as_ref(),
