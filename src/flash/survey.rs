@@ -46,7 +46,7 @@ pub fn survey(
         });
     }
     // In the order of the image: nothing of it is read twice to be hashed or unpacked.
-    all.sort_by_key(|one| one.write.source.start);
+    all.sort_unstable_by_key(|one| one.write.source.start);
     let mut differs = hashing.as_ref().is_some_and(|hashing| hashing.at_once);
     // What is packed begins anew where it is not read on.
     let first = usize::from(hashing.is_some() && !differs);
@@ -74,7 +74,7 @@ pub fn survey(
         }
     }
     *hashing = hashing.take().or(scratch.hashing);
-    all.sort_by_key(|one| one.index);
+    all.sort_unstable_by_key(|one| one.index);
     let found = all.into_iter().map(|Compared { write, mut survey, .. }| {
         // What is replaced as a whole is up to date as a whole, or not at all.
         if write.method == Method::VolumeUpdate && (survey.up_to_date.len() as u64) < write.erase_blocks {

@@ -62,6 +62,6 @@ pub(super) fn between(profile: &Profile, store: &Store) -> io::Result<Vec<LeftOu
 /// The partitions that are the same on every such box, as they lie on the chip.
 fn in_order(profile: &Profile) -> Vec<&PartitionProfile> {
     let mut known: Vec<_> = profile.partitions.iter().filter(|partition| !partition.moves).collect();
-    known.sort_by_key(|partition| partition.offset);
+    known.sort_unstable_by_key(|partition| partition.offset);
     known
 }

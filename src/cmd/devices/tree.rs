@@ -36,7 +36,7 @@ pub(super) fn offset(board: &Board, id: PartitionId) -> Option<u64> {
 pub(super) fn chips(board: &Board) -> Vec<Chip> {
     let parent = |partition: &Partition| board.map.parent(partition.id).filter(|id| board.get(*id).is_some());
     let mut ordered: Vec<&Partition> = board.partitions.iter().collect();
-    ordered.sort_by_key(|partition| {
+    ordered.sort_unstable_by_key(|partition| {
         let at = offset(board, partition.id);
         // Of those that begin at one place the larger holds the smaller.
         (
