@@ -9,6 +9,7 @@ use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files::{Directory, TEMPORARY};
 use crate::board::{Backend, Board};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -84,6 +85,9 @@ impl Lock {
                 let _ = write!(file, "{}", std::process::id());
                 Ok(Lock { _file: file })
             }
+            Err((_, error)) if error != Errno::EWOULDBLOCK => Err(Failure::system(format_args!(
+                "the lock of this box cannot be had: {error}"
+            ))),
             Err((mut file, _)) => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder);

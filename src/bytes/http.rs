@@ -84,7 +84,7 @@ fn connect(host: &str) -> Result<TcpStream, String> {
     // A colon inside the brackets of an IPv6 address is none before a port.
     let port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
     let (name, port) = match port {
-        Some((name, port)) => (name, port.parse().map_err(|_| format!("{port} is no port"))?),
+        Some((name, port)) => (name, digits::decimal(port).ok_or_else(|| format!("{port} is no port"))?),
         None => (host, 80),
     };
     let name = name

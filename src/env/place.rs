@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::code::Code;
+use crate::base::digits;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::quoted::Shown;
@@ -211,7 +212,7 @@ fn medium(board: &Board, device: &[u8]) -> std::result::Result<Medium, String> {
     // `/dev/mtdblock1` and `/dev/mtd/1` are other nodes of the same device.
     let number = ["/dev/mtdblock", "/dev/mtd/"]
         .iter()
-        .find_map(|prefix| text.strip_prefix(prefix)?.parse::<u32>().ok());
+        .find_map(|prefix| digits::decimal::<u32>(text.strip_prefix(prefix)?));
     let found = match number {
         Some(number) => board.partition(&format!("/dev/mtd{number}")),
         None => board.partition(&text),

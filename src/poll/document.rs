@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
 use crate::base::units::hex;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -63,7 +64,7 @@ impl Base {
     /// After which time the server wants to be asked again: `HH:MM:SS`.
     pub fn sleep(&self) -> Option<Duration> {
         let text = self.config.as_ref()?.polling.as_ref()?.sleep.as_ref()?;
-        let mut numbers = text.split(':').map(|number| number.parse::<u16>().ok());
+        let mut numbers = text.split(':').map(digits::decimal::<u16>);
         let [hours, minutes, seconds] = [numbers.next()??, numbers.next()??, numbers.next()??].map(u64::from);
         numbers
             .next()
@@ -177,6 +178,7 @@ mod tests {
             r#""5""#,
             r#""00:05:00:00""#,
             r#""-1:00:00""#,
+            r#""+1:00:00""#,
             r#""65536:00:00""#,
             "null",
         ] {
