@@ -216,7 +216,9 @@ fn row(table: &str, of: Ipv4Addr) -> Option<Mac> {
     rows.find_map(|mut row| {
         let own = row.next()?.parse() == Ok(of);
         // Kind and flags stand between them.
-        row.nth(2).filter(|_| own)?.parse().ok()
+        let mac: Mac = row.nth(2).filter(|_| own)?.parse().ok()?;
+        // Zeros stand where nobody answered: of two networks with this address, on the other one.
+        (mac.0 != [0; 6]).then_some(mac)
     })
 }
 
@@ -227,6 +229,7 @@ mod tests {
     #[test]
     fn a_neighbour_is_known_by_its_address() {
         let table = "IP address       HW type     Flags       HW address            Mask     Device\n\
+                     192.168.1.71     0x1         0x0         00:00:00:00:00:00     *        wlan0\n\
                      192.168.1.7      0x1         0x2         00:50:43:3c:3b:5e     *        eth0\n\
                      192.168.1.71     0x1         0x2         00:50:43:3c:3b:5d     *        eth0\n";
         let mac = |last| row(table, Ipv4Addr::new(192, 168, 1, last)).map(|mac| mac.to_string());
