@@ -139,14 +139,15 @@ impl Visit {
             until,
             mut stdout,
         } = self;
-        let wanted = format!("{} flasher-{}\n", bytes.div_ceil(1 << 10) + BESIDE, random()?);
+        let name = format!("flasher-{}", random()?);
         if let Some(stdin) = &mut holder.stdin {
+            let wanted = format!("{} {name}\n", bytes.div_ceil(1 << 10) + BESIDE);
             // One that does not hear it says why.
             let _ = stdin.write_all(wanted.as_bytes());
         }
         let mut refusals = Vec::new();
         for line in stdout.by_ref().lines().map_while(std::io::Result::ok) {
-            if let Some(path) = line.strip_prefix("yes=").filter(|path| path.starts_with('/')) {
+            if let Some(path) = made(&line, &name) {
                 return Ok(Place {
                     path: path.to_owned(),
                     _holder: holder,
@@ -168,6 +169,13 @@ impl Visit {
         ))
         .hint("make room in its /tmp, or mount a tmpfs there"))
     }
+}
+
+/// The path in the answer that a directory of this name was made.
+fn made<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let path = line.strip_prefix("yes=")?;
+    let above = path.strip_suffix(name)?;
+    (above.starts_with('/') && above.ends_with('/')).then_some(path)
 }
 
 /// The directory.
@@ -228,5 +236,25 @@ impl Drop for Holder {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_directory_that_was_asked_for_counts() {
+        let made = |line| made(line, "flasher-01");
+        assert_eq!(made("yes=/tmp/flasher-01"), Some("/tmp/flasher-01"));
+        for other in [
+            "yes=/tmp/\u{fc}",
+            "yes=/etc",
+            "yes=flasher-01",
+            "yes=/tmp/x-flasher-01",
+            "no=/tmp/flasher-01",
+        ] {
+            assert_eq!(made(other), None, "{other}");
+        }
     }
 }
