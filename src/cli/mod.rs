@@ -140,8 +140,13 @@ fn misused(error: lexopt::Error) -> Failure {
     }
 }
 
+/// The failure of a flag whose value is none of what it takes.
+fn takes(flag: &str, what: &str, value: &str) -> Failure {
+    Failure::usage(format_args!("--{flag} takes {what}, not {}", Quoted(value)))
+}
+
 /// A comma list; empty members are a typing error that must not pass for "no partition".
-fn list(flag: &str, value: String) -> Result<Vec<String>> {
+fn list(flag: &str, value: &str) -> Result<Vec<String>> {
     let words: Vec<String> = value.split(',').map(str::to_owned).collect();
     match words.iter().any(String::is_empty) {
         true => Err(Failure::usage(format_args!("--{flag} has an empty name"))),
@@ -182,27 +187,21 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
             raw.global.format = match value.as_str() {
                 "text" => Format::Text,
                 "json" => Format::Json,
-                other => {
-                    return Err(Failure::usage(format_args!(
-                        "--format is text or json, not {}",
-                        Quoted(other)
-                    )));
-                }
+                other => return Err(takes(flag, "text or json", other)),
             }
         }
         "profile" => raw.profile = true,
         "dry-run" => apply.dry_run = true,
         "yes" => apply.yes = true,
         "part" => {
-            for word in list(flag, value)? {
-                apply.parts.push(Choice::parse(&word).ok_or_else(|| {
-                    Failure::usage(format_args!("--part takes NAME or NAME=MEMBER, not {}", Quoted(&word)))
-                })?);
+            for word in list(flag, &value)? {
+                let choice = Choice::parse(&word).ok_or_else(|| takes(flag, "NAME or NAME=MEMBER", &word))?;
+                apply.parts.push(choice);
             }
         }
         "as-is" => unpacking(apply, Unpacking::Never)?,
         "unpack" => unpacking(apply, Unpacking::Always)?,
-        "force" => apply.force.extend(checks::known(&list(flag, value)?)?),
+        "force" => apply.force.extend(checks::known(&list(flag, &value)?)?),
         "backup" => apply.backup = Some(lossless::path(&value)),
         "env-config" => apply.env_config = Some(lossless::path(&value)),
         "pushed" => apply.pushed = true,
@@ -212,12 +211,8 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         "rescue-shell" => apply.rescue_shell = true,
         "rescue-network" => apply.rescue_network = true,
         "listen" => {
-            apply.listen = Some(Listen::parse(&value).ok_or_else(|| {
-                Failure::usage(format_args!(
-                    "--listen takes =PORT or =ADDRESS:PORT, not {}",
-                    Quoted(&value)
-                ))
-            })?);
+            let wanted = Listen::parse(&value);
+            apply.listen = Some(wanted.ok_or_else(|| takes(flag, "=PORT or =ADDRESS:PORT", &value))?);
         }
         "no-rollback" => apply.on_fault.rollback = false,
         "keep" => apply.keep.paths.push(value),
@@ -232,12 +227,8 @@ fn set(raw: &mut Raw, flag: &str, value: Option<OsString>) -> Result<()> {
         }
         "fetch-config" => apply.trust.access.config = Some(lossless::path(&value)),
         "size" => {
-            apply.trust.size = Some(sizes::parse(&value).ok_or_else(|| {
-                Failure::usage(format_args!(
-                    "--size takes a number of bytes, such as 1048576, 0x100000 or 1M, not {}",
-                    Quoted(&value)
-                ))
-            })?);
+            let what = "a number of bytes, such as 1048576, 0x100000 or 1M";
+            apply.trust.size = Some(sizes::parse(&value).ok_or_else(|| takes(flag, what, &value))?);
         }
         "sim" => apply.at.sim = Some(lossless::path(&value)),
         "board" => apply.at.board = Some(value),

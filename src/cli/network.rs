@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use super::takes;
 use crate::base::check_id::CheckId;
 use crate::base::error::{Failure, Result};
 use crate::base::mac::Mac;
-use crate::base::quoted::Quoted;
 use crate::cli::table::{Flag, VerbRow, flag};
 use std::net::Ipv4Addr;
 use std::str::FromStr;
@@ -122,18 +122,13 @@ pub(super) struct Raw {
 }
 
 fn parsed<T: FromStr>(flag: &str, value: &str, what: &str) -> Result<T> {
-    value
-        .parse()
-        .map_err(|_| Failure::usage(format_args!("--{flag} takes {what}, not {}", Quoted(value))))
+    value.parse().map_err(|_| takes(flag, what, value))
 }
 
 fn one_machine(flag: &str, value: &str, is: bool) -> Result<()> {
     match is {
         true => Ok(()),
-        false => Err(Failure::usage(format_args!(
-            "--{flag} takes the address of one machine, not {}",
-            Quoted(value)
-        ))),
+        false => Err(takes(flag, "the address of one machine", value)),
     }
 }
 
@@ -161,19 +156,17 @@ impl Raw {
             }
             "port" => network.dhcp_port = Some(parsed(flag, &value, "a port")?),
             "tftp-port" => network.tftp_port = Some(parsed(flag, &value, "a port")?),
-            "name" => network.name = Some(file_name(value)?),
+            "name" if !is_file_name(&value) => {
+                return Err(takes(flag, "a file name of letters, digits and _-+. only", &value));
+            }
+            "name" => network.name = Some(value),
             "once" => network.once = true,
             "for" => {
                 self.server = Some(match value.as_str() {
                     "dhcpd" => Server::Dhcpd,
                     "dnsmasq" => Server::Dnsmasq,
                     "tftpd-hpa" => Server::TftpdHpa,
-                    _ => {
-                        return Err(Failure::usage(format_args!(
-                            "--for is dhcpd, dnsmasq or tftpd-hpa, not {}",
-                            Quoted(&value)
-                        )));
-                    }
+                    _ => return Err(takes(flag, "dhcpd, dnsmasq or tftpd-hpa", &value)),
                 });
             }
             _ => (),
@@ -203,14 +196,4 @@ pub fn is_file_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-+.".contains(&byte);
     let begins = name.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_');
     begins && name.len() < 128 && name.bytes().all(plain)
-}
-
-fn file_name(name: String) -> Result<String> {
-    match is_file_name(&name) {
-        true => Ok(name),
-        false => Err(Failure::usage(format_args!(
-            "--name takes a file name of letters, digits and _-+. only, not {}",
-            Quoted(&name)
-        ))),
-    }
 }

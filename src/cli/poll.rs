@@ -2,9 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::error::{Failure, Result};
+use super::takes;
+use crate::base::error::Result;
 use crate::base::lossless;
-use crate::base::quoted::Quoted;
 use crate::cli::Apply;
 use crate::cli::table::{Flag, VerbRow, flag};
 use std::path::PathBuf;
@@ -112,12 +112,8 @@ const LONGEST: u32 = 365 * 86_400;
 
 fn seconds(flag: &str, value: &str) -> Result<Duration> {
     let number = value.parse::<u32>().ok().filter(|number| *number <= LONGEST);
-    number.map(|number| Duration::from_secs(number.into())).ok_or_else(|| {
-        Failure::usage(format_args!(
-            "--{flag} takes a number of seconds, not {}",
-            Quoted(value)
-        ))
-    })
+    let seconds = number.map(|number| Duration::from_secs(number.into()));
+    seconds.ok_or_else(|| takes(flag, "a number of seconds", value))
 }
 
 impl Raw {

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::takes;
 use crate::base::error::{Failure, Result};
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
@@ -122,7 +123,7 @@ pub(super) struct Raw {
     passed: Vec<(&'static str, Option<OsString>)>,
     ssh: Option<String>,
     binary: Option<PathBuf>,
-    wait: Option<u64>,
+    wait: Option<Duration>,
     new_host_key: bool,
     verify: bool,
 }
@@ -140,9 +141,8 @@ impl Raw {
             "ssh" => self.ssh = Some(value),
             "binary" => self.binary = Some(lossless::path(&value)),
             "wait" => {
-                self.wait = Some(value.parse().map_err(|_| {
-                    Failure::usage(format_args!("--wait takes a number of seconds, not {}", Quoted(&value)))
-                })?);
+                let seconds = value.parse().map_err(|_| takes(flag, "a number of seconds", &value))?;
+                self.wait = Some(Duration::from_secs(seconds));
             }
             "new-host-key" => self.new_host_key = true,
             "verify" => self.verify = true,
@@ -182,7 +182,7 @@ impl Raw {
                 false => ssh,
             },
             binary: self.binary,
-            wait: self.wait.map(Duration::from_secs),
+            wait: self.wait,
             new_host_key: self.new_host_key,
             verify: self.verify,
         })
