@@ -71,7 +71,7 @@ impl Found {
                 let before = next.len();
                 if word.contains(['*', '?', '[']) {
                     next.extend(
-                        there(names(&format!("{path}/")))?
+                        if_there(names(&format!("{path}/")))?
                             .unwrap_or_default()
                             .into_iter()
                             // As a shell does it.
@@ -89,13 +89,13 @@ impl Found {
         }
         let mut any = false;
         for mut path in paths {
-            let Some(mut about) = there(fs::symlink_metadata(lossless::path(&path)))? else {
+            let Some(mut about) = if_there(fs::symlink_metadata(lossless::path(&path)))? else {
                 continue;
             };
             // As find(1): with a slash at its end, what a link leads to.
             if self.across && about.is_symlink() && pattern.ends_with('/') {
                 path.push_str("/.");
-                let Some(target) = there(fs::metadata(lossless::path(&path)))? else {
+                let Some(target) = if_there(fs::metadata(lossless::path(&path)))? else {
                     continue;
                 };
                 about = target;
@@ -207,7 +207,7 @@ impl Found {
 }
 
 /// What is there; `None` where nothing is. What cannot be looked at might be a file that is to be kept.
-fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

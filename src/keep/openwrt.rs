@@ -12,11 +12,11 @@ use crate::base::lossless;
 use crate::base::quoted::Shown;
 use crate::base::units::hex;
 use crate::image::digest::Digest;
-use crate::keep::list::{Found, patterns};
+use crate::keep::list::{Found, if_there, patterns};
 use crate::keep::{OURS, Request, services};
 use crate::plan::KeptFile;
 use std::fs::{self, Metadata};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -184,10 +184,8 @@ fn conffiles(root: &Path) -> io::Result<Vec<(String, String)>> {
 
 /// Whether a file is there and is not what was installed. It has not changed only where its checksum says so.
 fn changed(path: &Path, sum: &str) -> io::Result<bool> {
-    let about = match fs::metadata(path) {
-        Ok(about) => about,
-        Err(error) if is_missing(&error) => return Ok(false),
-        Err(error) => return Err(error),
+    let Some(about) = if_there(fs::metadata(path))? else {
+        return Ok(false);
     };
     if !about.is_file() {
         return Ok(true);
@@ -230,14 +228,9 @@ fn hooks(root: &Path) -> io::Result<Vec<String>> {
 
 /// The files of a directory that a shell's `*` names; none where it is not there.
 pub(super) fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if is_missing(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(at(directory, &error)),
-    };
     let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|error| at(directory, &error))?;
+    for entry in at(directory, if_there(fs::read_dir(directory)))?.into_iter().flatten() {
+        let entry = at(directory, entry)?;
         if !entry.file_name().as_bytes().starts_with(b".") {
             names.push(entry.path());
         }
@@ -246,27 +239,16 @@ pub(super) fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match files::read(path, LIMIT) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(at(path, &error)),
-    }
+    at(path, if_there(files::read(path, LIMIT)))
 }
 
 pub(super) fn there(path: &Path) -> io::Result<Option<Metadata>> {
-    match fs::metadata(path) {
-        Ok(about) => Ok(Some(about)),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(at(path, &error)),
-    }
+    at(path, if_there(fs::metadata(path)))
 }
 
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    of(&lossless::text(path.as_os_str().as_bytes()), error)
+/// An error with the path it is about.
+fn at<T>(path: &Path, result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| of(&lossless::text(path.as_os_str().as_bytes()), &error))
 }
 
 fn of(path: &str, error: &io::Error) -> io::Error {

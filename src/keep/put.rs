@@ -134,17 +134,11 @@ pub fn compare_archive(archive: &Store, root: &Path) -> io::Result<()> {
 /// For root alone: there may be keys and passwords in it.
 fn archive_item(archive: &Store) -> KeptFile {
     KeptFile {
-        path: String::new(),
-        identity: (0, 0),
         size: archive.len(),
         name: ARCHIVE.to_owned(),
         kind: FILE,
         mode: 0o600,
-        uid: 0,
-        gid: 0,
-        mtime: 0,
-        link: String::new(),
-        made: None,
+        ..KeptFile::default()
     }
 }
 

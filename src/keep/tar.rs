@@ -68,8 +68,6 @@ pub fn walk(tar: &Store, each: &mut dyn FnMut(&KeptFile, Range<u64>) -> io::Resu
         let entry = entry?;
         let invalid = io::ErrorKind::InvalidData;
         let item = KeptFile {
-            path: String::new(),
-            identity: (0, 0),
             name: entry.name.trim_end_matches('/').to_owned(),
             kind: entry.kind(),
             mode: entry.mode().ok_or(invalid)?,
@@ -78,7 +76,7 @@ pub fn walk(tar: &Store, each: &mut dyn FnMut(&KeptFile, Range<u64>) -> io::Resu
             size: entry.data.end - entry.data.start,
             mtime: entry.mtime().ok_or(invalid)?,
             link: entry.link(),
-            made: None,
+            ..KeptFile::default()
         };
         each(&item, entry.data)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", Shown(&item.name))))?;

@@ -46,7 +46,7 @@ pub struct KeptFiles {
 }
 
 /// A file, link or directory that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KeptFile {
     /// Where it is now; its bytes are those of `lossless::bytes`.
     #[serde(serialize_with = "lossy")]
