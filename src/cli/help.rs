@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use super::lookup;
 use crate::cli::table;
 use crate::cli::table::{Flag, VerbRow};
 
@@ -25,7 +24,7 @@ const FLAGS: usize = 31;
 pub fn text(verb: Option<&str>) -> String {
     let mut out = String::new();
     match verb {
-        Some(group) if lookup::is_group(group) => rows(&mut out, &mut table::group(group)),
+        Some(group) if table::is_group(group) => rows(&mut out, &mut table::group(group)),
         Some(verb) => page(&mut out, verb),
         None => overview(&mut out),
     }

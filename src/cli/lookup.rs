@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::table;
-use super::table::{Flag, VerbRow};
+use super::table::Flag;
 use crate::base::error::{Failure, Result};
 use crate::base::quoted::{Quoted, one_line};
 use crate::base::suggest::did_you_mean;
@@ -13,25 +13,22 @@ use lexopt::Arg;
 /// `None` if the verb has all of its words already.
 pub(super) fn verb(verb: Option<&'static str>, word: &str) -> Result<Option<&'static str>> {
     Ok(Some(match verb {
-        None => first_words().find(|known| *known == word).ok_or_else(|| {
-            let meant = did_you_mean("", word, &mut first_words());
+        None => table::first_words().find(|known| *known == word).ok_or_else(|| {
+            let meant = did_you_mean("", word, &mut table::first_words());
             Failure::usage(format_args!("there is no verb {}{meant}", Quoted(word)))
         })?,
-        Some(group) if is_group(group) => table::group(group)
-            .map(|known| known.name)
-            .find(|known| member(known) == Some(word))
-            .ok_or_else(|| {
-                let meant = did_you_mean(
-                    "",
-                    word,
-                    &mut table::group(group).filter_map(|known| member(known.name)),
-                );
+        Some(group) if table::is_group(group) => {
+            let name = [group, " ", word].concat();
+            let mut names = table::group(group).map(|known| known.name);
+            names.find(|known| *known == name).ok_or_else(|| {
+                let meant = did_you_mean("", word, &mut table::members(group));
                 Failure::usage(format_args!(
                     "{group} has no verb {}, only {}{meant}",
                     Quoted(word),
                     members(group)
                 ))
-            })?,
+            })?
+        }
         Some(_) => return Ok(None),
     }))
 }
@@ -48,15 +45,9 @@ pub(super) fn named(words: &[String]) -> Result<Option<&'static str>> {
     Ok(found)
 }
 
-/// Whether this is the first word of several verbs.
-pub(super) fn is_group(word: &str) -> bool {
-    table::group(word).next().is_some()
-}
-
-/// The second words of a group.
+/// The second words of a group, for a message.
 pub(super) fn members(group: &str) -> String {
-    let members: Vec<_> = table::group(group).filter_map(|verb| member(verb.name)).collect();
-    members.join(", ")
+    table::members(group).collect::<Vec<_>>().join(", ")
 }
 
 /// The flag that an argument names.
@@ -84,12 +75,4 @@ pub(super) fn flag(arg: &Arg<'_>, verb: Option<&'static str>) -> Result<&'static
             Arg::Value(value) => format!("unexpected {}", Quoted(&value.to_string_lossy())),
         })),
     }
-}
-
-fn first_words() -> impl Iterator<Item = &'static str> {
-    table::verbs().map(|VerbRow { name, .. }| name.split_once(' ').map_or(*name, |(group, _)| group))
-}
-
-fn member(name: &str) -> Option<&str> {
-    name.split_once(' ').map(|(_, member)| member)
 }

@@ -119,7 +119,7 @@ fn read(args: Vec<OsString>, verb: &mut Option<&'static str>) -> Result<(Global,
     let Some(verb) = *verb else {
         return Err(Failure::usage("no verb given"));
     };
-    if lookup::is_group(verb) {
+    if table::is_group(verb) {
         return Err(Failure::usage(format_args!(
             "{verb} needs one of {}",
             lookup::members(verb)

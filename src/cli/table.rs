@@ -108,6 +108,21 @@ pub fn group(word: &str) -> impl Iterator<Item = &'static VerbRow> {
     verbs().filter(move |verb| verb.name.split_once(' ').is_some_and(|(group, _)| group == word))
 }
 
+/// Whether this is the first word of several verbs.
+pub fn is_group(word: &str) -> bool {
+    group(word).next().is_some()
+}
+
+/// The second words of a group.
+pub fn members(word: &str) -> impl Iterator<Item = &'static str> {
+    group(word).filter_map(|verb| Some(verb.name.split_once(' ')?.1))
+}
+
+/// The first word of every verb; that of a group as often as it has verbs.
+pub fn first_words() -> impl Iterator<Item = &'static str> {
+    verbs().filter_map(|verb| verb.name.split(' ').next())
+}
+
 /// An image, or several files of which each names its partition.
 const IMAGES: &[&str] = &["IMAGE"];
 

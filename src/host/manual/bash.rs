@@ -138,7 +138,7 @@ pub(super) fn script() -> String {
     for group in first_words().into_iter().filter(|word| is_group(word)) {
         out.push_str(&format!(
             "        '{group} '*) COMPREPLY=($(compgen -W '{}' -- \"$cur\")) ;;\n",
-            members(group).join(" ")
+            members(group)
         ));
     }
     out.push_str(END);

@@ -33,7 +33,7 @@ fn of_verb(out: &mut String, verb: &'static VerbRow) {
     let condition = match verb.name.split_once(' ') {
         None => seen(verb.name),
         Some((group, member)) => {
-            let others = super::members(group).join(" ");
+            let others = super::members(group);
             out.push_str(&format!(
                 "complete -c flasher -n '{}; and not {}' -a {member} -d {}\n",
                 seen(group),

@@ -12,7 +12,7 @@ use crate::base::error::{Exit, Result};
 use crate::base::shell;
 use crate::board::known;
 use crate::cli::host::Manual;
-use crate::cli::table::{self, Flag, VerbRow};
+use crate::cli::table::{self, Flag, VerbRow, is_group};
 use crate::report::Reporter;
 
 /// Prints one of them.
@@ -75,9 +75,7 @@ fn choices(kind: Kind) -> Vec<&'static str> {
 
 /// The words that may come first: verbs, and groups of them.
 fn first_words() -> Vec<&'static str> {
-    let mut words: Vec<_> = table::verbs()
-        .map(|verb| verb.name.split(' ').next().unwrap_or_default())
-        .collect();
+    let mut words: Vec<_> = table::first_words().collect();
     let mut seen = Vec::new();
     words.retain(|word| {
         let new = !seen.contains(word);
@@ -87,17 +85,9 @@ fn first_words() -> Vec<&'static str> {
     words
 }
 
-/// Whether more words than one begin with this one.
-fn is_group(word: &str) -> bool {
-    table::group(word).next().is_some()
-}
-
 /// The second words of a group.
-fn members(group: &str) -> Vec<&'static str> {
-    table::group(group)
-        .filter_map(|verb| verb.name.split_once(' '))
-        .map(|(_, member)| member)
-        .collect()
+fn members(group: &str) -> String {
+    table::members(group).collect::<Vec<_>>().join(" ")
 }
 
 /// What is done with a verb where it is written behind it, as in `pat create`: words in small letters among its operands, and

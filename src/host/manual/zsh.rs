@@ -53,7 +53,7 @@ pub(super) fn script() -> String {
         match is_group(word) {
             false => arguments(&mut out, table::verb(word), "                    "),
             true => {
-                let members = super::members(word).join(" ");
+                let members = super::members(word);
                 out.push_str(&format!(
                     "                    _arguments -C '1:verb:({members})' '*::operand:->member'\n"
                 ));
