@@ -116,12 +116,12 @@ impl Request {
         if head[FILE.end..] == COOKIE {
             options.scan(area);
         }
-        let overload = options.fixed::<1>(code::OVERLOAD);
-        let (in_file, in_sname) = match overload {
-            Ok(None) => (false, false),
-            Ok(Some([what @ 1..=3])) => (what & 1 != 0, what & 2 != 0),
-            _ => (false, false),
+        let overload = match options.fixed(code::OVERLOAD) {
+            Ok(None) => Some(0),
+            Ok(Some([what @ 1..=3])) => Some(what),
+            _ => None,
         };
+        let [in_file, in_sname] = [1, 2].map(|bit| overload.is_some_and(|what| what & bit != 0));
         // This order is RFC 3396's.
         if in_file {
             options.scan(&head[FILE]);
@@ -132,7 +132,7 @@ impl Request {
         let message_type = options.fixed::<1>(code::MESSAGE_TYPE);
         let requested = options.fixed::<4>(code::REQUESTED_ADDRESS);
         let server = options.fixed::<4>(code::SERVER);
-        let readable = matches!(overload, Ok(None | Some([1..=3]))) && requested.is_ok() && server.is_ok();
+        let readable = overload.is_some() && requested.is_ok() && server.is_ok();
         let kind = match message_type {
             _ if !readable => Kind::Other,
             Ok(None) => Kind::Bootp,
