@@ -162,7 +162,7 @@ impl<'a> Follow<'a> {
                             Code::NotBack,
                             format_args!("the box answers, and how the update ended cannot be asked: {failure}"),
                         )
-                        .hint(self.ssh.on_the_box(STATUS)));
+                        .hint(self.options.on_the_box(STATUS)));
                     }
                 },
                 Err(refused) if refused.is_host_key() => key = self.new_key(key, &refused, reporter)?,
@@ -252,7 +252,7 @@ impl<'a> Follow<'a> {
         .hint(format!(
             "if the new firmware makes itself new keys: ssh-keygen -R {}, {}, and next time --new-host-key",
             shell::typed(self.ssh.box_name()),
-            self.ssh.on_the_box(STATUS)
+            self.options.on_the_box(STATUS)
         )))
     }
 

@@ -69,7 +69,7 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
     let interrupt = Interrupt::listen()?;
     let images = Arc::new(Images::read(&options.apply)?);
     let ssh = Ssh::new(options, &interrupt)?;
-    let connection = connect(&ssh, &interrupt)?;
+    let connection = connect(&ssh, options, &interrupt)?;
     // An interrupt ends what runs, which looks like a connection that broke.
     let told = |failure: Failure| match interrupt.asked() {
         true => session::stopped(),
@@ -137,7 +137,7 @@ fn with(installed: &Installed, target: &Target) -> String {
     }
 }
 
-fn connect<'a>(ssh: &'a Ssh<'a>, interrupt: &Interrupt) -> Result<Connection<'a>> {
+fn connect<'a>(ssh: &'a Ssh<'a>, options: &Push, interrupt: &Interrupt) -> Result<Connection<'a>> {
     let try_of = Try {
         key: HostKey::Known,
         timeout: FIRST,
@@ -151,9 +151,9 @@ fn connect<'a>(ssh: &'a Ssh<'a>, interrupt: &Interrupt) -> Result<Connection<'a>
                 true => Code::HostKey,
                 false => Code::Connection,
             },
-            format_args!("no connection to {}: {}", ssh.host(), refused.why()),
+            format_args!("no connection to {}: {}", options.host, refused.why()),
         )
-        .hint(ssh.on_the_box("true")),
+        .hint(options.on_the_box("true")),
     })
 }
 

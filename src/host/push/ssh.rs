@@ -123,11 +123,6 @@ impl<'a> Ssh<'a> {
         &self.options.host
     }
 
-    /// The line that does this on the box.
-    pub fn on_the_box(&self, command: &str) -> String {
-        self.options.on_the_box(command)
-    }
-
     /// The name of the box without that of the user.
     pub fn box_name(&self) -> &'a str {
         self.host().rsplit('@').next().unwrap_or_default()
