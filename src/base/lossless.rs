@@ -7,8 +7,8 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 /// Stands before the value of a byte.
 const BASE: u32 = 0x10_ff00;
@@ -36,6 +36,11 @@ pub fn text(name: &[u8]) -> String {
         text.extend(chunk.invalid().iter().filter_map(stand_in));
     }
     text
+}
+
+/// The text of a path.
+pub fn of(path: &Path) -> String {
+    text(path.as_os_str().as_bytes())
 }
 
 /// The name of a text.

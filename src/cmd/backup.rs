@@ -11,7 +11,6 @@ use crate::cli::Backup;
 use crate::report::Reporter;
 use crate::update::backup;
 use serde::Serialize;
-use std::os::unix::ffi::OsStrExt;
 
 #[derive(Serialize)]
 struct Report {
@@ -53,7 +52,7 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
     let copied = backup::copy(&board, &partitions, &options.dir, reporter)?;
     match reporter.json() {
         true => reporter.object(&Report {
-            dir: lossless::text(options.dir.as_os_str().as_bytes()),
+            dir: lossless::of(&options.dir),
             partitions: partitions.len(),
             size: copied.size,
             kept: copied.kept,

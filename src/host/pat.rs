@@ -26,7 +26,6 @@ use crate::report::Reporter;
 use serde::Serialize;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 #[derive(Serialize)]
@@ -243,7 +242,7 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
     files::replace(&options.out, Readers::Everyone, |file| {
         write(file, &entries).context(options.out.display())
     })?;
-    let out = lossless::text(options.out.as_os_str().as_bytes());
+    let out = lossless::of(&options.out);
     match report(&open(&out)?, reporter)? {
         true => Ok(Exit::Done),
         false => Err(not_right(&out)),

@@ -20,7 +20,6 @@ use crate::plan::{Check, Form, KeptFile, KeptFiles, Ram, Route, Status, VolumeCh
 use mtd_rs::{Area, Overlap};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What jffs2 needs beside the bytes, for each page and for each name (`include/uapi/linux/jffs2.h`).
@@ -171,9 +170,7 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
         _ if board.is_sim() => None,
         _ => mounted_at(place, mtd).map_err(|error| unseen(place, &error))?,
     };
-    let mounted = mounted
-        .map(|at| lossless::text(at.as_os_str().as_bytes()))
-        .filter(|at| at != "/");
+    let mounted = mounted.map(|at| lossless::of(&at)).filter(|at| at != "/");
     let mounted = mounted.as_deref();
     let rename = |path: &str| match mounted.and_then(|mounted| path.strip_prefix(mounted)) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_start_matches('/').to_owned(),

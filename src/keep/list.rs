@@ -6,11 +6,9 @@ use crate::base::files;
 use crate::base::glob::glob_with_classes;
 use crate::base::lossless;
 use crate::plan::KeptFile;
-use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -169,7 +167,7 @@ impl Found {
             0o040_000 => b'5',
             0o100_000 => b'0',
             0o120_000 => {
-                link = text(fs::read_link(lossless::path(path))?.into_os_string());
+                link = lossless::of(&fs::read_link(lossless::path(path))?);
                 b'2'
             }
             _ => {
@@ -242,12 +240,8 @@ fn open_directory(path: &str, about: &Metadata) -> io::Result<(File, String)> {
 /// What is in a directory.
 fn names(directory: &str) -> io::Result<Vec<String>> {
     fs::read_dir(lossless::path(directory))?
-        .map(|entry| Ok(text(entry?.file_name())))
+        .map(|entry| Ok(lossless::of(entry?.file_name().as_ref())))
         .collect()
-}
-
-fn text(name: OsString) -> String {
-    lossless::text(&name.into_vec())
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ pub struct Settings {
 /// # Errors
 /// A list, a directory or a file that cannot be read, by its name.
 pub fn settings(root: &Path, request: &Request) -> io::Result<Settings> {
-    let base = lossless::text(root.as_os_str().as_bytes());
+    let base = lossless::of(root);
     let base = base.trim_end_matches('/');
     let rename = |path: &str| {
         let below = path.strip_prefix(base).filter(|rest| rest.starts_with('/'));
@@ -217,10 +217,8 @@ fn hooks(root: &Path) -> io::Result<Vec<String>> {
             && let Some(text) = read(&path)?
             && text.windows(HOOKS.len()).any(|part| part == HOOKS)
         {
-            hooks.push(format!(
-                "/{UPGRADE}/{}",
-                lossless::text(path.file_name().unwrap_or_default().as_bytes())
-            ));
+            let name = Path::new(path.file_name().unwrap_or_default());
+            hooks.push(format!("/{UPGRADE}/{}", lossless::of(name)));
         }
     }
     Ok(hooks)
@@ -248,7 +246,7 @@ pub(super) fn there(path: &Path) -> io::Result<Option<Metadata>> {
 
 /// An error with the path it is about.
 fn at<T>(path: &Path, result: io::Result<T>) -> io::Result<T> {
-    result.map_err(|error| of(&lossless::text(path.as_os_str().as_bytes()), &error))
+    result.map_err(|error| of(&lossless::of(path), &error))
 }
 
 fn of(path: &str, error: &io::Error) -> io::Error {

@@ -58,7 +58,7 @@ fn file_names(directory: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<_> = names(directory)?
         .iter()
         .filter_map(|path| path.file_name())
-        .map(|name| lossless::text(name.as_encoded_bytes()))
+        .map(|name| lossless::of(name.as_ref()))
         .collect();
     names.sort();
     Ok(names)

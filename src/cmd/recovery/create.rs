@@ -29,7 +29,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 #[derive(Serialize)]
@@ -288,7 +287,7 @@ fn say(path: &Path, layout: &Layout, pieces: &Pieces<'_>, report: &check::Report
     };
     if reporter.json() {
         return reporter.object(&Report {
-            image: lossless::text(path.as_os_str().as_bytes()),
+            image: lossless::of(path),
             board: &layout.board,
             size: report.size,
             sha256: &report.sha256,
