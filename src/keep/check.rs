@@ -260,30 +260,35 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, losses: &s
         }),
         _ => sum(&keeping, |item| item.size.next_multiple_of(PAGE) + PAGE),
     };
-    if room.is_some_and(|room| room < needed) {
+    if let Some(room) = room.filter(|room| *room < needed) {
         return refused(
             format!(
                 "the kept files need {} bytes in {}, where {} are free",
                 Grouped(needed),
                 keeping.to,
-                Grouped(room.unwrap_or_default())
+                Grouped(room)
             ),
             "keep less",
         );
     }
     in_ram(asked, keeping.bytes)?;
-    let mut text = format!("{}, are kept in {}", keeping.summary(), keeping.to);
-    let mut check = Check::pass(CheckId::Keep, "");
+    let mut check = Check::pass(
+        CheckId::Keep,
+        format!("{}, are kept in {}", keeping.summary(), keeping.to),
+    );
     if room.is_none() {
-        text.push_str(", whose free room is not known before it is mounted");
-        check.status = Status::Warn;
+        warn(&mut check, ", whose free room is not known before it is mounted");
     }
-    if !losses.is_empty() {
-        text.push_str(losses);
-        check.status = Status::Warn;
-    }
-    check.text = text;
+    warn(&mut check, losses);
     Ok((keeping, check))
+}
+
+/// Goes on with this, if it is anything, and makes a warning of it.
+pub(super) fn warn(check: &mut Check, more: &str) {
+    if !more.is_empty() {
+        check.status = Status::Warn;
+        check.text.push_str(more);
+    }
 }
 
 fn sum(keeping: &KeptFiles, each: impl Fn(&KeptFile) -> u64) -> u64 {

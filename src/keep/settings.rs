@@ -9,12 +9,12 @@ use crate::base::quoted::Shown;
 use crate::base::units::Grouped;
 use crate::bytes::gzip_write::GzipWriter;
 use crate::keep::behind::{self, Fate, Spot};
-use crate::keep::check::{Answer, Asked, Checked, NOTHING, kernel_has, refuse, refused};
+use crate::keep::check::{Answer, Asked, Checked, NOTHING, kernel_has, refuse, refused, warn};
 use crate::keep::jffs2::{Shape, with_file};
 use crate::keep::openwrt::{self, Is, Settings};
 use crate::keep::room::in_ram;
 use crate::keep::tar;
-use crate::plan::{Check, Form, KeptFile, KeptFiles, Method, Rest, Status, Write};
+use crate::plan::{Check, Form, KeptFile, KeptFiles, Method, Rest, Write};
 use std::io::{self, ErrorKind};
 
 /// What the new firmware takes them from.
@@ -163,17 +163,13 @@ fn handed(asked: &Asked<'_>, spot: &Spot, found: Settings) -> Checked<(KeptFiles
             Grouped(*room)
         ),
     );
-    if !found.losses.is_empty() {
-        check.status = Status::Warn;
-        check.text.push_str(&found.losses);
-    }
+    warn(&mut check, &found.losses);
     if !found.hooks.is_empty() {
-        check.status = Status::Warn;
         let more = format!(
             "; {} may name more when sysupgrade runs it, which is not known here: name that with --keep",
             found.hooks.join(", ")
         );
-        check.text.push_str(&more);
+        warn(&mut check, &more);
     }
     Ok((kept, check))
 }
