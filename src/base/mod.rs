@@ -23,6 +23,7 @@ pub(crate) mod mac;
 pub(crate) mod machine;
 pub mod outcome;
 pub(crate) mod quoted;
+pub(crate) mod random;
 pub(crate) mod range;
 pub(crate) mod shell;
 pub(crate) mod sizes;

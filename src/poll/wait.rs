@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::random;
 use crate::cli::poll::{Every, Poll};
-use std::fs::File;
-use std::io::Read;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -66,8 +65,7 @@ fn part(whole: Duration, thousandths: u32) -> Duration {
 /// A number below 1000. On a box without random numbers at least another one each time.
 fn random() -> u32 {
     let mut bytes = [0; 4];
-    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    let number = match read {
+    let number = match random::fill(&mut bytes) {
         Ok(()) => u32::from_ne_bytes(bytes),
         Err(_) => SystemTime::now()
             .duration_since(UNIX_EPOCH)

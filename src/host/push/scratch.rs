@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Result};
+use crate::base::random;
 use crate::base::units::hex;
-use std::fs::{DirBuilder, File};
-use std::io::Read;
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -57,9 +57,7 @@ impl Drop for Scratch {
 /// A system without `/dev/urandom`.
 pub fn random() -> Result<String> {
     let mut bytes = [0; 8];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("/dev/urandom")?;
+    random::fill(&mut bytes)?;
     Ok(hex(&bytes))
 }
 

@@ -11,16 +11,15 @@ pub(crate) mod request;
 mod server;
 
 use crate::base::error::{Context, Failure, Result};
+use crate::base::random;
 use crate::base::units::hex;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{RcvBuf, SndBuf};
 use serde::{Deserialize, Serialize};
 use server::Server;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{IpAddr, TcpListener};
-use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, Instant};
@@ -131,14 +130,8 @@ impl fmt::Display for Listen {
 
 /// Thirty-two hexadecimal digits that nobody can foresee.
 fn token() -> Result<String> {
-    let source = "/dev/urandom";
     let mut bytes = [0; RANDOM];
-    let file = File::open(source).context(source)?;
-    // A plain file that took its place says the same each time.
-    if !file.metadata().context(source)?.file_type().is_char_device() {
-        return Err(Failure::system(format_args!("{source} is not the kernel's")));
-    }
-    (&file).read_exact(&mut bytes).context(source)?;
+    random::fill(&mut bytes)?;
     Ok(hex(&bytes))
 }
 
