@@ -41,60 +41,22 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
     let Store::Memory(image) = store else {
         return Err(Failure::new(Exit::Bug, Code::Bug, "an image that is not in memory"));
     };
-    let mode = layout.mode();
-    let size = image.len() as u64;
-    let place = Place::find(network, mode)?;
-    let name = Name::new(
-        served_name(network, &layout, &report)?,
-        mode == Mode::Fixed || network.name.is_some(),
-    );
-    let answered = Answered::default();
+    let (mode, size) = (layout.mode(), image.len() as u64);
     let (events, receiver) = Events::channel();
-    let tftp_port = network.tftp_port.unwrap_or(69);
-    let wants_tftp = mode == Mode::Fixed || place.lease.is_some();
-    if let Some(address) = place.address.filter(|_| wants_tftp) {
-        let socket =
-            UdpSocket::bind((address, tftp_port)).map_err(|error| taken("TFTP", address, tftp_port, &error))?;
-        let offer = tftp::Offer {
-            image: Arc::new(image),
-            name: name.clone(),
-            of_box: place.lease.map_or(FIXED_BOX, |lease| lease.ip),
-            alone: place.lease.is_some(),
-            answered: answered.clone(),
-            hint: match mode {
-                Mode::Fixed => "every box of the TS-109 kind asks for qnapimg.bin".to_owned(),
-                Mode::Dhcp => "a box asks for what DHCP tells it, which must begin with its own string, such as \
-                               F_TS-219"
-                    .to_owned(),
-            },
-        };
-        let events = events.clone();
-        std::thread::spawn(move || tftp::serve(&socket, &offer, &events));
-        reporter.stage(format_args!(
-            "serving {} as {} at {address}, port {tftp_port}",
-            Size(size),
-            name.get().unwrap_or_else(|| "whatever name the box takes".to_owned())
-        ));
-    }
-    if mode == Mode::Dhcp {
-        let port = network.dhcp_port.unwrap_or(67);
-        let socket = dhcp::bind(place.interface.as_deref(), port)
-            .map_err(|error| taken("DHCP", Ipv4Addr::UNSPECIFIED, port, &error))?;
-        let server = dhcp::Server {
-            port,
-            lease: place.lease,
-            name: name.clone(),
-            inside: report.names,
-            answered,
-            events: events.clone(),
-        };
-        std::thread::spawn(move || server.serve(&socket));
-        match place.lease {
-            Some(lease) => reporter.stage(format_args!("answering {} by DHCP, nobody else", lease.mac)),
-            None => reporter.stage("answering nobody without --mac: this shows who asks"),
-        }
-    }
-    drop(events);
+    let servers = Servers {
+        network,
+        mode,
+        place: Place::find(network, mode)?,
+        name: Name::new(
+            served_name(network, &layout, &report)?,
+            mode == Mode::Fixed || network.name.is_some(),
+        ),
+        answered: Answered::default(),
+        events,
+    };
+    servers.tftp(image, reporter)?;
+    servers.dhcp(report.names, reporter)?;
+    let Servers { place, .. } = servers;
     reporter.stage(ENTER);
     let mut served = 0_u32;
     for event in receiver {
@@ -123,6 +85,74 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
         }
     }
     Err(Failure::system("the servers ended"))
+}
+
+/// What the servers have in common.
+struct Servers<'a> {
+    network: &'a Network,
+    mode: Mode,
+    place: Place,
+    name: Name,
+    answered: Answered,
+    events: Events,
+}
+
+impl Servers<'_> {
+    /// Starts the one that hands the image over, if it is known to whom.
+    fn tftp(&self, image: Vec<u8>, reporter: &mut Reporter) -> Result<()> {
+        let lease = self.place.lease;
+        let wanted = self.mode == Mode::Fixed || lease.is_some();
+        let Some(address) = self.place.address.filter(|_| wanted) else {
+            return Ok(());
+        };
+        let port = self.network.tftp_port.unwrap_or(69);
+        let socket = UdpSocket::bind((address, port)).map_err(|error| taken("TFTP", address, port, &error))?;
+        reporter.stage(format_args!(
+            "serving {} as {} at {address}, port {port}",
+            Size(image.len() as u64),
+            self.name.get().as_deref().unwrap_or("whatever name the box takes")
+        ));
+        let offer = tftp::Offer {
+            image: Arc::new(image),
+            name: self.name.clone(),
+            of_box: lease.map_or(FIXED_BOX, |lease| lease.ip),
+            alone: lease.is_some(),
+            answered: self.answered.clone(),
+            hint: match self.mode {
+                Mode::Fixed => "every box of the TS-109 kind asks for qnapimg.bin",
+                Mode::Dhcp => {
+                    "a box asks for what DHCP tells it, which must begin with its own string, such as F_TS-219"
+                }
+            },
+        };
+        let events = self.events.clone();
+        std::thread::spawn(move || tftp::serve(&socket, &offer, &events));
+        Ok(())
+    }
+
+    /// Starts the one that tells a box its address, where it needs that. `inside` are the names that the image itself says.
+    fn dhcp(&self, inside: Vec<String>, reporter: &mut Reporter) -> Result<()> {
+        if self.mode == Mode::Fixed {
+            return Ok(());
+        }
+        let port = self.network.dhcp_port.unwrap_or(67);
+        let socket = dhcp::bind(self.place.interface.as_deref(), port)
+            .map_err(|error| taken("DHCP", Ipv4Addr::UNSPECIFIED, port, &error))?;
+        match self.place.lease {
+            Some(lease) => reporter.stage(format_args!("answering {} by DHCP, nobody else", lease.mac)),
+            None => reporter.stage("answering nobody without --mac: this shows who asks"),
+        }
+        let server = dhcp::Server {
+            port,
+            lease: self.place.lease,
+            name: self.name.clone(),
+            inside,
+            answered: self.answered.clone(),
+            events: self.events.clone(),
+        };
+        std::thread::spawn(move || server.serve(&socket));
+        Ok(())
+    }
 }
 
 /// Whether a client of the TS-109 kind is the box. Where we have another address than the one that these boxes look for,

@@ -62,7 +62,7 @@ pub(crate) fn tftp(packet: &[u8]) -> Tftp {
         of_box: LEASE.ip,
         alone: false,
         answered: Answered::default(),
-        hint: "hint".to_owned(),
+        hint: "hint",
     };
     let (events, seen) = Events::channel();
     let did = match admit(packet, client, &offer, &events) {

@@ -28,7 +28,7 @@ pub struct Offer {
     /// Whether the box was told its address.
     pub answered: Answered,
     /// What to say to someone who asks for another name.
-    pub hint: String,
+    pub hint: &'static str,
 }
 
 /// Answers until the socket breaks.
@@ -206,7 +206,7 @@ mod tests {
             of_box: Ipv4Addr::new(192, 168, 1, 71),
             alone: true,
             answered: Answered::default(),
-            hint: "hint".to_owned(),
+            hint: "hint",
         };
         let ask = |packet: &[u8], host: u8| {
             let admission = admit(packet, SocketAddr::from(([192, 168, 1, host], 7)), &offer, &events);
