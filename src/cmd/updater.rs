@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Context, Exit, Failure, Result};
+use crate::base::lossless;
 use crate::base::outcome::{Outcome, Tally};
 use crate::board::selector::Where;
 use crate::cli::Apply;
@@ -41,7 +42,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, reporter: &mut Reporter) ->
         let program = std::env::current_exe().context("where the updater is")?;
         let dir = program.parent().unwrap_or(Path::new("/"));
         Ok(Apply {
-            image: dir.display().to_string(),
+            image: lossless::of(dir),
             at: Where {
                 sim: set(SIM),
                 board: None,

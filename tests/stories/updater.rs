@@ -2,7 +2,9 @@
 
 use crate::simbox::{Run, SimBox, bytes, tool};
 use flasher::image::pat::{Sum, format_checksum_syno};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -113,7 +115,11 @@ fn page() -> Page {
 
 #[test]
 fn the_images_beside_it_are_written_and_the_page_is_told() {
-    let page = page();
+    let mut page = page();
+    // A name need not be UTF-8.
+    let odd = page.dir.with_file_name(OsStr::from_bytes(b"upd@te\xff"));
+    fs::rename(&page.dir, &odd).unwrap();
+    page.dir = odd;
     page.sim.fill(&bytes(8 << 20, 4));
     let before = page.sim.flash();
     let (seen, run) = page.start(&["-v", "/volume1"]);
