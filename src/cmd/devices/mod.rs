@@ -83,6 +83,12 @@ fn report(board: &Board) -> Result<Report> {
             Err(against) => ("none", against.what),
         },
     };
+    let (bootloader, unread) = match bootloader::look(board) {
+        Ok(found) => (found, None),
+        // Only root can read it; the rest is for everybody.
+        Err(_) if usable::root(board.is_sim()).is_err() => (None, None),
+        Err(failure) => (None, Some(format!("the boot loader cannot be read: {}", failure.what))),
+    };
     let real = !board.is_sim();
     let watchdogs = real.then(stages::watchdog::all).unwrap_or_default();
     let watchdogs: Vec<String> = watchdogs.iter().map(ToString::to_string).collect();
@@ -96,9 +102,8 @@ fn report(board: &Board) -> Result<Report> {
         watchdogs,
         partitions,
         slots: slots::state(board),
-        // Only root can read it; the rest is for everybody.
-        bootloader: bootloader::look(board).unwrap_or_default(),
-        remark: board.remark.clone(),
+        bootloader,
+        remark: board.remark.clone().or(unread),
     })
 }
 
@@ -143,5 +148,29 @@ fn text(report: &Report, chips: &[Chip], reporter: &mut Reporter) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::{Backend, sim};
+
+    #[test]
+    fn a_boot_loader_that_cannot_be_read_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("box");
+        sim::create("qnap-ts219", &at).unwrap();
+        let (sim, board) = (Some(at), None);
+        let board = Board::discover(&Where { sim, board }).unwrap();
+        let remark = || report(&board).unwrap().remark;
+        assert_eq!(remark(), None);
+        let Backend::Sim(backend) = &board.backend else {
+            panic!("a simulated box");
+        };
+        let (offset, times) = (5, 1);
+        backend.chip().inject(mtd_rs::Fault::ReadFails { offset, times });
+        assert!(remark().unwrap().contains("the boot loader cannot be read"));
     }
 }
