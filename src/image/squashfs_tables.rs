@@ -334,16 +334,16 @@ impl Tables<'_> {
             }
             _ => size / block,
         };
-        let mut end = start;
+        let mut length = 0;
         for _ in 0..blocks {
             let mut entry = [0; 4];
             reader.read_exact(&mut entry)?;
-            end += u64::from(u32::from_le_bytes(entry) & 0x00ff_ffff);
+            length += u64::from(u32::from_le_bytes(entry) & 0x00ff_ffff);
         }
-        match end == start {
+        match length {
             // Nothing but holes, or nothing at all: where it begins is not looked at.
-            true => Ok(()),
-            false => self.within(start, end - start, &(96..sb.inode_table), "the data of a file"),
+            0 => Ok(()),
+            _ => self.within(start, length, &(96..sb.inode_table), "the data of a file"),
         }
     }
 }
@@ -397,5 +397,33 @@ impl Read for Blocks<'_> {
         buffer[..take].copy_from_slice(&self.content[self.at..self.at + take]);
         self.at += take;
         Ok(take)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_that_begins_at_the_end_of_all_numbers_is_outside() {
+        let mut head = [0; 96];
+        head[12..16].copy_from_slice(&4096u32.to_le_bytes());
+        let superblock = Superblock::of(&head);
+        let tables = Tables {
+            store: &Store::Memory(Vec::new()),
+            start: 0,
+            superblock: &superblock,
+        };
+        let mut one_block = Blocks {
+            tables: &tables,
+            left: 0..0,
+            begin: 0,
+            content: 4096u32.to_le_bytes().to_vec(),
+            at: 0,
+            unknown: false,
+        };
+        let found = tables.file(&mut one_block, u64::MAX, 4096, NO_FRAGMENT);
+        assert_eq!(found.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }
