@@ -48,8 +48,9 @@ fn redirected() -> Option<u64> {
 
 /// Bytes read at a time: small, because it is locked memory on a box that has little.
 const CHUNK: usize = 64 << 10;
-/// Bytes of the longest image: more than any flash has. A length that is said is held against it before anything is made of it.
-const LONGEST: u64 = 4 << 30;
+/// Bytes of the longest image: more than any flash has, and no more than a processor of 32 bits can count. A length that is said is held
+/// against it before anything is made of it.
+const LONGEST: u64 = u32::MAX as u64;
 
 impl Source {
     /// As [`Source::fetch`], without credentials.
@@ -364,6 +365,14 @@ mod tests {
         assert_eq!(error(stream(b"", None)), Exit::ImageBad);
         assert_eq!(error(stream(b"abc", Some(4))), Exit::ImageUnreadable);
         assert!(stream(b"abcd", Some(4)).into_memory().is_ok());
+    }
+
+    /// On these processors it would be counted as 0 bytes.
+    #[test]
+    fn four_gibibytes_are_refused() {
+        let sent = |length| Source::sent("test", Box::new(io::empty()), length, String::new());
+        assert!(sent(u64::from(u32::MAX)).is_ok());
+        assert!(sent(1 << 32).is_err());
     }
 
     #[test]
