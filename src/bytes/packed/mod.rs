@@ -59,7 +59,7 @@ pub struct Packing {
 }
 
 /// Decodes the first member in this range, to learn that it is whole, and hands on what is in it; answers where it ends. `None`
-/// where unpacking takes more memory than is given.
+/// where unpacking takes more memory than is given. A header that makes no sense is for the decoder.
 ///
 /// # Errors
 /// `InvalidData` for what is damaged, else those of reading and of who looks at it.
@@ -69,7 +69,7 @@ pub fn first_end(
     codec: Codec,
     each: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<Option<u64>> {
-    if codec.window(store, range)?.is_none_or(|window| window > WINDOW) {
+    if codec.window(store, range)?.is_some_and(|window| window > WINDOW) {
         return Ok(None);
     }
     let mut member = Members::first(Handle::Lent(store), range.clone(), codec);
@@ -381,6 +381,19 @@ mod tests {
             inside.read_exact_at(offset as u64, &mut buffer).unwrap();
             assert_eq!(buffer, bytes[offset..offset + length], "{offset}");
             assert!(inside.read_exact_at(2_999_999, &mut [0; 2]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_header_that_makes_no_sense_is_damage() {
+        // The size of the dictionary in the first block's header, and its filter.
+        for at in [16, 14] {
+            let run = std::process::Command::new("sh").args(["-c", "echo text | xz"]).output();
+            let mut packed = run.unwrap().stdout;
+            packed[at] = 0x3f;
+            let store = Store::Memory(packed);
+            let found = first_end(&store, &(0..store.len()), Codec::Xz, &mut |_| Ok(()));
+            assert_eq!(found.unwrap_err().kind(), io::ErrorKind::InvalidData, "{at}");
         }
     }
 
