@@ -55,7 +55,10 @@ pub fn says_its_end(image: &Image, store: &Store) -> io::Result<bool> {
         if [Format::Jffs2, Format::Ubi].contains(&content.format) || content.length == 0 {
             return Ok(false);
         }
-        at = behind_padding(store, (at + content.length).min(image.payload)..image.payload)?;
+        at = behind_padding(
+            store,
+            at.saturating_add(content.length).min(image.payload)..image.payload,
+        )?;
         if at == image.payload {
             return Ok(true);
         }

@@ -48,7 +48,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     }
     if let Some(content) = found.as_mut().filter(|content| content.format == Format::Zimage) {
         content.arch = Some(Processor::Known(Arch::Arm));
-        content.length = zimage::length(&Fields(&head)).unwrap_or_default();
+        content.length = zimage::length(&Fields(&head)).unwrap_or(u64::MAX);
         content.with_tree(zimage::tree_of(store, range))?;
     }
     if let Some(content) = &mut found {
@@ -57,7 +57,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             Format::RiscvImage => content.arch = Some(Processor::Other("riscv".to_owned())),
             Format::BzImage => content.arch = Some(Processor::Known(Arch::X86)),
             Format::Zimage => (),
-            format => content.length = length(format, &head).unwrap_or_default(),
+            format => content.length = length(format, &head),
         }
     }
     Ok(found)
@@ -78,17 +78,19 @@ fn far_behind(store: &Store, range: &Range<u64>) -> io::Result<Option<Format>> {
 }
 
 /// How long a file system is by its super block: `fs/ext2/ext2.h`, `fs/erofs/erofs_fs.h`, `include/linux/f2fs_fs.h`,
-/// `include/uapi/linux/romfs_fs.h`.
-fn length(format: Format, head: &[u8]) -> Option<u64> {
+/// `include/uapi/linux/romfs_fs.h`; longer than any where that makes no sense or is cut off. 0 for anything else.
+fn length(format: Format, head: &[u8]) -> u64 {
     let fields = Fields(head);
+    let field = |at| fields.le32(at).map(u64::from);
     let (blocks, bits) = match format {
-        Format::Ext => (fields.le32(0x404)?.into(), fields.le32(0x418)?.checked_add(10)?),
-        Format::Erofs => (fields.le32(0x424)?.into(), u32::from(*head.get(0x40c)?)),
-        Format::F2fs => (fields.le64(0x424)?, fields.le32(0x410)?),
-        Format::Romfs => (fields.be32(8)?.into(), 0),
-        _ => return None,
+        Format::Ext => (field(0x404), fields.le32(0x418).and_then(|bits| bits.checked_add(10))),
+        Format::Erofs => (field(0x424), head.get(0x40c).copied().map(u32::from)),
+        Format::F2fs => (fields.le64(0x424), fields.le32(0x410)),
+        Format::Romfs => (fields.be32(8).map(u64::from), Some(0)),
+        _ => return 0,
     };
-    blocks.checked_mul(1u64.checked_shl(bits)?)
+    let size = bits.and_then(|bits| blocks?.checked_mul(1u64.checked_shl(bits)?));
+    size.unwrap_or(u64::MAX)
 }
 
 /// What is known of a format that says nothing but what it is.

@@ -160,6 +160,35 @@ fn a_cramfs_with_a_wrong_bit() {
     let middle = content.len() / 2;
     content[middle] ^= 1;
     never_reaches_the_flash(&sim, 65, "RootFS1", &content);
+    // Nor one that says it is shorter than its superblock: its CRC would be of nothing.
+    content[middle] ^= 1;
+    content[4..8].copy_from_slice(&60u32.to_le_bytes());
+    never_reaches_the_flash(&sim, 65, "RootFS1", &content);
+}
+
+#[test]
+fn a_length_that_makes_no_sense_is_longer_than_all_there_is() {
+    let sim = SimBox::new("qnap-ts109");
+    let with = |length: usize, fields: &[(usize, u32)]| {
+        let mut image = vec![0; length];
+        for (at, value) in fields {
+            image[*at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        image
+    };
+    for (part, image) in [
+        // Blocks of 2^70 bytes.
+        ("RootFS1", with(8192, &[(0x404, 1), (0x418, 60), (0x438, 0xef53)])),
+        // Cut off within its superblock.
+        ("RootFS1", with(0x410, &[(0x400, 0xe0f5_e1e2)])),
+        // It ends before it begins.
+        (
+            "Kernel",
+            with(8192, &[(0x24, 0x016f_2818), (0x28, 0x9000), (0x2c, 0x8000)]),
+        ),
+    ] {
+        never_reaches_the_flash(&sim, 65, part, &image);
+    }
 }
 
 #[test]
