@@ -165,9 +165,8 @@ fn divide(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Wr
         let Some(parts) = accepted else {
             return Err(no_place(board, image));
         };
-        let parts = bound(board, &parts)?;
-        let (written, left_out) = left_out::unprotected(parts);
-        return Ok((slices(&written)?, left_out));
+        let (written, left_out) = left_out::unprotected(bound(board, parts)?);
+        return Ok((slices(written)?, left_out));
     }
     let chosen = chosen(board, image, request, accepted)?;
     Ok((chosen, Vec::new()))
@@ -180,60 +179,58 @@ fn chosen(
     request: &Request<'_>,
     accepted: Option<Slices<'_>>,
 ) -> Result<Vec<Write>, Check> {
-    let named = named(board, request)?;
-    let of_named = |parts: &Slices<'_>| {
-        let mut parts = bound(board, parts)?;
-        parts.retain(|(partition, _)| named.iter().any(|named| named.id == partition.id));
-        slices(&parts)
+    let named = named(board, request.parts)?;
+    let is = |partition: &Partition, name: &str| board.named(name).is_ok_and(|other| other.id == partition.id);
+    let has = |partition: &Partition, parts: &Slices<'_>| parts.iter().any(|(name, _)| is(partition, name));
+    let chooses = |parts: &Slices<'_>| {
+        members::is_archive(image) || parts.len() > 1 && named.iter().all(|partition| has(partition, parts))
     };
-    let has = |partition: &Partition, parts: &Slices<'_>| parts.iter().any(|(name, _)| *name == partition.name);
     match accepted {
-        Some(parts) if members::is_archive(image) => match named.iter().find(|partition| !has(partition, &parts)) {
-            Some(missing) => Err(Check::fail(
-                CheckId::Partition,
-                format!("the {} has nothing for {}", image.format, missing.label()),
-                "leave that partition out of --part",
-            )),
-            None => of_named(&parts),
-        },
-        Some(parts) if parts.len() > 1 && named.iter().all(|partition| has(partition, &parts)) => of_named(&parts),
+        Some(parts) if chooses(&parts) => of_named(image, bound(board, parts)?, &named),
         _ => sequential(&named, image),
     }
 }
 
+/// Of parts whose partitions are known those that are named, each of which has to be there.
+fn of_named(image: &Image, mut parts: Vec<Bound<'_>>, named: &[&Partition]) -> Result<Vec<Write>, Check> {
+    let has = |partition: &Partition| parts.iter().any(|(other, _)| other.id == partition.id);
+    if let Some(missing) = named.iter().find(|partition| !has(partition)) {
+        return Err(Check::fail(
+            CheckId::Partition,
+            format!("the {} has nothing for {}", image.format, missing.label()),
+            "leave that partition out of --part",
+        ));
+    }
+    parts.retain(|(partition, _)| named.iter().any(|named| named.id == partition.id));
+    slices(parts)
+}
+
 /// Each file goes to the partition that was typed with it.
 fn of_files(board: &Board, image: &Image) -> Result<Vec<Write>, Check> {
-    let names: Vec<&str> = image.parts.iter().map(|part| part.name.as_str()).collect();
-    let partitions = typed(board, &names)?;
-    let bound: Vec<_> = partitions
-        .into_iter()
-        .zip(image.parts.iter().map(Part::range))
-        .collect();
-    slices(&bound)
+    let partitions = typed(board, &mut image.parts.iter().map(|part| part.name.as_str()))?;
+    let ranges = image.parts.iter().map(Part::range);
+    slices(partitions.into_iter().zip(ranges).collect())
 }
 
 /// Members of an archive go to the partitions that were typed with them.
 fn of_members(board: &Board, image: &Image, choices: &[Choice]) -> Result<Vec<Write>, Check> {
     let chosen = members::chosen(image, choices)?;
-    let names: Vec<&str> = choices.iter().map(|choice| choice.partition.as_str()).collect();
     let ranges = chosen.into_iter().map(|index| image.parts[index].range());
-    let bound: Vec<_> = typed(board, &names)?.into_iter().zip(ranges).collect();
-    slices(&bound)
+    slices(named(board, choices)?.into_iter().zip(ranges).collect())
 }
 
 type Slices<'a> = Vec<(&'a str, Range<u64>)>;
+
+fn slice(part: &Part) -> (&str, Range<u64>) {
+    (&part.name, part.range())
+}
 
 /// The parts of an image that this board knows where to put.
 fn known_slices<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
     // Parts that are named as the partitions are.
     let same_names = || {
         let here = |part: &&Part| board.profile.partition(&part.name).is_some() || board.named(&part.name).is_ok();
-        let parts: Vec<_> = image
-            .parts
-            .iter()
-            .filter(here)
-            .map(|part| (part.name.as_str(), part.range()))
-            .collect();
+        let parts: Vec<_> = image.parts.iter().filter(here).map(slice).collect();
         (!parts.is_empty()).then_some(parts)
     };
     if image.format == Format::ChipDump {
@@ -251,46 +248,27 @@ fn known_slices<'a>(board: &'a Board, image: &'a Image) -> Option<Slices<'a>> {
     }
     match accepts.parts.as_slice() {
         // Beside the images an archive has programs and settings, which are for others.
-        wanted if image.format == Format::SynologyPat => Some(
-            image
-                .parts
-                .iter()
-                .filter(|part| wanted.contains(&part.name))
-                .map(|part| (part.name.as_str(), part.range()))
-                .collect(),
-        ),
+        wanted if image.format == Format::SynologyPat => {
+            let wanted = image.parts.iter().filter(|part| wanted.contains(&part.name));
+            Some(wanted.map(slice).collect())
+        }
         [only] => Some(vec![(only.as_str(), 0..image.payload)]),
-        _ => image
-            .parts
-            .iter()
-            .map(|part| {
-                accepts
-                    .parts
-                    .contains(&part.name)
-                    .then(|| (part.name.as_str(), part.range()))
-            })
-            .collect(),
+        all => {
+            let known = |part| Some(slice(part)).filter(|(name, _)| all.iter().any(|known| known == name));
+            image.parts.iter().map(known).collect()
+        }
     }
 }
 
 /// What of a backup is written, and what is left out.
 fn of_backup(board: &Board, image: &Image, request: &Request<'_>) -> Result<(Vec<Write>, Vec<LeftOut>), Check> {
-    let mut parts = backed_up(board, image)?;
+    let parts = backed_up(board, image)?;
     if request.parts.is_empty() {
         let (written, left_out) = left_out::of_backup(board, parts);
-        return Ok((slices(&written)?, left_out));
+        return Ok((slices(written)?, left_out));
     }
-    let named = named(board, request)?;
-    let has = |partition: &Partition| parts.iter().any(|(other, _)| other.id == partition.id);
-    if let Some(missing) = named.iter().find(|partition| !has(partition)) {
-        return Err(Check::fail(
-            CheckId::Partition,
-            format!("the {} has nothing for {}", image.format, missing.label()),
-            "leave that partition out of --part",
-        ));
-    }
-    parts.retain(|(partition, _)| named.iter().any(|named| named.id == partition.id));
-    Ok((slices(&parts)?, Vec::new()))
+    let chosen = of_named(image, parts, &named(board, request.parts)?)?;
+    Ok((chosen, Vec::new()))
 }
 
 /// A backup names its partitions itself, as far as a file name can, and numbers them. Where several that are here would have the
@@ -371,13 +349,12 @@ fn no_place(board: &Board, image: &Image) -> Check {
     }
 }
 
-fn named<'a>(board: &'a Board, request: &Request<'_>) -> Result<Vec<&'a Partition>, Check> {
-    let names: Vec<&str> = request.parts.iter().map(|choice| choice.partition.as_str()).collect();
-    typed(board, &names)
+fn named<'b>(board: &'b Board, choices: &[Choice]) -> Result<Vec<&'b Partition>, Check> {
+    typed(board, &mut choices.iter().map(|choice| choice.partition.as_str()))
 }
 
 /// The partitions that a user typed, each once.
-fn typed<'a>(board: &'a Board, names: &[&str]) -> Result<Vec<&'a Partition>, Check> {
+fn typed<'b>(board: &'b Board, names: &mut dyn Iterator<Item = &str>) -> Result<Vec<&'b Partition>, Check> {
     let mut named: Vec<&Partition> = Vec::new();
     for name in names {
         let partition = board.partition(name).map_err(unknown)?;
@@ -394,12 +371,9 @@ fn typed<'a>(board: &'a Board, names: &[&str]) -> Result<Vec<&'a Partition>, Che
 }
 
 /// The partitions that the parts name.
-fn bound<'b>(board: &'b Board, parts: &Slices<'_>) -> Result<Vec<Bound<'b>>, Check> {
-    let of = |(name, range): &(&str, Range<u64>)| match board.named(name) {
-        Ok(partition) => Ok((partition, range.clone())),
-        Err(what) => Err(unknown(what)),
-    };
-    parts.iter().map(of).collect()
+fn bound<'b>(board: &'b Board, parts: Slices<'_>) -> Result<Vec<Bound<'b>>, Check> {
+    let of = |(name, range)| Ok((board.named(name).map_err(unknown)?, range));
+    parts.into_iter().map(of).collect()
 }
 
 fn unknown(what: String) -> Check {
@@ -407,10 +381,10 @@ fn unknown(what: String) -> Check {
 }
 
 /// Parts whose partitions are known.
-fn slices(parts: &[Bound<'_>]) -> Result<Vec<Write>, Check> {
+fn slices(parts: Vec<Bound<'_>>) -> Result<Vec<Write>, Check> {
     parts
-        .iter()
-        .map(|(partition, range)| write(partition, range.clone()))
+        .into_iter()
+        .map(|(partition, range)| write(partition, range))
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! Every shape in which kernels show flash: what `devices` says of it, and what a plan refuses for its sake.
 
 use crate::fakebox::{FakeBox, Mtd, mtd};
-use crate::simbox::{bytes, is_root};
+use crate::simbox::{bytes, is_root, tool};
 use std::fs;
 
 pub const K: u64 = 1 << 10;
@@ -363,6 +363,32 @@ fn an_ubi_in_a_nested_partition_holds_what_is_around_it() {
         let says = router.plan(part, &[]).says("holders");
         assert_eq!(says.contains("ubi0 attached to mtd3"), held, "{part}: {says}");
     }
+}
+
+#[test]
+fn a_volume_is_chosen_of_an_archive_by_either_of_its_names() {
+    if !is_root() {
+        return;
+    }
+    let parts = [mtd(0, "kernel", M, 0), mtd(1, "ubi", 4 * M, M)];
+    let router = FakeBox::new(NEW, &parts).ubi(1, "rootfs");
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("sysupgrade-acme")).unwrap();
+    for name in ["kernel", "root"] {
+        fs::write(dir.path().join("sysupgrade-acme").join(name), bytes(50_000, 8)).unwrap();
+    }
+    let archive = dir.path().join("archive");
+    let words = ["-cf", archive.to_str().unwrap(), "-C", dir.path().to_str().unwrap()];
+    let names = ["sysupgrade-acme/kernel", "sysupgrade-acme/root"];
+    tool("tar", &[&words[..], &names].concat());
+    for (part, id) in [("ubi0:rootfs", "ubi0_0"), ("rootfs", "ubi0_0"), ("kernel", "mtd0")] {
+        let plan = router.plan_of(&archive, part, &[]);
+        assert!(!plan.refused().contains(&"partition"), "{part}: {}", plan.json);
+        let writable = plan.says("writable");
+        assert!(writable.contains(id), "{part}: {writable}");
+    }
+    let ubi = router.plan_of(&archive, "ubi", &[]).says("partition");
+    assert!(ubi.contains("has nothing for mtd1"), "{ubi}");
 }
 
 #[test]
