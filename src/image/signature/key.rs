@@ -56,6 +56,8 @@ pub struct SignatureFile<'a> {
 
 /// Why a signature does not count.
 pub type Wrong = &'static str;
+pub(super) const REVOKED: Wrong = "it was made with a key that is revoked";
+pub(super) const OTHER_KEY: Wrong = "it was made with another key";
 
 fn decode(line: &str, length: usize) -> Option<Vec<u8>> {
     Base64::decode_vec(line.trim())
@@ -91,7 +93,7 @@ impl Key {
     /// Whether the signature is this key's, over the first `end` bytes.
     pub fn verify(&self, file: &SignatureFile<'_>, store: &Store, end: u64) -> Result<(), Wrong> {
         if file.id != self.id {
-            return Err("it was made with another key");
+            return Err(OTHER_KEY);
         }
         let signature = Signature::from_slice(&file.signature).map_err(|_| "no signature in it")?;
         let wrong = "the signature does not fit the image";

@@ -19,11 +19,12 @@ use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::bytes::access::Access;
+use crate::bytes::budget::Budget;
 use crate::bytes::source::Source;
 use crate::bytes::store::Store;
 use crate::image::fwtool;
 use key::{SignatureFile, Wrong};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 pub use ring::{KEYS, Keyring, OPENWRT};
@@ -162,20 +163,6 @@ impl Keyring {
         })
     }
 
-    fn right(&self, file: &SignatureFile<'_>, store: &Store, end: u64) -> std::result::Result<(), Wrong> {
-        if self.is_revoked(file.id()) {
-            return Err("it was made with a key that is revoked");
-        }
-        let mut last = "it was made with another key";
-        for key in self.of_id(file.id()) {
-            match key.verify(file, store, end) {
-                Ok(()) => return Ok(()),
-                Err(why) => last = why,
-            }
-        }
-        Err(last)
-    }
-
     /// Verifies the signature in the last trailer of an image, `None` where there is none. What stands behind a signature is not
     /// signed, so that only the last trailer counts.
     ///
@@ -191,7 +178,7 @@ impl Keyring {
                 self.right(&file, store, end)?;
                 Ok(file.id())
             }),
-            None => ucert::verify(&payload, &|id| self.of_id(id), &|id| self.is_revoked(id), (store, end)),
+            None => ucert::verify(&payload, self, store, end),
         };
         Ok(Some(checked.map(|id| Signed {
             what: format!("the signature in its trailer, by key {id}, is right"),
@@ -252,7 +239,8 @@ fn beside(name: &str, access: &Access) -> std::result::Result<String, Absent> {
             _ => Absent::Unreadable(error),
         })?,
         true => {
-            let mut sink = Short(Vec::new());
+            let mut bytes = Vec::new();
+            let mut sink = Budget::new(&mut bytes, Some(LONGEST), false);
             let fetched = Source::fetch(name, access).and_then(|source| source.copy(&mut sink, &mut |_| ()));
             fetched.map_err(|failure| {
                 let Told { code, what, .. } = failure.told();
@@ -262,7 +250,7 @@ fn beside(name: &str, access: &Access) -> std::result::Result<String, Absent> {
                     _ => Absent::Never(what),
                 }
             })?;
-            sink.0
+            bytes
         }
     };
     Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -278,21 +266,4 @@ fn is_refused(what: &str) -> bool {
             && digits::decimal::<u16>(word).is_some()
             && !["408", "425", "429"].contains(&word)
     })
-}
-
-/// Takes as much as a signature file may have.
-struct Short(Vec<u8>);
-
-impl Write for Short {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LONGEST as usize {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -5,13 +5,14 @@
 
 #![forbid(unsafe_code)]
 
-use super::key::{Key, KeyId};
+use super::key::{self, Key, KeyId, SignatureFile, Wrong};
 use crate::base::code::Code;
 use crate::base::digits;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files::{self, Directory};
 use crate::base::quoted::Quoted;
 use crate::bytes::access::Access;
+use crate::bytes::store::Store;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -134,16 +135,21 @@ impl Keyring {
         self.keys.is_empty() && self.revoked.is_empty()
     }
 
-    /// The keys of that id that count.
-    pub fn of_id(&self, id: KeyId) -> Vec<&Key> {
-        let mut keys: Vec<_> = self.keys.iter().filter(|key| key.id == id).collect();
-        keys.retain(|_| !self.is_revoked(id));
-        keys
+    /// Whether the key of that id counts no more.
+    pub(super) fn is_revoked(&self, id: KeyId) -> bool {
+        self.revoked.iter().any(|digits| id.is(digits))
     }
 
-    /// Whether the key of that id counts no more.
-    pub fn is_revoked(&self, id: KeyId) -> bool {
-        self.revoked.iter().any(|digits| id.is(digits))
+    /// Whether a signature over the first `end` bytes is that of one of the keys that count.
+    pub(super) fn right(&self, file: &SignatureFile<'_>, store: &Store, end: u64) -> std::result::Result<(), Wrong> {
+        if self.is_revoked(file.id()) {
+            return Err(key::REVOKED);
+        }
+        let mut right = Err(key::OTHER_KEY);
+        for key in self.keys.iter().filter(|key| key.id == file.id()) {
+            right = right.or_else(|_| key.verify(file, store, end));
+        }
+        right
     }
 
     /// Puts them into a directory, to be found there as they were here.

@@ -3,7 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::key::{Key, KeyId, SignatureFile, Wrong};
+use super::Keyring;
+use super::key::{Key, KeyId, REVOKED, SignatureFile, Wrong};
 use crate::base::units::Fields;
 use crate::bytes::store::Store;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -100,16 +101,11 @@ fn let_sign(payload: &[u8]) -> Result<Key, Wrong> {
         .ok_or(DAMAGED)
 }
 
-/// Verifies a chain over the first `end` bytes. `trusted` are the keys of the box of that id, `revoked` says which never count.
+/// Verifies a chain over the first `end` bytes, which begins with a key of the box.
 ///
 /// # Errors
 /// What is wrong.
-pub fn verify<'k>(
-    chain: &[u8],
-    trusted: &dyn Fn(KeyId) -> Vec<&'k Key>,
-    revoked: &dyn Fn(KeyId) -> bool,
-    (store, end): (&Store, u64),
-) -> Result<KeyId, Wrong> {
+pub(super) fn verify(chain: &[u8], ring: &Keyring, store: &Store, end: u64) -> Result<KeyId, Wrong> {
     let mut allowed: Option<Key> = None;
     let mut links = attributes(chain.trim_ascii_end());
     for _ in 0..LINKS {
@@ -125,20 +121,13 @@ pub fn verify<'k>(
         };
         let text = std::str::from_utf8(text).map_err(|_| DAMAGED)?;
         let signature = SignatureFile::parse(text)?;
-        let keys = match &allowed {
-            Some(key) => vec![key],
-            None => trusted(signature.id()),
-        };
-        if revoked(signature.id()) {
-            return Err("it was made with a key that is revoked");
-        }
         let over = payload.map(|payload| Store::Memory(payload.to_vec()));
         let (store, end) = over.as_ref().map_or((store, end), |over| (over, over.len()));
-        let mut right = Err("it was made with another key");
-        for key in keys {
-            right = right.or_else(|_| key.verify(&signature, store, end));
+        match &allowed {
+            Some(_) if ring.is_revoked(signature.id()) => return Err(REVOKED),
+            Some(key) => key.verify(&signature, store, end)?,
+            None => ring.right(&signature, store, end)?,
         }
-        right?;
         match payload {
             Some(payload) => allowed = Some(let_sign(payload)?),
             None if links.next().is_some() => return Err("there is something else behind it"),
@@ -152,6 +141,5 @@ pub fn verify<'k>(
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     let _ = let_sign(bytes);
-    let nobody = |_: KeyId| Vec::new();
-    let _ = verify(bytes, &nobody, &|_| false, (&Store::Memory(Vec::new()), 0));
+    let _ = verify(bytes, &Keyring::default(), &Store::Memory(Vec::new()), 0);
 }
