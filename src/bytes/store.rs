@@ -173,19 +173,47 @@ impl Store<'_> {
         Ok(true)
     }
 
+    /// The first bytes of the range, as many as there are and the buffer takes.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn front<'b>(&self, range: &Range<u64>, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+        let length = range.end.saturating_sub(range.start).min(buffer.len() as u64);
+        let front = &mut buffer[..length as usize];
+        self.read_exact_at(range.start, front)?;
+        Ok(front)
+    }
+
+    /// All bytes of a range that is known to be short.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn bytes(&self, range: &Range<u64>) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; range.end.saturating_sub(range.start) as usize];
+        self.read_exact_at(range.start, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Where in this range the first byte is that is not this one; its end, where all of them are.
     ///
     /// # Errors
     /// Those of reading.
     pub fn past(&self, range: Range<u64>, byte: u8) -> io::Result<u64> {
+        self.past_any(range, &[byte])
+    }
+
+    /// The same of one that is none of these.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn past_any(&self, range: Range<u64>, bytes: &[u8]) -> io::Result<u64> {
         let mut buffer = [0; 4 << 10];
         let mut at = range.start;
         while at < range.end {
-            let take = buffer.len().min((range.end - at) as usize);
-            self.read_exact_at(at, &mut buffer[..take])?;
-            match buffer[..take].iter().position(|other| *other != byte) {
+            let front = self.front(&(at..range.end), &mut buffer)?;
+            match front.iter().position(|byte| !bytes.contains(byte)) {
                 Some(inside) => return Ok(at + inside as u64),
-                None => at += take as u64,
+                None => at += front.len() as u64,
             }
         }
         Ok(at)
@@ -199,10 +227,9 @@ impl Store<'_> {
         let mut buffer = [0; 16 << 10];
         let mut at = range.start;
         while at < range.end {
-            let take = buffer.len().min((range.end - at) as usize);
-            self.read_exact_at(at, &mut buffer[..take])?;
-            each(&buffer[..take]);
-            at += take as u64;
+            let front = self.front(&(at..range.end), &mut buffer)?;
+            each(front);
+            at += front.len() as u64;
         }
         Ok(())
     }
@@ -228,9 +255,8 @@ impl<'a, S: Deref<Target = Store<'a>>> Stream<S> {
 
 impl<'a, S: Deref<Target = Store<'a>>> Read for Stream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let take = buffer.len().min(self.left.end.saturating_sub(self.left.start) as usize);
-        self.store.read_exact_at(self.left.start, &mut buffer[..take])?;
-        self.left.start += take as u64;
-        Ok(take)
+        let got = self.store.front(&self.left, buffer)?.len();
+        self.left.start += got as u64;
+        Ok(got)
     }
 }

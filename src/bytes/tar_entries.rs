@@ -259,9 +259,7 @@ fn bytes(store: &Store, data: Range<u64>, most: u64) -> io::Result<Vec<u8>> {
     if data.end - data.start > most {
         return Err(bad("the tar has a name or an extended header that is too long"));
     }
-    let mut bytes = vec![0; (data.end - data.start) as usize];
-    store.read_exact_at(data.start, &mut bytes)?;
-    Ok(bytes)
+    store.bytes(&data)
 }
 
 /// The path of a POSIX extended header. Anything that says where bytes are would be a second truth: refused.

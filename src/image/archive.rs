@@ -92,8 +92,7 @@ fn control(store: &Store, member: &Member) -> io::Result<Vec<String>> {
     if member.data.end - member.data.start > CONTROL {
         return Err(bad("the CONTROL of the sysupgrade archive is too long"));
     }
-    let mut text = vec![0; (member.data.end - member.data.start) as usize];
-    store.read_exact_at(member.data.start, &mut text)?;
+    let text = store.bytes(&member.data)?;
     let text = String::from_utf8_lossy(&text);
     let boards = text.lines().filter_map(|line| {
         let (key, board) = line.split_once('=')?;

@@ -69,13 +69,11 @@ impl<'s> Tree<'s> {
         if !read || !inside(structure, structure_size) || !inside(strings, strings_size) || strings_size > STRINGS {
             return Err(broken());
         }
-        let mut names = vec![0; strings_size as usize];
-        store.read_exact_at(range.start + strings, &mut names)?;
-        let structure = range.start + structure;
+        let (structure, strings) = (range.start + structure, range.start + strings);
         Ok(Some(Tree {
             store,
             structure: structure..structure + structure_size,
-            names,
+            names: store.bytes(&(strings..strings + strings_size))?,
             total,
         }))
     }
@@ -137,22 +135,18 @@ impl<'s> Tree<'s> {
     /// # Errors
     /// `InvalidData` for one that is longer than any such, else those of reading.
     pub fn value(&self, value: &Range<u64>) -> io::Result<Vec<u8>> {
-        let length = value.end - value.start;
-        if length > VALUE {
+        if value.end - value.start > VALUE {
             return Err(bad(
                 "a value in the device tree is longer than any that decides something",
             ));
         }
-        let mut bytes = vec![0; length as usize];
-        self.store.read_exact_at(value.start, &mut bytes)?;
-        Ok(bytes)
+        self.store.bytes(value)
     }
 
     fn name_at(&self, at: &mut u64) -> io::Result<String> {
         let mut bytes = [0; NAME];
-        let take = NAME.min((self.structure.end - *at) as usize);
-        self.store.read_exact_at(*at, &mut bytes[..take])?;
-        let length = bytes[..take].iter().position(|byte| *byte == 0).ok_or_else(broken)?;
+        let bytes = self.store.front(&(*at..self.structure.end), &mut bytes)?;
+        let length = bytes.iter().position(|byte| *byte == 0).ok_or_else(broken)?;
         *at = (*at + (length as u64 + 1).next_multiple_of(4)).min(self.structure.end);
         Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
     }

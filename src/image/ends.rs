@@ -6,7 +6,6 @@ use crate::base::format::Format;
 use crate::bytes::store::Store;
 use crate::image::{AsIs, Image, content};
 use std::io;
-use std::ops::Range;
 
 /// More things behind each other than any image has.
 const MANY: usize = 8;
@@ -55,28 +54,11 @@ pub fn says_its_end(image: &Image, store: &Store) -> io::Result<bool> {
         if [Format::Jffs2, Format::Ubi].contains(&content.format) || content.length == 0 {
             return Ok(false);
         }
-        at = behind_padding(
-            store,
-            at.saturating_add(content.length).min(image.payload)..image.payload,
-        )?;
+        let end = at.saturating_add(content.length).min(image.payload);
+        at = store.past_any(end..image.payload, &[0, 0xff])?;
         if at == image.payload {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-/// Where something begins that is neither zero nor blank; the end where nothing does.
-fn behind_padding(store: &Store, range: Range<u64>) -> io::Result<u64> {
-    let mut buffer = [0; 4096];
-    let mut at = range.start;
-    while at < range.end {
-        let take = buffer.len().min((range.end - at) as usize);
-        store.read_exact_at(at, &mut buffer[..take])?;
-        if let Some(found) = buffer[..take].iter().position(|byte| ![0, 0xff].contains(byte)) {
-            return Ok(at + found as u64);
-        }
-        at += take as u64;
-    }
-    Ok(range.end)
 }

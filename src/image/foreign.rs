@@ -17,7 +17,7 @@ use std::io;
 use std::ops::Range;
 
 /// Bytes at the beginning that are looked at.
-const HEAD: usize = 8 << 10;
+const HEAD: u64 = 8 << 10;
 /// What stands behind them: the first descriptor of a CD or a DVD, behind its first sixteen sectors (ECMA-119, 6.2.1 and 8.1.2,
 /// ECMA-167, 2/9.1), and the super blocks of Btrfs (`fs/btrfs/fs.h`), JFS and ReiserFS.
 const FAR: &[(u64, &[u8], Format)] = &[
@@ -32,9 +32,7 @@ const TAIL: u64 = 512;
 
 /// Recognises what is not content of flash, and the few kinds of content that say nothing but what they are.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
-    let room = range.end - range.start;
-    let mut head = vec![0; HEAD.min(room as usize)];
-    store.read_exact_at(range.start, &mut head)?;
+    let head = store.bytes(&(range.start..range.end.min(range.start + HEAD)))?;
     let format = match of_head(&head) {
         Some(format) => Some(format),
         None => match of_tail(store, range)? {
@@ -269,8 +267,7 @@ fn is_latin(head: &[u8]) -> bool {
 /// # Errors
 /// Those of reading the store.
 pub fn of_tail(store: &Store, range: &Range<u64>) -> io::Result<Option<Format>> {
-    let mut tail = vec![0; TAIL.min(range.end - range.start) as usize];
-    store.read_exact_at(range.end - tail.len() as u64, &mut tail)?;
+    let tail = store.bytes(&(range.start.max(range.end.saturating_sub(TAIL))..range.end))?;
     match footer(&tail) {
         None if is_rauc(store, range, &tail)? => Ok(Some(Format::Rauc)),
         footer => Ok(footer),

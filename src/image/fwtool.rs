@@ -120,8 +120,7 @@ pub fn strip(store: &Store) -> io::Result<Stripped> {
         }
         sums.push((at, fields.be32(4)));
         if trailer[8] == 1 && stripped.metadata.is_none() {
-            let mut text = vec![0; payload as usize];
-            store.read_exact_at(start, &mut text)?;
+            let text = store.bytes(&(start..start + payload))?;
             let json = text.get(INFO_HEADER as usize..).unwrap_or_default();
             let json = json.split(|byte| *byte == 0).next().unwrap_or_default();
             let metadata = crate::base::json::parse(json)
@@ -153,14 +152,12 @@ pub fn strip(store: &Store) -> io::Result<Stripped> {
 /// Whether a trailer stands at the end of what does not end with one: a byte too many or too few, and the image would be taken
 /// for one that says nothing of its box. A copy of flash ends with blank bytes.
 fn spoiled(store: &Store) -> io::Result<bool> {
-    let mut tail = [0; 3 * TRAILER as usize];
-    let take = (tail.len() as u64).min(store.len()) as usize;
-    store.read_exact_at(store.len() - take as u64, &mut tail[..take])?;
+    let tail = store.bytes(&(store.len().saturating_sub(3 * TRAILER)..store.len()))?;
     let magic = MAGIC.to_be_bytes();
-    let at = tail[..take].windows(magic.len()).position(|window| window == magic);
+    let at = tail.windows(magic.len()).position(|window| window == magic);
     let padding = |behind: &[u8]| [0, 0xff].iter().any(|byte| behind.iter().all(|other| other == byte));
     Ok(at.is_some_and(|at| {
-        let behind = tail[..take].get(at + TRAILER as usize..).unwrap_or_default();
+        let behind = tail.get(at + TRAILER as usize..).unwrap_or_default();
         behind.is_empty() || !padding(behind)
     }))
 }
@@ -193,11 +190,9 @@ pub fn not_padded(store: &Store) -> io::Result<()> {
     }
     // A trailer may itself end with zeros.
     let start = end.saturating_sub(TRAILER);
-    let mut tail = [0; TRAILER as usize + 4];
-    let take = (tail.len() as u64).min(end - start) as usize;
-    store.read_exact_at(start, &mut tail[..take])?;
+    let tail = store.bytes(&(start..end))?;
     let magic = MAGIC.to_be_bytes();
-    let hidden = tail[..take].windows(magic.len()).position(|window| window == magic);
+    let hidden = tail.windows(magic.len()).position(|window| window == magic);
     match hidden
         .map(|at| start + at as u64 + TRAILER)
         .filter(|at| *at < store.len())
@@ -228,9 +223,7 @@ pub fn signature(store: &Store) -> io::Result<Option<(Vec<u8>, u64)>> {
     else {
         return Ok(None);
     };
-    let mut bytes = vec![0; payload as usize];
-    store.read_exact_at(start, &mut bytes)?;
-    Ok(Some((bytes, start)))
+    Ok(Some((store.bytes(&(start..start + payload))?, start)))
 }
 
 impl Metadata {

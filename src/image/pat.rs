@@ -311,13 +311,10 @@ impl Pat {
 }
 
 fn text(store: &Store, member: &Member) -> io::Result<String> {
-    let length = member.data.end - member.data.start;
-    if length > TEXT {
+    if member.data.end - member.data.start > TEXT {
         return Err(bad(format_args!("{} is too long", Quoted(&member.name))));
     }
-    let mut bytes = vec![0; length as usize];
-    store.read_exact_at(member.data.start, &mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(String::from_utf8_lossy(&store.bytes(&member.data)?).into_owned())
 }
 
 /// `key="value"` or `key=value` of a file of such lines.

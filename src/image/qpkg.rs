@@ -50,8 +50,7 @@ impl Outline {
         let start = whole.end.saturating_sub(TAIL as u64);
         let tailed = store.read_head(&(start..whole.end), &mut bytes)? && bytes[90..].starts_with(FLAG);
         let end = if tailed { start } else { whole.end };
-        let mut head = vec![0; end.min(SCRIPT) as usize];
-        store.read_exact_at(0, &mut head)?;
+        let head = store.bytes(&(0..end.min(SCRIPT)))?;
         let gzip = head.windows(GZIP.len()).position(|bytes| bytes == GZIP);
         Ok(Some(Outline {
             said: script_length(&head),

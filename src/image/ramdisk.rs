@@ -30,9 +30,7 @@ const EXT2: usize = 0x43a;
 pub(super) fn is_packed(store: &Store, range: &Range<u64>) -> io::Result<bool> {
     // A name of lzop's has up to 255 bytes.
     let mut head = [0; 384];
-    let take = head.len().min((range.end - range.start) as usize);
-    store.read_exact_at(range.start, &mut head[..take])?;
-    let head = &head[..take];
+    let head = store.front(range, &mut head)?;
     let mut inside = [0; EXT2];
     let length = match Codec::recognise(head) {
         Some(codec) => peek(store, range, codec, &mut inside)?,
@@ -173,9 +171,8 @@ fn member(store: &Store, left: &Range<u64>) -> io::Result<Option<Member>> {
         }));
     }
     let mut head = [0; 64];
-    let take = head.len().min((left.end - left.start) as usize);
-    store.read_exact_at(left.start, &mut head[..take])?;
-    let (kind, end, unknown) = match (Codec::recognise(&head[..take]), foreign::of_head(&head[..take])) {
+    let head = store.front(left, &mut head)?;
+    let (kind, end, unknown) = match (Codec::recognise(head), foreign::of_head(head)) {
         (Some(codec), _) => {
             let mut inside = [0; EXT2];
             // The other kind of ramdisk is a file system.
@@ -222,8 +219,7 @@ fn cpio_head(store: &Store, left: &Range<u64>) -> io::Result<Option<Vec<u8>>> {
     if length == 0 || length > 4096 || length > left.end - at {
         return Ok(None);
     }
-    let mut name = vec![0; length as usize];
-    store.read_exact_at(at, &mut name)?;
+    let mut name = store.bytes(&(at..at + length))?;
     name.pop();
     Ok(Some(name))
 }

@@ -79,11 +79,7 @@ fn inside(store: &Store, data: &Range<u64>, content: &mut Content) -> io::Result
 
 /// The texts, such as `dev=/dev/mtdblock/1` and `type=firmware`.
 fn about(store: &Store, range: Range<u64>) -> io::Result<String> {
-    if range.is_empty() {
-        return Ok(String::new());
-    }
-    let mut bytes = vec![0; (range.end - range.start) as usize];
-    store.read_exact_at(range.start, &mut bytes)?;
+    let bytes = store.bytes(&range)?;
     let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     let words: Vec<_> = words
         .map(|word| {

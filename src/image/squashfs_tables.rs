@@ -152,9 +152,7 @@ impl Tables<'_> {
         if range.end > self.superblock.length || range.end - range.start > 1 << 20 {
             return Err(outside("a table"));
         }
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        self.store.read_exact_at(self.start + range.start, &mut bytes)?;
-        Ok(bytes)
+        self.store.bytes(&(self.start + range.start..self.start + range.end))
     }
 
     /// The bytes of the block of a table that begins here, as they are packed, and whether they are.

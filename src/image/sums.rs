@@ -57,12 +57,10 @@ pub(super) fn problem(
     members: &[Member],
     (list, sums): (&Member, Sums<'_>),
 ) -> io::Result<Option<String>> {
-    let length = list.data.end - list.data.start;
-    if length > TEXT {
+    if list.data.end - list.data.start > TEXT {
         return Ok(Some(format!("{} is too long for checksums", Quoted(&list.name))));
     }
-    let mut text = vec![0; length as usize];
-    store.read_exact_at(list.data.start, &mut text)?;
+    let text = store.bytes(&list.data)?;
     let text = String::from_utf8_lossy(&text);
     // A line of `sha256sum`, also with `--tag`.
     let lines: Vec<Line<'_>> = text

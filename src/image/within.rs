@@ -82,8 +82,7 @@ fn kernel(store: &Store, data: &Range<u64>, declared: Declared<'_>, arch: Option
     if data.is_empty() {
         return Ok(Found::wrong("there is no kernel in it".to_owned()));
     }
-    let mut head = vec![0; HEAD.min(data.end - data.start) as usize];
-    store.read_exact_at(data.start, &mut head)?;
+    let head = store.bytes(&(data.start..data.end.min(data.start + HEAD)))?;
     let found = surplus::begins(&head);
     let is_packed = found.is_some_and(|found| found.nature() == Nature::Packed);
     let described = found.unwrap_or(Format::Raw).described();

@@ -65,9 +65,7 @@ impl Codec {
     /// Those of reading.
     pub fn at(store: &Store, range: &Range<u64>) -> io::Result<Option<Codec>> {
         let mut head = [0; 16];
-        let take = head.len().min((range.end - range.start) as usize);
-        store.read_exact_at(range.start, &mut head[..take])?;
-        Ok(Codec::recognise(&head[..take]))
+        Ok(Codec::recognise(store.front(range, &mut head)?))
     }
 
     /// Bytes of memory that decoding takes, ahead of who reads.
@@ -101,8 +99,7 @@ impl Codec {
     pub(super) fn window(self, store: &Store, range: &Range<u64>) -> io::Result<Option<u64>> {
         let at = past_padding(&Handle::Lent(store), range.clone(), self)?;
         let mut head = [0; 64];
-        let take = head.len().min((range.end - at) as usize);
-        store.read_exact_at(at, &mut head[..take])?;
+        store.front(&(at..range.end), &mut head)?;
         Ok(match self {
             Codec::Gzip => Some(32 << 10),
             // A block, four bytes a byte.

@@ -117,10 +117,9 @@ impl<'s> Members<'s> {
             return Ok(false);
         }
         let mut head = [0; 16];
-        let take = head.len().min((self.left.end - self.left.start) as usize);
-        self.store.read_exact_at(self.left.start, &mut head[..take])?;
+        let head = self.store.front(&self.left, &mut head)?;
         // The older lzma has no magic number, so nothing tells a second one from something else.
-        if self.begun && (self.codec == Codec::Lzma || Codec::recognise(&head[..take]) != Some(self.codec)) {
+        if self.begun && (self.codec == Codec::Lzma || Codec::recognise(head) != Some(self.codec)) {
             return Err(bad("something follows behind its end"));
         }
         self.begun = true;

@@ -20,8 +20,7 @@ const MOST: u64 = 256 << 10;
 /// Fills the buffer as far as what the first member holds can be decoded, and answers how far that is.
 pub(super) fn peek(store: Handle<'_>, range: &Range<u64>, codec: Codec, buffer: &mut [u8]) -> io::Result<usize> {
     let at = past_padding(&store, range.clone(), codec)?;
-    let mut head = vec![0; 64.min(range.end - at) as usize];
-    store.read_exact_at(at, &mut head)?;
+    let head = store.bytes(&(at..range.end.min(at + 64)))?;
     // With another header in front, in memory: the decoders of whole members read it by the same type, and are in the binary once.
     let again = |mut front: Vec<u8>, used: usize| {
         // A header may be cut off, or say that it is longer than all there is.
