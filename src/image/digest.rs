@@ -29,12 +29,17 @@ pub enum Digest {
 }
 
 impl Digest {
+    /// MD5.
+    pub fn md5() -> Digest {
+        Digest::Md5(Md5::new())
+    }
+
     /// By the name that U-Boot has for it (`hash_algo` in `common/hash.c`); `None` for one that is not known here.
     pub fn named(name: &str) -> Option<Digest> {
         Some(match name {
             "crc32" => Digest::Crc32(CRC32.digest()),
             "crc16-ccitt" => Digest::Crc16(0),
-            "md5" => Digest::Md5(Md5::new()),
+            "md5" => Digest::md5(),
             "sha1" => Digest::Sha1(Sha1::new()),
             "sha256" => Digest::Sha256(Sha256::new()),
             "sha384" => Digest::Sha384(hmac_sha512::sha384::Hash::new()),

@@ -44,8 +44,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
                 Some("the seama image is sealed, as a vendor's web page takes it: on flash is what is in it".into());
         } else {
             entities += 1;
-            let found = digest::all(store, data.clone(), Digest::named("md5").into_iter().collect())?;
-            if found.first().is_none_or(|found| *found != head[12..28]) {
+            if digest::all(store, data.clone(), vec![Digest::md5()])? != [&head[12..28]] {
                 content.problem = Some("the seama image fails its MD5".into());
                 return Ok(Some(content));
             }

@@ -86,13 +86,8 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
 fn is_whole(store: &Store, range: &Range<u64>, head: &[u8; HEADER], boot: bool) -> io::Result<bool> {
     let mut salted = *head;
     salted[MD5].copy_from_slice(if boot { &BOOT_SALT } else { &SALT });
-    let mut digest = Digest::named("md5");
-    let mut update = |bytes: &[u8]| {
-        if let Some(digest) = &mut digest {
-            digest.update(bytes);
-        }
-    };
-    update(&salted);
-    store.scan(range.start + HEADER as u64..range.end, update)?;
-    Ok(digest.is_some_and(|digest| digest.finish() == head[MD5]))
+    let mut digest = Digest::md5();
+    digest.update(&salted);
+    store.scan(range.start + HEADER as u64..range.end, |chunk| digest.update(chunk))?;
+    Ok(digest.finish() == head[MD5])
 }
