@@ -13,10 +13,6 @@ pub struct SlotSwitch {
     /// The slot that is written and boots then.
     pub written: String,
     /// The writes of the environment that make it boot, done when everything else is verified.
-    #[serde(serialize_with = "writes_of")]
+    #[serde(serialize_with = "told::writes")]
     pub environment: Vec<Write>,
-}
-
-fn writes_of<S: serde::Serializer>(writes: &[Write], serializer: S) -> Result<S::Ok, S::Error> {
-    told::writes(writes, serializer)
 }

@@ -96,11 +96,7 @@ impl Method {
 
     /// Whether everything behind the image's end, up to the end of the partition, is decided too.
     pub fn fills(self) -> bool {
-        match self {
-            Method::Ubi(_) => true,
-            Method::Blocks { rest, .. } => rest != Rest::Keep,
-            Method::VolumeUpdate => false,
-        }
+        matches!(self, Method::Ubi(_)) || self.rest() != Rest::Keep
     }
 
     /// What becomes of the bytes behind the image's end, block by block.
