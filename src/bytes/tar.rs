@@ -91,36 +91,29 @@ fn collect(entries: &mut Entries<'_>) -> io::Result<(Vec<Member>, Vec<Link>)> {
     for entry in entries {
         let entry = entry?;
         match entry.kind() {
-            FILE => {
+            kind @ (FILE | HARD_LINK | LINK) => {
                 let name = named(&entry.name)?;
-                if twice(&members, &links, &name) {
+                if members.iter().any(|member| member.name == name) || links.iter().any(|link| link.name == name) {
                     return Err(bad(format_args!("the tar has {} twice", Quoted(&name))));
                 }
-                if members.len() == MEMBERS {
+                if members.len().max(links.len()) == MEMBERS {
                     return Err(bad(format_args!("the tar has more than {MEMBERS} members")));
                 }
-                members.push(Member {
-                    name,
-                    mode: entry.mode().unwrap_or_default() & 0o777,
-                    data: entry.data,
-                });
+                match kind {
+                    FILE => members.push(Member {
+                        name,
+                        mode: entry.mode().unwrap_or_default() & 0o777,
+                        data: entry.data,
+                    }),
+                    _ => links.push(Link {
+                        name,
+                        target: entry.link(),
+                        hard: kind == HARD_LINK,
+                    }),
+                }
             }
             DIRECTORY if entry.data.is_empty() => {
                 safe(&entry.name)?;
-            }
-            kind @ (HARD_LINK | LINK) => {
-                let name = named(&entry.name)?;
-                if twice(&members, &links, &name) {
-                    return Err(bad(format_args!("the tar has {} twice", Quoted(&name))));
-                }
-                if links.len() == MEMBERS {
-                    return Err(bad(format_args!("the tar has more than {MEMBERS} links")));
-                }
-                links.push(Link {
-                    name,
-                    target: entry.link(),
-                    hard: kind == HARD_LINK,
-                });
             }
             CHARACTER_DEVICE | BLOCK_DEVICE | FIFO => {
                 return Err(bad(format_args!("the tar has a device in it: {}", Quoted(&entry.name))));
@@ -134,10 +127,6 @@ fn collect(entries: &mut Entries<'_>) -> io::Result<(Vec<Member>, Vec<Link>)> {
         }
     }
     Ok((members, links))
-}
-
-fn twice(members: &[Member], links: &[Link], name: &str) -> bool {
-    members.iter().any(|member| member.name == name) || links.iter().any(|link| link.name == name)
 }
 
 /// The name of something that is not a directory, and so has one.
