@@ -36,13 +36,7 @@ pub(super) const LIMIT: u32 = ((WINDOW + TABLES) >> 10) as u32;
 impl Codec {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Codec::Gzip => "gzip",
-            Codec::Xz => "xz",
-            Codec::Zstd => "zstd",
-            Codec::Bzip2 => "bzip2",
-            Codec::Lzma => "lzma",
-        }
+        self.format().as_str()
     }
 
     /// Recognises it by the first bytes.
