@@ -67,17 +67,11 @@ impl Source {
     /// [`Exit::ImageUnreadable`].
     pub fn fetch(image: &str, access: &Access) -> Result<Source> {
         if image == "-" {
-            return (Source {
-                name: "standard input".into(),
-                reader: Reader::Stream(match stages::rescue::is_on() {
-                    true => Box::new(Hurried(io::stdin(), Instant::now() + PATIENCE)),
-                    false => Box::new(io::stdin()),
-                }),
-                length: redirected(),
-                hash: Some(Sha256::new()),
-                said: None,
-            })
-            .limited();
+            let stream: Box<dyn Pull> = match stages::rescue::is_on() {
+                true => Box::new(Hurried(io::stdin(), Instant::now() + PATIENCE)),
+                false => Box::new(io::stdin()),
+            };
+            return Source::new("standard input", Reader::Stream(stream), redirected());
         }
         if image.contains("://") {
             return open_url(image, access);
@@ -96,9 +90,13 @@ impl Source {
             return Err(unreadable(&"it is a directory"));
         }
         let length = metadata.is_file().then_some(metadata.len());
+        Source::new(image, Reader::File(file, metadata), length)
+    }
+
+    fn new(name: &str, reader: Reader, length: Option<u64>) -> Result<Source> {
         let source = Source {
-            name: image.into(),
-            reader: Reader::File(file, metadata),
+            name: name.into(),
+            reader,
             length,
             hash: Some(Sha256::new()),
             said: None,
@@ -111,14 +109,10 @@ impl Source {
     /// # Errors
     /// [`Exit::ImageUnreadable`] for one that is longer than any flash.
     pub fn sent(name: &str, stream: Box<dyn Pull>, length: u64, sha256: String) -> Result<Source> {
-        let source = Source {
-            name: name.into(),
-            reader: Reader::Stream(stream),
-            length: Some(length),
-            hash: Some(Sha256::new()),
+        Ok(Source {
             said: Some(sha256),
-        };
-        source.limited()
+            ..Source::new(name, Reader::Stream(stream), Some(length))?
+        })
     }
 
     /// Itself, unless it says that it is longer than any flash: a sparse file, or a server that lies.
@@ -185,6 +179,7 @@ impl Source {
     /// [`Exit::ImageUnreadable`] when reading fails or the file changes meanwhile, [`Exit::ImageBad`]
     /// when it is empty, [`Exit::System`] when the sink is full.
     pub fn copy(self, sink: &mut dyn Write, progress: &mut dyn FnMut(u64)) -> Result<(u64, String)> {
+        let grows = self.is_file();
         let Source {
             name,
             reader,
@@ -192,7 +187,6 @@ impl Source {
             mut hash,
             said,
         } = self;
-        let grows = matches!(&reader, Reader::File(_, about) if about.is_file());
         let (mut stream, before): (Box<dyn Pull>, _) = match reader {
             Reader::File(file, metadata) => (
                 Box::new(file.try_clone().map_err(Failure::system)?),
@@ -268,13 +262,10 @@ impl Source {
     /// # Errors
     /// As [`Source::copy`].
     pub fn in_place(self) -> Result<(Store<'static>, String)> {
-        let Reader::File(file, _) = &self.reader else {
-            return self.into_memory();
+        let file = match &self.reader {
+            Reader::File(file, about) if about.is_file() => file.try_clone().map_err(Failure::system)?,
+            _ => return self.into_memory(),
         };
-        if !self.is_file() {
-            return self.into_memory();
-        }
-        let file = file.try_clone().map_err(Failure::system)?;
         if let (None, Some(length @ 1..)) = (&self.hash, self.length) {
             return Ok((Store::File(file, length), String::new()));
         }
@@ -287,14 +278,10 @@ impl Source {
     /// # Errors
     /// As [`Source::copy`].
     pub fn on_disk(self, progress: &mut dyn FnMut(u64)) -> Result<(Store<'static>, String)> {
-        if let Reader::File(file, _) = &self.reader {
-            let file = file.try_clone().map_err(Failure::system)?;
-            return self.stays(file, progress);
-        }
-        self.into_memory()
-    }
-
-    fn stays(self, file: File, progress: &mut dyn FnMut(u64)) -> Result<(Store<'static>, String)> {
+        let Reader::File(file, _) = &self.reader else {
+            return self.into_memory();
+        };
+        let file = file.try_clone().map_err(Failure::system)?;
         let mut pieces = Pieces::default();
         let (_, sha256) = self.copy(&mut pieces, progress)?;
         Ok((Store::Disk(pieces.of(file)), sha256))
@@ -318,17 +305,11 @@ fn open_url(url: &str, access: &Access) -> Result<Source> {
         )
         .hint(format!("wget -O - {} | flasher inspect -", shell::typed(url)))
     })?;
-    let source = Source {
-        name: url.into(),
-        reader: Reader::Stream(match access.until {
-            Some(until) => Box::new(Hurried(body, until)),
-            None => body,
-        }),
-        length,
-        hash: Some(Sha256::new()),
-        said: None,
+    let stream: Box<dyn Pull> = match access.until {
+        Some(until) => Box::new(Hurried(body, until)),
+        None => body,
     };
-    source.limited()
+    Source::new(url, Reader::Stream(stream), length)
 }
 
 #[cfg(test)]
@@ -337,13 +318,7 @@ mod tests {
     use super::*;
 
     fn stream(bytes: &'static [u8], length: Option<u64>) -> Source {
-        Source {
-            name: "test".into(),
-            reader: Reader::Stream(Box::new(bytes)),
-            length,
-            hash: Some(Sha256::new()),
-            said: None,
-        }
+        Source::new("test", Reader::Stream(Box::new(bytes)), length).unwrap()
     }
 
     #[test]
