@@ -8,23 +8,16 @@ use crate::board::Partition;
 use crate::image::content::Content;
 use crate::plan::{Method, Rest, Write};
 
-/// What a write brings.
-pub(super) struct What<'a> {
-    /// What its first bytes are, if that is known.
-    pub content: Option<&'a Content>,
-    /// Whether it is an initial ramdisk.
-    pub ramdisk: bool,
-}
-
-/// The write with its method, and with its order where a boot loader checks what it brings.
-pub(super) fn decided(mut write: Write, partition: &Partition, what: &What<'_>) -> Write {
+/// The write with its method, and with its order where a boot loader checks what it brings: what its first bytes are, if that is known,
+/// and whether it is an initial ramdisk.
+pub(super) fn decided(mut write: Write, partition: &Partition, content: Option<&Content>, ramdisk: bool) -> Write {
     if partition.volume.as_ref().is_some_and(|info| info.only_as_a_whole()) {
         return write.by(Method::VolumeUpdate, &partition.geometry);
     }
     // Whoever put nothing behind it must not find the end of a longer one there.
-    let zero = what.ramdisk && partition.fixed_length;
+    let zero = ramdisk && partition.fixed_length;
     let rest = if zero { Rest::Zero } else { Rest::Keep };
-    let Some(content) = what.content else {
+    let Some(content) = content else {
         let method = Method::Blocks {
             leave_blank: false,
             rest,

@@ -130,11 +130,9 @@ fn place(board: &Board, image: &Image, store: &Store, write: Write) -> io::Resul
     };
     let write = match board.get(write.to.id) {
         Some(partition) => {
-            let what = method::What {
-                content: content.as_ref(),
-                ramdisk: file.ramdisk || content.as_ref().is_some_and(|content| content.role == Role::Ramdisk),
-            };
-            spared(method::decided(write, partition, &what), partition)
+            let content = content.as_ref();
+            let ramdisk = file.ramdisk || content.is_some_and(|content| content.role == Role::Ramdisk);
+            spared(method::decided(write, partition, content, ramdisk), partition)
         }
         None => write,
     };
