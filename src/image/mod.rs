@@ -133,7 +133,7 @@ pub struct Reading {
 }
 
 /// A piece of an image that belongs into one partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// The partition it is meant for where the format says so, else what it is.
     pub name: String,
@@ -342,11 +342,8 @@ impl Image {
             payload: size,
             parts: vec![Part {
                 name: "raw".to_owned(),
-                member: None,
-                offset: 0,
                 size,
-                content: None,
-                file: FileKind::default(),
+                ..Part::default()
             }],
             ..Image::nothing(Format::Raw)
         }

@@ -12,7 +12,7 @@ use crate::base::format::Format;
 use crate::base::quoted::Quoted;
 use crate::base::units::hex;
 use crate::image::pat::{CHECKSUMS, Line, Sum, VERSION, need_not_be_listed, parse_checksum_syno, setting};
-use crate::image::{FileKind, Image, Part};
+use crate::image::{Image, Part};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -146,11 +146,9 @@ impl UnpackedPat {
                     .into_iter()
                     .map(|(name, offset, size)| Part {
                         name,
-                        member: None,
                         offset,
                         size,
-                        content: None,
-                        file: FileKind::default(),
+                        ..Part::default()
                     })
                     .collect(),
                 ..Image::nothing(Format::SynologyPat)

@@ -7,7 +7,7 @@ use crate::base::format::Format;
 use crate::board::Board;
 use crate::board::profile::{PartitionProfile, Profile};
 use crate::bytes::store::Store;
-use crate::image::{FileKind, Image, Part, content};
+use crate::image::{Image, Part, content};
 use std::io;
 
 /// A raw image with the size of the known box's chip, which has a kernel or file system where a partition begins, is
@@ -23,11 +23,10 @@ pub(super) fn chip_dump(board: &Board, image: &Image, store: &Store) -> io::Resu
     for partition in known {
         parts.push(Part {
             name: partition.name.clone(),
-            member: None,
             offset: partition.offset,
             size: partition.size,
             content: content::look(store, partition.range())?,
-            file: FileKind::default(),
+            ..Part::default()
         });
     }
     // The boot loader alone would not show that the rest is where it belongs.
