@@ -106,16 +106,11 @@ pub(super) fn aligned(origin: u64, padding: u64, end: u64) -> u64 {
 /// Those of reading the store.
 pub(super) fn past_padding(store: &Store, mut left: Range<u64>) -> io::Result<u64> {
     loop {
-        let from = left.start;
-        for byte in [0xff, 0] {
-            left.start = store.past(left.clone(), byte)?;
-        }
+        left.start = store.past_any(left.clone(), &[0xff, 0])?;
         let mut mark = [0; MARK.len()];
-        if store.read_head(&left, &mut mark)? && mark == MARK {
-            left.start += MARK.len() as u64;
+        if !store.read_head(&left, &mut mark)? || mark != MARK {
+            return Ok(left.start);
         }
-        if left.start == from {
-            return Ok(from);
-        }
+        left.start += MARK.len() as u64;
     }
 }

@@ -72,8 +72,7 @@ fn format(store: &Store, left: Range<u64>) -> io::Result<Option<Format>> {
     if device_tree::begins(store, &left)? {
         return Ok(Some(Format::DeviceTree));
     }
-    let mut head = vec![0; HEAD.min(left.end - left.start) as usize];
-    store.read_exact_at(left.start, &mut head)?;
+    let head = store.bytes(&(left.start..left.end.min(left.start + HEAD)))?;
     // With the type of a node behind the magic number, which is short.
     Ok(match head.as_slice() {
         [0x85, 0x19, _, 0x20 | 0xe0, ..] | [0x19, 0x85, 0x20 | 0xe0, ..] => Some(Format::Jffs2),
