@@ -14,7 +14,6 @@ mod cpu;
 mod device_tree;
 mod downgrade;
 mod ecc;
-mod environment;
 pub mod holders;
 mod image;
 mod joints;
@@ -37,10 +36,8 @@ mod watchdog;
 mod writable;
 
 use crate::base::check_id::CheckId;
-use crate::base::error::Failure;
 use crate::board::{Board, Partition};
 use crate::bytes::store::Store;
-use crate::env::Place;
 use crate::image::Image;
 use crate::image::signature::Signed;
 use crate::layout::{LaidOut, Placed};
@@ -59,8 +56,6 @@ pub struct Facts<'a> {
     pub board: &'a Board,
     /// What the image is.
     pub image: &'a Image,
-    /// Where the boot loader's environment lies, if anything says so.
-    pub environment: &'a Result<Option<Place>, Failure>,
     /// Its bytes, as they are to be written.
     pub store: &'a Store<'a>,
     /// The files that it was delivered as.
@@ -141,7 +136,6 @@ const CHECKS: &[Ask] = &[
     metadata::check,
     partition::check,
     |facts| facts.each(&|placed, partition| of_partition(facts.board, &placed.write, partition)),
-    environment::check,
     joints::check,
     content::check,
     size::check,

@@ -25,7 +25,7 @@ pub(super) fn check(partition: &Partition) -> Check {
         return Check::fail(
             CheckId::Writable,
             format!(
-                "{label} has erase blocks of {} and pages of {} bytes, which no flash has",
+                "{label} has erase blocks of {} and pages of {} bytes, or erase regions, as no flash has",
                 partition.geometry.erase_size, partition.geometry.write_size
             ),
             "only another kernel or device tree can mend it",

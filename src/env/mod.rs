@@ -8,6 +8,7 @@
 
 mod change;
 mod copies;
+mod keep;
 pub(crate) mod line;
 mod place;
 mod probe;
@@ -15,5 +16,6 @@ mod variables;
 
 pub use change::Change;
 pub use copies::{EnvCopy, Environment};
+pub use keep::kept;
 pub use place::{Medium, Place, Spot};
 pub use variables::Variables;

@@ -101,7 +101,7 @@ impl Place {
         let text = match (file, &board.backend) {
             (Some(file), _) => read(file)?,
             (None, _) if !board.profile.environment.is_empty() => board.profile.environment.join("\n").into_bytes(),
-            (None, Backend::Linux) if Path::new(FW_ENV_CONFIG).exists() => read(Path::new(FW_ENV_CONFIG))?,
+            (None, Backend::Linux) if !files::is_absent(Path::new(FW_ENV_CONFIG)) => read(Path::new(FW_ENV_CONFIG))?,
             _ => return Ok(None),
         };
         Place::parse(board, &text).map(Some)

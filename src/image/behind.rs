@@ -107,10 +107,12 @@ pub(super) fn aligned(origin: u64, padding: u64, end: u64) -> u64 {
 pub(super) fn past_padding(store: &Store, mut left: Range<u64>) -> io::Result<u64> {
     loop {
         left.start = store.past_any(left.clone(), &[0xff, 0])?;
-        let mut mark = [0; MARK.len()];
-        if !store.read_head(&left, &mut mark)? || mark != MARK {
+        let mut buffer = [0; 4 << 10];
+        let front = store.front(&left, &mut buffer)?;
+        let marks = front.chunks(MARK.len()).take_while(|four| **four == MARK).count();
+        if marks == 0 {
             return Ok(left.start);
         }
-        left.start += MARK.len() as u64;
+        left.start += (marks * MARK.len()) as u64;
     }
 }

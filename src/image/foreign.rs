@@ -88,7 +88,7 @@ fn length(format: Format, head: &[u8]) -> u64 {
         _ => return 0,
     };
     let size = bits.and_then(|bits| blocks?.checked_mul(1u64.checked_shl(bits)?));
-    size.unwrap_or(u64::MAX)
+    size.filter(|size| *size > 0).unwrap_or(u64::MAX)
 }
 
 /// What is known of a format that says nothing but what it is.

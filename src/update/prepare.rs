@@ -16,7 +16,7 @@ use crate::bytes::hashing::Hashing;
 use crate::bytes::store::Store;
 use crate::checks::{self, Facts, OVERHEAD, RouteWish};
 use crate::cli::Apply;
-use crate::env::{Change, Place};
+use crate::env::{self, Change, Place};
 use crate::image::Image;
 use crate::keep::{self, Asked};
 use crate::layout::{self, Request};
@@ -100,13 +100,12 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let Wanted {
         board, staged, options, ..
     } = *wanted;
-    // A backup has both slots, and goes back as it is.
     let config = options.env_config.as_deref();
-    // A file that is named is meant; what a box has of its own may be left from another firmware.
-    let environment = match (Place::known(board, config), config) {
+    let place = match (Place::known(board, config), config) {
         (Err(failure), Some(_)) => return Err(failure),
         (known, _) => known,
     };
+    // A backup has both slots and the environment, and goes back as it is.
     let of_slots = staged.image.format != Format::Backup;
     let seen = match wanted.purpose {
         Purpose::Compare => None,
@@ -131,7 +130,6 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let mut checks = checks::all(&Facts {
         board,
         image,
-        environment: &environment,
         store: &staged.store,
         delivered: staged.delivered(),
         backup: options.backup.is_some(),
@@ -171,6 +169,10 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     offered.dedup();
     for offered in offered {
         checks.extend(checks::downgrade(offered, &installed, staged.is_demanded()));
+    }
+    if of_slots {
+        let only_fw_env_config = config.is_none() && board.profile.environment.is_empty();
+        checks.extend(env::kept(board, &place, only_fw_env_config, &listed));
     }
     let (more, slot) = slots::check(board, seen.as_ref(), &listed, &options.force);
     checks.extend(more);

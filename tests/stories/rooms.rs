@@ -32,7 +32,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 
 /// The part of a source that ships: tests may import what they like.
 fn shipped(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 /// Every room that a source names behind `crate::`, alone or in braces.

@@ -103,7 +103,10 @@ fn report(board: &Board) -> Result<Report> {
         partitions,
         slots: slots::state(board),
         bootloader,
-        remark: board.remark.clone().or(unread),
+        remark: [board.remark.clone(), unread]
+            .into_iter()
+            .flatten()
+            .reduce(|one, other| format!("{one}; {other}")),
     })
 }
 

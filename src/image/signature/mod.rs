@@ -13,7 +13,6 @@ mod tests;
 mod ucert;
 
 use crate::base::code::Code;
-use crate::base::digits;
 use crate::base::error::{Exit, Failure, Result, Told};
 use crate::base::files;
 use crate::base::lossless;
@@ -256,14 +255,13 @@ fn beside(name: &str, access: &Access) -> std::result::Result<String, Absent> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether a server says that it will never send it: any answer of 400 to 499 (RFC 9110, 15.5), such as 404, but those that ask for
-/// patience. The programs that fetch name it in words of their own.
+/// Whether a server says that there is none: an answer of 400 to 499 (RFC 9110, 15.5) that does not ask for patience. Programs that
+/// fetch tell a server's refusal by their exit codes: curl 22, over FTP 19 and 78, over TFTP 68; wget and uclient-fetch 8.
 fn is_refused(what: &str) -> bool {
-    let mut words = what.split(|c: char| c.is_ascii_whitespace() || c == ':');
-    words.any(|word| {
-        word.len() == 3
-            && word.starts_with('4')
-            && digits::decimal::<u16>(word).is_some()
-            && !["408", "425", "429"].contains(&word)
-    })
+    let status = what
+        .split_once("the server answered ")
+        .and_then(|(_, status)| status.get(..3))
+        .is_some_and(|status| status.starts_with('4') && !["408", "425", "429"].contains(&status));
+    let code = what.rsplit_once(" ended with exit code ").map(|(_, code)| code);
+    status || code.is_some_and(|code| ["8", "19", "22", "68", "78"].contains(&code))
 }
