@@ -105,7 +105,7 @@ pub fn recognise(seen: &Seen, map: &Map) -> Result<Recognised> {
         let mut places: Vec<_> = fixed(profile)
             .map(|known| (known.name.to_ascii_lowercase(), known.range()))
             .collect();
-        places.sort_by_key(|(_, range)| range.start);
+        places.sort_unstable_by(|(name, range), (other, there)| (range.start, name).cmp(&(there.start, other)));
         places
     };
     let placed = suspects.windows(2).all(|pair| places(&pair[0]) == places(&pair[1]));

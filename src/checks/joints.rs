@@ -22,7 +22,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         return Vec::new();
     }
     let mut ascending: Vec<&Placed> = facts.placed().iter().collect();
-    ascending.sort_by_key(|placed| placed.write.source.start);
+    ascending.sort_unstable_by_key(|placed| (placed.write.source.start, placed.write.to.id));
     let pairs = ascending
         .windows(2)
         .filter_map(|pair| Some((*pair.first()?, *pair.last()?)));

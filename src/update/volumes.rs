@@ -106,7 +106,8 @@ fn changes(device: &UbiInfo, parts: &[&Part], fills: bool) -> Option<VolumeChang
         free = 0;
     }
     // The smaller ones first, so that there is room for the others.
-    sized.sort_by_key(|volume| i64::from(volume.gets) - i64::from(volume.had.unwrap_or_default()));
+    let more = |volume: &SizedVolume| i64::from(volume.gets) - i64::from(volume.had.unwrap_or_default());
+    sized.sort_unstable_by_key(|volume| (more(volume), volume.id));
     Some(VolumeChanges {
         ubi: device.index,
         leb_size: device.leb_size,

@@ -47,14 +47,15 @@ pub(super) fn chips(board: &Board) -> Vec<Chip> {
         )
     });
     let mut chips: Vec<Chip> = Vec::new();
-    // The chips in the order of their first partitions.
-    for partition in board.partitions.iter().filter(|partition| parent(partition).is_none()) {
-        let id = board.map.chip(partition.id);
-        if !chips.iter().any(|known| known.id == id) {
-            chips.push(Chip { id, lines: Vec::new() });
+    // The chips in the order of their first partitions, and what lies on none that is known.
+    for unknown in [false, true] {
+        for partition in board.partitions.iter().filter(|partition| parent(partition).is_none()) {
+            let id = board.map.chip(partition.id);
+            if id.is_none() == unknown && !chips.iter().any(|known| known.id == id) {
+                chips.push(Chip { id, lines: Vec::new() });
+            }
         }
     }
-    chips.sort_by_key(|chip| chip.id.is_none());
     let children = |id| -> Vec<PartitionId> {
         let of = ordered.iter().filter(|partition| parent(partition) == Some(id));
         of.map(|partition| partition.id).collect()
