@@ -14,7 +14,7 @@ use std::io;
 use std::ops::Range;
 
 /// Bytes that are looked at: all of text's beginning, and the magic number of ext2.
-pub(super) const HEAD: u64 = 0x440;
+pub(super) const HEAD: usize = 0x440;
 /// More device trees than any kernel is given.
 const TREES: usize = 64;
 
@@ -72,9 +72,10 @@ fn format(store: &Store, left: Range<u64>) -> io::Result<Option<Format>> {
     if device_tree::begins(store, &left)? {
         return Ok(Some(Format::DeviceTree));
     }
-    let head = store.bytes(&(left.start..left.end.min(left.start + HEAD)))?;
+    let mut head = [0; HEAD];
+    let head = store.front(&left, &mut head)?;
     // With the type of a node behind the magic number, which is short.
-    Ok(match head.as_slice() {
+    Ok(match head {
         [0x85, 0x19, _, 0x20 | 0xe0, ..] | [0x19, 0x85, 0x20 | 0xe0, ..] => Some(Format::Jffs2),
         head => begins(head),
     })

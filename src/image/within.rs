@@ -82,11 +82,12 @@ fn kernel(store: &Store, data: &Range<u64>, declared: Declared<'_>, arch: Option
     if data.is_empty() {
         return Ok(Found::wrong("there is no kernel in it".to_owned()));
     }
-    let head = store.bytes(&(data.start..data.end.min(data.start + HEAD)))?;
-    let found = surplus::begins(&head);
+    let mut head = [0; HEAD];
+    let head = store.front(data, &mut head)?;
+    let found = surplus::begins(head);
     let is_packed = found.is_some_and(|found| found.nature() == Nature::Packed);
     let described = found.unwrap_or(Format::Raw).described();
-    let codec = Codec::recognise(&head);
+    let codec = Codec::recognise(head);
     let name = match (declared.place(), declared) {
         (Some(0), _) if is_packed && ramdisk::is_packed(store, data)? => {
             return Ok(Found::wrong(said("a kernel", Format::Ramdisk.described())));
@@ -94,8 +95,8 @@ fn kernel(store: &Store, data: &Range<u64>, declared: Declared<'_>, arch: Option
         (Some(0), _) => {
             return Ok(match found {
                 Some(Format::Zimage) => Found {
-                    wrong: zimage_problem(&head, data, arch),
-                    end: zimage::length(&Fields(&head)).map(|length| data.start + length),
+                    wrong: zimage_problem(head, data, arch),
+                    end: zimage::length(&Fields(head)).map(|length| data.start + length),
                 },
                 Some(found) if is_no_kernel(found, arch) => Found::wrong(said("a kernel", described)),
                 _ => broken(store, data, codec)?,

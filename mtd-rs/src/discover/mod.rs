@@ -84,16 +84,16 @@ pub fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
 fn listed(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
     let (mut found, bare) = sysfs::list(paths)?;
     let text = proc_text(paths)?;
-    if found.is_empty() {
-        let lines = parsed(paths, text.as_deref().unwrap_or_default())?;
+    let text = text.as_deref();
+    let only_proc = found.is_empty();
+    if only_proc {
+        let lines = parsed(paths, text.unwrap_or_default())?;
         found = lines.into_iter().map(|line| complete(paths, line)).collect();
-        found.sort_unstable_by_key(|info| info.index);
-    } else {
-        found.sort_unstable_by_key(|info| info.index);
-        let contradicted = text.and_then(|text| proc_mtd::contradicted(&text, &found));
-        if let Some(device) = contradicted {
-            return Err(Error::new(Operation::List, &device, None, ErrorKind::Contradictory));
-        }
+    }
+    found.sort_unstable_by_key(|info| info.index);
+    let both = text.filter(|_| !only_proc);
+    if let Some(device) = both.and_then(|text| proc_mtd::contradicted(text, &found)) {
+        return Err(Error::new(Operation::List, &device, None, ErrorKind::Contradictory));
     }
     for index in bare {
         if !found.iter().any(|info| info.index == index) {

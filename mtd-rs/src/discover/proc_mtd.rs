@@ -12,8 +12,6 @@
 use super::{MtdInfo, mtd_number};
 use crate::id::number;
 
-const HEAD: &str = "dev:    size   erasesize  name\n";
-
 /// One line of `/proc/mtd`; sizes in bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -47,31 +45,37 @@ pub(super) fn parse(text: &str) -> Option<Vec<Line>> {
 
 /// The first device that is not in the text as it is in `found`, which is sorted. The kernel prints them in the order of their numbers.
 ///
-/// Where it cannot be read as lines, because of what a name holds, the text is compared that the kernel makes.
+/// Each is taken off the text by what sysfs says of it: because of what a name may hold, lines cannot be told by themselves.
 pub(super) fn contradicted(text: &str, found: &[MtdInfo]) -> Option<String> {
-    let same = |(line, info): (&Line, &MtdInfo)| {
-        let geometry = &info.geometry;
-        line.name == info.name
-            && (line.index, line.size, line.erase_size) == (info.index, geometry.size, geometry.erase_size)
+    let mut rest = match text.split_once('\n') {
+        Some((head, rest)) if head.starts_with("dev:") => rest,
+        _ => text,
     };
-    if parse(text).is_some_and(|lines| lines.len() == found.len() && lines.iter().zip(found).all(same)) {
-        return None;
-    }
-    let mut rest = text.strip_prefix(HEAD).unwrap_or(text);
     let next = |rest: &str| mtd_number(rest.split_once(':')?.0);
     for info in found {
-        let (index, size, erase_size) = (info.index, info.geometry.size, info.geometry.erase_size);
-        let line = format!("mtd{index}: {size:08x} {erase_size:08x} \"{}\"\n", info.name);
-        match rest.strip_prefix(&line) {
+        match behind(rest, info) {
             Some(behind) => rest = behind,
             None => {
-                let only_here = next(rest).filter(|next| *next < index);
+                let only_here = next(rest).filter(|next| *next < info.index);
                 return Some(only_here.map_or_else(|| info.label(), |next| format!("mtd{next}")));
             }
         }
     }
     let only_here = next(rest).map_or_else(|| "the last line".to_owned(), |next| format!("mtd{next}"));
     (!rest.is_empty()).then_some(only_here)
+}
+
+/// What stands behind the line of this device, with which the text begins; `None` where it does not.
+fn behind<'t>(text: &'t str, info: &MtdInfo) -> Option<&'t str> {
+    let mut rest = text.strip_prefix(&format!("mtd{}:", info.index))?;
+    for value in [info.geometry.size, info.geometry.erase_size.into()] {
+        let (digits, behind) = rest.trim_start_matches(' ').split_once(' ')?;
+        rest = Some(behind).filter(|_| number(digits, 16) == Some(value))?;
+    }
+    let rest = rest
+        .trim_start_matches(' ')
+        .strip_prefix(&format!("\"{}\"", info.name))?;
+    Some(rest.strip_prefix('\n').unwrap_or(rest))
 }
 
 fn parse_line(line: &str) -> Option<Line> {
