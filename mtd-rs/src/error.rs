@@ -110,8 +110,6 @@ pub enum ErrorKind {
     Malformed,
     /// The kernel's two lists, `/proc/mtd` and sysfs, do not say the same of the device, or only one has it.
     Contradictory,
-    /// The device has so many erase blocks, more than [`MAX_BLOCKS`](crate::MAX_BLOCKS).
-    TooManyBlocks(u64),
 }
 
 impl fmt::Display for ErrorKind {
@@ -133,9 +131,6 @@ impl fmt::Display for ErrorKind {
             ErrorKind::NotMtd => "not an mtd character device",
             ErrorKind::Malformed => "text not understood",
             ErrorKind::Contradictory => "/proc/mtd and sysfs do not say the same of it",
-            ErrorKind::TooManyBlocks(blocks) => {
-                return write!(f, "{blocks} erase blocks are more than any flash has");
-            }
             ErrorKind::NoDeviceNode { major, minor } => {
                 return write!(f, "no device node, character device {major}:{minor} is missing");
             }

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::kind::{FlashKind, MTD_BIT_WRITEABLE, MTD_NO_ERASE, MTD_WRITEABLE};
 
 /// A run of erase blocks of one size (`struct mtd_erase_region_info`, `include/linux/mtd/mtd.h`).
@@ -27,19 +26,21 @@ impl EraseRegion {
     }
 }
 
-/// Erase blocks that a device can have to be listed: those of 16 GiB in blocks of 4 KiB, more than NOR and NAND are made with. Each of
-/// them is looked at, one after the other.
+/// The most erase blocks that a device is divided into: as many as 16 GiB of 4 KiB each, which no NOR or NAND chip reaches. Code that
+/// visits every block would take hours for those of a disk (`drivers/mtd/devices/block2mtd.c`).
 pub const MAX_BLOCKS: u64 = 1 << 22;
 
 /// The shape of a flash device.
+///
+/// A device whose erase blocks cannot be told, or are more than [`MAX_BLOCKS`], is one block as a whole: one without an erase size, and
+/// one whose regions do not lie one behind the other from its start to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// What sort of flash it is.
     pub kind: FlashKind,
     /// Bytes of the whole device.
     pub size: u64,
-    /// Bytes of one erase block; the largest one where there are regions. 0, which no flash has, makes the
-    /// whole device one block.
+    /// Bytes of one erase block; the largest one where there are regions.
     pub erase_size: u32,
     /// Smallest number of bytes that can be programmed: the page on NAND, 1 on most NOR.
     pub write_size: u32,
@@ -96,24 +97,28 @@ impl Geometry {
     ///
     /// The last block is cut at the end of the device where the size is not a multiple of the erase size.
     pub fn block_at(&self, offset: u64) -> Option<Range<u64>> {
-        if offset >= self.size {
+        let (run, size, _) = self.run_at(offset)?;
+        let start = run.start + (offset - run.start) / size * size;
+        Some(start..(start + size).min(run.end))
+    }
+
+    /// The run of blocks of one size that holds the byte at `offset`: its bytes, those of a block, and how many blocks lie before it.
+    fn run_at(&self, offset: u64) -> Option<(Range<u64>, u64, u64)> {
+        let all = 0..self.size;
+        if !all.contains(&offset) {
             return None;
         }
-        let (base, end, size) = if self.regions.is_empty() {
-            (0, self.size, u64::from(self.erase_size))
-        } else {
-            let region = self.regions.iter().find(|region| region.range().contains(&offset))?;
-            (
-                region.offset,
-                region.range().end.min(self.size),
-                u64::from(region.erase_size),
-            )
-        };
-        if size == 0 {
-            return Some(base..end);
+        if !self.is_divided() {
+            return Some((all, self.size, 0));
         }
-        let start = base + (offset - base) / size * size;
-        Some(start..start.saturating_add(size).min(end))
+        let mut before = 0;
+        for region in &self.regions {
+            if region.range().contains(&offset) {
+                return Some((region.range(), region.erase_size.into(), before));
+            }
+            before += u64::from(region.blocks);
+        }
+        Some((all, self.erase_size.into(), 0))
     }
 
     /// All erase blocks, ascending.
@@ -134,46 +139,33 @@ impl Geometry {
     /// The number of the erase block that holds the byte at `offset`, counted from 0 at the start of the
     /// device; `None` behind its end.
     pub fn block_index(&self, offset: u64) -> Option<usize> {
-        usize::try_from(self.index_of(offset)?).ok()
+        let (run, size, before) = self.run_at(offset)?;
+        usize::try_from(before + (offset - run.start) / size).ok()
     }
 
-    fn index_of(&self, offset: u64) -> Option<u64> {
-        let block = self.block_at(offset)?;
-        if self.regions.is_empty() {
-            return Some(block.start.checked_div(self.erase_size.into()).unwrap_or(0));
-        }
-        let mut before = 0u64;
-        for region in &self.regions {
-            if region.range().contains(&offset) {
-                before += (block.start - region.offset) / u64::from(region.erase_size);
-                break;
-            }
-            before += u64::from(region.blocks);
-        }
-        Some(before)
-    }
-
-    /// How many erase blocks the device has; of those that are listed at most [`MAX_BLOCKS`].
+    /// How many erase blocks [`blocks`](Self::blocks) goes through, at most [`MAX_BLOCKS`].
     pub fn block_count(&self) -> usize {
-        usize::try_from(self.count()).unwrap_or(usize::MAX)
-    }
-
-    fn count(&self) -> u64 {
-        let last = self.size.checked_sub(1).and_then(|last| self.index_of(last));
+        let last = self.size.checked_sub(1).and_then(|last| self.block_index(last));
         last.map_or(0, |index| index + 1)
     }
 
-    /// Refuses a device of more than [`MAX_BLOCKS`].
-    pub(crate) fn limited(&self, label: &str) -> Result<()> {
-        match self.count() {
-            ..=MAX_BLOCKS => Ok(()),
-            count => Err(Error::new(
-                Operation::List,
-                label,
-                None,
-                ErrorKind::TooManyBlocks(count),
-            )),
+    /// Whether it has more erase blocks than [`MAX_BLOCKS`], by its erase size or regions.
+    pub fn has_too_many_blocks(&self) -> bool {
+        match self.regions.as_slice() {
+            [] => self.erase_size > 0 && self.size > MAX_BLOCKS * u64::from(self.erase_size),
+            regions => regions.iter().map(|region| u64::from(region.blocks)).sum::<u64>() > MAX_BLOCKS,
         }
+    }
+
+    /// Whether it is known where its erase blocks lie, and they are few enough to be gone through.
+    fn is_divided(&self) -> bool {
+        let mut end = 0;
+        let follows = |region: &EraseRegion| {
+            let start = std::mem::replace(&mut end, region.range().end);
+            region.offset == start && region.erase_size > 0
+        };
+        let covered = self.regions.iter().all(follows) && (self.regions.is_empty() || end == self.size);
+        covered && self.erase_size > 0 && !self.has_too_many_blocks()
     }
 
     /// Whether both ends of `range` lie on edges of erase blocks of this device, and in order.
@@ -201,16 +193,13 @@ impl Geometry {
         self.flags & MTD_WRITEABLE != 0 && self.is_consistent()
     }
 
-    /// Whether erase blocks are whole pages, of one byte at least, and regions lie one behind the other from the start to the end. A
-    /// kernel that is sound shows nothing else but of what needs no erase (`add_mtd_device` in drivers/mtd/mtdcore.c).
+    /// Whether this can be flash: it is divided into erase blocks, [`MAX_BLOCKS`] at most, which are whole pages of one byte or more, and
+    /// regions cover it without gaps. Sound kernels show nothing else, except for devices that need no erase (`add_mtd_device` in
+    /// drivers/mtd/mtdcore.c).
     pub fn is_consistent(&self) -> bool {
-        let whole = |erase_size: u32| erase_size > 0 && erase_size.is_multiple_of(self.write_size);
-        let mut end = 0;
-        let follows = |region: &EraseRegion| {
-            let start = std::mem::replace(&mut end, region.range().end);
-            region.offset == start && whole(region.erase_size)
-        };
-        whole(self.erase_size) && self.regions.iter().all(follows) && (self.regions.is_empty() || end == self.size)
+        let whole = |erase_size: u32| erase_size.is_multiple_of(self.write_size);
+        let mut sizes = self.regions.iter().map(|region| region.erase_size);
+        self.is_divided() && whole(self.erase_size) && sizes.all(whole)
     }
 }
 
@@ -339,14 +328,6 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_ends_with_all_offsets_has_a_last_block() {
-        let geometry = Geometry::nor(u64::MAX, 0x1000);
-        let last = u64::MAX - 0xfff;
-        assert_eq!(geometry.block_at(u64::MAX - 1), Some(last..u64::MAX));
-        assert_eq!(geometry.blocks_in(last..u64::MAX).count(), 1);
-    }
-
-    #[test]
     fn a_shape_that_no_flash_has_is_not_written() {
         let nand = Geometry::nand(0x800_0000, 0x2_0000, 2048, 64);
         assert!(nand.is_writable() && Geometry::dataflash(8192, 1056).is_writable());
@@ -370,6 +351,26 @@ mod tests {
             let mut odd = boot_block_chip();
             change(&mut odd.regions);
             assert!(!odd.is_consistent() && !odd.is_writable(), "{odd:?}");
+            assert!(odd.blocks().eq(std::iter::once(0..odd.size)), "{odd:?}");
+            assert_eq!((odd.block_count(), odd.block_index(odd.size - 1)), (1, Some(0)));
+        }
+    }
+
+    #[test]
+    fn more_blocks_than_flash_has_are_one() {
+        let most = Geometry::nor(4096 << 22, 4096);
+        assert!(most.is_writable() && most.block_count() == 1 << 22);
+        let mut more = [
+            boot_block_chip(),
+            Geometry::nor(most.size + 1, 4096),
+            Geometry::nor(u64::MAX, 1),
+        ];
+        more[0].regions[1].blocks = 1 << 22;
+        more[0].size = more[0].regions[1].range().end;
+        for more in more {
+            assert!(more.has_too_many_blocks() && !more.is_writable(), "{more:?}");
+            assert!(more.blocks().eq(std::iter::once(0..more.size)), "{more:?}");
+            assert_eq!(more.block_count(), 1);
         }
     }
 

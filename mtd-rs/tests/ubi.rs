@@ -4,7 +4,7 @@
 mod common;
 
 use common::TempDir;
-use mtd_rs::ubi::{self, UbiVolume, VolumeKind};
+use mtd_rs::ubi::{self, UbiVolume, VolumeInfo, VolumeKind};
 use mtd_rs::{Access, ErrorKind, SystemPaths};
 
 fn paths(root: &TempDir) -> SystemPaths {
@@ -116,13 +116,14 @@ fn what_lacks_an_attribute_does_not_vanish() {
 }
 
 #[test]
-fn more_erase_blocks_than_any_flash_has_are_an_error() {
+fn a_volume_of_more_erase_blocks_than_any_flash_has_is_listed_and_not_written() {
     let root = TempDir::new();
     attached(&root);
     root.write("sys/class/ubi/ubi0_2/reserved_ebs", "4294967295\n");
-    let error = ubi::list(&paths(&root)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::TooManyBlocks(u32::MAX.into()));
-    assert_eq!(error.device(), "ubi0_2 \"rootfs\"");
+    let volumes = ubi::list(&paths(&root)).unwrap().remove(0).volumes;
+    let writable = |volume: &VolumeInfo| UbiVolume::geometry_of(volume).is_writable();
+    assert_eq!(volumes.iter().map(writable).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(volumes[1].capacity(), u64::from(u32::MAX) * 15872);
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn read(board: &Board, partition: &Partition) -> Result<Found> {
     let mut window = vec![0; DATE + (16 << 10)];
     let mut at = 0;
     while at < partition.geometry.size {
-        let take = (window.len() - DATE).min((partition.geometry.size - at) as usize);
+        let take = (partition.geometry.size - at).min((window.len() - DATE) as u64) as usize;
         flash
             .read(at, &mut window[DATE..DATE + take])
             .map_err(Failure::system)?;

@@ -103,7 +103,8 @@ fn partition(info: &MtdInfo, profile: &Profile) -> Result<Partition> {
     // The generic profile's partitions are those of its simulated box, not of this one.
     let named = (!profile.is_generic()).then(|| profile.partition(&info.name)).flatten();
     let known = named.filter(|known| known.moves || known.size == info.geometry.size);
-    let bad = match info.geometry.kind.is_nand() {
+    // Of what is one block as a whole, because it has too many, the first one would be asked about for all of them.
+    let bad = match info.geometry.kind.is_nand() && !info.geometry.has_too_many_blocks() {
         true => bad_blocks(info)?,
         false => Vec::new(),
     };

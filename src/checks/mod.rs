@@ -49,6 +49,7 @@ pub use holders::{RouteWish, route, takeover};
 pub use ram::{MORE_ROOM, OVERHEAD, check as ram};
 pub use verdict::{known, refusal, verdict};
 pub use volumes::check as volumes;
+pub use writable::too_many_blocks;
 
 /// What the checks of an image rest on.
 pub struct Facts<'a> {

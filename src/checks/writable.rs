@@ -3,11 +3,25 @@
 #![forbid(unsafe_code)]
 
 use crate::base::check_id::CheckId;
+use crate::base::units::Grouped;
 use crate::board::Partition;
 use crate::board::profile::Protection;
 use crate::image::known;
 use crate::plan::Check;
-use mtd_rs::FlashKind;
+use mtd_rs::{FlashKind, MAX_BLOCKS};
+
+/// Refuses a device of which nobody goes through the erase blocks: it is neither written nor compared.
+pub fn too_many_blocks(partition: &Partition) -> Option<Check> {
+    let refused = || {
+        let (label, most) = (partition.label(), Grouped(MAX_BLOCKS));
+        Check::fail(
+            CheckId::Writable,
+            format!("{label} has more than {most} erase blocks, as no flash has: it is neither written nor compared"),
+            "give it larger erase blocks where the driver lets you: block2mtd=DEVICE,SIZE",
+        )
+    };
+    partition.geometry.has_too_many_blocks().then(refused)
+}
 
 pub(super) fn check(partition: &Partition) -> Check {
     let label = partition.label();
@@ -20,6 +34,9 @@ pub(super) fn check(partition: &Partition) -> Check {
             "mount -t sysfs sysfs /sys, or make its node: mknod /dev/mtdN c 90 2N; flasher knows nor, nand, mlc-nand, \
              dataflash and ram",
         );
+    }
+    if let Some(refused) = too_many_blocks(partition) {
+        return refused;
     }
     if !partition.geometry.is_consistent() {
         return Check::fail(

@@ -20,6 +20,9 @@ struct Report {
     /// Those whose copies were there already.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kept: Vec<String>,
+    /// Those that are not copied where none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
 }
 
 /// Copies.
@@ -30,17 +33,15 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
     usable::root(options.at.sim.is_some())?;
     let board = Board::discover(&options.at)?;
     usable::usable(&board)?;
-    let mut partitions = match options.parts.is_empty() {
-        // Volumes are in the copies of what they lie on.
-        true => board.partitions.iter().filter(|p| p.volume.is_none()).collect(),
-        false => options
-            .parts
-            .iter()
-            .map(|name| board.partition(name))
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(|what| {
-                Failure::new(Exit::Refused, Code::Partition, what).hint("flasher devices lists the partitions")
-            })?,
+    let (mut partitions, left_out) = match options.parts.is_empty() {
+        true => backup::everything(&board, reporter),
+        false => {
+            let named = options.parts.iter().map(|name| board.partition(name));
+            let named: std::result::Result<Vec<_>, _> = named.collect();
+            let unknown =
+                |what| Failure::new(Exit::Refused, Code::Partition, what).hint("flasher devices lists the partitions");
+            (named.map_err(unknown)?, Vec::new())
+        }
     };
     // Whatever they were called: of each there is one copy.
     let mut seen = Vec::new();
@@ -56,6 +57,7 @@ pub fn run(options: &Backup, reporter: &mut Reporter) -> Result<Exit> {
             partitions: partitions.len(),
             size: copied.size,
             kept: copied.kept,
+            left_out,
         }),
         false => reporter.line(&format!(
             "{}, {}, in {}{}",

@@ -48,6 +48,21 @@ impl Copied {
     }
 }
 
+/// What a backup of everything copies, and the names of what it leaves out: devices that are disks by their size, not flash.
+pub fn everything<'b>(board: &'b Board, reporter: &mut Reporter) -> (Vec<&'b Partition>, Vec<String>) {
+    // Volumes are in the copies of what they lie on.
+    let devices = board.partitions.iter().filter(|partition| partition.volume.is_none());
+    let (disks, flash): (Vec<_>, Vec<_>) = devices.partition(|partition| partition.geometry.has_too_many_blocks());
+    for disk in &disks {
+        reporter.warning(format_args!(
+            "{} is left out of the backup: it has more erase blocks than any flash; flasher backup --part {} copies it",
+            disk.label(),
+            disk.id
+        ));
+    }
+    (flash, disks.iter().map(|disk| disk.name.clone()).collect())
+}
+
 /// Copies these partitions into the directory and lists them in `SHA256SUMS`. A copy that the list has already is kept: the same
 /// command a second time, after an update that failed, would put a mixture in the place of the only copy of the old firmware.
 ///
@@ -197,10 +212,10 @@ pub fn read_out(
     let before = flash.ecc_stats().map_err(Failure::system)?;
     let holds = flash.holds().unwrap_or(u64::MAX);
     for block in partition.good_blocks() {
-        let block = block.start..block.end.min(holds).max(block.start);
+        let end = block.end.min(holds).max(block.start);
         let mut at = block.start;
-        while at < block.end {
-            let take = buffer.len().min((block.end - at) as usize);
+        while at < end {
+            let take = (end - at).min(buffer.len() as u64) as usize;
             let buffer = &mut buffer[..take];
             flash.read(at, buffer).map_err(Failure::system)?;
             if before.is_none() {
@@ -212,8 +227,9 @@ pub fn read_out(
                     .hint("make room there, name another directory, or copy less with --part")
             })?;
             at += take as u64;
+            progress(take as u64);
         }
-        progress(block.end - block.start);
+        progress(block.end - end);
     }
     let after = flash.ecc_stats().map_err(Failure::system)?;
     let (before, after) = (before.map(|stats| stats.failed), after.map(|stats| stats.failed));

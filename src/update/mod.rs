@@ -275,8 +275,7 @@ fn decide(
     }
     reporter.may_begin(plan)?;
     if let Some(dir) = &options.backup {
-        // Volumes are in the copies of what they lie on.
-        let all: Vec<_> = board.partitions.iter().filter(|p| p.volume.is_none()).collect();
+        let (all, _) = backup::everything(board, reporter);
         let copied = backup::copy(board, &all, dir, reporter)?;
         reporter.stage(format_args!("backup: {}{}", dir.display(), copied.keeps()));
     }

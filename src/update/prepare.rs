@@ -139,6 +139,8 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let writes: Vec<Write> = placed.iter().map(|placed| placed.write.clone()).collect();
     if wanted.purpose == Purpose::Compare {
         checks.retain(|check| FOR_COMPARING.contains(&check.name));
+        let targets = writes.iter().filter_map(|write| board.get(write.to.id));
+        checks.extend(targets.filter_map(checks::too_many_blocks));
         if let Some(Err(problem)) = booting
             && options.parts.is_empty()
             && options.files.is_empty()

@@ -2,7 +2,8 @@
 
 use crate::fakebox::{FakeBox, mtd};
 use crate::shapes::{K, M, NEW};
-use crate::simbox::is_root;
+use crate::simbox::{SimBox, is_root};
+use serde_json::json;
 
 /// What is neither NOR nor NAND, or does not say, would be written as if it had no bad blocks.
 #[test]
@@ -78,14 +79,76 @@ fn a_box_whose_lists_contradict_each_other_is_refused() {
         assert!(run.err.contains(&told), "{run:?}");
         assert!(run.err.contains("next:  compare cat /proc/mtd with"), "{run:?}");
     }
-    let size = 1 << 63;
-    let hostile = FakeBox::new(NEW, &[mtd(0, "kernel", size, 0)])
-        .run(&["devices"])
-        .exits(71);
+}
+
+/// `block2mtd` makes such a device of a disk, and going through its blocks would take hours. What lies beside it is as before.
+#[test]
+fn a_device_of_too_many_erase_blocks_is_shown_and_left_alone() {
+    if !is_root() {
+        return;
+    }
+    for size in [(1 << 38) + K, 1 << 63] {
+        let disk = mtd(1, "disk", size, 0).anywhere().on("virtual");
+        let devices = [mtd(0, "kernel", M, 0), disk];
+        let odd = FakeBox::new(NEW, &devices).sys("module/block2mtd/parameters/block2mtd", "");
+        let odd = odd.sys("devices/virtual/mtd/mtd1/type", "ram");
+        let shown = odd.devices();
+        assert_eq!(
+            (&shown.of("mtd1")["size"], &shown.of("mtd1")["writable"]),
+            (&json!(size), &json!(false))
+        );
+        assert_eq!(shown.place("mtd0").3, ["mtd1"], "it may be made of the flash beside it");
+        assert!(odd.plan("kernel", &[]).refused().is_empty());
+        let plan = odd.plan("disk", &[]);
+        assert!(plan.refused().contains(&"writable"), "{}", plan.json);
+        assert!(
+            plan.says("writable").contains("more than 4,194,304 erase blocks"),
+            "{}",
+            plan.json
+        );
+        assert!(!plan.says("writable").contains("pages"), "{}", plan.json);
+        let image = odd.etc_path("image");
+        let verify = odd
+            .etc("image", b"anything")
+            .run(&["verify", "--part", "disk", image.to_str().unwrap()]);
+        assert!(verify.exits(78).err.contains("neither written nor compared"));
+    }
+    let volume = FakeBox::new(NEW, &[mtd(0, "ubi", 4 * M, 0)])
+        .ubi(0, "rootfs")
+        .sys("class/ubi/ubi0_0/reserved_ebs", "4194305");
+    let plan = volume.plan("ubi0:rootfs", &[]);
     assert!(
-        hostile
-            .err
-            .contains("mtd0 \"kernel\": 140737488355328 erase blocks are more"),
-        "{hostile:?}"
+        plan.says("writable").contains("more than 4,194,304 erase blocks"),
+        "{}",
+        plan.json
     );
+}
+
+/// Nobody who backs up his flash wants a disk in it.
+#[test]
+fn a_device_of_too_many_erase_blocks_is_no_part_of_a_backup_unless_it_is_named() {
+    let sim = SimBox::changed("generic", |profile| {
+        profile["chip"] = json!({ "kind": "nor", "size": 16 * M, "erase_size": 1 });
+        profile["partitions"] = json!([
+            { "mtd": 0, "name": "kernel", "offset": 0, "size": 64 * K },
+            { "mtd": 1, "name": "disk", "offset": M, "size": 15 * M },
+        ]);
+    });
+    let copies = |name: &str, more: &[&str]| {
+        let dir = sim.dir.path().join(name);
+        let run = sim.run("backup", &[&["--format", "json", dir.to_str().unwrap()], more].concat());
+        let run = run.exits(0);
+        let files = ["mtd0.kernel.bin", "mtd1.disk.bin"].map(|file| dir.join(file).exists());
+        (files, run.json(), run.err)
+    };
+    let (files, told, warned) = copies("all", &[]);
+    assert_eq!((files, &told["left_out"]), ([true, false], &json!(["disk"])));
+    assert!(warned.contains("mtd1 \"disk\" is left out of the backup"), "{warned}");
+    assert!(warned.contains("flasher backup --part mtd1 copies it"), "{warned}");
+    let (files, told, warned) = copies("named", &["--part", "mtd1"]);
+    assert_eq!(
+        (files, &told["left_out"], warned.as_str()),
+        ([false, true], &json!(null), "")
+    );
+    assert_eq!(told["size"], 15 * M);
 }

@@ -73,9 +73,8 @@ impl MtdInfo {
 /// A box without MTD, that is without `/proc/mtd` and without the sysfs class, has an empty list.
 ///
 /// # Errors
-/// When the lists of the kernel cannot be read or understood, [`Contradictory`](ErrorKind::Contradictory) when they do not agree, and
-/// [`TooManyBlocks`](ErrorKind::TooManyBlocks). A device that cannot be opened is no error; what is not known of it is described at
-/// [`MtdInfo`].
+/// When the lists of the kernel cannot be read or understood, and [`Contradictory`](ErrorKind::Contradictory) when they do not agree. A
+/// device that cannot be opened is no error; what is not known of it is described at [`MtdInfo`].
 pub fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
     // A device that comes or goes meanwhile is half there, or in one of the lists only.
     listed(paths).or_else(|_| listed(paths))
@@ -100,7 +99,6 @@ fn listed(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
             return Err(sysfs::without_size(paths, index));
         }
     }
-    found.iter().try_for_each(|info| info.geometry.limited(&info.label()))?;
     Ok(found)
 }
 

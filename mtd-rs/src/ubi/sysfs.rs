@@ -4,7 +4,6 @@
 use std::fs;
 use std::io;
 
-use super::volume::UbiVolume;
 use crate::discover::sysfs::Attributes;
 use crate::error::{Error, Operation, Result};
 use crate::id::number;
@@ -96,7 +95,7 @@ impl VolumeInfo {
 /// A kernel without UBI has an empty list.
 ///
 /// # Errors
-/// When the attributes cannot be read or understood, and [`TooManyBlocks`](crate::ErrorKind::TooManyBlocks).
+/// When the attributes cannot be read or understood.
 pub fn list(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
     // What comes or goes meanwhile is half there.
     listed(paths).or_else(|_| listed(paths))
@@ -130,7 +129,6 @@ fn listed(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
         // A volume without its device is one that is just going away.
         if let Some(device) = devices.iter_mut().find(|device| device.index == volume.ubi) {
             volume.min_io_size = device.min_io_size;
-            UbiVolume::geometry_of(&volume).limited(&volume.label())?;
             device.volumes.push(volume);
         }
     }
