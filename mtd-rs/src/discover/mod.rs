@@ -76,8 +76,15 @@ impl MtdInfo {
 /// When the lists of the kernel cannot be read or understood, and [`Contradictory`](ErrorKind::Contradictory) when they do not agree. A
 /// device that cannot be opened is no error; what is not known of it is described at [`MtdInfo`].
 pub fn list(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
-    // A device that comes or goes meanwhile is half there, or in one of the lists only.
-    listed(paths).or_else(|_| listed(paths))
+    settled(|| listed(paths))
+}
+
+/// Reads once more what changed meanwhile: a device that comes or goes is half there, or in one of the lists only.
+pub(crate) fn settled<T>(read: impl Fn() -> Result<T>) -> Result<T> {
+    read().or_else(|error| match (error.kind(), error.raw_os_error()) {
+        (ErrorKind::Contradictory, _) | (_, Some(libc::ENOENT | libc::ENODEV)) => read(),
+        _ => Err(error),
+    })
 }
 
 fn listed(paths: &SystemPaths) -> Result<Vec<MtdInfo>> {
@@ -173,5 +180,31 @@ pub(crate) fn current_name(paths: &SystemPaths, index: u32) -> Option<String> {
 pub(crate) fn fuzz(text: &str) {
     if let Some(lines) = proc_mtd::parse(text) {
         assert!(lines.len() <= text.lines().count());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn only_what_may_have_changed_meanwhile_is_read_again() {
+        let system = |number| Error::io(Operation::List, "size", None, io::Error::from_raw_os_error(number));
+        let own = |kind| Error::new(Operation::List, "size", None, kind);
+        let reads = |error: &dyn Fn() -> Error| {
+            let reads = Cell::new(0);
+            let read = || -> Result<()> {
+                reads.set(reads.get() + 1);
+                Err(error())
+            };
+            assert!(settled(read).is_err());
+            reads.get()
+        };
+        assert_eq!(reads(&|| system(libc::ENOENT)), 2);
+        assert_eq!(reads(&|| system(libc::ENODEV)), 2);
+        assert_eq!(reads(&|| own(ErrorKind::Contradictory)), 2);
+        assert_eq!(reads(&|| system(libc::EACCES)), 1);
+        assert_eq!(reads(&|| own(ErrorKind::Malformed)), 1);
     }
 }

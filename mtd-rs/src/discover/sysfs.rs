@@ -50,7 +50,7 @@ fn directory(paths: &SystemPaths, index: u32) -> PathBuf {
 /// The error for a device that has none.
 pub(super) fn without_size(paths: &SystemPaths, index: u32) -> Error {
     let directory = &directory(paths, index);
-    Attributes { directory }.malformed("size")
+    Attributes { directory }.missing("size")
 }
 
 /// One device; `None` when it has no size.
@@ -81,7 +81,7 @@ fn device(paths: &SystemPaths, index: u32) -> Result<Option<MtdInfo>> {
     Ok(Some(MtdInfo {
         index,
         // What a partition holds is known by its name.
-        name: attributes.text("name")?.ok_or_else(|| attributes.malformed("name"))?,
+        name: attributes.text("name")?.ok_or_else(|| attributes.missing("name"))?,
         writable: geometry.is_writable(),
         geometry,
         offset: attributes.number("offset")?,
@@ -139,15 +139,21 @@ impl Attributes<'_> {
     }
 
     pub(crate) fn required(&self, name: &str) -> Result<u32> {
-        self.small(name)?.ok_or_else(|| self.malformed(name))
+        self.small(name)?.ok_or_else(|| self.missing(name))
     }
 
     /// Of a device whose `name` is missing: `None` when it went away meanwhile, directory and all.
     pub(crate) fn gone<T>(&self, name: &str) -> Result<Option<T>> {
         match self.directory.exists() {
-            true => Err(self.malformed(name)),
+            true => Err(self.missing(name)),
             false => Ok(None),
         }
+    }
+
+    /// What every kernel has is not there.
+    pub(crate) fn missing(&self, name: &str) -> Error {
+        let error = io::Error::from_raw_os_error(libc::ENOENT);
+        Error::io(Operation::List, &self.label(name), None, error)
     }
 
     pub(crate) fn malformed(&self, name: &str) -> Error {

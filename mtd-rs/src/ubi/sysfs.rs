@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 
+use crate::discover::settled;
 use crate::discover::sysfs::Attributes;
 use crate::error::{Error, Operation, Result};
 use crate::id::number;
@@ -97,8 +98,7 @@ impl VolumeInfo {
 /// # Errors
 /// When the attributes cannot be read or understood.
 pub fn list(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
-    // What comes or goes meanwhile is half there.
-    listed(paths).or_else(|_| listed(paths))
+    settled(|| listed(paths))
 }
 
 fn listed(paths: &SystemPaths) -> Result<Vec<UbiInfo>> {
@@ -217,7 +217,8 @@ fn volume(attributes: &Attributes<'_>, ubi: u32, id: u32) -> Result<Option<Volum
     let kind = match attributes.text("type")?.as_deref() {
         Some("dynamic") => VolumeKind::Dynamic,
         Some("static") => VolumeKind::Static,
-        _ => return Err(attributes.malformed("type")),
+        Some(_) => return Err(attributes.malformed("type")),
+        None => return Err(attributes.missing("type")),
     };
     Ok(Some(VolumeInfo {
         ubi,
@@ -226,13 +227,13 @@ fn volume(attributes: &Attributes<'_>, ubi: u32, id: u32) -> Result<Option<Volum
         kind,
         data_bytes: attributes
             .number("data_bytes")?
-            .ok_or_else(|| attributes.malformed("data_bytes"))?,
+            .ok_or_else(|| attributes.missing("data_bytes"))?,
         reserved_ebs: attributes.required("reserved_ebs")?,
         usable_eb_size: attributes.required("usable_eb_size")?,
         upd_marker: attributes.required("upd_marker")? != 0,
         corrupted: attributes.required("corrupted")? != 0,
         min_io_size: 1,
-        device: attributes.device_number()?.ok_or_else(|| attributes.malformed("dev"))?,
+        device: attributes.device_number()?.ok_or_else(|| attributes.missing("dev"))?,
     }))
 }
 
