@@ -166,7 +166,7 @@ impl Head {
         let first = line(&mut stream, until)?;
         let mut words = first.splitn(3, ' ');
         let status = match (words.next(), words.next()) {
-            (Some(version), Some(status)) if version.starts_with("HTTP/1.") => status.parse().ok(),
+            (Some(version), Some(status)) if version.starts_with("HTTP/1.") => digits::decimal(status),
             _ => None,
         };
         let mut head = Head {
@@ -356,6 +356,7 @@ mod tests {
             ("HTTP/1.1 404 Not \x1b[2J\r\n\r\n", "404 Not \\u{1b}"),
             ("HTTP/1.1 302 Found\r\n\r\n", "302"),
             ("SSH-2.0-dropbear\r\n", "not a web server"),
+            ("HTTP/1.1 +200 OK\r\n\r\n", "not a web server"),
         ] {
             let answers: &[&str] = Box::leak(Box::new([answer]));
             let said = fetch(answers).unwrap_err();

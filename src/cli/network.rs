@@ -4,6 +4,7 @@
 
 use super::takes;
 use crate::base::check_id::CheckId;
+use crate::base::digits;
 use crate::base::error::{Failure, Result};
 use crate::base::mac::Mac;
 use crate::cli::table::{Flag, VerbRow, flag};
@@ -125,6 +126,10 @@ fn parsed<T: FromStr>(flag: &str, value: &str, what: &str) -> Result<T> {
     value.parse().map_err(|_| takes(flag, what, value))
 }
 
+fn port(flag: &str, value: &str) -> Result<u16> {
+    digits::decimal(value).ok_or_else(|| takes(flag, "a port", value))
+}
+
 fn one_machine(flag: &str, value: &str, is: bool) -> Result<()> {
     match is {
         true => Ok(()),
@@ -154,8 +159,8 @@ impl Raw {
                     return Err(Failure::usage("box and server cannot have the same address"));
                 }
             }
-            "port" => network.dhcp_port = Some(parsed(flag, &value, "a port")?),
-            "tftp-port" => network.tftp_port = Some(parsed(flag, &value, "a port")?),
+            "port" => network.dhcp_port = Some(port(flag, &value)?),
+            "tftp-port" => network.tftp_port = Some(port(flag, &value)?),
             "name" if !is_file_name(&value) => {
                 return Err(takes(flag, "a file name of letters, digits and _-+. only", &value));
             }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::takes;
+use crate::base::digits;
 use crate::base::error::Result;
 use crate::base::lossless;
 use crate::cli::Apply;
@@ -111,7 +112,7 @@ pub(super) struct Raw {
 const LONGEST: u32 = 365 * 86_400;
 
 fn seconds(flag: &str, value: &str) -> Result<Duration> {
-    let number = value.parse::<u32>().ok().filter(|number| *number <= LONGEST);
+    let number = digits::decimal::<u32>(value).filter(|number| *number <= LONGEST);
     let seconds = number.map(|number| Duration::from_secs(number.into()));
     seconds.ok_or_else(|| takes(flag, "a number of seconds", value))
 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::takes;
+use crate::base::digits;
 use crate::base::error::{Failure, Result};
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
@@ -141,7 +142,7 @@ impl Raw {
             "ssh" => self.ssh = Some(value),
             "binary" => self.binary = Some(lossless::path(&value)),
             "wait" => {
-                let seconds = value.parse().map_err(|_| takes(flag, "a number of seconds", &value))?;
+                let seconds = digits::decimal(&value).ok_or_else(|| takes(flag, "a number of seconds", &value))?;
                 self.wait = Some(Duration::from_secs(seconds));
             }
             "new-host-key" => self.new_host_key = true,

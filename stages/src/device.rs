@@ -1,6 +1,7 @@
 //! Devices by their numbers, and the nodes by which they are opened.
 #![forbid(unsafe_code)]
 
+use crate::digits::decimal;
 use crate::files::Directory;
 use nix::sys::stat::{Mode, SFlag, major, makedev, minor, mknod};
 use std::fs::{self, File, OpenOptions};
@@ -19,9 +20,7 @@ pub(crate) fn numbers(device: u64) -> Numbers {
 /// Those that the kernel writes as `MAJOR:MINOR`.
 pub(crate) fn parse(text: &str) -> Option<Numbers> {
     let (major, minor) = text.trim().split_once(':')?;
-    // A sign, which std takes too, is no digit.
-    let number = |digits: &str| digits.parse().ok().filter(|_| !digits.starts_with('+'));
-    Some((number(major)?, number(minor)?))
+    Some((decimal(major)?, decimal(minor)?))
 }
 
 /// Those of a device that has this directory in sysfs.

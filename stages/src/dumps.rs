@@ -4,6 +4,7 @@
 //! `fs/pstore/blk.c`).
 #![forbid(unsafe_code)]
 
+use crate::digits::decimal;
 use mtd_rs::map::Partition;
 use mtd_rs::{Map, PartitionId};
 use std::fs;
@@ -30,7 +31,7 @@ fn of(map: &Map, targets: &[PartitionId], modules: &Path) -> Vec<String> {
         let named = text.trim_end_matches(['\n', '\0']);
         let is_it = |id: &PartitionId| match (id, map.get(*id)) {
             (PartitionId::Mtd(index), Some(Partition::Mtd(info))) => {
-                named == info.name || named.trim_start_matches("mtd").parse() == Ok(*index)
+                named == info.name || decimal(named.trim_start_matches("mtd")) == Some(*index)
             }
             _ => false,
         };
@@ -76,6 +77,8 @@ mod tests {
             assert_eq!(found(&[0]), ["mtd2 (mtdoops)"], "{text}");
             assert!(found(&[1]).is_empty(), "{text}");
         }
+        fs::write(modules.join("mtdoops/parameters/mtddev"), "+2\n").expect("written");
+        assert!(found(&[2]).is_empty(), "a name");
         fs::remove_dir_all(&modules).expect("removed");
     }
 }

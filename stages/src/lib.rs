@@ -25,6 +25,7 @@ mod child;
 mod cpu;
 mod detach;
 mod device;
+mod digits;
 mod disk;
 mod dumps;
 mod error;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::device::{self, Numbers};
+use crate::digits::decimal;
 use crate::holder::Holder;
 use crate::shown::shown;
 use std::ffi::OsString;
@@ -113,7 +114,7 @@ impl Reader {
         let parent = self.parent(path);
         let mtd = parent
             .as_deref()
-            .and_then(|parent| parent.strip_prefix("mtd")?.parse().ok());
+            .and_then(|parent| decimal(parent.strip_prefix("mtd")?));
         let block = self.block(name);
         (block.backing, block.mapped, block.device, block.mtd) = (backing, mapped, device, mtd);
         // A disk that a driver made of another one, as fitblk does, and that names no slaves.

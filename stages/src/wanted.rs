@@ -1,6 +1,7 @@
 //! Which device numbers and names stand for a set of partitions.
 #![forbid(unsafe_code)]
 
+use crate::digits::decimal;
 use crate::holder::Holder;
 use mtd_rs::map::Partition;
 use mtd_rs::ubi::{self, UbiBlock, UbiInfo};
@@ -23,7 +24,7 @@ impl Volume {
     fn is_called(&self, rest: &str) -> bool {
         match rest.strip_prefix([':', '!']) {
             Some(name) => name == self.name,
-            None => rest.strip_prefix('_').and_then(|id| id.parse().ok()) == Some(self.id.1),
+            None => rest.strip_prefix('_').and_then(decimal) == Some(self.id.1),
         }
     }
 }
@@ -161,6 +162,7 @@ impl Wanted {
         let Some(rest) = name.strip_prefix("ubi") else {
             return false;
         };
+        let is_number = |text: &str| decimal::<u32>(text).is_some();
         match (rest.split_once([':', '!']), rest.split_once('_')) {
             (Some((device, _)), _) => device.is_empty() || is_number(device),
             (None, Some((device, volume))) => is_number(device) && is_number(volume),
@@ -178,7 +180,7 @@ impl Wanted {
             return self.names.iter().any(|known| known == name);
         }
         let name = source.strip_prefix("/dev/").unwrap_or(source);
-        let number = |prefix: &str| name.strip_prefix(prefix)?.parse::<u32>().ok();
+        let number = |prefix: &str| decimal::<u32>(name.strip_prefix(prefix)?);
         if let Some(index) = number("mtdblock")
             .or_else(|| number("mtdblock/"))
             .or_else(|| number("mtd"))
@@ -191,11 +193,11 @@ impl Wanted {
         let digits = volume.find(|c: char| !c.is_ascii_digit()).unwrap_or(volume.len());
         let (device, rest) = volume.split_at(digits);
         let first = |id| self.ubi.iter().any(|(ubi, _)| *ubi == 0) || self.volumes.iter().any(|it| it.id == (0, id));
-        if rest.is_empty() && device.parse().is_ok_and(first) {
+        if rest.is_empty() && decimal(device).is_some_and(first) {
             return true;
         }
         // `ubi:volume` is one of ubi0.
-        let Ok(device) = (if device.is_empty() { "0" } else { device }).parse::<u32>() else {
+        let Some(device) = decimal::<u32>(if device.is_empty() { "0" } else { device }) else {
             return false;
         };
         self.ubi.iter().any(|&(ubi, _)| ubi == device) && (digits > 0 || rest.starts_with([':', '!']))
@@ -204,11 +206,6 @@ impl Wanted {
                 .iter()
                 .any(|volume| volume.id.0 == device && volume.is_called(rest))
     }
-}
-
-/// Decimal digits, of which there is one at least.
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn volume(target: &PartitionId) -> Option<(u32, u32)> {
@@ -302,10 +299,30 @@ mod tests {
             "ubifs",
             "",
             "mtd",
+            "mtd+2",
+            "/dev/mtdblock+2",
+            "ubi3_+1",
             "/dev/mtdblock2p1",
             "2",
         ] {
             assert!(!w.has_source(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_volume_without_a_number_that_can_be_is_any() {
+        for source in ["ubi0:rootfs", "ubi!rootfs", "ubi3_1", "/dev/ubi3"] {
+            assert!(Wanted::names_volume(source), "{source}");
+        }
+        for source in [
+            "ubi",
+            "ubi+3",
+            "ubi3_+1",
+            "ubi4294967296",
+            "ubi0_4294967296",
+            "/dev/root",
+        ] {
+            assert!(!Wanted::names_volume(source), "{source}");
         }
     }
 

@@ -9,6 +9,7 @@ use super::shell::words;
 use super::ssh::Connection;
 use super::target::{Processor, Target, processor};
 use crate::base::code::Code;
+use crate::base::digits;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::files;
 use crate::base::quoted::{Quoted, one_line};
@@ -202,7 +203,7 @@ impl Installed {
         // A login may have said something before.
         let begin = said.find("\nflasher ").map(|at| at + 1);
         let arrived = said[..begin.unwrap_or(said.len())].lines().last();
-        if arrived.and_then(|length| length.trim().parse().ok()) != Some(binary.bytes.len()) {
+        if arrived.and_then(|length| digits::decimal(length.trim())) != Some(binary.bytes.len()) {
             return Err(place::not_put((NAME, &binary.bytes), &output.said));
         }
         let Some(begin) = begin else {

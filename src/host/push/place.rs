@@ -7,6 +7,7 @@
 use super::heard::{Heard, Said, Until};
 use super::scratch::random;
 use super::ssh::Connection;
+use crate::base::digits;
 use crate::base::error::{Context, Failure, Result};
 use crate::base::quoted::one_line;
 use crate::base::shell::quoted;
@@ -195,7 +196,7 @@ impl Place {
         let length = String::from_utf8_lossy(&output.stdout);
         // A login may have said something before.
         let length = length.lines().last().unwrap_or_default();
-        match output.status.success() && length.trim().parse() == Ok(bytes.len()) {
+        match output.status.success() && digits::decimal(length.trim()) == Some(bytes.len()) {
             true => Ok(()),
             false => Err(not_put((name, bytes), &output.said)),
         }

@@ -10,6 +10,7 @@ mod client;
 pub(crate) mod request;
 mod server;
 
+use crate::base::digits;
 use crate::base::error::{Context, Failure, Result};
 use crate::base::random;
 use crate::base::units::hex;
@@ -63,8 +64,7 @@ impl Listen {
             address: bare.to_owned(),
             port: match port {
                 "" if text.is_empty() => PORT,
-                port if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
-                _ => return None,
+                port => digits::decimal(port)?,
             },
             token: String::new(),
         })

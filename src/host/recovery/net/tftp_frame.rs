@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::digits;
+
 const READ: u16 = 1;
 const WRITE: u16 = 2;
 const DATA: u16 = 3;
@@ -118,7 +120,7 @@ fn request(opcode: u16, bytes: &[u8]) -> Option<Frame<'_>> {
             .into_iter()
             .find(|choice| option.eq_ignore_ascii_case(choice.name()));
         let Some(choice) = known else { continue };
-        let value = value.parse().ok()?;
+        let value = digits::decimal(value)?;
         // RFC 2347 allows each once; the first holds.
         if options.iter().all(|(before, _)| *before != choice) {
             options.push((choice, value));
@@ -215,6 +217,7 @@ mod tests {
             b"\0\x01x\0octet\0blksize\0",
             b"\0\x01x\0octet\0blksize\x00512",
             b"\0\x01x\0octet\0blksize\0-1\0",
+            b"\0\x01x\0octet\0blksize\0+512\0",
             b"\0\x01x\0octet\0tsize\x0018446744073709551616\0",
             b"\0\x03\0",
             b"\0\x04\0",
