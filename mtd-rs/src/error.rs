@@ -108,7 +108,7 @@ pub enum ErrorKind {
     },
     /// Text of the kernel or of a file could not be understood.
     Malformed,
-    /// The kernel's two lists, `/proc/mtd` and sysfs, do not say the same of the device, or only one has it.
+    /// The kernel's two lists, `/proc/mtd` and sysfs, disagree about the device, or only one of them has it.
     Contradictory,
 }
 
@@ -130,7 +130,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::ShortWrite => "the device took no more bytes",
             ErrorKind::NotMtd => "not an mtd character device",
             ErrorKind::Malformed => "text not understood",
-            ErrorKind::Contradictory => "/proc/mtd and sysfs do not say the same of it",
+            ErrorKind::Contradictory => "/proc/mtd and sysfs disagree about it",
             ErrorKind::NoDeviceNode { major, minor } => {
                 return write!(f, "no device node, character device {major}:{minor} is missing");
             }

@@ -75,7 +75,7 @@ fn a_box_whose_lists_contradict_each_other_is_refused() {
     let other = "mtd1: 00100000 00010000 \"rootfs\"\n";
     for (shown, device) in [(odd(2 * M, ""), "mtd0 \"kernel\""), (odd(M, other), "mtd1")] {
         let run = shown.run(&["devices"]).exits(71);
-        let told = format!("list {device}: /proc/mtd and sysfs do not say the same of it");
+        let told = format!("list {device}: /proc/mtd and sysfs disagree about it");
         assert!(run.err.contains(&told), "{run:?}");
         assert!(run.err.contains("next:  compare cat /proc/mtd with"), "{run:?}");
     }
