@@ -86,16 +86,17 @@ impl Place {
     /// The same, `None` where nothing says it.
     ///
     /// # Errors
-    /// [`Exit::Unsupported`] for a file that cannot be read, [`Exit::Refused`] for lines that cannot be true of this box.
+    /// [`Exit::Usage`] for a file that was named and cannot be read, [`Exit::Unsupported`] for the box's own; [`Exit::Refused`] for
+    /// lines that cannot be true of this box.
     pub fn known(board: &Board, file: Option<&Path>) -> Result<Option<Place>> {
         let read = |path: &Path| {
             files::read(path, files::TEXT).map_err(|error| {
-                Failure::new(
-                    Exit::Unsupported,
-                    Code::Environment,
-                    format_args!("where the boot loader's environment lies cannot be read: {error}"),
-                )
-                .hint(files::remedy(&error, LINES))
+                let what = format!("where the boot loader's environment lies cannot be read: {error}");
+                let failure = match file {
+                    Some(_) => files::unread(&error, what),
+                    None => Failure::new(Exit::Unsupported, Code::Environment, what),
+                };
+                failure.hint(files::remedy(&error, LINES))
             })
         };
         let text = match (file, &board.backend) {

@@ -284,6 +284,11 @@ fn the_place_may_be_named_by_a_file_as_fw_printenv_has_it() {
     );
     let file = sim.file("config", right.as_bytes());
     assert_eq!(sim.run("env", &["a", "--env-config", &file]).exits(0).out, "1\n");
+    let directory = sim.dir.path().to_str().unwrap();
+    for unreadable in ["/nonexistent", directory] {
+        let run = sim.run("env", &["--env-config", unreadable]).exits(64);
+        assert!(run.err.contains(unreadable), "{run:?}");
+    }
     let block = BLOCK;
     for wrong in [
         "".to_owned(),
@@ -329,7 +334,7 @@ fn an_update_keeps_the_environment_wherever_its_lines_place_it() {
     // A file that is named has to be there, and to make sense.
     plan("kernel-a\n", &[]).exits(78);
     let run = sim.run("plan", &["--part", "kernel-a", "--env-config", "/nonexistent", &image]);
-    assert!(run.exits(69).err.contains("/nonexistent"));
+    assert!(run.exits(64).err.contains("/nonexistent"));
     assert!(sim.flash() == before);
 }
 
