@@ -207,6 +207,17 @@ impl Program {
         self.kind.is_configurable() && self.has_head
     }
 
+    /// Whether this exit code, together with what was said of the file before, means that the server refuses it. What a program does
+    /// not tell is no refusal: then it is asked for once more, and nothing is written in either case. curl has codes of its own for
+    /// FTP's 550 and for TFTP; uclient-fetch and busybox's tftp tell nothing.
+    pub(super) fn is_refused(&self, code: Option<i32>, head: &Head) -> bool {
+        match (self.kind, code) {
+            (Kind::Curl, Some(68 | 78)) => true,
+            (Kind::Curl, Some(22)) | (Kind::Wget, Some(8)) | (Kind::BusyboxWget, Some(1)) => head.refused,
+            _ => false,
+        }
+    }
+
     /// What the server says of the file before it sends it; nothing, if that cannot be asked.
     ///
     /// # Errors
@@ -216,7 +227,8 @@ impl Program {
             return Ok(Head::default());
         }
         let words: &[&str] = match self.kind {
-            Kind::Curl => &["-I"],
+            // With -f older ones keep the header of a refusal to themselves.
+            Kind::Curl => &["-I", "-w", "\nHTTP-status %{http_code}\n"],
             _ => &["--spider", "-S"],
         };
         // Of an old wget the last one counts, so what is asked for stands first.
@@ -234,8 +246,16 @@ impl Program {
 /// Sends this request. No server may send the program elsewhere with credentials that it might show there.
 ///
 /// # Errors
-/// What is wrong with the URL or the file with credentials, or that no program of this box fetches it, as a phrase.
-pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
+/// What is wrong with the URL or the file with credentials, or that no program of this box fetches it. Reading the body is
+/// [`io::ErrorKind::NotFound`] where the server is known to refuse it.
+pub(super) fn ask(request: &Request<'_>) -> io::Result<Body> {
+    let (program, head) = prepared(request).map_err(io::Error::other)?;
+    let length = head.length;
+    Ok((Box::new(Fetched::begin(program, head)?), length))
+}
+
+/// The program that is to send it, and what the server says before.
+fn prepared(request: &Request<'_>) -> Result<(Program, Head), String> {
     let url = Url::of(request.url)?;
     let ours = request.access.authorization.is_some() || request.sent.is_some();
     let configured = ours || request.access.config.is_some();
@@ -260,9 +280,7 @@ pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
         _config: config,
     };
     let head = program.head()?;
-    let length = head.length;
-    let fetched = Fetched::begin(program, head).map_err(|error| error.to_string())?;
-    Ok((Box::new(fetched), length))
+    Ok((program, head))
 }
 
 /// Those that are there.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::digits;
+use crate::bytes::http;
 use std::io::Read;
 
 /// The longest header that is looked at, in bytes.
@@ -15,17 +16,22 @@ pub(super) struct Head {
     pub(super) length: Option<u64>,
     /// What another file would not have: its tag, or when it was changed.
     mark: Option<String>,
+    /// Whether the server refuses it.
+    pub(super) refused: bool,
 }
 
 impl Head {
-    /// Reads it from the program that asks; nothing where that failed and its exit code counts.
+    /// Reads it from the program that asks; no more than a refusal where that failed and its exit code counts.
     ///
     /// # Errors
     /// A header without an end, or one whose length is no number or two of them, as a phrase.
     pub(super) fn read(program: impl Read, sure: bool) -> Result<Head, String> {
         let mut text = Vec::new();
         match program.take(HEADER).read_to_end(&mut text) {
-            Err(_) if sure => Ok(Head::default()),
+            Err(_) if sure => Ok(Head {
+                refused: is_refused(&String::from_utf8_lossy(&text)),
+                ..Head::default()
+            }),
             // Who knows what a line says that is cut off?
             _ if text.len() as u64 == HEADER => Err("the server's header does not end".to_owned()),
             _ => Head::of(&String::from_utf8_lossy(&text)),
@@ -36,7 +42,10 @@ impl Head {
     /// behind 213 (RFC 3659); that to `MDTM` has the time, which nobody can take for a length, and that to `STAT` words.
     fn of(text: &str) -> Result<Head, String> {
         let last = text.rfind("HTTP/").map_or(text, |at| &text[at..]);
-        let mut head = Head::default();
+        let mut head = Head {
+            refused: is_refused(text),
+            ..Head::default()
+        };
         let mut tag = None;
         for line in last.lines() {
             let (name, value) = line.trim().split_once([':', ' ']).unwrap_or_default();
@@ -64,6 +73,18 @@ impl Head {
             (Some(one), Some(other_one)) => Some(one == other_one && self.length == other.length),
             _ => None,
         }
+    }
+}
+
+/// Whether the last answer is a refusal; over FTP one of them (550: RFC 959, 4.2). That it is only asked about (405) is none.
+fn is_refused(text: &str) -> bool {
+    let of_http = |line: &str| {
+        let (name, value) = line.trim().split_once(' ')?;
+        digits::decimal(value.get(..3)?).filter(|_| name.starts_with("HTTP"))
+    };
+    match text.lines().rev().find_map(of_http) {
+        Some(status) => http::refuses(status) && status != 405,
+        None => text.lines().any(|line| line.starts_with("550")),
     }
 }
 
@@ -110,6 +131,29 @@ mod tests {
         assert!(Head::of("213 9\n213 10\n").is_err());
         let endless = [b'x'; HEADER as usize + 1];
         assert!(Head::read(&endless[..], true).is_err());
+    }
+
+    /// As curl and the wgets print it.
+    #[test]
+    fn a_refusal_is_one_of_the_last_answer() {
+        for text in [
+            "HTTP/1.1 302 Found\r\n\r\nHTTP/2 404\r\nstatus: 200\r\n\r\n\nHTTP-status 404\n",
+            "\nHTTP-status 410\n",
+            "  HTTP/1.1 404 Not Found\n  Content-Length: 3\nRemote file does not exist -- broken link!!!\n",
+            "--> SIZE image\n\n550 image is not retrievable.\n--> PASV\n",
+        ] {
+            assert!(is_refused(text), "{text}");
+        }
+        for text in [
+            "",
+            "\nHTTP-status 000\n",
+            "HTTP/1.1 404 Not Found\n\nHTTP/1.1 503 Service Unavailable\nX: 550\n550\n",
+            "HTTP/1.1 405 Method Not Allowed\n",
+            "HTTP/1.1 429 Too Many Requests\n",
+            "213 550\n",
+        ] {
+            assert!(!is_refused(text), "{text}");
+        }
     }
 
     #[test]

@@ -61,6 +61,9 @@ impl Fetched {
             self.failures = 0;
         }
         self.broke = self.got;
+        if self.got == 0 && self.program.is_refused(self.child.code(), &self.head) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, error));
+        }
         if self.got == 0 || !self.program.repeats || same_place || self.failures == TRIES {
             return Err(error);
         }

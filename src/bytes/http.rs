@@ -26,13 +26,13 @@ pub type Body = (Box<dyn Pull>, Option<u64>);
 /// same host, and nothing that was to be sent.
 ///
 /// # Errors
-/// What is wrong with the URL, the way there or the answer, as a phrase.
-pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
-    let first = split(request.url)?.0;
+/// What is wrong with the URL, the way there or the answer; [`io::ErrorKind::NotFound`] where the server refuses it.
+pub(super) fn ask(request: &Request<'_>) -> io::Result<Body> {
+    let first = split(request.url).map_err(io::Error::other)?.0;
     let nothing = Access::default();
     let mut url = request.url.to_owned();
     for _ in 0..=REDIRECTS {
-        let access = match split(&url)?.0 == first {
+        let access = match split(&url).map_err(io::Error::other)?.0 == first {
             true => request.access,
             false => &nothing,
         };
@@ -41,20 +41,36 @@ pub(super) fn ask(request: &Request<'_>) -> Result<Body, String> {
             access,
             ..*request
         };
-        match exchange(&now)? {
+        match exchange(&now).map_err(io::Error::other)? {
             Answer::Content(body) => return Ok(body),
             Answer::Elsewhere(_) if request.sent.is_some() => {
-                return Err("the server sends us elsewhere with what it was to take".to_owned());
+                return Err(io::Error::other(
+                    "the server sends us elsewhere with what it was to take",
+                ));
             }
             Answer::Elsewhere(other) => url = other,
+            Answer::Nothing(status, reason) => {
+                let kind = match refuses(status) {
+                    true => io::ErrorKind::NotFound,
+                    false => io::ErrorKind::Other,
+                };
+                return Err(io::Error::new(kind, format!("the server answered {status} {reason}")));
+            }
         }
     }
-    Err("the server sends us from one place to the next".to_owned())
+    Err(io::Error::other("the server sends us from one place to the next"))
+}
+
+/// Whether a server that answers so does not hand it out (RFC 9110, 15.5), and does not ask for patience.
+pub(super) fn refuses(status: u16) -> bool {
+    matches!(status, 400..=499) && ![408, 425, 429].contains(&status)
 }
 
 enum Answer {
     Content(Body),
     Elsewhere(String),
+    /// A status, with its reason.
+    Nothing(u16, String),
 }
 
 /// Whether what stands in a URL may stand there.
@@ -145,7 +161,7 @@ fn exchange(request: &Request<'_>) -> Result<Answer, String> {
             [b'/', ..] => format!("http://{host}{place}"),
             _ => place,
         })),
-        (status, _) => Err(format!("the server answered {status} {}", head.reason)),
+        (status, _) => Ok(Answer::Nothing(status, head.reason)),
     }
 }
 
@@ -259,15 +275,14 @@ mod tests {
         url
     }
 
-    fn fetch(answers: &'static [&'static str]) -> Result<String, String> {
+    fn fetch(answers: &'static [&'static str]) -> io::Result<String> {
         let (mut body, _) = ask(&Request {
             url: &server(answers),
             access: &Access::default(),
             sent: None,
         })?;
         let mut text = String::new();
-        body.read_to_string(&mut text).map_err(|error| error.to_string())?;
-        Ok(text)
+        body.read_to_string(&mut text).map(|_| text)
     }
 
     #[test]
@@ -292,9 +307,25 @@ mod tests {
         assert_eq!(fetch(far).unwrap(), "ok");
         assert_eq!(fetch(same).unwrap(), "ok");
         let away = fetch(&["HTTP/1.1 301 Moved\r\nLocation: https://{}/other\r\n\r\n"]);
-        assert!(away.unwrap_err().contains("another protocol"));
+        assert!(away.unwrap_err().to_string().contains("another protocol"));
         let circle = fetch(&["HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"; 6]);
-        assert!(circle.unwrap_err().contains("from one place to the next"));
+        assert!(circle.unwrap_err().to_string().contains("from one place to the next"));
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_told_from_one_that_does_not_answer_now() {
+        let kind = |answer| fetch(Box::leak(Box::new([answer]))).unwrap_err().kind();
+        for answer in ["HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 410\r\n\r\n"] {
+            assert_eq!(kind(answer), io::ErrorKind::NotFound, "{answer}");
+        }
+        for answer in [
+            "HTTP/1.1 503 404\r\n\r\n",
+            "HTTP/1.1 429 Too Many Requests\r\n\r\n",
+            "HTTP/1.1 302 Found\r\n\r\n",
+            "HTTP/1.1 404",
+        ] {
+            assert_eq!(kind(answer), io::ErrorKind::Other, "{answer}");
+        }
     }
 
     #[test]
@@ -339,7 +370,7 @@ mod tests {
             sent: Some(("POST", "{}")),
             ..get
         };
-        assert!(ask(&sent).err().unwrap().contains("elsewhere"));
+        assert!(ask(&sent).err().unwrap().to_string().contains("elsewhere"));
         assert!(fetch(&["HTTP/1.1 204 No Content\r\n\r\n"]).is_err(), "no image");
     }
 
@@ -359,12 +390,12 @@ mod tests {
             ("HTTP/1.1 +200 OK\r\n\r\n", "not a web server"),
         ] {
             let answers: &[&str] = Box::leak(Box::new([answer]));
-            let said = fetch(answers).unwrap_err();
+            let said = fetch(answers).unwrap_err().to_string();
             assert!(said.contains(complaint), "{answer}: {said}");
         }
         let endless: &str = Box::leak(format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(20_000)).into_boxed_str());
         let answers: &[&str] = Box::leak(Box::new([endless]));
-        assert!(fetch(answers).unwrap_err().contains("does not end"));
+        assert!(fetch(answers).unwrap_err().to_string().contains("does not end"));
     }
 
     #[test]

@@ -289,9 +289,6 @@ impl Source {
 }
 
 fn open_url(url: &str, access: &Access) -> Result<Source> {
-    // `HTTP://` is the same (RFC 3986, 3.1).
-    let (scheme, rest) = url.split_once("://").unwrap_or_default();
-    let url = &[&scheme.to_ascii_lowercase(), "://", rest].concat();
     let request = Request {
         url,
         access,

@@ -17,6 +17,7 @@ pub struct Child {
     name: String,
     pid: Option<Pid>,
     output: File,
+    code: Option<i32>,
     patience: PollTimeout,
 }
 
@@ -47,15 +48,24 @@ impl Child {
             name: path.to_owned(),
             pid: Some(pid),
             output: File::from(output),
+            code: None,
             patience: PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX),
         })
+    }
+
+    /// The exit code of a program that ended, but not well.
+    pub fn code(&self) -> Option<i32> {
+        self.code
     }
 
     fn end(&mut self) -> io::Result<()> {
         let Some(pid) = self.pid.take() else { return Ok(()) };
         let how = match waitpid(pid, None) {
             Ok(WaitStatus::Exited(_, 0)) => return Ok(()),
-            Ok(WaitStatus::Exited(_, code)) => format!("ended with exit code {code}"),
+            Ok(WaitStatus::Exited(_, code)) => {
+                self.code = Some(code);
+                format!("ended with exit code {code}")
+            }
             Ok(WaitStatus::Signaled(_, signal, _)) => format!("was ended by {signal}"),
             other => format!("ended, and the kernel does not tell how: {other:?}"),
         };

@@ -13,8 +13,8 @@ const APPLY: [&str; 6] = ["--format", "json", "apply", "-y", "--part", "kernel"]
 /// HTTPS with a certificate of its own. `/secret` wants a user and his password, `/short` ends too early. The connection breaks in
 /// the midst of the first answer to a path with `breaks`: `/breaks-tagged` vouches for the file by its tag and goes on where that
 /// is asked for, `/breaks-deaf` sends all of it in any case, `/breaks-silent` vouches for nothing, and of `/breaks-changed` and
-/// `/breaks-other` the second answer is of another file, told and not told. `/breaks-dates` goes by the date. `/lengths` says two lengths where it is only asked. What is asked
-/// for is written to the file `asked`.
+/// `/breaks-other` the second answer is of another file, told and not told. `/breaks-dates` goes by the date. `/lengths` says two lengths where it is only asked. There are no
+/// signatures, but that of `/busy` may come later. What is asked for is written to the file `asked`.
 const HTTPS: &str = "\
 import base64, http.server, ssl, sys
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -24,6 +24,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         if self.path == '/secret' and self.headers.get('Authorization') != want:
             self.send_response(401); self.send_header('WWW-Authenticate', 'Basic realm=\"x\"'); self.end_headers(); return
         if self.path == '/missing': self.send_error(404); return
+        if self.path.endswith('sig'): self.send_error(503 if self.path == '/busy.sig' else 404); return
         image = open('image', 'rb').read()
         kind = self.path.partition('/breaks-')[2]
         seen = self.server.seen.get(self.path, 0)
@@ -270,6 +271,35 @@ fn no_server_leads_out_of_https_or_to_a_password() {
             assert!(exit == 0 || sim.flash() == blank);
         }
         holds(&sim, &image);
+    }
+}
+
+/// What a server refuses is not there; what it cannot hand out now may be. Only the first is the end of an update.
+#[test]
+fn a_signature_that_is_missing_is_told_from_one_that_may_come() {
+    for (program, config) in [("curl", "curlrc"), ("wget", "wgetrc")] {
+        let (sim, _, server) = https();
+        let path = |name: &str| sim.path().parent().unwrap().join(name);
+        let key = crate::trust::minisign(&sim, text(&path("image")));
+        for (name, exit) in [("image", 65), ("busy", 66)] {
+            let url = format!("https://127.0.0.1:{}/{name}", server.port);
+            let run = apply_by(
+                &sim,
+                program,
+                &["--fetch-config", text(&path(config)), "--key", &key, &url],
+            );
+            assert_eq!(run.exit, exit, "{program} {name}: {run:?}");
+        }
+    }
+    let sim = SimBox::new("generic");
+    let image = sim.file("image", &bytes(MIB, 45));
+    let key = crate::trust::minisign(&sim, &image);
+    std::fs::remove_file(format!("{image}.minisig")).unwrap();
+    let server = Server::start(sim.path().parent().unwrap(), FTP);
+    let url = format!("ftp://127.0.0.1:{}/image", server.port);
+    for program in ["curl", "wget", "busybox"] {
+        let run = apply_by(&sim, program, &["--key", &key, &url]);
+        assert_eq!(run.exit, 65, "{program}: {run:?}");
     }
 }
 

@@ -25,7 +25,7 @@ fn a_wrong_checksum() {
 /// Makes a key pair and signs `image`; answers the public key's path.
 type Sign = fn(&SimBox, &str) -> String;
 
-fn minisign(sim: &SimBox, image: &str) -> String {
+pub fn minisign(sim: &SimBox, image: &str) -> String {
     let key = sim.dir.path().join("mini");
     let (public, secret) = (format!("{}.pub", key.display()), format!("{}.key", key.display()));
     tool("minisign", &["-G", "-f", "-W", "-p", &public, "-s", &secret]);
@@ -107,14 +107,17 @@ fn a_signature_that_a_server_does_not_hand_out_is_told_with_the_reason() {
     assert_eq!(run.json()["code"], "image-unreadable", "{run:?}");
     assert!(
         run.out
-            .contains(r"image.minisig: the server answered 503 Come\\u{1b} again"),
+            .contains(r#"image.minisig\": the server answered 503 Come\\u{1b} again"#),
         "{run:?}"
     );
     ddi.does("/image.minisig", status("404 Not Found"));
     let run = sim.apply(&["--part", "kernel", "--key", &key, &url]).exits(65);
     assert_eq!(run.json()["code"], "signature", "{run:?}");
-    assert!(run.out.contains("image.minisig: the server answered 404"), "{run:?}");
-    assert!(run.out.contains("image.sig: the server answered 404"), "{run:?}");
+    assert!(
+        run.out.contains(r#"image.minisig\": the server answered 404"#),
+        "{run:?}"
+    );
+    assert!(run.out.contains(r#"image.sig\": the server answered 404"#), "{run:?}");
     assert!(sim.flash() == before);
     let run = sim.apply(&["--part", "kernel", "--key", &key, &sim.file("other", &bytes(MIB, 1))]);
     assert!(run.out.contains(r#"other.sig\" does not exist"#), "{run:?}");

@@ -13,14 +13,13 @@ mod tests;
 mod ucert;
 
 use crate::base::code::Code;
-use crate::base::error::{Exit, Failure, Result, Told};
+use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::lossless;
 use crate::base::quoted::Quoted;
 use crate::bytes::access::Access;
-use crate::bytes::budget::Budget;
-use crate::bytes::source::Source;
 use crate::bytes::store::Store;
+use crate::bytes::url;
 use crate::image::fwtool;
 use key::{SignatureFile, Wrong};
 use std::io;
@@ -237,31 +236,14 @@ fn beside(name: &str, access: &Access) -> std::result::Result<String, Absent> {
             io::ErrorKind::NotFound => Absent::Never(format!("{} does not exist", Quoted(name))),
             _ => Absent::Unreadable(error),
         })?,
-        true => {
-            let mut bytes = Vec::new();
-            let mut sink = Budget::new(&mut bytes, Some(LONGEST), false);
-            let fetched = Source::fetch(name, access).and_then(|source| source.copy(&mut sink, &mut |_| ()));
-            fetched.map_err(|failure| {
-                let Told { code, what, .. } = failure.told();
-                match code {
-                    Code::ImageUnreadable | Code::ImageCutOff if !is_refused(&what) => Absent::Now(what),
-                    // Among them an answer that is too long for one.
-                    _ => Absent::Never(what),
-                }
-            })?;
-            bytes
-        }
+        true => url::exchange(name, access, None).map_err(|error| {
+            let what = format!("{}: {error}", Quoted(name));
+            match error.kind() {
+                // What is too long is none.
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidData => Absent::Never(what),
+                _ => Absent::Now(what),
+            }
+        })?,
     };
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Whether a server says that there is none: an answer of 400 to 499 (RFC 9110, 15.5) that does not ask for patience. Programs that
-/// fetch tell a server's refusal by their exit codes: curl 22, over FTP 19 and 78, over TFTP 68; wget and uclient-fetch 8.
-fn is_refused(what: &str) -> bool {
-    let status = what
-        .split_once("the server answered ")
-        .and_then(|(_, status)| status.get(..3))
-        .is_some_and(|status| status.starts_with('4') && !["408", "425", "429"].contains(&status));
-    let code = what.rsplit_once(" ended with exit code ").map(|(_, code)| code);
-    status || code.is_some_and(|code| ["8", "19", "22", "68", "78"].contains(&code))
 }

@@ -68,29 +68,6 @@ fn check(ring: &Keyring, text: &str, image: &[u8]) -> std::result::Result<Signed
 }
 
 #[test]
-fn a_server_that_refuses_is_told_from_one_that_does_not_answer_now() {
-    let refused = |what: &str| super::is_refused(&format!("image https://h:443/404/a.sig: {what}"));
-    for what in [
-        "the server answered 404 Not Found",
-        "the server answered 410",
-        "reading failed after 0 bytes: /usr/bin/curl ended with exit code 22",
-        "reading failed after 0 bytes: /usr/bin/wget ended with exit code 8",
-    ] {
-        assert!(refused(what), "{what}");
-    }
-    for what in [
-        "the server answered 503 404",
-        "the server answered 429 Too Many Requests",
-        "10.0.0.1:443: Connection refused",
-        "reading failed after 412 bytes: the connection broke",
-        "reading failed after 0 bytes: /usr/bin/curl ended with exit code 28",
-        "reading failed after 0 bytes: /usr/bin/curl was ended by SIGKILL",
-    ] {
-        assert!(!refused(what), "{what}");
-    }
-}
-
-#[test]
 fn every_form_verifies_and_any_changed_bit_does_not() {
     let signer = Signer::new(7);
     let ring = ring(&[signer.public("key")]);
