@@ -18,7 +18,7 @@ const MOST: usize = 4;
 pub(super) const MARK: [u8; 4] = [0xde, 0xad, 0xc0, 0xde];
 
 /// Whether there may be something else behind such content, and where it begins is known.
-fn has_an_end(content: &Content) -> bool {
+pub(super) fn has_an_end(content: &Content) -> bool {
     let log = matches!(
         content.format,
         Format::Jffs2 | Format::Ubi | Format::Ubifs | Format::TplinkV1

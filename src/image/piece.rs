@@ -8,7 +8,7 @@ use crate::base::machine::Role;
 use crate::bytes::packed::{Codec, peek};
 use crate::bytes::store::Store;
 use crate::image::content::{Content, Recognise};
-use crate::image::{cramfs, fit, foreign, jffs2, ramdisk, squashfs, ubifs, uimage, within};
+use crate::image::{behind, cramfs, fit, foreign, jffs2, ramdisk, squashfs, surplus, ubifs, uimage, within};
 use std::io;
 use std::ops::Range;
 
@@ -73,7 +73,12 @@ pub(super) fn root(store: &Store, range: &Range<u64>, what: &str, image: &mut Co
         strange => strange,
     };
     let strange = strange.map(|format| format!("it says that there is {what} in it, and that is {format}"));
-    Ok(piece.damaged.or(short).or(strange))
+    let wrong = piece.damaged.or(short).or(strange);
+    if wrong.is_none() && behind::has_an_end(content) {
+        let end = range.start + content.length;
+        surplus::tell(store, range, (content.format.as_str(), end), image)?;
+    }
+    Ok(wrong)
 }
 
 /// What begins in packed bytes, where that lies on no flash.

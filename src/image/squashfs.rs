@@ -77,7 +77,11 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             true => Order::Big,
             false => Order::Little,
         }),
-        title: format!("version {major}.{minor}"),
+        title: match major {
+            1 | 2 => format!("version {major}.{minor}, of which only the length is looked at"),
+            _ => format!("version {major}.{minor}"),
+        },
+        checked: major > 2,
         problem,
         ..Content::new(Format::Squashfs, Role::Filesystem)
     }))

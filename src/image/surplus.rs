@@ -1,5 +1,5 @@
-//! What stands behind the kernel in the data of an image that is said to hold a kernel. Padding, device trees and a file system have
-//! their place there. Of anything else no boot loader takes notice, such as of a second kernel, and it is told.
+//! What stands behind the kernel or the file system in the data of an image that is said to hold one. Padding, device trees and a
+//! file system have their place there. Of anything else nothing takes notice, such as of a second kernel, and it is told.
 
 #![forbid(unsafe_code)]
 
@@ -29,11 +29,16 @@ pub(super) fn begins(head: &[u8]) -> Option<Format> {
     by_magic.or_else(|| Codec::recognise(head).map(Codec::format))
 }
 
-/// Tells in the title of the image what stands in its data behind the kernel, which ends here.
+/// Tells in the title of the image what stands in its data behind `what`, which ends here.
 ///
 /// # Errors
 /// Those of reading the store.
-pub(super) fn tell(store: &Store, data: &Range<u64>, end: u64, content: &mut Content) -> io::Result<()> {
+pub(super) fn tell(
+    store: &Store,
+    data: &Range<u64>,
+    (what, end): (&str, u64),
+    content: &mut Content,
+) -> io::Result<()> {
     let mut at = end.min(data.end);
     let mut trees = 0;
     loop {
@@ -59,7 +64,7 @@ pub(super) fn tell(store: &Store, data: &Range<u64>, end: u64, content: &mut Con
         if !found.is_some_and(is_file_system) {
             content.checked = false;
             content.title.push_str(&format!(
-                "; behind the kernel in it {} bytes more: {}",
+                "; behind the {what} in it {} bytes more: {}",
                 Grouped(data.end - at),
                 found.unwrap_or(Format::Raw).described()
             ));

@@ -14,10 +14,13 @@ use std::ops::Range;
 const MAGIC: u32 = 0x016f_2818;
 const AT: usize = 0x24;
 
-/// How long one says that it is, by its first bytes; `None` for anything else. One that ends before it begins is longer than any.
+/// How long one says that it is, by its first bytes; `None` for anything else. One that does not end behind its beginning is
+/// longer than any.
 pub(super) fn length(head: &Fields<'_>) -> Option<u64> {
     head.le32(AT).filter(|magic| *magic == MAGIC)?;
-    Some(head.le32(AT + 8)?.wrapping_sub(head.le32(AT + 4)?).into())
+    let (start, end) = (head.le32(AT + 4)?, head.le32(AT + 8)?);
+    let length = end.checked_sub(start).filter(|length| *length > 0);
+    Some(length.unwrap_or(u32::MAX).into())
 }
 
 /// What the device tree is for that is this range, or stands behind the kernel in it; `None` where there is none.

@@ -3,7 +3,7 @@
 
 use crate::insides::{numbered, packed};
 use crate::packed_parts::{planned, refused, trx};
-use crate::simbox::{SimBox, bytes, read, tool};
+use crate::simbox::{SimBox, bytes, flasher, read, tool};
 use crate::vendor_headers::entity;
 use crate::volumes::ubifs;
 use serde_json::json;
@@ -123,6 +123,17 @@ fn what_the_configuration_of_a_fit_names_is_what_it_says() {
     }
     let root = squashfs(&sim);
     planned(&sim, "root", &fit(&sim, ("filesystem", "none"), &root, "loadables"));
+    let filled = [&root[..], &[0; 4096]].concat();
+    planned(&sim, "root", &fit(&sim, ("filesystem", "none"), &filled, "loadables"));
+    let more = [&filled[..], &bytes(9000, 9)].concat();
+    for image in [
+        fit(&sim, ("filesystem", "none"), &more, "loadables"),
+        numbered(&more, 3, 0, 5),
+    ] {
+        let run = sim.apply(&["--part", "kernel", &sim.file("image", &image)]).exits(0);
+        let said = "behind the squashfs in it 9,000 bytes more: nothing that is known";
+        assert!(run.out.contains(said), "{run:?}");
+    }
     let cut = fit(&sim, ("filesystem", "none"), &root[..root.len() / 2], "loadables");
     refused(&sim, "root", &cut, "the squashfs says it has");
 
@@ -254,6 +265,33 @@ fn a_zimage_that_is_cut_off_is_refused_by_itself_as_in_a_uimage() {
         &kernel[..39_000],
         "the zimage says it has 40000 bytes, but only 39000 are there",
     );
+    for (start, end) in [(0u32, 0u32), (u32::MAX, 8)] {
+        kernel[0x28..0x30].copy_from_slice(&[start.to_le_bytes(), end.to_le_bytes()].concat());
+        refused(&sim, "without an end", &kernel, "only 40000 are there");
+        refused(
+            &sim,
+            "without an end",
+            &numbered(&kernel, 2, 0, 5),
+            "and 40000 are there",
+        );
+    }
+}
+
+/// Version 1 or 2, of which no tool of today makes one.
+#[test]
+fn a_squashfs_of_which_only_the_length_is_looked_at_is_not_checked() {
+    let sim = the_box();
+    for version in [1u8, 2] {
+        let mut root = vec![0; 4096];
+        root[..4].copy_from_slice(b"hsqs");
+        root[8..12].copy_from_slice(&4096u32.to_le_bytes());
+        root[28] = version;
+        let path = sim.file("image", &root);
+        let report = flasher(&["inspect", "--format", "json", &path]).exits(0).json();
+        assert_eq!(report["parts"][0]["content"]["checked"], false, "{report}");
+        let run = sim.run("plan", &["--part", "kernel", &path]).exits(0);
+        assert!(run.out.contains("of which only the length is looked at"), "{run:?}");
+    }
 }
 
 /// A UBI with one volume.
