@@ -250,7 +250,11 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, losses: &s
                 }
                 Err(_) => (),
             }
-            room(asked, place, mtd.as_ref().ok().copied()).map_err(|error| unseen(place, &error))?
+            match keeping.files.is_empty() {
+                // What needs no room asks for none: the image would be read for that.
+                true => None,
+                false => room(asked, place, mtd.as_ref().ok().copied()).map_err(|error| unseen(place, &error))?,
+            }
         }
     };
     let needed = match place.fs {
