@@ -12,12 +12,15 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::base::quoted::Quoted;
 use mtd_rs::map::Hint;
 use mtd_rs::ubi::UbiVolume;
-use mtd_rs::{Access, Flash, Map, MtdDevice, MtdInfo, Operation, PartitionId, SystemPaths};
+use mtd_rs::{Access, ErrorKind, Flash, Map, MtdDevice, MtdInfo, Operation, PartitionId, SystemPaths};
 use std::path::Path;
 
 fn unsupported(error: mtd_rs::Error) -> Failure {
-    let hint = match error.operation() {
-        Operation::List => {
+    let hint = match (error.operation(), error.kind(), error.raw_os_error()) {
+        (_, _, Some(libc::EACCES | libc::EPERM)) => "log in as root, or use sudo",
+        (Operation::List, ErrorKind::Io, _) => "dmesg may say more; then the same command again",
+        (Operation::List, ErrorKind::Malformed, _) => "report it, with what this file says",
+        (Operation::List, ..) => {
             "compare cat /proc/mtd with grep . /sys/class/mtd/*/*size; only another kernel can mend them"
         }
         _ => "flasher devices",
@@ -183,5 +186,25 @@ pub(super) fn open(partition: &Partition, access: Access) -> Result<Box<dyn Flas
             "{} is not there any more, or is another partition now",
             partition.label()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_done_depends_on_what_failed() {
+        let hint = |operation, errno| {
+            let error = std::io::Error::from_raw_os_error(errno);
+            unsupported(mtd_rs::Error::io(operation, "/dev/mtd0", None, error))
+                .told()
+                .hint
+        };
+        let said = |hint: Option<String>, words: &str| hint.is_some_and(|hint| hint.contains(words));
+        assert!(said(hint(Operation::Open, libc::EACCES), "as root"));
+        assert!(said(hint(Operation::List, libc::EPERM), "as root"));
+        assert!(said(hint(Operation::List, libc::EIO), "dmesg"));
+        assert!(said(hint(Operation::CheckBad, libc::EIO), "flasher devices"));
     }
 }

@@ -17,7 +17,9 @@ pub fn usable(board: &Board) -> Result<()> {
             Code::NoMtd,
             "this system has no MTD flash: there is neither /proc/mtd nor /sys/class/mtd with partitions in it",
         )
-        .hint("on a workstation try a simulated box: flasher sim create qnap-ts219 box"));
+        .hint(
+            "mount /proc and /sys, if they are not; on a workstation try a simulated box: flasher sim create qnap-ts219 box",
+        ));
     }
     Ok(())
 }

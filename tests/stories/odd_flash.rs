@@ -79,6 +79,8 @@ fn a_box_whose_lists_contradict_each_other_is_refused() {
         assert!(run.err.contains(&told), "{run:?}");
         assert!(run.err.contains("next:  compare cat /proc/mtd with"), "{run:?}");
     }
+    let run = odd(M, "mtd1: what\n").without_sysfs().run(&["devices"]).exits(71);
+    assert!(run.err.contains("report it, with what this file says"), "{run:?}");
 }
 
 /// `block2mtd` makes such a device of a disk, and going through its blocks would take hours. What lies beside it is as before.
