@@ -273,33 +273,55 @@ fn verify(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
     Ok(())
 }
 
-/// Which kernel counts, and for what it is.
-fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -> io::Result<()> {
-    let configuration = match &fit.default {
-        Some(default) => {
-            let named = fit.configurations.iter().find(|one| one.name == *default);
-            let missing = || {
-                bad(format_args!(
-                    "the fit has no configuration {}, its default",
-                    Quoted(default)
-                ))
-            };
-            Some(named.ok_or_else(missing)?)
-        }
-        // Without a default the boot loader is told, and only one can be meant if there is only one.
-        None => Some(&fit.configurations)
-            .filter(|all| all.len() == 1)
-            .and_then(|all| all.first()),
-    };
-    let image = |name: &String| {
-        let named = fit.images.iter().find(|image| image.name == *name);
+impl Fit {
+    /// The configuration that the boot loader takes by itself.
+    fn configuration(&self) -> io::Result<Option<&Configuration>> {
+        let Some(default) = &self.default else {
+            // Without a default the boot loader is told, and only one can be meant if there is only one.
+            return Ok(match self.configurations.as_slice() {
+                [only] => Some(only),
+                _ => None,
+            });
+        };
+        let named = self.configurations.iter().find(|one| one.name == *default);
+        let missing = || {
+            bad(format_args!(
+                "the fit has no configuration {}, its default",
+                Quoted(default)
+            ))
+        };
+        named.ok_or_else(missing).map(Some)
+    }
+
+    /// The image that a configuration names.
+    fn image(&self, name: &str) -> io::Result<&Entry> {
+        let named = self.images.iter().find(|image| image.name == name);
         named.ok_or_else(|| {
             bad(format_args!(
                 "the fit's configuration wants {}, which it has not",
                 Quoted(name)
             ))
         })
-    };
+    }
+}
+
+/// The processor of images that run together: none of them is for another one.
+fn processor_of<'a>(images: impl Iterator<Item = &'a Entry>) -> Option<Processor> {
+    let mut processors: Vec<Processor> = images.map(|image| processor::named(image.arch.as_deref())).collect();
+    processors.dedup();
+    match processors.len() {
+        0 | 1 => processors.pop(),
+        _ => {
+            let names: Vec<_> = processors.iter().map(Processor::as_str).collect();
+            Some(Processor::Other(names.join(" or ")))
+        }
+    }
+}
+
+/// Which kernel counts, and for what it is.
+fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -> io::Result<()> {
+    let configuration = fit.configuration()?;
+    let image = |name: &String| fit.image(name);
     for name in configuration.iter().flat_map(|configuration| &configuration.named) {
         image(name)?;
     }
@@ -312,20 +334,7 @@ fn decide(store: &Store, range: &Range<u64>, fit: &Fit, content: &mut Content) -
     }
     let ramdisk = configuration.and_then(|configuration| configuration.ramdisk.as_ref());
     // A boot loader holds that of the ramdisk against its own too (`fit_image_load` in U-Boot's `boot/image-fit.c`).
-    let mut processors: Vec<Processor> = kernels
-        .iter()
-        .copied()
-        .chain(ramdisk.map(image).transpose()?)
-        .map(|image| processor::named(image.arch.as_deref()))
-        .collect();
-    processors.dedup();
-    content.arch = match processors.len() {
-        0 | 1 => processors.pop(),
-        _ => {
-            let names: Vec<_> = processors.iter().map(Processor::as_str).collect();
-            Some(Processor::Other(names.join(" or ")))
-        }
-    };
+    content.arch = processor_of(kernels.iter().copied().chain(ramdisk.map(image).transpose()?));
     for kernel in kernels
         .iter()
         .filter(|kernel| kernel.is_kernel() && kernel.os == "linux")

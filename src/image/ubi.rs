@@ -90,17 +90,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         image_seq: field(24),
         needed: OVERHEAD,
     };
-    let mut header = [0; HEADER];
-    // The spacing of the headers is the size of the erase blocks the image was made for.
-    let mut size = None;
-    for size_here in BLOCKS.map(|bits| 1u64 << bits) {
-        let at = range.start + size_here;
-        if store.read_head(&(at.min(range.end)..range.end), &mut header)? && header.starts_with(b"UBI#") {
-            size = Some(size_here);
-            break;
-        }
-    }
-    let size = size.unwrap_or(room);
+    let size = spacing(store, range)?.unwrap_or(room);
     content.erase_size = Some(size);
     content.title = format!("for erase blocks of {size} bytes");
     if !room.is_multiple_of(size) {
@@ -112,7 +102,39 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         return Ok(Some(content));
     }
     let mut volumes = Volumes::new(size - data, room / size);
-    for block in 0..room / size {
+    let wrong = blocks(store, range, (&first, &layout, size), &mut volumes)?;
+    content.problem = wrong.or(content.problem);
+    layout.needed += volumes.reserved();
+    if content.problem.is_none() {
+        volumes.verdict(store, &mut content)?;
+    }
+    content.title.push_str(&volumes.names());
+    content.ubi = Some(layout);
+    Ok(Some(content))
+}
+
+/// The distance of the first two headers, which is the size of the erase blocks that the image was made for.
+fn spacing(store: &Store, range: &Range<u64>) -> io::Result<Option<u64>> {
+    let mut magic = [0; 4];
+    for size in BLOCKS.map(|bits| 1u64 << bits) {
+        let at = (range.start + size).min(range.end);
+        if store.read_head(&(at..range.end), &mut magic)? && magic == *b"UBI#" {
+            return Ok(Some(size));
+        }
+    }
+    Ok(None)
+}
+
+/// Gives the block of each volume to these, up to the first whose headers are wrong, which is told: those at the beginning of the
+/// image, this layout and size of an erase block are those of all.
+fn blocks(
+    store: &Store,
+    range: &Range<u64>,
+    (first, layout, size): (&[u8; HEADER], &Layout, u64),
+    volumes: &mut Volumes,
+) -> io::Result<Option<String>> {
+    let mut header = [0; HEADER];
+    for block in 0..(range.end - range.start) / size {
         let at = range.start + block * size;
         let whole = store.read_head(&(at..range.end), &mut header)?;
         // UBI in use has blocks that are blank altogether, and puts its header on them when it finds them.
@@ -126,23 +148,16 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         let volume = at + u64::from(layout.volume_header);
         let blank = !store.read_head(&(volume..range.end), &mut header)? || header.iter().all(|byte| *byte == 0xff);
         if !whole || !blank && !is_whole(&header, b"UBI!") {
-            content.problem = Some(format!(
+            return Ok(Some(format!(
                 "an ubi header fails its CRC, or is of another ubi, in the block at 0x{:x}",
                 block * size
-            ));
-            break;
+            )));
         }
         if !blank && at + size <= range.end {
-            volumes.block(store, &header, at + data..at + size)?;
+            volumes.block(store, &header, at + u64::from(layout.data)..at + size)?;
         }
     }
-    layout.needed += volumes.reserved();
-    if content.problem.is_none() {
-        volumes.verdict(store, &mut content)?;
-    }
-    content.title.push_str(&volumes.names());
-    content.ubi = Some(layout);
-    Ok(Some(content))
+    Ok(None)
 }
 
 fn is_blank(store: &Store, range: Range<u64>) -> io::Result<bool> {

@@ -193,15 +193,7 @@ pub fn check(
     force: &[CheckId],
 ) -> (Vec<Check>, Option<Planned>) {
     let slots = &board.profile.slots;
-    let hit = |slot: usize| {
-        let names = &slots[slot].partitions;
-        names
-            .iter()
-            .filter(|name| writes.iter().any(|write| write.to.name.eq_ignore_ascii_case(name)))
-            .count()
-    };
     let reached = |slot: usize| reaches(board, &slots[slot], writes);
-    let refuse = |text: String, remedy: &str| vec![Check::fail(CheckId::Slot, text, remedy).forceable()];
     let Some(seen) = seen.filter(|_| reached(0) || reached(1)) else {
         return (Vec::new(), None);
     };
@@ -210,34 +202,48 @@ pub fn check(
         Err(problem) => {
             let text = format!("which slot runs cannot be told: {problem}");
             let remedy = "flasher env shows the environment; --force=slot writes, and switches nothing";
-            return (refuse(text, remedy), None);
+            return (vec![refuse(text, remedy)], None);
         }
     };
     let (active, target) = (&slots[seen.active], &slots[1 - seen.active]);
     if reached(seen.active) {
         let text = format!("slot {} runs, and would be overwritten", active.name);
-        return (
-            refuse(text, &format!("name the partitions of slot {}", target.name)),
-            None,
-        );
+        let remedy = format!("name the partitions of slot {}", target.name);
+        return (vec![refuse(text, &remedy)], None);
     }
-    let change = match seen.environment.change(board, &target.environment) {
-        Ok(change) => change,
-        Err(failure) => {
-            return (
-                vec![Check::fail(CheckId::Environment, failure.told().what, "flasher env")],
-                None,
-            );
+    match seen.environment.change(board, &target.environment) {
+        Ok(change) => {
+            let (checks, planned) = switched(board, (active, target), change, writes, force);
+            (checks, Some(planned))
         }
-    };
+        Err(failure) => {
+            let check = Check::fail(CheckId::Environment, failure.told().what, "flasher env");
+            (vec![check], None)
+        }
+    }
+}
+
+fn refuse(text: String, remedy: &str) -> Check {
+    Check::fail(CheckId::Slot, text, remedy).forceable()
+}
+
+/// The checks of writes that are in the slot that does not run, and the switch to it.
+fn switched(
+    board: &Board,
+    (active, target): (&Slot, &Slot),
+    change: Change,
+    writes: &[&Write],
+    force: &[CheckId],
+) -> (Vec<Check>, Planned) {
     let mut checks = change.checks(board);
-    if hit(1 - seen.active) < target.partitions.len() && !force.contains(&CheckId::Slot) {
+    let is_written = |name: &String| writes.iter().any(|write| write.to.name.eq_ignore_ascii_case(name));
+    if !target.partitions.iter().all(is_written) && !force.contains(&CheckId::Slot) {
         let text = format!("slot {} would get a part of a firmware only", target.name);
         let remedy = format!(
             "name {}, or --force=slot if the rest is right",
             target.partitions.join(",")
         );
-        checks.extend(refuse(text, &remedy));
+        checks.push(refuse(text, &remedy));
     }
     if change
         .writes
@@ -259,7 +265,7 @@ pub fn check(
         written: target.name.clone(),
         environment: change.writes.clone(),
     };
-    (checks, Some(Planned { switch, change }))
+    (checks, Planned { switch, change })
 }
 
 /// Whether a write changes bytes of this slot, or may, by whatever partition it reaches them.

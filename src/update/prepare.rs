@@ -138,27 +138,8 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     let placed = laid_out.as_ref().map_or(&[][..], |laid_out| &laid_out.placed);
     let writes: Vec<Write> = placed.iter().map(|placed| placed.write.clone()).collect();
     if wanted.purpose == Purpose::Compare {
-        checks.retain(|check| FOR_COMPARING.contains(&check.name));
-        let targets = writes.iter().filter_map(|write| board.get(write.to.id));
-        checks.extend(targets.filter_map(checks::too_many_blocks));
-        if let Some(Err(problem)) = booting
-            && options.parts.is_empty()
-            && options.files.is_empty()
-        {
-            checks.extend(slots::not_compared(board, &problem, &writes));
-        }
-        let draft = Draft {
-            image: summary(image),
-            checks,
-            writes,
-            route: Route::InPlace,
-            ram: Ram::default(),
-            keep: None,
-            slot: None,
-            volumes: None,
-            versions: Versions::default(),
-        };
-        return finish(wanted, draft, reporter);
+        let problem = booting.and_then(|booting| booting.err());
+        return finish(wanted, to_compare(wanted, image, checks, problem, writes), reporter);
     }
     let listed: Vec<&Write> = writes.iter().collect();
     let versions = Versions {
@@ -183,21 +164,8 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         .iter()
         .chain(slot.iter().flat_map(|slot| &slot.change.writes))
         .collect();
-    let mut users = plan::destinations(touched.iter().copied());
-    // One that is not there yet has no users.
-    let made = |id: &PartitionId| {
-        board
-            .get(*id)
-            .is_some_and(|p| p.volume.as_ref().is_some_and(|v| v.device == (0, 0)))
-    };
-    users.retain(|id| !made(id));
-    if let Some(volumes) = &wanted.volumes {
-        users.extend(volumes.touched());
-        users.sort_unstable();
-        users.dedup();
-        checks.extend(checks::volumes(volumes));
-    }
-    let (route, more) = checks::route(board, &users, wish)?;
+    checks.extend(wanted.volumes.iter().flat_map(checks::volumes));
+    let (route, more) = checks::route(board, &changed(wanted, &touched), wish)?;
     checks.extend(more);
     let mut ram = ram(wanted);
     checks.push(checks::ram(ram));
@@ -231,6 +199,49 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
         Some(active) if runs_already(wanted, active, &draft, reporter)? => nothing(wanted, draft),
         _ => finish(wanted, draft, reporter),
     }
+}
+
+/// The plan of a comparison: `problem` is why it cannot be told which slot boots.
+fn to_compare(
+    wanted: &Wanted<'_>,
+    image: &Image,
+    mut checks: Vec<Check>,
+    problem: Option<String>,
+    writes: Vec<Write>,
+) -> Draft {
+    checks.retain(|check| FOR_COMPARING.contains(&check.name));
+    let targets = writes.iter().filter_map(|write| wanted.board.get(write.to.id));
+    checks.extend(targets.filter_map(checks::too_many_blocks));
+    if let Some(problem) = problem.filter(|_| wanted.options.parts.is_empty() && wanted.options.files.is_empty()) {
+        checks.extend(slots::not_compared(wanted.board, &problem, &writes));
+    }
+    Draft {
+        image: summary(image),
+        checks,
+        writes,
+        route: Route::InPlace,
+        ram: Ram::default(),
+        keep: None,
+        slot: None,
+        volumes: None,
+        versions: Versions::default(),
+    }
+}
+
+/// The partitions whose users stand in the way of these writes, and of what becomes of volumes.
+fn changed(wanted: &Wanted<'_>, writes: &[&Write]) -> Vec<PartitionId> {
+    let mut all = plan::destinations(writes.iter().copied());
+    // One that is not there yet has no users.
+    all.retain(|id| {
+        let volume = wanted.board.get(*id).and_then(|partition| partition.volume.as_ref());
+        volume.is_none_or(|volume| volume.device != (0, 0))
+    });
+    if let Some(volumes) = &wanted.volumes {
+        all.extend(volumes.touched());
+        all.sort_unstable();
+        all.dedup();
+    }
+    all
 }
 
 /// Verdict, survey, checksum, and the plan.
