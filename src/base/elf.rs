@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::machine::{Arch, Cpu, Order};
+use crate::base::machine::{Arch, Cpu, Order, Processor};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -54,20 +54,27 @@ impl<'a> Elf<'a> {
         })
     }
 
-    /// The processor, if it is one that has a name here.
-    pub fn cpu(&self) -> Option<Cpu> {
-        // e_machine: EM_386, EM_MIPS, EM_ARM, EM_X86_64, EM_AARCH64.
-        let arch = match self.number(18, 2)? {
-            3 | 62 => Arch::X86,
-            8 => Arch::Mips,
-            40 => Arch::Arm,
-            183 => Arch::Aarch64,
-            _ => return None,
-        };
-        Some(Cpu {
-            arch,
-            order: self.order,
+    /// The processor, by its `e_machine` (`include/uapi/linux/elf-em.h`).
+    pub fn processor(&self) -> Option<Processor> {
+        // EM_386, EM_MIPS, EM_ARM, EM_X86_64, EM_AARCH64.
+        Some(match self.number(18, 2)? {
+            3 | 62 => Processor::Known(Arch::X86),
+            8 => Processor::Known(Arch::Mips),
+            40 => Processor::Known(Arch::Arm),
+            183 => Processor::Known(Arch::Aarch64),
+            other => Processor::Other(format!("number {other}")),
         })
+    }
+
+    /// The same with its byte order, if it is one that has a name here.
+    pub fn cpu(&self) -> Option<Cpu> {
+        match self.processor()? {
+            Processor::Known(arch) => Some(Cpu {
+                arch,
+                order: self.order,
+            }),
+            _ => None,
+        }
     }
 
     /// Whether it is for the processor that this program is for, with the same width and byte order.

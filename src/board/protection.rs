@@ -5,14 +5,16 @@
 use super::profile::Protection;
 use super::{Board, Partition};
 use crate::base::quoted::Quoted;
-use mtd_rs::{Area, Extent, Overlap, Place};
+use mtd_rs::{Area, Extent, Overlap, PartitionId, Place};
 
 /// Protected bytes that a write would reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protected {
     /// Why they are protected.
     pub keep: Protection,
-    /// The partition that has them, for people.
+    /// The partition that has them, if the kernel shows it.
+    pub id: Option<PartitionId>,
+    /// The same for people.
     pub label: String,
     /// Whether it is certain that they are reached; where it cannot be told they may be.
     pub certain: bool,
@@ -25,9 +27,10 @@ impl Board {
     /// whole chip is written.
     pub fn protected(&self, area: &Area) -> Vec<Protected> {
         let mut found: Vec<Protected> = Vec::new();
-        let mut add = |keep, label, (certain, by_name)| {
+        let mut add = |keep, id, label, (certain, by_name)| {
             let protected = Protected {
                 keep,
+                id,
                 label,
                 certain,
                 by_name,
@@ -45,7 +48,12 @@ impl Board {
                 Overlap::No => (),
                 overlap => {
                     let by_name = !self.is_described(partition);
-                    add(keep, partition.label(), (overlap == Overlap::Yes, by_name));
+                    add(
+                        keep,
+                        Some(partition.id),
+                        partition.label(),
+                        (overlap == Overlap::Yes, by_name),
+                    );
                 }
             }
         }
@@ -62,7 +70,8 @@ impl Board {
                 if let Some(keep) = known.keep.filter(|_| !shown && !known.moves)
                     && self.reaches(area, &known.range())
                 {
-                    add(keep, format!("the place of {}", Quoted(&known.name)), (certain, false));
+                    let label = format!("the place of {}", Quoted(&known.name));
+                    add(keep, None, label, (certain, false));
                 }
             }
         }

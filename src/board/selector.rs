@@ -3,10 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::{Board, Partition};
+use crate::base::digits;
 use crate::base::quoted::Quoted;
 use crate::base::suggest::did_you_mean;
-use mtd_rs::PartitionId;
-use std::path::PathBuf;
+use mtd_rs::{MTD_BLOCK_MAJOR, MTD_CHAR_MAJOR, PartitionId};
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 /// Which box is meant: the one we run on, or a simulated one; and what it is said to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +27,7 @@ impl Board {
     }
 
     /// The partition that a user names: by its name, as `mtdN` or `ubiN_M` with or without `/dev/`, a volume also by its name
-    /// without that of its device, or as `mtd:NAME`. This is the only place where a text becomes a partition.
+    /// without that of its device, or as `mtd:NAME`. Here alone a text becomes a partition.
     ///
     /// # Errors
     /// A name that is not there, or that more than one partition answers to.
@@ -36,6 +39,39 @@ impl Board {
             let as_node = partition.volume.is_some() && device == Some(partition.name.as_str());
             by_id || as_node || device.is_none() && partition.name == name.unwrap_or(text)
         })
+    }
+
+    /// The partition that a device stands for: as users name one, `/dev/mtdblockN`, `/dev/mtd/N`, or the path of any node of it.
+    ///
+    /// # Errors
+    /// What is not flash, and those of [`partition`](Self::partition).
+    pub fn device(&self, path: &Path) -> Result<&Partition, String> {
+        let text = path.to_string_lossy();
+        let number = ["/dev/mtdblock", "/dev/mtd/"]
+            .iter()
+            .find_map(|prefix| digits::decimal(text.strip_prefix(prefix)?));
+        let numbered = number.and_then(|number| self.get(PartitionId::Mtd(number)));
+        match numbered.or_else(|| self.node(path)) {
+            Some(partition) => Ok(partition),
+            None => self.partition(&text),
+        }
+    }
+
+    /// The partition whose node this is.
+    fn node(&self, path: &Path) -> Option<&Partition> {
+        let about = fs::metadata(path)
+            .ok()
+            .filter(|_| !self.is_sim() && path.is_absolute())?;
+        let (major, minor) = (libc::major(about.rdev() as _), libc::minor(about.rdev() as _));
+        match about.file_type() {
+            kind if kind.is_char_device() && major == MTD_CHAR_MAJOR => self.get(PartitionId::Mtd(minor / 2)),
+            kind if kind.is_block_device() && major == MTD_BLOCK_MAJOR => self.get(PartitionId::Mtd(minor)),
+            kind if kind.is_char_device() => self.partitions.iter().find(|partition| {
+                let volume = partition.volume.as_ref();
+                volume.is_some_and(|info| info.device == (major, minor))
+            }),
+            _ => None,
+        }
     }
 
     /// The partition that a profile or an image names: by its name, a volume also by its name without that of its device. A name

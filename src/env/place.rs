@@ -6,18 +6,15 @@
 #![forbid(unsafe_code)]
 
 use crate::base::code::Code;
-use crate::base::digits;
 use crate::base::error::{Exit, Failure, Result};
 use crate::base::files;
 use crate::base::quoted::Shown;
 use crate::board::{Backend, Board, Partition};
 use crate::env::line::{self, Line};
-use mtd_rs::{Area, MTD_BLOCK_MAJOR, MTD_CHAR_MAJOR, Overlap, PartitionId};
+use mtd_rs::{Area, Overlap, PartitionId};
 use std::ffi::OsStr;
-use std::fs;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The file of `fw_printenv`.
@@ -210,15 +207,8 @@ impl Spot {
 /// What `DEVICE` means: a partition, by its name, its node or a link to that; else a file or a device that is not flash.
 fn medium(board: &Board, device: &[u8]) -> std::result::Result<Medium, String> {
     let text = String::from_utf8_lossy(device);
-    // `/dev/mtdblock1` and `/dev/mtd/1` are other nodes of the same device.
-    let number = ["/dev/mtdblock", "/dev/mtd/"]
-        .iter()
-        .find_map(|prefix| digits::decimal::<u32>(text.strip_prefix(prefix)?));
-    let found = match number {
-        Some(number) => board.partition(&format!("/dev/mtd{number}")),
-        None => board.partition(&text),
-    };
-    let error = match found {
+    let path = Path::new(OsStr::from_bytes(device));
+    let error = match board.device(path) {
         Ok(partition) => return Ok(Medium::Flash(partition.id)),
         Err(error) => error,
     };
@@ -234,42 +224,18 @@ fn medium(board: &Board, device: &[u8]) -> std::result::Result<Medium, String> {
             .map(|volume| Medium::Flash(volume.id))
             .ok_or_else(|| format!("there is no such volume: ubiattach -p {mtd} attaches its UBI"));
     }
-    if !text.starts_with('/') {
-        return Err(error);
-    }
-    let path = Path::new(OsStr::from_bytes(device));
-    match node(board, path) {
-        Some(id) => Ok(Medium::Flash(id)),
+    match path.exists() {
         // A link that this system does not make.
-        None if text.contains(BY_NAME) && !path.exists() => {
+        false if path.is_absolute() && text.contains(BY_NAME) => {
             let name = text.rsplit('/').next().unwrap_or_default();
             board.partition(name).map(|partition| Medium::Flash(partition.id))
         }
         // Devices of the machine are none of a simulated box.
-        None if path.exists() && !(board.is_sim() && path.starts_with("/dev")) => Ok(Medium::File(path.to_owned())),
-        None => Err(error),
-    }
-}
-
-/// The partition whose node this is, by whatever path.
-fn node(board: &Board, path: &Path) -> Option<PartitionId> {
-    let about = fs::metadata(path).ok().filter(|_| !board.is_sim())?;
-    let (major, minor) = (libc::major(about.rdev() as _), libc::minor(about.rdev() as _));
-    let index = match about.file_type() {
-        kind if kind.is_char_device() && major == MTD_CHAR_MAJOR => minor / 2,
-        kind if kind.is_block_device() && major == MTD_BLOCK_MAJOR => minor,
-        kind if kind.is_char_device() => {
-            let is_it = |partition: &&Partition| {
-                partition
-                    .volume
-                    .as_ref()
-                    .is_some_and(|info| info.device == (major, minor))
-            };
-            return board.partitions.iter().find(is_it).map(|partition| partition.id);
+        true if path.is_absolute() && !(board.is_sim() && path.starts_with("/dev")) => {
+            Ok(Medium::File(path.to_owned()))
         }
-        _ => return None,
-    };
-    board.get(PartitionId::Mtd(index)).map(|partition| partition.id)
+        _ => Err(error),
+    }
 }
 
 fn spot(board: &Board, line: &Line<'_>, only_read: &mut Option<String>) -> std::result::Result<Spot, String> {

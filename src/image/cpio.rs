@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 
 use crate::base::digits;
-use crate::base::machine::{Arch, Order, Processor};
-use crate::base::units::Fields;
+use crate::base::elf::Elf;
+use crate::base::machine::{Order, Processor};
 
 /// Bytes of the head of a member (cpio(5)).
 pub(super) const HEADER: usize = 110;
@@ -98,7 +98,7 @@ impl Walk {
     fn complete(&mut self, head: &[u8]) -> Option<State> {
         let padded = |length: u64| length.next_multiple_of(4);
         if let Some(size) = self.program.take() {
-            self.runs_on = runs_on(head);
+            self.runs_on = Elf::of(head).and_then(|program| Some((program.processor()?, program.order)));
             self.skip = padded(size) - PROGRAM as u64;
             return Some(State::Within);
         }
@@ -128,29 +128,10 @@ fn is_program(name: &[u8]) -> bool {
     name == b"init" || name.starts_with(b"bin/") || name.starts_with(b"sbin/")
 }
 
-/// The processor of a program (`include/uapi/linux/elf-em.h`); `None` for what is none.
-fn runs_on(head: &[u8]) -> Option<(Processor, Order)> {
-    if !head.starts_with(b"\x7fELF") {
-        return None;
-    }
-    let number = Fields(head).le16(18)?;
-    let (number, order) = match head[5] {
-        2 => (number.swap_bytes(), Order::Big),
-        _ => (number, Order::Little),
-    };
-    let processor = match number {
-        3 | 62 => Processor::Known(Arch::X86),
-        8 => Processor::Known(Arch::Mips),
-        40 => Processor::Known(Arch::Arm),
-        183 => Processor::Known(Arch::Aarch64),
-        other => Processor::Other(format!("number {other}")),
-    };
-    Some((processor, order))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::machine::Arch;
 
     fn member(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
         let mut all = format!("070701{:08x}{mode:08x}", 1).into_bytes();

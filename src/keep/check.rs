@@ -9,7 +9,8 @@ use crate::base::format::Format;
 use crate::base::lossless;
 use crate::base::quoted::Shown;
 use crate::base::units::Grouped;
-use crate::board::{Board, Partition};
+use crate::board::profile::Protection;
+use crate::board::{Board, Partition, Protected};
 use crate::bytes::store::Store;
 use crate::keep::list::{Found, patterns};
 use crate::keep::room::{in_ram, mounted_at, room};
@@ -17,11 +18,13 @@ use crate::keep::settings::settings;
 use crate::keep::{OURS, Place, Request, lists, tar};
 use crate::layout::Placed;
 use crate::plan::{Check, Form, KeptFile, KeptFiles, Ram, Route, Status, VolumeChanges, Write};
-use mtd_rs::{Area, Overlap};
+use mtd_rs::{Area, Overlap, PartitionId};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+/// The file systems of flash, which are mounted without a block device.
+const FLASH: [&str; 2] = ["jffs2", "ubifs"];
 /// What jffs2 needs beside the bytes, for each page and for each name (`include/uapi/linux/jffs2.h`).
 const JFFS2_NODE: u64 = 72;
 /// Bytes of a page, of which each has a node.
@@ -163,7 +166,7 @@ pub(super) fn refused<T>(why: impl Into<String>, remedy: &str) -> Checked<T> {
 
 /// What the lists and the command line name, as the tar will have it.
 fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> Checked<(KeptFiles, String)> {
-    let mtd = board.partition(place.on).ok();
+    let mtd = board.device(place.on.as_ref()).ok();
     // A path below the place's own mount point means the same file there.
     let mounted = match place.fs {
         "raw" => None,
@@ -202,10 +205,11 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
         bytes += head.measure();
     }
     let losses = found.losses();
-    let source = match mtd {
+    let source = match mtd.map(|partition| (partition, partition.id)) {
         // As `mount -t ubifs` calls it.
-        Some(partition) if partition.volume.is_some() => partition.name.clone(),
-        Some(partition) => partition.id.to_string(),
+        Some((partition, PartitionId::Volume { .. })) => partition.name.clone(),
+        Some((_, id)) if FLASH.contains(&place.fs) => id.to_string(),
+        Some((_, PartitionId::Mtd(index))) => format!("/dev/mtdblock{index}"),
         None => place.on.to_owned(),
     };
     let keeping = KeptFiles {
@@ -233,7 +237,7 @@ fn unseen(place: &Place<'_>, error: &io::Error) -> Check {
 /// Whether the place exists, is free, and has room; and whether the RAM has.
 fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, losses: &str) -> Checked<(KeptFiles, Check)> {
     let board = asked.board;
-    let mtd = board.partition(place.on);
+    let mtd = board.device(place.on.as_ref());
     let room = match (place.fs, &mtd) {
         ("raw", Err(why)) => return refused(why, "flasher devices lists the partitions"),
         ("raw", Ok(partition)) => Some(raw(asked, partition, &mut keeping)?),
@@ -243,12 +247,13 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, losses: &s
                 return refused(format!("the kernel knows no {fs}"), "load its module first");
             }
             match mtd {
-                Ok(partition) => stays(asked, partition)?,
-                // Neither a path nor another name that the file system itself understands.
-                Err(why) if ["jffs2", "ubifs"].contains(&fs) && !place.on.contains(['/', ':']) => {
-                    return refused(why, "flasher devices lists the partitions");
-                }
+                Ok(partition) => mountable(asked, fs, partition)?,
+                Err(why) if FLASH.contains(&fs) => return refused(why, "flasher devices lists the partitions"),
                 Err(_) => (),
+            }
+            // A name that the kernel has no node for could not be mounted when the old firmware is gone.
+            if keeping.source.starts_with('/') {
+                fs::metadata(&keeping.source).map_err(|error| unseen(place, &error))?;
             }
             match keeping.files.is_empty() {
                 // What needs no room asks for none: the image would be read for that.
@@ -352,17 +357,46 @@ fn written(asked: &Asked<'_>, partition: &Partition) -> bool {
 }
 
 /// A partition that the kernel cut out of what is written lies elsewhere in the new firmware: a mount would write into
-/// the middle of it (`drivers/mtd/mtdsplit` of OpenWrt; Synology's and QNAP's tables are fixed).
-fn stays(asked: &Asked<'_>, partition: &Partition) -> Checked<()> {
+/// the middle of it (`drivers/mtd/mtdsplit` of OpenWrt; Synology's and QNAP's tables are fixed). So it would into a boot loader:
+/// JFFS2 erases what it takes for dirty blocks. Settings that are a file system of their own are no worse off for another file.
+fn mountable(asked: &Asked<'_>, fs: &str, partition: &Partition) -> Checked<()> {
     let label = partition.label();
-    let map = &asked.board.map;
+    let board = asked.board;
+    let map = &board.map;
     let overlaps = asked
         .writes
         .iter()
         .filter(|write| write.to.id != partition.id)
         .any(|write| map.overlap(&map.whole(write.to.id), &map.whole(partition.id)) != Overlap::No);
-    let known = asked.board.profile.partition(&partition.name);
+    let known = board.profile.partition(&partition.name);
     let moves = known.is_some_and(|known| known.moves) || known.is_none() && partition.name == "rootfs_data";
+    let mut protected = board.protected(&map.whole(partition.id)).into_iter();
+    let protected =
+        protected.find(|protected| protected.id != Some(partition.id) || protected.keep != Protection::Settings);
+    if let Some(Protected {
+        keep, label: protected, ..
+    }) = protected
+    {
+        return refused(
+            format!("{label} has, or may have, bytes of {protected}: {}", keep.explain()),
+            "keep to another partition or to a disk",
+        );
+    }
+    // `ext` is the word for ext2, ext3 and ext4.
+    let mut brought = asked
+        .placed
+        .iter()
+        .filter(|placed| (placed.write.to.id, placed.write.range.start) == (partition.id, 0));
+    let other = brought.find(|placed| {
+        let content = placed.content.as_ref();
+        content.is_none_or(|content| !fs.starts_with(content.format.as_str()))
+    });
+    if other.is_some() {
+        return refused(
+            format!("the image brings no {fs} for {label}"),
+            "keep to another partition or to a disk",
+        );
+    }
     match overlaps || moves {
         true => refused(
             format!("where {label} lies depends on the image that is written"),

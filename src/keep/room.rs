@@ -6,21 +6,18 @@ use crate::base::units::Grouped;
 use crate::board::Partition;
 use crate::keep::Place;
 use crate::keep::check::{Asked, Checked, PAGE, refused};
-use mtd_rs::PartitionId;
+use mtd_rs::{MTD_BLOCK_MAJOR, PartitionId};
 use nix::sys::statvfs::statvfs;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
-/// Major number of mtdblock, and of file systems that are mounted from an mtd.
-const MTD_BLOCK: u32 = 31;
-
 /// Where its file system is mounted now, if that can be said of such a place.
 pub(super) fn mounted_at(place: &Place<'_>, mtd: Option<&Partition>) -> io::Result<Option<PathBuf>> {
     let device = match mtd {
         Some(partition) => match partition.id {
-            PartitionId::Mtd(index) => (MTD_BLOCK, index),
+            PartitionId::Mtd(index) => (MTD_BLOCK_MAJOR, index),
             // What is mounted of a volume has a number that says nothing.
             PartitionId::Volume { .. } => return Ok(None),
         },
@@ -32,7 +29,13 @@ pub(super) fn mounted_at(place: &Place<'_>, mtd: Option<&Partition>) -> io::Resu
                 return Err(io::Error::other("it is not a disk"));
             }
             let device = about.rdev();
-            (libc::major(device as _), libc::minor(device as _))
+            let device = (libc::major(device as _), libc::minor(device as _));
+            if !stages::is_on_disks(device) {
+                return Err(io::Error::other(
+                    "it is flash, or lies on something that ends with the old system",
+                ));
+            }
+            device
         }
     };
     stages::mounted_at(device)

@@ -40,7 +40,7 @@ pub fn moved(index: usize) -> String {
 #[must_use]
 pub fn own_disks() -> Vec<PathBuf> {
     own(mounts().unwrap_or_default(), &|mount| {
-        is_disk(mount) && rests_on(&device_of(mount), &stays)
+        is_disk(mount) && rests_on(&device_of(mount.device), &stays)
     })
 }
 
@@ -49,8 +49,7 @@ fn own(mut table: Vec<Mount>, is_fixed: &dyn Fn(&Mount) -> bool) -> Vec<PathBuf>
     table.into_iter().map(|mount| mount.mountpoint).collect()
 }
 
-fn device_of(mount: &Mount) -> PathBuf {
-    let (major, minor) = mount.device;
+fn device_of((major, minor): (u32, u32)) -> PathBuf {
     format!("/sys/dev/block/{major}:{minor}").into()
 }
 
@@ -71,7 +70,13 @@ pub(crate) fn is_below(path: &Path) -> bool {
 /// Jffs2 and ubifs lie on none: the one has the number of an `mtdblock`, the other none (`drivers/mtd/mtdsuper.c`, `fs/ubifs/super.c`).
 fn is_disk(mount: &Mount) -> bool {
     // A program serves what is `fuseblk`, and ends with the old system.
-    mount.mountpoint != Path::new("/") && !mount.fs.starts_with("fuse") && rests_on(&device_of(mount), &is_no_flash)
+    mount.mountpoint != Path::new("/") && !mount.fs.starts_with("fuse") && is_on_disks(mount.device)
+}
+
+/// Whether a block device lies on nothing but disks: no flash, and nothing that needs the old system. What is not known does not.
+#[must_use]
+pub fn is_on_disks(device: (u32, u32)) -> bool {
+    rests_on(&device_of(device), &is_no_flash)
 }
 
 fn is_no_flash(device: &Path) -> bool {

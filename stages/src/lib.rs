@@ -85,7 +85,7 @@ pub use boot_on::boot_on;
 pub use bounded::within;
 pub use child::Child;
 pub use detach::{DetachError, Detached};
-pub use disk::{disk_of, moved, own_disks};
+pub use disk::{disk_of, is_on_disks, moved, own_disks};
 pub use dumps::dumped_to;
 pub use error::{Error, ErrorKind, Result};
 pub use event::StageEvent;

@@ -289,3 +289,39 @@ fn a_list_is_bytes() {
     let plan = odd.plan("kernel", &["--keep-to", "jffs2:data"]);
     assert!(plan.refused().contains(&"keep"), "{}", plan.json);
 }
+
+/// To mount is to write: JFFS2 erases what it finds dirty, the boot loader in front of it among it.
+#[test]
+fn nothing_is_kept_where_a_mount_would_write_into_what_is_protected() {
+    if !is_root() {
+        return;
+    }
+    let parts = [
+        mtd(0, "u-boot", 256 << 10, 0),
+        mtd(1, "factory", 256 << 10, 256 << 10),
+        mtd(2, "low", 1 << 20, 0),
+        mtd(3, "kernel", 1 << 20, 2 << 20),
+        mtd(4, "data", 8 << 20, 4 << 20),
+    ];
+    let router = FakeBox::new(NEW, &parts)
+        .proc("filesystems", "nodev\ttmpfs\n\tjffs2\n\text4\n")
+        .etc("passwd", b"root:x\n");
+    let keep = |to| router.plan("kernel", &["--keep", "/etc/passwd", "--keep-to", to]);
+    for (to, why) in [
+        ("jffs2:u-boot", "the boot loader"),
+        ("jffs2:low", "mtd0 \\\"u-boot\\\""),
+        ("jffs2:/dev/mtdblock2", "mtd0 \\\"u-boot\\\""),
+        ("ext4:/dev/mtdblock2", "mtd0 \\\"u-boot\\\""),
+        ("ext4:/dev/mtd/2", "mtd0 \\\"u-boot\\\""),
+        ("jffs2:/dev/mtdblock3", "brings no jffs2 for mtd3"),
+        ("jffs2:mtd:nowhere", "there is no partition"),
+        ("ext4:data", "cannot be looked at"),
+    ] {
+        let plan = keep(to);
+        assert!(plan.refused().contains(&"keep"), "{to}: {}", plan.json);
+        assert!(plan.json.to_string().contains(why), "{to}: {}", plan.json);
+    }
+    for to in ["jffs2:data", "jffs2:factory"] {
+        assert!(keep(to).refused().is_empty(), "{to}");
+    }
+}
