@@ -177,4 +177,11 @@ mod tests {
             assert_eq!(Code::from(*check).as_str(), check.as_str());
         }
     }
+
+    #[test]
+    fn every_code_is_in_the_document_by_its_word() {
+        let mut codes = Code::ALL.to_vec();
+        codes.retain(|code| CheckId::ALL.iter().all(|check| Code::from(*check) != *code));
+        crate::base::documented("fleets.md", &codes);
+    }
 }
