@@ -7,7 +7,7 @@ use crate::base::words::words;
 
 words! {
     /// The word for how a run ended; a refusal has the name of its check.
-    pub enum Code {
+    pub enum Code or Unknown {
         /// No update is recorded.
         None = "none",
         /// Everything is written and verified.

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::words::words;
 use crate::base::code::Code;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -73,29 +74,19 @@ impl TryFrom<u8> for Exit {
     }
 }
 
-/// What an end left behind on the flash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Harm {
-    /// Nothing was erased or programmed.
-    #[default]
-    Untouched,
-    /// Some planned blocks were changed and the rest was not, or could not be verified.
-    Partly,
-    /// Everything planned was written and verified.
-    Written,
+words! {
+    /// What an end left behind on the flash. A word of another version of flasher is the worst.
+    pub enum Harm or Partly {
+        /// Nothing was erased or programmed.
+        Untouched = "untouched",
+        /// Some planned blocks were changed and the rest was not, or could not be verified.
+        Partly = "partly",
+        /// Everything planned was written and verified.
+        Written = "written",
+    }
 }
 
 impl Harm {
-    /// The word used in events, records and messages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Harm::Untouched => "untouched",
-            Harm::Partly => "partly",
-            Harm::Written => "written",
-        }
-    }
-
     /// The state of the flash as a phrase for people.
     pub fn explain(self) -> &'static str {
         match self {

@@ -22,6 +22,7 @@ pub(crate) mod lossless;
 pub(crate) mod mac;
 pub(crate) mod machine;
 pub mod outcome;
+pub mod phase;
 pub(crate) mod quoted;
 pub(crate) mod random;
 pub(crate) mod range;

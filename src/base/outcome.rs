@@ -5,6 +5,7 @@
 use super::code::Code;
 use super::error::{Exit, Failure, Harm};
 use super::units::Blocks;
+use super::words::words;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -136,11 +137,25 @@ impl From<Failure> for Stopped {
     }
 }
 
+words! {
+    /// How files stand that were to be kept.
+    pub enum KeptState or Unknown {
+        /// Not put back yet, or a power cut kept them from it.
+        Pending = "pending",
+        /// Put back, and read back.
+        Restored = "restored",
+        /// Not put back.
+        Failed = "failed",
+        /// A word of another version of flasher.
+        Unknown = "unknown",
+    }
+}
+
 /// What became of the files, for record and outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fate {
-    /// `pending`, `restored` or `failed`.
-    pub state: String,
+    /// How they stand.
+    pub state: KeptState,
     /// The place.
     pub to: String,
     /// How many files, links and directories.

@@ -1,9 +1,10 @@
 //! Words that the code compares and that programs outside rely on: each list of them is an enum, so that a word that is
 //! misspelt does not compile, and every list of them is made from the enum.
 
-/// Makes an enum whose variants have words: `as_str`, `from_word`, `ALL`, `Display`, and the same words in JSON.
+/// Makes an enum whose variants have words: `as_str`, `from_word`, `ALL`, `Display`, and the same words in JSON. What is read from
+/// JSON and has no such word is an error, or what stands behind `or`: the worst that it may mean.
 macro_rules! words {
-    ($(#[$about:meta])* pub enum $name:ident {
+    ($(#[$about:meta])* pub enum $name:ident $(or $unknown:ident)? {
         $($(#[$variant_about:meta])* $variant:ident = $word:literal,)+
     }) => {
         $(#[$about])*
@@ -44,7 +45,8 @@ macro_rules! words {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<$name, D::Error> {
                 let word = <String as serde::Deserialize>::deserialize(deserializer)?;
-                $name::from_word(&word).ok_or_else(|| {
+                let known = $name::from_word(&word)$(.or(Some($name::$unknown)))?;
+                known.ok_or_else(|| {
                     let known: Vec<_> = $name::ALL.iter().map(|known| known.as_str()).collect();
                     serde::de::Error::custom(format_args!(
                         "{} is none of {}",

@@ -26,7 +26,7 @@ pub fn run(at: &Where, reporter: &mut Reporter) -> Result<Exit> {
     // Without a record there is only its text.
     let mut line = match record.code {
         Code::None => String::new(),
-        code => format!("{}: flash {}, {code}", record.result, record.harm.as_str()),
+        code => format!("{}: flash {}, {code}", record.result, record.harm),
     };
     if let Some(finished) = &record.finished {
         line.push_str(&format!(", {finished}"));

@@ -29,7 +29,7 @@ pub use on_fault::OnFault;
 pub use rollback::is_there;
 pub use sequential::sequential;
 pub use survey::survey;
-pub use types::{Observer, Phase, Policy, Progress, Target};
+pub use types::{Observer, Policy, Progress, Target};
 pub use verify::Verified;
 
 /// Everything is on the flash; each block was read back once.

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::base::outcome::Tally;
-use crate::flash::{Observer, Phase, Progress};
+use crate::base::phase::Phase;
+use crate::flash::{Observer, Progress};
 use crate::plan::BlockStep;
 
 /// A run in progress.

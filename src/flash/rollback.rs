@@ -6,9 +6,10 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
 use crate::base::outcome::Stopped;
+use crate::base::phase::Phase;
+use crate::flash::Target;
 use crate::flash::block::Scratch;
 use crate::flash::progress::Run;
-use crate::flash::{Phase, Target};
 use mtd_rs::Flash;
 use std::ops::Range;
 
@@ -113,7 +114,7 @@ impl History {
                 );
                 return stopped(run, failure);
             }
-            run.tell(Phase::RollBack, entry.content.len() as u64);
+            run.tell(Phase::PuttingBack, entry.content.len() as u64);
         }
         let failure = Failure::new(
             Exit::Flash,

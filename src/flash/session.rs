@@ -6,7 +6,8 @@ use super::block::{self, Cause, Scratch, Verdict};
 use super::progress::Run;
 use super::rollback::History;
 use super::verify::verify_all;
-use super::{Observer, Phase, Policy, Target, largest_block, volume_update};
+use super::{Observer, Policy, Target, largest_block, volume_update};
+use crate::base::phase::Phase;
 use crate::bytes::store::Store;
 use crate::plan::{BlockStep, Method};
 use mtd_rs::Flash;
@@ -97,7 +98,7 @@ impl<'a> Session<'a> {
             let flash = &mut *targets[held.target].flash;
             self.scratch.prepare(flash, &held.step, self.image)?;
             self.scratch.program(flash, held.step.block.clone(), &mut self.run)?;
-            self.run.advance(Phase::Write, &held.step);
+            self.run.advance(Phase::Writing, &held.step);
         }
         Ok(())
     }
@@ -115,7 +116,7 @@ impl<'a> Session<'a> {
             let block = step.block.start;
             if target.up_to_date.binary_search(&block).is_ok() {
                 self.run.unchanged();
-                self.run.advance(Phase::Write, &step);
+                self.run.advance(Phase::Writing, &step);
                 continue;
             }
             self.scratch.cause = Cause::Other;
@@ -124,7 +125,7 @@ impl<'a> Session<'a> {
                 what,
                 cause: self.scratch.cause,
             })?;
-            self.run.advance(Phase::Write, &step);
+            self.run.advance(Phase::Writing, &step);
         }
         Ok(())
     }

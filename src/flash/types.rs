@@ -2,19 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::phase::Phase;
 use crate::plan::Write;
 use mtd_rs::Flash;
-
-/// What the engine is doing, for whoever draws it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Comparing, erasing, programming, reading back.
-    Write,
-    /// Reading everything once more.
-    Verify,
-    /// Putting the old content back.
-    RollBack,
-}
 
 /// Bytes of the image dealt with so far in this phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@
 use super::block::Scratch;
 use super::ecc::Ecc;
 use super::progress::Run;
-use super::{Observer, Phase, Target, Written, largest_block};
+use super::{Observer, Target, Written, largest_block};
 use crate::base::outcome::{Stopped, Tally};
+use crate::base::phase::Phase;
 use crate::bytes::store::Store;
 
 /// Everything is on the flash and was read once more from beginning to end.
@@ -72,7 +73,7 @@ pub(super) fn verify_all(
                 ));
             }
             if let Some(run) = &mut run {
-                run.advance(Phase::Verify, &step);
+                run.advance(Phase::Verifying, &step);
             }
         }
     }

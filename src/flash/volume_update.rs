@@ -5,10 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+use super::Target;
 use super::block::Cause;
 use super::session::Session;
 use super::verify::verify_all;
-use super::{Phase, Target};
+use crate::base::phase::Phase;
 use crate::plan::{Method, Write};
 use mtd_rs::Flash;
 
@@ -32,7 +33,7 @@ pub(super) fn replace(target: &mut Target, session: &mut Session<'_>) -> Result<
     if up_to_date {
         for step in &steps {
             session.run.unchanged();
-            session.run.advance(Phase::Write, step);
+            session.run.advance(Phase::Writing, step);
         }
         return Ok(());
     }
@@ -47,7 +48,7 @@ pub(super) fn replace(target: &mut Target, session: &mut Session<'_>) -> Result<
     for step in &steps {
         session.scratch.append(flash, step, session.image)?;
         session.run.tally.erased += 1;
-        session.run.advance(Phase::Write, step);
+        session.run.advance(Phase::Writing, step);
     }
     verify_all(std::slice::from_mut(target), session.image, &mut session.scratch, None)
 }

@@ -15,7 +15,7 @@ use crate::bytes::store::Store;
 use crate::keep::list::{Found, patterns};
 use crate::keep::room::{in_ram, mounted_at, room};
 use crate::keep::settings::settings;
-use crate::keep::{OURS, Place, Request, lists, tar};
+use crate::keep::{Filesystem, OURS, Place, Request, lists, tar};
 use crate::layout::Placed;
 use crate::plan::{Check, Form, KeptFile, KeptFiles, Ram, Route, Status, VolumeChanges, Write};
 use mtd_rs::{Area, Overlap, PartitionId};
@@ -23,8 +23,6 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// The file systems of flash, which are mounted without a block device.
-const FLASH: [&str; 2] = ["jffs2", "ubifs"];
 /// What jffs2 needs beside the bytes, for each page and for each name (`include/uapi/linux/jffs2.h`).
 const JFFS2_NODE: u64 = 72;
 /// Bytes of a page, of which each has a node.
@@ -168,8 +166,8 @@ pub(super) fn refused<T>(why: impl Into<String>, remedy: &str) -> Checked<T> {
 fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> Checked<(KeptFiles, String)> {
     let mtd = board.device(place.on.as_ref()).ok();
     // A path below the place's own mount point means the same file there.
-    let mounted = match place.fs {
-        "raw" => None,
+    let mounted = match place.known() {
+        Some(Filesystem::Raw) => None,
         _ if board.is_sim() => None,
         _ => mounted_at(place, mtd).map_err(|error| unseen(place, &error))?,
     };
@@ -208,7 +206,7 @@ fn find(board: &Board, request: &Request, lists: &[List], place: &Place<'_>) -> 
     let source = match mtd.map(|partition| (partition, partition.id)) {
         // As `mount -t ubifs` calls it.
         Some((partition, PartitionId::Volume { .. })) => partition.name.clone(),
-        Some((_, id)) if FLASH.contains(&place.fs) => id.to_string(),
+        Some((_, id)) if place.known().is_some() => id.to_string(),
         Some((_, PartitionId::Mtd(index))) => format!("/dev/mtdblock{index}"),
         None => place.on.to_owned(),
     };
@@ -238,18 +236,18 @@ fn unseen(place: &Place<'_>, error: &io::Error) -> Check {
 fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, losses: &str) -> Checked<(KeptFiles, Check)> {
     let board = asked.board;
     let mtd = board.device(place.on.as_ref());
-    let room = match (place.fs, &mtd) {
-        ("raw", Err(why)) => return refused(why, "flasher devices lists the partitions"),
-        ("raw", Ok(partition)) => Some(raw(asked, partition, &mut keeping)?),
+    let room = match (place.known(), &mtd) {
+        (Some(Filesystem::Raw), Err(why)) => return refused(why, "flasher devices lists the partitions"),
+        (Some(Filesystem::Raw), Ok(partition)) => Some(raw(asked, partition, &mut keeping)?),
         _ if board.is_sim() => return refused("a simulated box has no file systems", "keep to raw:PARTITION"),
-        (fs, mtd) => {
-            if !kernel_has(fs) {
-                return refused(format!("the kernel knows no {fs}"), "load its module first");
+        (known, mtd) => {
+            if !kernel_has(place.fs) {
+                return refused(format!("the kernel knows no {}", place.fs), "load its module first");
             }
-            match mtd {
-                Ok(partition) => mountable(asked, fs, partition)?,
-                Err(why) if FLASH.contains(&fs) => return refused(why, "flasher devices lists the partitions"),
-                Err(_) => (),
+            match (mtd, known) {
+                (Ok(partition), _) => mountable(asked, place.fs, partition)?,
+                (Err(why), Some(_)) => return refused(why, "flasher devices lists the partitions"),
+                (Err(_), None) => (),
             }
             // A name that the kernel has no node for could not be mounted when the old firmware is gone.
             if keeping.source.starts_with('/') {
@@ -262,9 +260,9 @@ fn fits(asked: &Asked<'_>, place: &Place<'_>, mut keeping: KeptFiles, losses: &s
             }
         }
     };
-    let needed = match place.fs {
-        "raw" => keeping.bytes,
-        "jffs2" => sum(&keeping, |item| {
+    let needed = match place.known() {
+        Some(Filesystem::Raw) => keeping.bytes,
+        Some(Filesystem::Jffs2) => sum(&keeping, |item| {
             item.size + (item.size / PAGE + 2) * JFFS2_NODE + item.name.len() as u64
         }),
         _ => sum(&keeping, |item| item.size.next_multiple_of(PAGE) + PAGE),

@@ -22,9 +22,10 @@ use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::files;
 use crate::base::files::{Directory, Readers};
-use crate::base::outcome::Fate;
+use crate::base::outcome::{Fate, KeptState};
 use crate::base::quoted::{Quoted, Shown};
 use crate::base::units::hex;
+use crate::base::words::words;
 use crate::board::Board;
 use crate::bytes::store::Store;
 use crate::plan::{Form, KeptFiles, Write};
@@ -72,14 +73,31 @@ pub struct Task {
     copy: Option<String>,
 }
 
+words! {
+    /// What is known of how a place takes files. Whatever else the kernel mounts can be one as well.
+    pub enum Filesystem {
+        /// None: the tar itself is written.
+        Raw = "raw",
+        /// In a partition, compressed.
+        Jffs2 = "jffs2",
+        /// In a volume of UBI.
+        Ubifs = "ubifs",
+    }
+}
+
 /// A place, taken apart.
 struct Place<'a> {
+    /// As the kernel calls it, or a word of ours.
     fs: &'a str,
     on: &'a str,
     directory: &'a str,
 }
 
 impl<'a> Place<'a> {
+    fn known(&self) -> Option<Filesystem> {
+        Filesystem::from_word(self.fs)
+    }
+
     fn parse(text: &'a str) -> Result<Place<'a>> {
         let (at, directory) = text.split_once(',').unwrap_or((text, ""));
         match at.split_once(':') {
@@ -229,9 +247,9 @@ impl Task {
     }
 
     /// How it stands.
-    pub fn fate(&self, state: &str, text: String) -> Fate {
+    pub fn fate(&self, state: KeptState, text: String) -> Fate {
         Fate {
-            state: state.to_owned(),
+            state,
             to: self.to.clone(),
             files: self.files,
             text,

@@ -13,7 +13,7 @@ use crate::keep::check::{Answer, Asked, Checked, NOTHING, kernel_has, refuse, re
 use crate::keep::jffs2::{Shape, with_file};
 use crate::keep::openwrt::{self, Is, Settings};
 use crate::keep::room::in_ram;
-use crate::keep::tar;
+use crate::keep::{Filesystem, tar};
 use crate::plan::{Check, Form, KeptFile, KeptFiles, Method, Rest, Write};
 use std::io::{self, ErrorKind};
 
@@ -131,7 +131,7 @@ fn handed(asked: &Asked<'_>, spot: &Spot, found: Settings) -> Checked<(KeptFiles
     let mut kept = match spot {
         Spot::Flash { .. } => flash(asked, spot, packed)?,
         Spot::Volume { name, .. } => {
-            if !kernel_has("ubifs") {
+            if !kernel_has(Filesystem::Ubifs.as_str()) {
                 return refused(
                     format!("the settings go to ubifs:{name}, and the kernel knows no ubifs"),
                     REMEDY,
@@ -176,7 +176,7 @@ fn handed(asked: &Asked<'_>, spot: &Spot, found: Settings) -> Checked<(KeptFiles
 
 fn volume(name: &str, bytes: u64) -> KeptFiles {
     KeptFiles {
-        to: format!("ubifs:{name}"),
+        to: format!("{}:{name}", Filesystem::Ubifs),
         source: name.to_owned(),
         bytes,
         form: Form::Archive,

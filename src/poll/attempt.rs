@@ -12,6 +12,7 @@ use crate::base::check_id::CheckId;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::outcome::{Outcome, Tally};
+use crate::base::phase::Phase;
 use crate::base::quoted::{Quoted, Shown};
 use crate::base::units::{Seconds, Size};
 use crate::board::Board;
@@ -195,9 +196,9 @@ struct Told {
 }
 
 impl Sink for Told {
-    fn progress(&mut self, phase: &str, done: u64, total: u64) {
+    fn progress(&mut self, phase: Phase, done: u64, total: u64) {
         let quarter = done.saturating_mul(4) / total.max(1);
-        if phase != "reading" || quarter <= self.quarter || quarter > 3 {
+        if phase != Phase::Reading || quarter <= self.quarter || quarter > 3 {
             return;
         }
         self.quarter = quarter;

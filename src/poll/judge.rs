@@ -4,7 +4,8 @@
 
 use crate::base::code::Code;
 use crate::base::error::Harm;
-use crate::record::Record;
+use crate::base::outcome::KeptState;
+use crate::record::{Record, RunResult};
 use crate::slots::State;
 
 /// How often one update is tried.
@@ -46,7 +47,7 @@ pub fn is_passing(code: Code) -> bool {
 
 /// Whether the box was updated, by whomever, and has not booted since as far as it knows.
 pub fn is_to_boot(record: &Record, boot: Option<&str>) -> bool {
-    let written = record.result == "ok" && record.harm == Harm::Written;
+    let written = record.result == RunResult::Ok && record.harm == Harm::Written;
     written && boot.is_some() && record.boot.as_deref() == boot
 }
 
@@ -69,9 +70,11 @@ pub fn judge(id: &str, record: &Record, boot: Option<&str>, slots: Option<&State
     let Some(action) = action else {
         return Verdict::Due(1);
     };
-    match (record.result.as_str(), record.harm, record.code) {
-        ("ok", Harm::Untouched, Code::NothingToDo) => Verdict::Runs("the flash was as the image wants it".to_owned()),
-        ("ok", Harm::Written, _) => written(record, boot, slots),
+    match (record.result, record.harm, record.code) {
+        (RunResult::Ok, Harm::Untouched, Code::NothingToDo) => {
+            Verdict::Runs("the flash was as the image wants it".to_owned())
+        }
+        (RunResult::Ok, Harm::Written, _) => written(record, boot, slots),
         (_, _, code) if is_passing(code) && action.attempt < TRIES => Verdict::Due(action.attempt.saturating_add(1)),
         _ => Verdict::Failed(format!(
             "try {} of {TRIES} failed: {} ({}); flash {}",
@@ -109,7 +112,7 @@ fn written(record: &Record, boot: Option<&str>, slots: Option<&State>) -> Verdic
             ));
         }
     }
-    let lost = record.kept.as_ref().filter(|kept| kept.state != "restored");
+    let lost = record.kept.as_ref().filter(|kept| kept.state != KeptState::Restored);
     let lost = lost.map(|kept| format!("; kept files: {kept}")).unwrap_or_default();
     Verdict::Runs(format!(
         "written and verified: {}; the box has booted since{lost}",
@@ -121,11 +124,12 @@ fn written(record: &Record, boot: Option<&str>, slots: Option<&State>) -> Verdic
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::base::outcome::Fate;
     use crate::record::Action;
 
-    fn record(result: &str, harm: Harm, code: Code, attempt: u32) -> Record {
+    fn record(result: RunResult, harm: Harm, code: Code, attempt: u32) -> Record {
         Record {
-            result: result.to_owned(),
+            result,
             harm,
             code,
             boot: Some("one".to_owned()),
@@ -149,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_what_was_written_before_this_boot_runs() {
-        let written = record("ok", Harm::Written, Code::Written, 1);
+        let written = record(RunResult::Ok, Harm::Written, Code::Written, 1);
         let judged = |record: &Record, boot| judge("7", record, boot, None);
         assert!(matches!(judged(&written, Some("two")), Verdict::Runs(_)));
         assert_eq!(judged(&written, Some("one")), Verdict::Written);
@@ -168,11 +172,36 @@ mod tests {
         };
         assert_eq!(judged(&by_hand, Some("two")), Verdict::Due(1));
         for odd in [
-            record("ok", Harm::Partly, Code::Written, 1),
-            record("ok", Harm::Untouched, Code::HandedOver, 1),
-            record("fine", Harm::Written, Code::Written, 1),
+            record(RunResult::Ok, Harm::Partly, Code::Written, 1),
+            record(RunResult::Ok, Harm::Untouched, Code::HandedOver, 1),
+            record(RunResult::Unknown, Harm::Written, Code::Written, 1),
         ] {
             assert!(!matches!(judged(&odd, Some("two")), Verdict::Runs(_)), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_known_to_be_back_are_told() {
+        for (state, lost) in [
+            (KeptState::Restored, false),
+            (KeptState::Pending, true),
+            (KeptState::Failed, true),
+            (KeptState::Unknown, true),
+        ] {
+            let kept = Fate {
+                state,
+                to: "raw:spare".to_owned(),
+                files: 1,
+                text: String::new(),
+            };
+            let written = Record {
+                kept: Some(kept),
+                ..record(RunResult::Ok, Harm::Written, Code::Written, 1)
+            };
+            let Verdict::Runs(text) = judge("7", &written, Some("two"), None) else {
+                panic!("{state}");
+            };
+            assert_eq!(text.contains("kept files"), lost, "{text}");
         }
     }
 
@@ -180,7 +209,7 @@ mod tests {
     fn of_two_slots_the_one_that_was_written_has_to_run() {
         let written = Record {
             written_slot: Some("b".to_owned()),
-            ..record("ok", Harm::Written, Code::Written, 1)
+            ..record(RunResult::Ok, Harm::Written, Code::Written, 1)
         };
         let judged = |slots: Option<&State>| judge("7", &written, Some("two"), slots);
         assert!(matches!(judged(Some(&slots(Some("b")))), Verdict::Runs(_)));
@@ -194,7 +223,7 @@ mod tests {
         let judged = |code, attempt| {
             judge(
                 "7",
-                &record("failed", Harm::Untouched, code, attempt),
+                &record(RunResult::Failed, Harm::Untouched, code, attempt),
                 Some("two"),
                 None,
             )
@@ -207,7 +236,7 @@ mod tests {
         for code in [Code::Signature, Code::Sha256, Code::Board, Code::Unknown] {
             assert!(matches!(judged(code, 1), Verdict::Failed(_)), "{code}");
         }
-        let partly = record("failed", Harm::Partly, Code::Flash, 1);
+        let partly = record(RunResult::Failed, Harm::Partly, Code::Flash, 1);
         assert_eq!(judge("7", &partly, None, None), Verdict::Due(2));
         assert!(has_touched("7", &partly) && !has_touched("8", &partly));
     }
@@ -215,8 +244,8 @@ mod tests {
     #[test]
     fn what_ended_and_was_not_wanted_any_more_begins_anew() {
         for ended in [
-            record("failed", Harm::Untouched, Code::Sha256, 3),
-            record("ok", Harm::Written, Code::Written, 1),
+            record(RunResult::Failed, Harm::Untouched, Code::Sha256, 3),
+            record(RunResult::Ok, Harm::Written, Code::Written, 1),
         ] {
             let mut closed = ended.clone();
             closed.action.as_mut().unwrap().closed = true;

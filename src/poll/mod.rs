@@ -24,7 +24,7 @@ use crate::board::lock::Lock;
 use crate::board::{Board, usable};
 use crate::bytes::access::Access;
 use crate::cli::poll as cli;
-use crate::record::{self, Action, Record, Versions};
+use crate::record::{self, Action, Record, RunResult, Versions};
 use crate::report::Reporter;
 use crate::slots::{self, State};
 use crate::update::{self, Ended, note, version};
@@ -203,7 +203,12 @@ impl Poll<'_> {
         if let Some(has) = has {
             put("sw_version", &has.version);
         }
-        if let Some(sum) = self.last.image_sha256.as_ref().filter(|_| self.last.result == "ok") {
+        if let Some(sum) = self
+            .last
+            .image_sha256
+            .as_ref()
+            .filter(|_| self.last.result == RunResult::Ok)
+        {
             put("image_sha256", sum);
         }
         all

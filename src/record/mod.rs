@@ -14,6 +14,7 @@ use crate::base::files;
 use crate::base::files::{Directory, Readers};
 use crate::base::json;
 use crate::base::outcome::{Fate, Outcome, Tally};
+use crate::base::words::words;
 use crate::board::{Backend, Board, Proof};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
@@ -23,15 +24,28 @@ use std::path::{Path, PathBuf};
 pub use disk::{can_keep as can_keep_on_disk, disks};
 pub use flash_log::can_keep as can_keep_on_flash;
 
+words! {
+    /// How the last update ended.
+    pub enum RunResult or Unknown {
+        /// Nothing is known of one.
+        None = "none",
+        /// Well.
+        Ok = "ok",
+        /// Not well.
+        Failed = "failed",
+        /// A word of another version of flasher.
+        Unknown = "unknown",
+    }
+}
+
 /// The outcome of an update, as it is kept and as `status` tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// `ok` or `failed`; `none` when nothing is known.
-    pub result: String,
+    /// How it ended.
+    pub result: RunResult,
     /// What was left behind.
     pub harm: Harm,
-    /// One word for programs; one of another version of flasher is unknown.
-    #[serde(deserialize_with = "known_code")]
+    /// One word for programs.
     pub code: Code,
     /// The image.
     pub image_sha256: Option<String>,
@@ -88,16 +102,11 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-fn known_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Code, D::Error> {
-    let word = String::deserialize(deserializer)?;
-    Ok(Code::from_word(&word).unwrap_or(Code::Unknown))
-}
-
 impl Record {
     /// What is said where nothing is known.
     pub fn none() -> Record {
         Record {
-            result: "none".into(),
+            result: RunResult::None,
             harm: Harm::Untouched,
             code: Code::None,
             image_sha256: None,
@@ -127,7 +136,10 @@ impl Record {
             text.pop();
         }
         Record {
-            result: if outcome.is_ok() { "ok" } else { "failed" }.into(),
+            result: match outcome.is_ok() {
+                true => RunResult::Ok,
+                false => RunResult::Failed,
+            },
             harm: outcome.harm,
             code: outcome.code,
             image_sha256: Some(sha256.into()),
@@ -292,6 +304,19 @@ fn newest_of(texts: impl Iterator<Item = String>) -> Option<Record> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::base::outcome::KeptState;
+
+    /// What a newer flasher has left.
+    #[test]
+    fn a_record_with_words_of_another_version_says_the_worst() {
+        let text =
+            r#"{"result":"fine","harm":"fine","code":"fine","kept":{"state":"fine","to":"","files":1,"text":""}}"#;
+        let record = newest_of([text.to_owned()].into_iter()).unwrap();
+        assert_eq!(
+            (record.result, record.harm, record.code, record.kept.unwrap().state),
+            (RunResult::Unknown, Harm::Partly, Code::Unknown, KeptState::Unknown)
+        );
+    }
 
     /// A place that was in use at the last update has the record of the one before it.
     #[test]

@@ -6,6 +6,7 @@ use super::listen::Told;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Harm};
 use crate::base::outcome::{Fate, Tally};
+use crate::base::phase::Phase;
 use crate::plan::Check;
 use serde::Serialize;
 
@@ -31,7 +32,7 @@ pub(super) enum Event<'a> {
     },
     Check(&'a Check),
     Progress {
-        phase: &'a str,
+        phase: Phase,
         done: u64,
         total: u64,
         percent: u64,

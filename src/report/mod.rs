@@ -17,6 +17,7 @@ use crate::base::clock;
 use crate::base::error::Failure;
 use crate::base::json;
 use crate::base::outcome::Outcome;
+use crate::base::phase::Phase;
 use crate::base::quoted::{printable, printable_json};
 use crate::plan::Plan;
 use event::{Event, ToldOutcome};
@@ -32,7 +33,7 @@ pub use options::{Format, Global, Verbosity};
 /// A front end beside text and JSON: it is told what happens and shows it in its own way.
 pub trait Sink {
     /// How far a phase is, in bytes.
-    fn progress(&mut self, phase: &str, done: u64, total: u64);
+    fn progress(&mut self, phase: Phase, done: u64, total: u64);
     /// Whether the flash may be touched now: all is checked, and nothing is changed yet.
     ///
     /// # Errors
@@ -204,7 +205,7 @@ impl Reporter {
     }
 
     /// How far something is. Draws at each new 5 % and at least once a minute, or a bar on a terminal.
-    pub fn progress(&mut self, phase: &str, done: u64, total: u64) {
+    pub fn progress(&mut self, phase: Phase, done: u64, total: u64) {
         if let Some(sink) = &mut self.sink {
             sink.progress(phase, done, total);
         }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::phase::Phase;
 use crate::base::units::Size;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ fn room() -> usize {
 pub struct Meter {
     /// Whether a bar is drawn over and over on one line.
     pub bar: bool,
-    phase: String,
+    phase: Option<Phase>,
     percent: Option<u64>,
     begun: Instant,
     drawn: Instant,
@@ -50,7 +51,7 @@ impl Meter {
     pub fn new(bar: bool) -> Meter {
         Meter {
             bar,
-            phase: String::new(),
+            phase: None,
             percent: None,
             begun: Instant::now(),
             drawn: Instant::now(),
@@ -59,9 +60,9 @@ impl Meter {
     }
 
     /// The percentage to draw now, if anything is due. 100 only at the very end.
-    pub fn due(&mut self, phase: &str, done: u64, total: u64) -> Option<u64> {
-        if self.phase != phase {
-            self.phase = phase.to_owned();
+    pub fn due(&mut self, phase: Phase, done: u64, total: u64) -> Option<u64> {
+        if self.phase != Some(phase) {
+            self.phase = Some(phase);
             self.percent = None;
             self.begun = Instant::now();
         }
@@ -72,8 +73,7 @@ impl Meter {
         };
         let step = if self.bar { 1 } else { STEP };
         // What is over in a moment is not worth twenty lines, unless it changes the flash or leads to that.
-        let changes = ["writing", "verifying", "sending"].contains(&phase);
-        if !changes && !self.bar && self.begun.elapsed() < PATIENCE {
+        if !phase.changes() && !self.bar && self.begun.elapsed() < PATIENCE {
             return None;
         }
         let new = self.percent.is_none_or(|last| percent / step != last / step);
@@ -98,7 +98,7 @@ impl Meter {
     }
 
     /// `writing 45 %, 7.1 MiB of 16 MiB, 12 s left`.
-    pub fn text(&self, phase: &str, percent: u64, done: u64, total: u64) -> String {
+    pub fn text(&self, phase: Phase, percent: u64, done: u64, total: u64) -> String {
         let left = match self.left(done, total) {
             None => String::new(),
             Some(seconds) => format!(", {seconds} s left"),
@@ -119,7 +119,7 @@ impl Meter {
 }
 
 /// A line with a bar, or as much of it as there is room for.
-fn drawn(phase: &str, percent: u64, rest: &str, room: usize) -> String {
+fn drawn(phase: Phase, percent: u64, rest: &str, room: usize) -> String {
     let filled = (percent / 5) as usize;
     let mut line = match room < WIDEST {
         true => format!("{phase} {rest}"),
@@ -138,31 +138,47 @@ mod tests {
     fn a_narrow_terminal_gets_a_line_that_fits() {
         let rest = "45 %, 7.1 MiB of 16 MiB, 12 s left";
         let bar = format!("writing [{}{}] {rest}", "#".repeat(9), "-".repeat(11));
-        assert_eq!(drawn("writing", 45, rest, 79), bar);
-        assert_eq!(drawn("writing", 45, rest, 60), format!("writing {rest}"));
-        assert_eq!(drawn("writing", 45, rest, 12), "writing 45 %");
-        assert_eq!(drawn("writing", 45, rest, 0), "");
+        assert_eq!(drawn(Phase::Writing, 45, rest, 79), bar);
+        assert_eq!(drawn(Phase::Writing, 45, rest, 60), format!("writing {rest}"));
+        assert_eq!(drawn(Phase::Writing, 45, rest, 12), "writing 45 %");
+        assert_eq!(drawn(Phase::Writing, 45, rest, 0), "");
+    }
+
+    #[test]
+    fn what_changes_the_flash_is_told_at_once_however_short_it_is() {
+        for (phase, told) in [
+            (Phase::Comparing, None),
+            (Phase::Writing, Some(0)),
+            (Phase::PuttingBack, Some(0)),
+            (Phase::Unknown, Some(0)),
+        ] {
+            assert_eq!(Meter::new(false).due(phase, 0, 1000), told, "{phase}");
+        }
     }
 
     #[test]
     fn a_hundred_is_said_at_the_very_end_only_and_steps_are_five() {
         let mut meter = Meter::new(false);
-        let said: Vec<u64> = (0..=1000).filter_map(|done| meter.due("writing", done, 1000)).collect();
+        let said: Vec<u64> = (0..=1000)
+            .filter_map(|done| meter.due(Phase::Writing, done, 1000))
+            .collect();
         assert_eq!(said.first(), Some(&0));
         assert_eq!(said.last(), Some(&100));
         assert_eq!(said.len(), 21);
-        assert_eq!(meter.due("writing", 999_999, 1_000_000), Some(99));
+        assert_eq!(meter.due(Phase::Writing, 999_999, 1_000_000), Some(99));
     }
 
     #[test]
     fn a_bar_is_drawn_at_its_beginning_now_and_then_and_when_it_is_full() {
         let mut meter = Meter::new(true);
         let begun = Instant::now();
-        let said: Vec<u64> = (0..=1000).filter_map(|done| meter.due("writing", done, 1000)).collect();
+        let said: Vec<u64> = (0..=1000)
+            .filter_map(|done| meter.due(Phase::Writing, done, 1000))
+            .collect();
         let frames = (begun.elapsed().as_millis() / FRAME.as_millis()) as usize;
         assert_eq!((said.first(), said.last()), (Some(&0), Some(&100)));
         assert!(said.len() <= 2 + frames, "{said:?}");
         // The next phase begins anew.
-        assert_eq!(meter.due("verifying", 0, 1000), Some(0));
+        assert_eq!(meter.due(Phase::Verifying, 0, 1000), Some(0));
     }
 }

@@ -11,6 +11,7 @@ use super::progress::Meter;
 use crate::base::error::Failure;
 use crate::base::files::Directory;
 use crate::base::outcome::Outcome;
+use crate::base::phase::Phase;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use nix::unistd::geteuid;
@@ -38,7 +39,7 @@ const INFO: usize = 2048;
 const CLIENTS: usize = 8;
 
 /// The phases of an update, which are its steps there.
-const STEPS: [&str; 2] = ["writing", "verifying"];
+const STEPS: [Phase; 2] = [Phase::Writing, Phase::Verifying];
 
 /// The socket and those who have connected.
 pub struct Socket {
@@ -94,7 +95,7 @@ impl Socket {
 }
 
 impl Sink for Socket {
-    fn progress(&mut self, phase: &str, done: u64, total: u64) {
+    fn progress(&mut self, phase: Phase, done: u64, total: u64) {
         let Some(step) = STEPS.iter().position(|step| *step == phase) else {
             return;
         };
@@ -128,7 +129,7 @@ fn is_left_behind(path: &Path) -> bool {
 
 /// A `struct progress_msg` as the C compiler of this processor lays it out.
 fn message(status: u32, (step, percent): (usize, u64), info: &str) -> Vec<u8> {
-    let name = STEPS.get(step.wrapping_sub(1)).copied().unwrap_or_default();
+    let name = STEPS.get(step.wrapping_sub(1)).map_or("", |step| step.as_str());
     let mut bytes = Vec::new();
     // What is called a magic number in this version is never set; then the percentage of a download.
     numbers(&mut bytes, &[0, status, 100]);

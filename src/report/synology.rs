@@ -10,6 +10,7 @@ use crate::base::error::{Context, Failure, Harm, Result};
 use crate::base::files;
 use crate::base::files::Readers;
 use crate::base::outcome::Outcome;
+use crate::base::phase::Phase;
 use crate::report::Sink;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -53,12 +54,12 @@ impl Page {
 }
 
 impl Sink for Page {
-    fn progress(&mut self, phase: &str, done: u64, total: u64) {
+    fn progress(&mut self, phase: Phase, done: u64, total: u64) {
         // Each stage below its end, which only the next stage or the outcome may claim.
         let percent = (done.saturating_mul(100) / total.max(1)).min(98) as i64;
         let stage = match phase {
-            "writing" => PROGRAMS,
-            "verifying" => CONFIGURATION,
+            Phase::Writing => PROGRAMS,
+            Phase::Verifying => CONFIGURATION,
             _ => ANALYZING,
         };
         self.say(stage, percent);

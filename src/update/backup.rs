@@ -5,6 +5,7 @@
 use crate::base::error::{Context, Failure, Result};
 use crate::base::files::{self, Directory, Readers, put};
 use crate::base::lossless;
+use crate::base::phase::Phase;
 use crate::base::quoted::Quoted;
 use crate::base::units::{Count, hex};
 use crate::board::{Board, Partition};
@@ -117,7 +118,7 @@ pub fn copy(board: &Board, partitions: &[&Partition], dir: &Path, reporter: &mut
         put(&into, lossless::path(&name).as_os_str(), Readers::Owner, &mut |file| {
             sum = read_out(board, partition, file, &mut |bytes| {
                 done += bytes;
-                reporter.progress("copying", done, total);
+                reporter.progress(Phase::Copying, done, total);
             })?;
             Ok(())
         })?;

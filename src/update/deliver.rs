@@ -6,6 +6,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::lossless;
+use crate::base::phase::Phase;
 use crate::base::units::{Grouped, Size};
 use crate::bytes::budget::{Budget, Memory};
 use crate::bytes::by_pipe::by_pipe;
@@ -92,7 +93,7 @@ impl Staging<'_> {
         room_for(length.unwrap_or_default(), operand.available)?;
         let mut progress = |done: u64| {
             if let Place::RamRoot(_) = place {
-                reporter.progress("reading", done, length.unwrap_or(done.saturating_add(1)));
+                reporter.progress(Phase::Reading, done, length.unwrap_or(done.saturating_add(1)));
             }
         };
         let Place::RamRoot(root) = place else {
@@ -180,7 +181,7 @@ fn on_disk(
         let path = handoff::image_path(root, operand.index);
         symlink(link, &path).context(path.display())?;
     }
-    let (store, sha256) = source.on_disk(&mut |done| reporter.progress("reading", done, length))?;
+    let (store, sha256) = source.on_disk(&mut |done| reporter.progress(Phase::Reading, done, length))?;
     Ok(AtHand {
         store,
         sha256,

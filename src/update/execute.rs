@@ -6,14 +6,14 @@
 use crate::base::clock;
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
-use crate::base::outcome::{Fate, Outcome, Stopped, Tally};
+use crate::base::outcome::{Fate, KeptState, Outcome, Stopped, Tally};
 use crate::base::units::Count;
 use crate::board::indicators::Indicators;
 use crate::board::{Board, Proof};
 use crate::bytes::store::Store;
 use crate::checks::holders::listed;
 use crate::env::{Change, Environment};
-use crate::flash::{self, Phase, Policy, Progress, Target, Verified};
+use crate::flash::{self, Policy, Progress, Target, Verified};
 use crate::keep::Task;
 use crate::plan::{self, Destination, Method, SlotSwitch, Step, VolumeChanges, Write};
 use crate::record::{self, Record, Versions};
@@ -104,7 +104,7 @@ impl Execution<'_> {
         }
         // A power cut while the files are put back finds a firmware that is good, and files that are not known to be.
         if result.is_ok() {
-            outcome.kept = self.files.map(|task| task.fate("pending", String::new()));
+            outcome.kept = self.files.map(|task| task.fate(KeptState::Pending, String::new()));
         }
         self.record(&outcome, reporter);
         let _verified = result?;
@@ -159,13 +159,8 @@ impl Execution<'_> {
             if asked.swap(false, Ordering::Relaxed) {
                 reporter.warning("asked to stop, but half-written flash does not boot: going on");
             }
-            let phase = match progress.phase {
-                Phase::Write => "writing",
-                Phase::Verify => "verifying",
-                Phase::RollBack => "putting back",
-            };
             indicators.tick();
-            reporter.progress(phase, progress.done, progress.total);
+            reporter.progress(progress.phase, progress.done, progress.total);
         };
         let written = flash::write(targets, self.store, self.policy, &mut observer);
         let at = clock::uptime();
@@ -196,7 +191,7 @@ impl Execution<'_> {
         };
         match result {
             Ok(()) => {
-                let fate = task.fate("restored", String::new());
+                let fate = task.fate(KeptState::Restored, String::new());
                 let done = match task.unpacks_itself() {
                     true => "handed to the new firmware in",
                     false => "put back into",
@@ -209,7 +204,7 @@ impl Execution<'_> {
                 fate
             }
             Err(why) => {
-                let fate = task.fate("failed", why);
+                let fate = task.fate(KeptState::Failed, why);
                 reporter.warning(format_args!(
                     "the new firmware is good, but the kept files could not be put into {}: {}",
                     fate.to, fate.text

@@ -10,6 +10,7 @@ use super::version;
 use crate::base::check_id::CheckId;
 use crate::base::error::{Failure, Result};
 use crate::base::format::Format;
+use crate::base::phase::Phase;
 use crate::base::units::hex;
 use crate::board::Board;
 use crate::bytes::hashing::Hashing;
@@ -442,7 +443,7 @@ fn ram(wanted: &Wanted<'_>) -> Ram {
 /// The checksum of the bytes as they were delivered, which are those that will be written.
 fn checksum(store: &Store, hashing: Option<Hashing>, reporter: &mut Reporter) -> Result<String> {
     let length = store.delivered_length();
-    let progress = &mut |done| reporter.progress("hashing", done, length);
+    let progress = &mut |done| reporter.progress(Phase::Hashing, done, length);
     match hashing {
         Some(hashing) => hashing.finish(store, progress),
         None => store.sha256(progress),

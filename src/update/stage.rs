@@ -7,6 +7,7 @@ use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::format::Format;
 use crate::base::lossless;
+use crate::base::phase::Phase;
 use crate::board::{Board, Partition};
 use crate::bytes::budget::Budget;
 use crate::bytes::store::Store;
@@ -95,7 +96,7 @@ impl Staging<'_> {
         let length = pieces.length()?;
         room_for(length, self.available)?;
         let mut sink = Budget::of_ram(&mut file);
-        let image = pieces.copy(&mut sink, &mut |done| reporter.progress("reading", done, length))?;
+        let image = pieces.copy(&mut sink, &mut |done| reporter.progress(Phase::Reading, done, length))?;
         let store = Store::file(File::open(&path).context(path.display())?).map_err(unreadable)?;
         self.of_pieces(image, store)
     }

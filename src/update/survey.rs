@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{Failure, Result};
+use crate::base::phase::Phase;
 use crate::board::Board;
 use crate::bytes::hashing::Hashing;
 use crate::bytes::store::Store;
@@ -39,7 +40,7 @@ pub(super) fn survey(
         board.open(partition)
     };
     let surveys = flash::survey(&writes, store, hashing, open, |done| {
-        reporter.progress("comparing", done, total)
+        reporter.progress(Phase::Comparing, done, total)
     })?;
     let steps = writes.into_iter().zip(surveys).map(|(write, survey)| Step {
         write,

@@ -3,6 +3,7 @@
 use crate::simbox::bytes;
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;
+use flasher::base::phase::Phase;
 use flasher::bytes::store::Store;
 use flasher::flash::{self, Policy, Progress, Target, Verified};
 use flasher::plan::{Destination, Write};
@@ -109,7 +110,7 @@ fn the_block_that_makes_the_box_bootable_is_blank_until_everything_else_is_right
     let write = write_of(MIB, MIB, true);
     let mut first_block = Vec::new();
     let _ = run(&chip, &write, &Store::Memory(new.clone()), &mut |progress| {
-        if progress.phase == flash::Phase::Write {
+        if progress.phase == Phase::Writing {
             first_block.push(chip.contents(0..BLOCK).iter().all(|byte| *byte == 0xff));
         }
     })
@@ -138,7 +139,7 @@ fn a_bit_that_flips_after_its_block_was_read_back_is_found_by_the_last_verificat
     let new = bytes(MIB as usize, 7);
     let write = write_of(MIB, MIB, false);
     let stopped = run(&chip, &write, &Store::Memory(new.clone()), &mut |progress| {
-        if progress.phase == flash::Phase::Write && progress.done == progress.total {
+        if progress.phase == Phase::Writing && progress.done == progress.total {
             chip.load(300_000, &[new[300_000] ^ 4]);
         }
     })
@@ -157,7 +158,7 @@ fn progress_counts_every_byte_once_in_each_phase() {
         &write_of(length, MIB, true),
         &Store::Memory(bytes(length as usize, 8)),
         &mut |progress| {
-            let done = &mut last[usize::from(progress.phase == flash::Phase::Verify)];
+            let done = &mut last[usize::from(progress.phase == Phase::Verifying)];
             assert!(progress.done > *done && progress.done <= progress.total);
             *done = progress.done;
         },

@@ -4,8 +4,9 @@ use crate::engine::{target, write_of};
 use crate::simbox::{SimBox, anything, bytes};
 use flasher::base::error::Harm;
 use flasher::base::outcome::Stopped;
+use flasher::base::phase::Phase;
 use flasher::bytes::store::Store;
-use flasher::flash::{self, Phase, Policy, Progress, Target, Verified};
+use flasher::flash::{self, Policy, Progress, Target, Verified};
 use mtd_rs::{Fault, PartitionId, SimChip};
 
 const BLOCK: u64 = 64 << 10;
@@ -45,7 +46,7 @@ fn nothing_of_it_changes_before_the_rest_is_whole() {
     let (chip, old, image) = chip();
     let mut untouched = 0;
     let verified = run(&chip, &image, &mut |progress| {
-        if progress.phase == Phase::Write && progress.done <= PART {
+        if progress.phase == Phase::Writing && progress.done <= PART {
             assert!(chip.contents(0..PART) == old[..PART as usize]);
             untouched += 1;
         }
@@ -104,7 +105,7 @@ fn it_stays_as_it_is_when_the_rest_fails_at_any_operation() {
 fn a_bit_of_the_rest_that_flips_after_it_was_read_back_keeps_it_as_it_is() {
     let (chip, old, image) = chip();
     let stopped = run(&chip, &image, &mut |progress| {
-        if progress.phase == Phase::Write && progress.done == PART {
+        if progress.phase == Phase::Writing && progress.done == PART {
             let at = PART + 2 * BLOCK;
             let byte = chip.contents(at..at + 1)[0];
             chip.load(at, &[byte ^ 1]);

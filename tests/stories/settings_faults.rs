@@ -5,7 +5,7 @@ use crate::settings::{ERASE, FIRMWARE, KEPT, MARK, boot, image, lived_in};
 use crate::simbox::{SimBox, bytes};
 use crate::simrun;
 use flasher::base::error::Harm;
-use flasher::base::outcome::{Fate, Outcome};
+use flasher::base::outcome::{Fate, KeptState, Outcome};
 use flasher::cli::Apply;
 use flasher::flash::Policy;
 use mtd_rs::Fault;
@@ -35,7 +35,7 @@ fn long_settings(order: &str, image: &[u8]) -> (SimBox, usize) {
 fn lost(sim: &SimBox, outcome: &Outcome) -> Fate {
     assert!(outcome.is_ok() && outcome.harm == Harm::Written, "{outcome:?}");
     let kept = outcome.kept.clone().unwrap();
-    assert_eq!(kept.state, "failed", "{kept}");
+    assert_eq!(kept.state, KeptState::Failed, "{kept}");
     let status = sim.run("status", &["--format", "json"]).exits(0).json();
     assert_eq!(status["harm"], "written");
     assert_eq!(status["kept"]["state"], "failed", "{status}");
@@ -105,7 +105,7 @@ fn settings_that_fail_once_are_tried_again() {
         times: 1,
     };
     let outcome = update(&sim, &image, &[fault], None);
-    assert_eq!(outcome.kept.unwrap().state, "restored");
+    assert_eq!(outcome.kept.unwrap().state, KeptState::Restored);
     let (status, root) = boot(&sim, "little");
     assert_eq!((status, root.len()), (Some(0), KEPT.len() + 1));
 }

@@ -10,6 +10,7 @@ use crate::base::files::{Readers, Unfinished};
 use crate::base::format::Format;
 use crate::base::lossless;
 use crate::base::machine::Role;
+use crate::base::phase::Phase;
 use crate::base::shell;
 use crate::base::units::{Grouped, Size, hex};
 use crate::board::profile::Profile;
@@ -198,7 +199,7 @@ fn make(options: &Create, layout: &Layout, pieces: &Pieces<'_>, reporter: &mut R
     for (slot, piece) in pieces {
         let mut progress = |bytes| {
             done += bytes;
-            reporter.progress("copying", done, total);
+            reporter.progress(Phase::Copying, done, total);
         };
         match piece {
             Piece::Flash(board, partition) => {

@@ -25,7 +25,7 @@ mod verdict;
 
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm, Result};
-use crate::base::outcome::{Outcome, Tally};
+use crate::base::outcome::{KeptState, Outcome, Tally};
 use crate::base::units::Grouped;
 use crate::cli::push::Push;
 use crate::record::Record;
@@ -183,7 +183,7 @@ impl Pushing<'_> {
     fn apply(&self, connection: &Connection<'_>, installed: &Installed, reporter: &mut Reporter) -> Result<Run> {
         let session = self.session(connection, installed);
         let run = session.apply(reporter)?;
-        let changed = |ended: &told::Ended| ended.code() == Code::ImageChanged && ended.harm == Harm::Untouched;
+        let changed = |ended: &told::Ended| ended.code == Code::ImageChanged && ended.harm == Harm::Untouched;
         let run = match run.ended.as_ref().is_some_and(changed) {
             false => run,
             true => {
@@ -218,7 +218,7 @@ impl Pushing<'_> {
             ));
         };
         // One that has written while we listened tells nothing more before its reboot.
-        let silent = run.ended.as_ref().is_some_and(|ended| ended.code() == Code::Written);
+        let silent = run.ended.as_ref().is_some_and(|ended| ended.code == Code::Written);
         let follow = Follow {
             ssh,
             options: self.options,
@@ -262,7 +262,7 @@ impl Pushing<'_> {
             (None, false, false) => Err(self.without_a_word(run, connection)),
             (Some(_), false, _) if run.planned => Ok(None),
             (Some(ended), false, _) if ended.exit != Exit::Done => Err(ended.failure(run.error.as_ref())),
-            (Some(ended), false, _) => Ok(match ended.code() {
+            (Some(ended), false, _) => Ok(match ended.code {
                 Code::HandedOver => Some(Reboot::Due),
                 Code::Written if self.options.apply.no_reboot || self.options.apply.at.sim.is_some() => {
                     Some(Reboot::No)
@@ -312,7 +312,7 @@ impl Pushing<'_> {
             (false, _) => "has the new firmware, and has not booted since",
         };
         reporter.stage(format_args!("{host} {what}: written and verified, sha256 {sha256}"));
-        if let Some(lost) = kept.as_ref().filter(|kept| kept.state != "restored") {
+        if let Some(lost) = kept.as_ref().filter(|kept| kept.state != KeptState::Restored) {
             reporter.warning(format_args!("the kept files of {host}: {lost}"));
         }
         Ok(Outcome {
@@ -364,7 +364,7 @@ fn outcome(run: &Run) -> Outcome {
         Some(ended) if !run.planned => Outcome {
             harm: ended.harm,
             tally: ended.tally,
-            ..Outcome::untouched(ended.code())
+            ..Outcome::untouched(ended.code)
         },
         _ => Outcome::untouched(Code::Planned),
     }

@@ -15,6 +15,7 @@ use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Harm, Result};
 use crate::base::lossless;
 use crate::base::outcome::Tally;
+use crate::base::phase::Phase;
 use crate::base::quoted::one_line;
 use crate::cli::push::Push;
 use crate::cli::table;
@@ -214,7 +215,7 @@ impl Session<'_> {
             run.ended = Some(Ended {
                 exit,
                 harm: Harm::Untouched,
-                code: Code::Unknown.as_str().to_owned(),
+                code: Code::Unknown,
                 tally: Tally::default(),
             });
         }
@@ -238,7 +239,7 @@ impl Session<'_> {
             match heard.recv_timeout(LOOK) {
                 Ok(News::Sent { wire, done }) => {
                     run.sent = wire;
-                    reporter.progress("sending", done, total);
+                    reporter.progress(Phase::Sending, done, total);
                 }
                 Ok(News::AllSent(open)) => stdin = Some(open),
                 Ok(News::NotSent) | Err(RecvTimeoutError::Timeout) => (),

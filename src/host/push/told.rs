@@ -5,6 +5,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Exit, Failure, Harm};
 use crate::base::outcome::Tally;
+use crate::base::phase::Phase;
 use crate::base::quoted::one_line;
 use crate::cli::push::Push;
 use crate::report::Reporter;
@@ -24,7 +25,7 @@ pub enum Event {
     /// How far something is.
     Progress {
         /// What.
-        phase: String,
+        phase: Phase,
         /// Bytes.
         done: u64,
         /// Bytes.
@@ -99,22 +100,17 @@ pub struct Ended {
     /// The state of the flash.
     pub harm: Harm,
     /// One word for programs.
-    pub code: String,
+    pub code: Code,
     /// Erase blocks.
     #[serde(flatten)]
     pub tally: Tally,
 }
 
 impl Ended {
-    /// The word, if it is one that is known here.
-    pub fn code(&self) -> Code {
-        Code::from_word(&self.code).unwrap_or(Code::Unknown)
-    }
-
     /// The failure that it was, with what was said of it.
     pub fn failure(&self, error: Option<&(String, Option<String>)>) -> Failure {
-        let what = error.map_or_else(|| self.code.clone(), |(text, _)| text.clone());
-        let failure = Failure::new(self.exit, self.code(), what).harm(self.harm);
+        let what = error.map_or_else(|| self.code.to_string(), |(text, _)| text.clone());
+        let failure = Failure::new(self.exit, self.code, what).harm(self.harm);
         match error.and_then(|(_, next)| next.clone()) {
             Some(next) => failure.hint(next),
             None => failure,
@@ -194,7 +190,7 @@ pub fn show(event: &Event, value: &Value, reporter: &mut Reporter) {
         Event::Plan { text } => reporter.stage(text),
         Event::Listening { url, .. } => reporter.stage(format_args!("progress: {url}")),
         // What arrives there is shown as it is sent here.
-        Event::Progress { phase, done, total } if phase != "reading" => reporter.progress(phase, *done, *total),
+        Event::Progress { phase, done, total } if *phase != Phase::Reading => reporter.progress(*phase, *done, *total),
         _ => (),
     }
 }

@@ -11,7 +11,7 @@ use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::json;
 use crate::base::outcome::Tally;
 use crate::cli::push::Push;
-use crate::record::Record;
+use crate::record::{Record, RunResult};
 use std::ffi::OsString;
 
 /// What a record says.
@@ -46,10 +46,9 @@ pub fn read(said: &[u8]) -> Option<Record> {
 
 /// Whether both are of the same update.
 pub fn is_stale(now: &Record, before: &Record) -> bool {
-    let same = |of: fn(&Record) -> &str| of(now) == of(before);
-    same(|record| &record.stages)
-        && same(|record| record.finished.as_deref().unwrap_or_default())
-        && same(|record| &record.result)
+    now.stages == before.stages
+        && now.finished == before.finished
+        && now.result == before.result
         && now.image_sha256 == before.image_sha256
 }
 
@@ -61,8 +60,8 @@ pub fn judge(now: Option<&Record>, before: Option<&Record>, sha256: &str) -> Ver
     if is_stale(now, before) || sha256.is_empty() || now.image_sha256.as_deref() != Some(sha256) {
         return Verdict::Nothing;
     }
-    match (now.result.as_str(), now.harm) {
-        ("ok", Harm::Written) => match (&now.written_slot, &now.slot) {
+    match (now.result, now.harm) {
+        (RunResult::Ok, Harm::Written) => match (&now.written_slot, &now.slot) {
             (None, _) => Verdict::Written(now.tally),
             (Some(written), Some(boots)) if written == boots => Verdict::Written(now.tally),
             (Some(written), Some(boots)) => {
@@ -75,7 +74,7 @@ pub fn judge(now: Option<&Record>, before: Option<&Record>, sha256: &str) -> Ver
             // Comparing the flash tells which one was meant, and which one boots.
             (Some(_), None) => Verdict::Nothing,
         },
-        ("failed", harm) => {
+        (RunResult::Failed, harm) => {
             let exit = match (now.code, harm) {
                 (Code::Held | Code::Busy, _) => Exit::Busy,
                 (Code::Flash | Code::RolledBack | Code::Inactive | Code::Interrupted, _) => Exit::Flash,
@@ -100,9 +99,9 @@ pub fn judge(now: Option<&Record>, before: Option<&Record>, sha256: &str) -> Ver
 mod tests {
     use super::*;
 
-    fn record(result: &str, harm: Harm, code: Code, stages: &str) -> Record {
+    fn record(result: RunResult, harm: Harm, code: Code, stages: &str) -> Record {
         Record {
-            result: result.to_owned(),
+            result,
             harm,
             code,
             image_sha256: Some("aa".to_owned()),
@@ -114,12 +113,12 @@ mod tests {
     #[test]
     fn only_a_new_record_of_this_image_says_that_it_was_written() {
         let none = Record::none();
-        let written = record("ok", Harm::Written, Code::Written, "1 s begun");
+        let written = record(RunResult::Ok, Harm::Written, Code::Written, "1 s begun");
         let judged = |now: &Record, before: &Record, sum| judge(Some(now), Some(before), sum);
         assert!(matches!(judged(&written, &none, "aa"), Verdict::Written(_)));
         // The same image was written before.
         assert!(matches!(judged(&written, &written, "aa"), Verdict::Nothing));
-        let again = record("ok", Harm::Written, Code::Written, "2 s begun");
+        let again = record(RunResult::Ok, Harm::Written, Code::Written, "2 s begun");
         assert!(matches!(judged(&again, &written, "aa"), Verdict::Written(_)));
         assert!(matches!(judged(&written, &none, "bb"), Verdict::Nothing));
         assert!(matches!(judged(&written, &none, ""), Verdict::Nothing));
@@ -127,9 +126,9 @@ mod tests {
         // Whether it is new is not known.
         assert!(matches!(judge(Some(&written), None, "aa"), Verdict::Nothing));
         assert!(matches!(judge(None, Some(&none), "aa"), Verdict::Nothing));
-        let odd = record("ok", Harm::Partly, Code::Written, "1 s begun");
+        let odd = record(RunResult::Ok, Harm::Partly, Code::Written, "1 s begun");
         assert!(matches!(judged(&odd, &none, "aa"), Verdict::Nothing));
-        let odd = record("fine", Harm::Written, Code::Written, "1 s begun");
+        let odd = record(RunResult::Unknown, Harm::Written, Code::Written, "1 s begun");
         assert!(matches!(judged(&odd, &none, "aa"), Verdict::Nothing));
     }
 
@@ -143,7 +142,7 @@ mod tests {
             (Harm::Partly, Code::Unknown, Exit::Flash),
             (Harm::Untouched, Code::System, Exit::System),
         ] {
-            let now = record("failed", harm, code, "1 s begun");
+            let now = record(RunResult::Failed, harm, code, "1 s begun");
             match judge(Some(&now), Some(&Record::none()), "aa") {
                 Verdict::Failed(failure) => assert_eq!((failure.exit, failure.harm), (exit, harm)),
                 other => panic!("{code}: {other:?}"),

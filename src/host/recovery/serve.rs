@@ -5,6 +5,7 @@
 use crate::base::code::Code;
 use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::mac::Mac;
+use crate::base::phase::Phase;
 use crate::base::units::{Grouped, Size};
 use crate::bytes::store::Store;
 use crate::cli::network::Network;
@@ -63,7 +64,7 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
         match event {
             Event::Said(text) => reporter.stage(text),
             Event::Warned(text) => reporter.warning(text),
-            Event::Progress { done, total } => reporter.progress("sending", done, total),
+            Event::Progress { done, total } => reporter.progress(Phase::Sending, done, total),
             Event::Broken(what) => return Err(Failure::system(what)),
             Event::Done { to, answered } => {
                 reporter.stage(format_args!("{to} has all {} bytes", Grouped(size)));
