@@ -58,7 +58,7 @@ impl fmt::Display for Tally {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The exit code; [`Exit::Done`] where all went well.
     pub exit: Exit,
@@ -67,12 +67,16 @@ pub struct Outcome {
     /// One word for programs.
     pub code: Code,
     /// What failed, in words; empty where all went well.
+    #[serde(skip)]
     pub text: String,
     /// What it took.
+    #[serde(flatten)]
     pub tally: Tally,
     /// What became of the files that were to be kept.
+    #[serde(skip_serializing_if = "Option::is_none", skip_deserializing)]
     pub kept: Option<Fate>,
     /// Bytes of old content that were kept in RAM meanwhile.
+    #[serde(skip)]
     pub old_content: u64,
 }
 

@@ -4,24 +4,11 @@
 
 use super::listen::Told;
 use crate::base::code::Code;
-use crate::base::error::{Exit, Harm};
-use crate::base::outcome::{Fate, Tally};
+use crate::base::error::Harm;
+use crate::base::outcome::Outcome;
 use crate::base::phase::Phase;
 use crate::plan::Check;
 use serde::Serialize;
-
-/// The outcome as the last event of an `apply`.
-#[derive(Serialize)]
-pub(super) struct ToldOutcome<'a> {
-    pub(super) ok: bool,
-    pub(super) exit: Exit,
-    pub(super) harm: Harm,
-    pub(super) code: Code,
-    #[serde(flatten)]
-    pub(super) tally: Tally,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) kept: Option<&'a Fate>,
-}
 
 /// What happens, as JSON lines have it.
 #[derive(Serialize)]
@@ -45,7 +32,7 @@ pub(super) enum Event<'a> {
     Error {
         text: &'a str,
         code: Code,
-        flash: &'a str,
+        flash: Harm,
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<&'a str>,
     },
@@ -69,5 +56,10 @@ pub(super) enum Event<'a> {
     },
     /// Where the events can be followed.
     Listening(Told),
-    Result(ToldOutcome<'a>),
+    /// The last one of an `apply`.
+    Result {
+        ok: bool,
+        #[serde(flatten)]
+        outcome: &'a Outcome,
+    },
 }

@@ -20,7 +20,7 @@ use crate::base::outcome::Outcome;
 use crate::base::phase::Phase;
 use crate::base::quoted::{printable, printable_json};
 use crate::plan::Plan;
-use event::{Event, ToldOutcome};
+use event::Event;
 use listen::{Door, Listen, Tap};
 use plan_text::plan_text;
 use progress::Meter;
@@ -340,7 +340,7 @@ impl Reporter {
         self.event(&Event::Error {
             text: &failure.what,
             code: failure.code,
-            flash: failure.harm.as_str(),
+            flash: failure.harm,
             next: failure.next(),
         });
         if self.json() && self.lost.is_none() {
@@ -358,14 +358,8 @@ impl Reporter {
         if let Some(sink) = &mut self.sink {
             sink.outcome(outcome);
         }
-        self.event(&Event::Result(ToldOutcome {
-            ok: outcome.is_ok(),
-            exit: outcome.exit,
-            harm: outcome.harm,
-            code: outcome.code,
-            tally: outcome.tally,
-            kept: outcome.kept.as_ref(),
-        }));
+        let ok = outcome.is_ok();
+        self.event(&Event::Result { ok, outcome });
     }
 }
 

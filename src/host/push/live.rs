@@ -5,8 +5,9 @@
 #![forbid(unsafe_code)]
 
 use super::ssh::Ssh;
-use super::told::{self, Ended, Event};
+use super::told::{self, Event};
 use crate::base::error::{Failure, Harm};
+use crate::base::outcome::Outcome;
 use crate::base::quoted::one_line;
 use crate::report::Reporter;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -54,7 +55,7 @@ pub struct Live {
     why: String,
     error: Option<(String, Option<String>)>,
     /// How it ended, as it said itself.
-    ended: Option<Ended>,
+    ended: Option<Outcome>,
 }
 
 impl Live {
@@ -126,7 +127,7 @@ impl Live {
     /// The failure after which the box does not reboot.
     pub fn failed(&self) -> Option<Failure> {
         let ended = self.ended.as_ref().filter(|ended| ended.harm == Harm::Partly)?;
-        let failure = ended.failure(self.error.as_ref());
+        let failure = told::failure(ended, self.error.as_ref());
         Some(failure.hint(
             "do not switch the box off: it waits in its rescue, and says on its console what can be done (docs/recovery.md)",
         ))

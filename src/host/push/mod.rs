@@ -183,7 +183,7 @@ impl Pushing<'_> {
     fn apply(&self, connection: &Connection<'_>, installed: &Installed, reporter: &mut Reporter) -> Result<Run> {
         let session = self.session(connection, installed);
         let run = session.apply(reporter)?;
-        let changed = |ended: &told::Ended| ended.code == Code::ImageChanged && ended.harm == Harm::Untouched;
+        let changed = |ended: &Outcome| ended.code == Code::ImageChanged && ended.harm == Harm::Untouched;
         let run = match run.ended.as_ref().is_some_and(changed) {
             false => run,
             true => {
@@ -261,7 +261,7 @@ impl Pushing<'_> {
             (None, false, true) => Ok(Some(Reboot::Maybe)),
             (None, false, false) => Err(self.without_a_word(run, connection)),
             (Some(_), false, _) if run.planned => Ok(None),
-            (Some(ended), false, _) if ended.exit != Exit::Done => Err(ended.failure(run.error.as_ref())),
+            (Some(ended), false, _) if ended.exit != Exit::Done => Err(told::failure(ended, run.error.as_ref())),
             (Some(ended), false, _) => Ok(match ended.code {
                 Code::HandedOver => Some(Reboot::Due),
                 Code::Written if self.options.apply.no_reboot || self.options.apply.at.sim.is_some() => {
@@ -361,11 +361,7 @@ impl Pushing<'_> {
 /// The outcome of a run after which there is nothing to follow.
 fn outcome(run: &Run) -> Outcome {
     match &run.ended {
-        Some(ended) if !run.planned => Outcome {
-            harm: ended.harm,
-            tally: ended.tally,
-            ..Outcome::untouched(ended.code)
-        },
+        Some(ended) if !run.planned => ended.clone(),
         _ => Outcome::untouched(Code::Planned),
     }
 }

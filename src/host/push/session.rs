@@ -10,11 +10,11 @@ use super::interrupt::Interrupt;
 use super::live::Place;
 use super::shell::words;
 use super::ssh::Connection;
-use super::told::{self, Block, Compared, Ended, Event, Question};
+use super::told::{self, Block, Compared, Event, Question};
 use crate::base::code::Code;
-use crate::base::error::{Context, Exit, Failure, Harm, Result};
+use crate::base::error::{Context, Exit, Failure, Result};
 use crate::base::lossless;
-use crate::base::outcome::Tally;
+use crate::base::outcome::Outcome;
 use crate::base::phase::Phase;
 use crate::base::quoted::one_line;
 use crate::cli::push::Push;
@@ -44,7 +44,7 @@ const LINE: u64 = 1 << 20;
 /// How a run on the box ended.
 pub struct Run {
     /// What it said; `None` where the connection broke before that.
-    pub ended: Option<Ended>,
+    pub ended: Option<Outcome>,
     /// What it said of what failed.
     pub error: Option<(String, Option<String>)>,
     /// What was agreed to, if anything was.
@@ -159,7 +159,7 @@ impl Session<'_> {
         let run = self.run(&self.command("verify", reporter), reporter)?;
         match (run.compared, &run.ended) {
             (Some(compared), _) => Ok(compared),
-            (None, Some(ended)) if ended.exit != Exit::Done => Err(ended.failure(run.error.as_ref())),
+            (None, Some(ended)) if ended.exit != Exit::Done => Err(told::failure(ended, run.error.as_ref())),
             _ => Err(self.connection.broken(&run.said)),
         }
     }
@@ -212,11 +212,9 @@ impl Session<'_> {
             && let Some(exit) = status.code().and_then(|code| u8::try_from(code).ok())
             && let Ok(exit) = Exit::try_from(exit)
         {
-            run.ended = Some(Ended {
+            run.ended = Some(Outcome {
                 exit,
-                harm: Harm::Untouched,
-                code: Code::Unknown,
-                tally: Tally::default(),
+                ..Outcome::untouched(Code::Unknown)
             });
         }
         Ok(run)

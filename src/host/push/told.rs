@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::code::Code;
-use crate::base::error::{Exit, Failure, Harm};
-use crate::base::outcome::Tally;
+use crate::base::error::Failure;
+use crate::base::outcome::Outcome;
 use crate::base::phase::Phase;
 use crate::base::quoted::one_line;
 use crate::cli::push::Push;
@@ -64,7 +63,7 @@ pub enum Event {
         token: String,
     },
     /// How it ended.
-    Result(Ended),
+    Result(Outcome),
     /// What is of no use here, or of another version.
     #[serde(other)]
     Other,
@@ -92,29 +91,13 @@ pub struct Question {
     pub seconds: u64,
 }
 
-/// How the run on the box ended.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Ended {
-    /// Its exit code.
-    pub exit: Exit,
-    /// The state of the flash.
-    pub harm: Harm,
-    /// One word for programs.
-    pub code: Code,
-    /// Erase blocks.
-    #[serde(flatten)]
-    pub tally: Tally,
-}
-
-impl Ended {
-    /// The failure that it was, with what was said of it.
-    pub fn failure(&self, error: Option<&(String, Option<String>)>) -> Failure {
-        let what = error.map_or_else(|| self.code.to_string(), |(text, _)| text.clone());
-        let failure = Failure::new(self.exit, self.code, what).harm(self.harm);
-        match error.and_then(|(_, next)| next.clone()) {
-            Some(next) => failure.hint(next),
-            None => failure,
-        }
+/// The failure that a run on the box was, with what was said of it.
+pub fn failure(ended: &Outcome, error: Option<&(String, Option<String>)>) -> Failure {
+    let what = error.map_or_else(|| ended.code.to_string(), |(text, _)| text.clone());
+    let failure = Failure::new(ended.exit, ended.code, what).harm(ended.harm);
+    match error.and_then(|(_, next)| next.clone()) {
+        Some(next) => failure.hint(next),
+        None => failure,
     }
 }
 
@@ -208,7 +191,37 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     for line in String::from_utf8_lossy(bytes).lines() {
         let _ = compared(line);
         if let Some((Event::Result(ended), _)) = read(line) {
-            let _ = ended.failure(None);
+            let _ = failure(&ended, None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::base::code::Code;
+    use crate::base::error::Harm;
+
+    #[test]
+    fn words_of_a_newer_flasher_are_unknown_and_the_flash_then_partly_written() {
+        let line = r#"{"event":"progress","phase":"dreaming","done":1,"total":2,"percent":50}"#;
+        let (event, _) = read(line).unwrap();
+        assert!(
+            matches!(
+                event,
+                Event::Progress {
+                    phase: Phase::Unknown,
+                    ..
+                }
+            ),
+            "{event:?}"
+        );
+        let line = r#"{"event":"result","ok":true,"exit":0,"harm":"fine","code":"news","erased":1,"unchanged":2,"retried":3,"kept":7}"#;
+        let Some((Event::Result(ended), _)) = read(line) else {
+            panic!("no result");
+        };
+        assert_eq!((ended.harm, ended.code), (Harm::Partly, Code::Unknown));
+        assert_eq!((ended.tally.erased, ended.kept), (1, None));
     }
 }
