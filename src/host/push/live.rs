@@ -124,9 +124,10 @@ impl Live {
         self.connected
     }
 
-    /// The failure after which the box does not reboot.
+    /// The failure after which the box does not reboot. What says that it is none and half written is not believed.
     pub fn failed(&self) -> Option<Failure> {
-        let ended = self.ended.as_ref().filter(|ended| ended.harm == Harm::Partly)?;
+        let fails = |ended: &&Outcome| ended.harm == Harm::Partly && !ended.is_ok();
+        let ended = self.ended.as_ref().filter(fails)?;
         let failure = told::failure(ended, self.error.as_ref());
         Some(failure.hint(
             "do not switch the box off: it waits in its rescue, and says on its console what can be done (docs/recovery.md)",
@@ -170,4 +171,41 @@ fn follow((host, place): (&str, &Place), sender: &SyncSender<News>) -> io::Resul
 
 fn send(sender: &SyncSender<News>, news: News) -> io::Result<()> {
     sender.send(news).map_err(|_| io::Error::other("nobody follows"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::base::error::Exit;
+    use crate::report::Global;
+
+    #[test]
+    fn what_anybody_may_tell_is_believed_where_it_is_a_failure() {
+        let failed = |exit: u8, harm: &str| {
+            let line = format!(
+                r#"{{"event":"result","exit":{exit},"harm":"{harm}","code":"news","erased":0,"unchanged":0,"retried":0}}"#
+            );
+            let (sender, news) = sync_channel(1);
+            sender.send(News::Line(line)).unwrap();
+            let mut live = Live {
+                news,
+                address: String::new(),
+                since: Instant::now(),
+                connected: true,
+                seen: true,
+                why: String::new(),
+                error: None,
+                ended: None,
+            };
+            live.show(&mut Reporter::new(&Global::default()));
+            live.failed().map(|failure| (failure.exit, failure.harm))
+        };
+        let stays = Some((Exit::Flash, Harm::Partly));
+        assert_eq!([failed(74, "partly"), failed(74, "mostly")], [stays, stays]);
+        assert_eq!(
+            [failed(0, "partly"), failed(0, "mostly"), failed(74, "untouched")],
+            [None; 3]
+        );
+    }
 }
