@@ -67,8 +67,9 @@ impl<'a> Target<'a> {
                 _ => Check::warn(CheckId::Content, gets),
             };
         }
-        // Evidence that it is something else counts more than what the box's own archive says of it.
-        let vouched = content.is_none() && is_for_this_box(self.facts);
+        // Evidence that it is something else counts more than what the box's own archive says of it. A kernel behind a vendor's
+        // header is none: where one lay that a power cut has erased, nothing else tells that the boot loader reads it.
+        let vouched = content.is_none_or(|content| content.role == Role::Kernel) && is_for_this_box(self.facts);
         if self.is_foreign_copy(format) {
             return self.refused(format, &described);
         }

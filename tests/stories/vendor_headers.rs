@@ -161,6 +161,29 @@ fn a_seama_image_goes_where_the_profile_says() {
     other.apply(&["--part", "kernel", &other.file("next", &next)]).exits(0);
 }
 
+/// The block with the header is erased first and written last, so that after a power cut nothing of it is on flash.
+#[test]
+fn the_same_image_is_taken_after_a_power_cut_that_left_no_header() {
+    let sim = SimBox::new("tplink-wdr3600");
+    let mut image = entity(&sim, b"dev=/dev/mtdblock/1\0type=firmware\0\0\0", &bytes(40_000, 2));
+    let plain = sim.file("plain", &image);
+    crate::formats::metadata(&mut image, "\"tplink,tl-wdr3600-v1\"", "1.0");
+    let path = sim.file("image", &image);
+    sim.apply(&["--part", "firmware", &path]).exits(0);
+    let whole = sim.flash();
+    let mut cut = whole.clone();
+    cut[0x2_0000..0x3_0000].fill(0xff);
+    sim.fill(&cut);
+    let run = sim.apply(&["--part", "firmware", &plain]).exits(78);
+    assert_eq!(
+        run.json()["code"],
+        "content",
+        "without metadata nothing says that it belongs there: {run:?}"
+    );
+    sim.apply(&["--part", "firmware", &path]).exits(0);
+    assert!(sim.flash() == whole);
+}
+
 /// Of the second version the CRC takes the bytes in which a boot loader counts its tries for blank.
 #[test]
 fn a_trx_of_the_second_version() {
