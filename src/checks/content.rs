@@ -139,14 +139,16 @@ fn zero_rest(partition: &Partition) -> Check {
 }
 
 /// JFFS2 looks at all of its partition when it is mounted, and old nodes with higher versions would win over those of the
-/// image (`jffs2_scan_medium` in `fs/jffs2/scan.c`); UBIFS takes the erase blocks behind its own for free ones.
+/// image (`jffs2_scan_medium` in `fs/jffs2/scan.c`); UBIFS takes the erase blocks behind its own for free ones, and UBI attaches nothing where
+/// they have another sequence number (`scan_peb` in `drivers/mtd/ubi/attach.c`).
 fn blank_rest(partition: &Partition, content: &Content) -> Check {
+    let last = content.all().last().unwrap_or(content);
     Check::warn(
         CheckId::Content,
         format!(
             "all of {} is made blank behind the {}, which would take what it finds there for a part of itself",
             partition.label(),
-            content.format.as_str()
+            last.format.as_str()
         ),
     )
 }

@@ -27,13 +27,15 @@ pub(super) fn decided(mut write: Write, partition: &Partition, content: Option<&
     // The boot loader checks these two before it starts them. What only a kernel unpacks it does not look at.
     write.order.boot = matches!(content.role, Role::Kernel | Role::Ramdisk)
         && !matches!(content.format, Format::Ramdisk | Format::Cpio);
+    // One behind a kernel goes up to the end of the partition as well.
+    let has = |formats: &[Format]| content.all().any(|part| formats.contains(&part.format));
     let method = match content.ubi.filter(|_| is_whole_ubi(&write, partition, content)) {
         Some(layout) => Method::Ubi(layout),
         None => Method::Blocks {
-            leave_blank: matches!(content.format, Format::Jffs2 | Format::Ubi),
-            rest: match content.format {
-                Format::Jffs2 | Format::Ubifs => Rest::Blank,
-                _ => rest,
+            leave_blank: has(&[Format::Jffs2, Format::Ubi]),
+            rest: match has(&[Format::Jffs2, Format::Ubifs, Format::Ubi]) {
+                true => Rest::Blank,
+                false => rest,
             },
         },
     };

@@ -51,7 +51,7 @@ pub enum Rest {
     /// They keep their content.
     #[default]
     Keep,
-    /// They become blank: JFFS2 and UBIFS take what they find there for a part of themselves.
+    /// They become blank: JFFS2, UBI and UBIFS take what they find there for a part of themselves.
     Blank,
     /// They become zero: the boot loader hands all of the partition to the kernel as the initial ramdisk.
     Zero,

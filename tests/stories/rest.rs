@@ -1,5 +1,6 @@
 //! What lies behind the image's end: nobody's business for most formats, and a danger for those that look at it.
 
+use crate::containers::uimage;
 use crate::simbox::{SimBox, bytes, read, tool};
 use std::fs;
 use std::ops::Range;
@@ -85,6 +86,32 @@ fn behind_a_jffs2_its_partition_is_blank_and_nothing_else_is_touched() {
             (Some(1), Some(blocks as u64 - 1))
         );
         assert_eq!(sim.flash()[range.end - 9], 0xff);
+    }
+}
+
+/// Images of kernel and root in one file have it at an erase block behind the kernel.
+#[test]
+fn behind_a_jffs2_or_ubi_that_stands_behind_a_kernel_it_is_blank_as_well() {
+    let sim = SimBox::of_anything("qnap-ts109");
+    let kernel = uimage(&sim, &bytes(100_000, 1));
+    let mut kernel = read(kernel.as_ref());
+    kernel.resize(0x2_0000, 0xff);
+    let ubinize = "printf '[v]\\nmode=ubi\\nimage=file\\nvol_id=0\\nvol_type=static\\nvol_name=v\\n' >ini; \
+                   ubinize -p 128KiB -m 1 -o out ini";
+    let ubi = |sim: &SimBox| {
+        sim.file("file", &bytes(1000, 3));
+        tool("sh", &["-ec", &format!("cd {} && {ubinize}", sim.dir.path().display())]);
+        read(&sim.dir.path().join("out"))
+    };
+    for root in [jffs2(&sim, 0x2_0000, &bytes(200_000, 3)), ubi(&sim)] {
+        let image = [&kernel[..], &root].concat();
+        let (_, after) = over_old_content(&sim, "RootFS1", &image);
+        let part = &after[0x20_0000..0x60_0000];
+        assert!(part[..image.len()] == image);
+        assert!(
+            part[image.len()..].iter().all(|byte| *byte == 0xff),
+            "old content is left"
+        );
     }
 }
 
