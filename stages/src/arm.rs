@@ -34,7 +34,8 @@ impl Pivoted {
     /// was told.
     pub(crate) fn arm(
         mut self,
-        (way, mut words): (Way, Box<dyn HandOver>),
+        way: Way,
+        mut words: Box<dyn HandOver>,
         limit: Duration,
         on_event: &mut dyn FnMut(StageEvent),
     ) -> Result<Armed> {

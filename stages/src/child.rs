@@ -27,7 +27,7 @@ impl Child {
     /// # Errors
     /// Those of pipe(2) and fork(2). That there is no such program is seen by its exit code, 127.
     pub fn start(path: &str, arguments: &[String], patience: Duration) -> io::Result<Child> {
-        Child::begin(path, (arguments, false), patience)
+        Child::begin(path, arguments, false, patience)
     }
 
     /// The same, and its errors are a part of its output.
@@ -35,10 +35,10 @@ impl Child {
     /// # Errors
     /// As of [`Child::start`].
     pub fn start_with_errors(path: &str, arguments: &[String], patience: Duration) -> io::Result<Child> {
-        Child::begin(path, (arguments, true), patience)
+        Child::begin(path, arguments, true, patience)
     }
 
-    fn begin(path: &str, (arguments, errors): (&[String], bool), patience: Duration) -> io::Result<Child> {
+    fn begin(path: &str, arguments: &[String], errors: bool, patience: Duration) -> io::Result<Child> {
         let program = Program::new(path, path, &[])?.with(arguments)?;
         let (output, writer) = pipe2(OFlag::O_CLOEXEC)?;
         let nothing = File::open("/dev/null")?;

@@ -352,7 +352,7 @@ fn clear(block: &Block) -> io::Result<()> {
     let number = block.device.ok_or(io::ErrorKind::NotFound)?;
     let mut options = File::options();
     options.read(true);
-    let device = open_node(dev, &dev.join(&block.name), (SFlag::S_IFBLK, number), &options)?;
+    let device = open_node(dev, &dev.join(&block.name), SFlag::S_IFBLK, number, &options)?;
     sys::loop_clr_fd(&device)
 }
 

@@ -33,7 +33,8 @@ pub(crate) fn of_sysfs(directory: &Path) -> io::Result<Numbers> {
 }
 
 /// Makes a node of this kind that only root can open.
-pub(crate) fn make_node(path: &Path, kind: SFlag, (major, minor): Numbers) -> io::Result<()> {
+pub(crate) fn make_node(path: &Path, kind: SFlag, number: Numbers) -> io::Result<()> {
+    let (major, minor) = number;
     let device = makedev(major.into(), minor.into());
     Ok(mknod(path, kind, Mode::S_IRUSR | Mode::S_IWUSR, device as _)?)
 }
@@ -43,15 +44,16 @@ pub(crate) fn make_node(path: &Path, kind: SFlag, (major, minor): Numbers) -> io
 pub(crate) fn open_node(
     dev: &Path,
     path: &Path,
-    (kind, node): (SFlag, Numbers),
+    kind: SFlag,
+    number: Numbers,
     options: &OpenOptions,
 ) -> io::Result<File> {
     let is_it = |about: fs::Metadata| {
-        SFlag::from_bits_truncate(about.mode()) & SFlag::S_IFMT == kind && numbers(about.rdev()) == node
+        SFlag::from_bits_truncate(about.mode()) & SFlag::S_IFMT == kind && numbers(about.rdev()) == number
     };
     match fs::metadata(path).is_ok_and(is_it) {
         true => options.open(path),
-        false => at_own_node(dev, kind, node, options),
+        false => at_own_node(dev, kind, number, options),
     }
 }
 
@@ -64,16 +66,17 @@ pub(crate) fn at_own_node(dev: &Path, kind: SFlag, number: Numbers, options: &Op
 pub(crate) fn at_own_node_in(
     places: &[&Path],
     kind: SFlag,
-    (major, minor): Numbers,
+    number: Numbers,
     options: &OpenOptions,
 ) -> io::Result<File> {
+    let (major, minor) = number;
     let mut failed = None;
     for place in places {
         let own = place.join(format!(".flasher-{major}-{minor}"));
         // Where others could put another node in its place, none is made.
         let made = Directory::open(place).and_then(|_| {
             let _ = fs::remove_file(&own);
-            make_node(&own, kind, (major, minor))
+            make_node(&own, kind, number)
         });
         if let Err(error) = made {
             failed.get_or_insert(error);

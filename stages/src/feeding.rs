@@ -80,11 +80,11 @@ fn open_patiently(node: &Node) -> io::Result<File> {
 
 /// By the node that it had; where that did not come along into the RAM root, or is another device's, by one of our own.
 fn open(node: &Node) -> io::Result<File> {
-    let device = (SFlag::S_IFCHR, node.numbers);
     open_node(
         Path::new("/"),
         Path::new(&node.device),
-        device,
+        SFlag::S_IFCHR,
+        node.numbers,
         OpenOptions::new().write(true),
     )
 }

@@ -290,7 +290,7 @@ fn in_use(dev: &Path, volume: &Volume) -> Option<Holder> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true);
     match volume.node {
-        Some(node) => busy(&device, open_node(dev, &device, (SFlag::S_IFCHR, node), &options)),
+        Some(node) => busy(&device, open_node(dev, &device, SFlag::S_IFCHR, node, &options)),
         None => Some(numberless(&device)),
     }
 }

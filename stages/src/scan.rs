@@ -182,6 +182,7 @@ impl Scan<'_> {
             }),
             false => Vec::new(),
         };
+        let mapped = self.mapped(&text, &dir.join("root"), table);
         let name = || comm.clone();
         let found = &mut self.found;
         found.extend(cwd.map(|path| Holder::Cwd {
@@ -199,7 +200,11 @@ impl Scan<'_> {
             comm: name(),
             path,
         }));
-        self.mapped(&text, &dir.join("root"), table, (pid, &comm));
+        found.extend(mapped.into_iter().map(|path| Holder::MappedText {
+            pid,
+            comm: name(),
+            path,
+        }));
         unread
     }
 
@@ -215,7 +220,9 @@ impl Scan<'_> {
         Ok((self.wanted)(&identity).then(|| shown(&path)))
     }
 
-    fn mapped(&mut self, maps: &[u8], root: &Path, table: usize, (pid, comm): (u32, &str)) {
+    /// The files that are wanted and mapped.
+    fn mapped(&self, maps: &[u8], root: &Path, table: usize) -> Vec<String> {
+        let mut found = Vec::new();
         let mut last: Option<PathBuf> = None;
         for (on, path) in maps.split(|byte| *byte == b'\n').filter_map(parse_map) {
             // One library is mapped in several pieces, one after the other.
@@ -225,15 +232,12 @@ impl Scan<'_> {
                 let asked = self.tables.may_ask(table, path).then(|| identity(&below).ok());
                 let node = asked.flatten().and_then(|(_, node)| node);
                 if (self.wanted)(&Identity { on, node, path }) {
-                    self.found.push(Holder::MappedText {
-                        pid,
-                        comm: comm.to_owned(),
-                        path: shown(path),
-                    });
+                    found.push(shown(path));
                 }
             }
             last = Some(path.to_owned());
         }
+        found
     }
 }
 

@@ -111,7 +111,7 @@ pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(
     match signals::fork_detached().context(|| "fork stage one".to_owned())? {
         Forked::Child => {
             drop(reader);
-            child(root, way, (caller, limits), writer)
+            child(root, way, caller, limits, writer)
         }
         Forked::Parent(pid) => {
             drop(writer);
@@ -119,14 +119,16 @@ pub fn take_over_with(root: Populated, limits: Limits, on_event: &mut dyn FnMut(
             let mountpoint = root.path().to_owned();
             root.pass_on();
             on_event(StageEvent::Detaching { pid });
-            parent((pid, reader), (&mountpoint, shared), on_event)
+            parent(pid, reader, &mountpoint, shared, on_event)
         }
     }
 }
 
 fn parent(
-    (pid, reader): (u32, OwnedFd),
-    (mountpoint, shared): (&Path, Vec<PathBuf>),
+    pid: u32,
+    reader: OwnedFd,
+    mountpoint: &Path,
+    shared: Vec<PathBuf>,
     on_event: &mut dyn FnMut(StageEvent),
 ) -> Result<()> {
     let pipe = File::from(reader);
@@ -165,7 +167,7 @@ fn reap(pid: u32) {
 }
 
 /// Everything from here on runs in the child, which never returns into the caller's code.
-fn child(root: Populated, way: Way, (caller, limits): (Caller, Limits), writer: OwnedFd) -> ! {
+fn child(root: Populated, way: Way, caller: Caller, limits: Limits, writer: OwnedFd) -> ! {
     let mut reporter = Reporter {
         pipe: File::from(writer),
     };
@@ -211,7 +213,7 @@ fn stage_one(root: Populated, way: Way, limits: Limits, reporter: &mut Reporter)
     words.prepare(root.path())?;
     let pivoted = root.pivot()?;
     reporter.event(StageEvent::Pivoted { moved: pivoted.moved() });
-    let armed = pivoted.arm((way, words), limits.arm, &mut |event| reporter.event(event))?;
+    let armed = pivoted.arm(way, words, limits.arm, &mut |event| reporter.event(event))?;
     reporter.event(StageEvent::HandingOver);
     Ok(armed)
 }

@@ -85,7 +85,7 @@ fn open_in(dev: &Path, name: &str, numbers: Option<Numbers>, write: bool) -> io:
     if matches!(fs::metadata(&path), Err(error) if is_gone(&error)) {
         make_node(&path, SFlag::S_IFCHR, numbers)?;
     }
-    open_node(dev, &path, (SFlag::S_IFCHR, numbers), &options)
+    open_node(dev, &path, SFlag::S_IFCHR, numbers, &options)
 }
 
 #[cfg(test)]

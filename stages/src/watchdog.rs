@@ -108,7 +108,7 @@ fn all_of(sys: &Path, dev: &Path, proc: &Path) -> Vec<Watchdog> {
         .into_iter()
         .map(|(numbers, name)| {
             let also = (Some(numbers) == first).then_some(MISC);
-            look_at(&name, &[Some(numbers), also], (sys, proc))
+            look_at(&name, &[Some(numbers), also], sys, proc)
         })
         .collect();
     all.extend(unknown.into_iter().map(|(name, error)| nameless(&name, &error)));
@@ -147,7 +147,7 @@ fn nameless(name: &str, error: &io::Error) -> Watchdog {
     }
 }
 
-fn look_at(name: &str, devices: &[Option<Numbers>], (sys, proc): (&Path, &Path)) -> Watchdog {
+fn look_at(name: &str, devices: &[Option<Numbers>], sys: &Path, proc: &Path) -> Watchdog {
     let about = sys.join("class/watchdog").join(name);
     let sysfs = |file: &str| fs::read_to_string(about.join(file)).ok();
     let state = match fs::read_to_string(about.join("state")) {

@@ -98,12 +98,13 @@ pub(super) fn read(paths: &SystemPaths) -> Result<Facts> {
         .collect();
     let release = limited(&paths.proc.join("sys/kernel/osrelease"), 256).and_then(|text| release(&text));
     // A walk over the device tree takes its time on a small box, and mostly there is nothing to learn from it.
-    let tree =
-        if release.is_none_or(|release| release < TREE_SHOWN) || devices.iter().any(|it| may_be_concat(paths, it)) {
-            tree::read(&paths.proc.join("device-tree"))
-        } else {
-            Tree::default()
-        };
+    let tree = if release.is_none_or(|release| release < TREE_SHOWN)
+        || devices.iter().any(|(info, home)| may_be_concat(paths, info, home))
+    {
+        tree::read(&paths.proc.join("device-tree"))
+    } else {
+        Tree::default()
+    };
     let Tree { tables, concats } = tree;
     let mut facts = Facts {
         release,
@@ -120,7 +121,7 @@ pub(super) fn read(paths: &SystemPaths) -> Result<Facts> {
 }
 
 /// Whether the driver of the device, or its name, is that of a concatenation.
-fn may_be_concat(paths: &SystemPaths, (info, home): &(MtdInfo, Home)) -> bool {
+fn may_be_concat(paths: &SystemPaths, info: &MtdInfo, home: &Home) -> bool {
     let compatible = match home {
         Home::Device(path) => limited(&paths.sys.join(path).join("of_node/compatible"), 4096).unwrap_or_default(),
         Home::Virtual | Home::Block | Home::Unknown => Vec::new(),

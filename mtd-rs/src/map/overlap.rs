@@ -100,8 +100,8 @@ fn basis(map: &Map, area: &Area) -> Basis {
 }
 
 /// The area as bytes of every node that it is a part of, itself first. It ends where the next step is not known.
-fn chain(nodes: &[Node], (node, range): (usize, Range<u64>)) -> Vec<(usize, Range<u64>)> {
-    let mut found = vec![(node, range)];
+fn chain(nodes: &[Node], area: (usize, Range<u64>)) -> Vec<(usize, Range<u64>)> {
+    let mut found = vec![area];
     while let Some((node, range)) = found.last()
         && let Some(parent) = nodes[*node].parent
         && found.len() <= nodes.len()

@@ -211,19 +211,26 @@ fn a_volume_is_not_asked_by_a_node_of_another_device() {
     let opened = open_node(
         &dev,
         &dev.join("ubi1_0"),
-        (SFlag::S_IFCHR, (511, 1)),
+        SFlag::S_IFCHR,
+        (511, 1),
         fs::OpenOptions::new().read(true),
     );
     assert_eq!(opened.err().and_then(|error| error.raw_os_error()), Some(libc::ENXIO));
     // A block device of the same number is another one.
-    let block = (SFlag::S_IFBLK, (1, 3));
-    let opened = open_node(&dev, &dev.join("ubi1_0"), block, fs::OpenOptions::new().read(true));
+    let opened = open_node(
+        &dev,
+        &dev.join("ubi1_0"),
+        SFlag::S_IFBLK,
+        (1, 3),
+        fs::OpenOptions::new().read(true),
+    );
     let about = opened.and_then(|file| file.metadata());
     assert!(about.is_err() || about.is_ok_and(|about| about.file_type().is_block_device()));
     let opened = open_node(
         &dev,
         &dev.join("ubi1_1"),
-        (SFlag::S_IFCHR, (1, 3)),
+        SFlag::S_IFCHR,
+        (1, 3),
         fs::OpenOptions::new().read(true),
     );
     assert!(opened.is_ok(), "by a node of its own");
