@@ -143,7 +143,8 @@ pub struct Also<'a> {
 /// A box without room, and a binary that does not run there or did not arrive as it was.
 pub fn install(
     connection: &Connection<'_>,
-    (target, visit): (&Target, Visit),
+    target: &Target,
+    visit: Visit,
     named: Option<&Path>,
     also: &Also<'_>,
 ) -> Result<(Installed, Vec<u8>)> {
@@ -204,7 +205,7 @@ impl Installed {
         let begin = said.find("\nflasher ").map(|at| at + 1);
         let arrived = said[..begin.unwrap_or(said.len())].lines().last();
         if arrived.and_then(|length| digits::decimal(length.trim())) != Some(binary.bytes.len()) {
-            return Err(place::not_put((NAME, &binary.bytes), &output.said));
+            return Err(place::not_put(NAME, &binary.bytes, &output.said));
         }
         let Some(begin) = begin else {
             return Err(Failure::new(

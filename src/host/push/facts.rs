@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::ffi::OsString;
 
 /// Has the box look at itself. One that cannot says nothing: why it cannot is for its plan to tell.
-pub fn line((program, directory): (&str, &str), images: &Images, options: &Push) -> OsString {
+pub fn line(program: &str, directory: &str, images: &Images, options: &Push) -> OsString {
     let mut line = told::asking(program, "devices", options);
     if let Some(board) = images.board(&options.apply, directory) {
         line.extend(["--board".into(), board.into()]);

@@ -59,15 +59,15 @@ pub struct Before {
     pub live: Option<live::Place>,
 }
 
-/// A box that answers again. What is on it goes before the connection does.
-pub struct Back<'a> {
+/// A box that answers. What is on it goes before the connection does.
+pub struct Remote<'a> {
     /// The flasher there.
     pub installed: Installed,
     /// The connection.
     pub connection: Connection<'a>,
-    /// Its record now.
+    /// Its record.
     pub record: Option<Record>,
-    /// Whether it has booted since.
+    /// Whether it has booted since the update.
     pub booted: bool,
 }
 
@@ -118,7 +118,7 @@ impl<'a> Follow<'a> {
     ///
     /// # Errors
     /// A box that does not come back in time or has another host key; ^C.
-    pub fn wait(&self, old: Option<Connection<'a>>, reporter: &mut Reporter) -> Result<Back<'a>> {
+    pub fn wait(&self, old: Option<Connection<'a>>, reporter: &mut Reporter) -> Result<Remote<'a>> {
         let begun = Instant::now();
         let deadline = begun + self.patience();
         let mut old = old;
@@ -130,7 +130,7 @@ impl<'a> Follow<'a> {
         let mut why = "it has not gone away".to_owned();
         loop {
             if let Some(connection) = old.take().filter(|_| self.before.reboot != Reboot::No) {
-                self.until_gone(connection, (&mut live, deadline), reporter)?;
+                self.until_gone(connection, &mut live, deadline, reporter)?;
             }
             self.may_go_on(deadline, &why)?;
             if self.hears(&mut live, reporter)? {
@@ -143,7 +143,7 @@ impl<'a> Follow<'a> {
                 aloud: false,
             };
             match self.ssh.connect(try_of)? {
-                Ok(connection) => match self.look(connection, (&mut key, deadline), reporter) {
+                Ok(connection) => match self.look(connection, &mut key, deadline, reporter) {
                     Ok(Look::Back(back)) => return Ok(*back),
                     Ok(Look::NotYet(connection)) => {
                         why = "it answers, and has not booted anew".to_owned();
@@ -208,7 +208,8 @@ impl<'a> Follow<'a> {
     fn until_gone(
         &self,
         mut connection: Connection<'_>,
-        (live, deadline): (&mut Option<Live>, Instant),
+        live: &mut Option<Live>,
+        deadline: Instant,
         reporter: &mut Reporter,
     ) -> Result<()> {
         while connection.is_alive() && !self.hears(live, reporter)? {
@@ -260,7 +261,8 @@ impl<'a> Follow<'a> {
     fn look(
         &self,
         connection: Connection<'a>,
-        (key, deadline): (&mut HostKey, Instant),
+        key: &mut HostKey,
+        deadline: Instant,
         reporter: &mut Reporter,
     ) -> Result<Look<'a>> {
         // Half an answer is that of a box on its way down, or not all the way up.
@@ -282,8 +284,8 @@ impl<'a> Follow<'a> {
         }
         let ask = |program: &str, _: &str| verdict::line(program, self.options);
         let also = Also { beside: &[], ask: &ask };
-        let (installed, said) = binary::install(&connection, (&target, visit), self.options.binary.as_deref(), &also)?;
-        let back = Back {
+        let (installed, said) = binary::install(&connection, &target, visit, self.options.binary.as_deref(), &also)?;
+        let back = Remote {
             record: verdict::read(&said),
             connection,
             installed,
@@ -296,7 +298,7 @@ impl<'a> Follow<'a> {
     }
 
     /// Asks again until there is a new record, or the box goes away for its reboot.
-    fn still_writing(&self, mut back: Back<'a>, deadline: Instant) -> Result<Look<'a>> {
+    fn still_writing(&self, mut back: Remote<'a>, deadline: Instant) -> Result<Look<'a>> {
         loop {
             // Asked first: one that ends in between has left its record when that is asked for.
             let at_work = self.is_at_work(&back.connection)?;
@@ -347,7 +349,7 @@ fn answers_within(waited: Duration) -> Duration {
 /// What a look at the box has shown.
 enum Look<'a> {
     /// It can be judged.
-    Back(Box<Back<'a>>),
+    Back(Box<Remote<'a>>),
     /// It is still to go away.
     NotYet(Connection<'a>),
 }

@@ -68,7 +68,7 @@ impl Live {
         thread::spawn(move || {
             // Until nobody wants to hear more.
             loop {
-                let why = match follow((&host, &place), &sender) {
+                let why = match follow(&host, &place, &sender) {
                     Ok(()) => "the connection ended".to_owned(),
                     Err(error) => error.to_string(),
                 };
@@ -136,7 +136,7 @@ impl Live {
 }
 
 /// One connection, to its end.
-fn follow((host, place): (&str, &Place), sender: &SyncSender<News>) -> io::Result<()> {
+fn follow(host: &str, place: &Place, sender: &SyncSender<News>) -> io::Result<()> {
     let mut stream = Err(io::Error::other("it has no address"));
     for address in (host, place.port).to_socket_addrs()? {
         stream = TcpStream::connect_timeout(&address, CONNECT);

@@ -28,11 +28,10 @@ use crate::base::error::{Exit, Failure, Harm, Result};
 use crate::base::outcome::{KeptState, Outcome, Tally};
 use crate::base::units::Grouped;
 use crate::cli::push::Push;
-use crate::record::Record;
 use crate::report::Reporter;
 use crate::update::end;
 use binary::{Also, Installed};
-use follow::{Back, Before, Follow, Reboot};
+use follow::{Before, Follow, Reboot, Remote};
 use images::Images;
 use interrupt::Interrupt;
 use session::{Run, Session};
@@ -85,7 +84,7 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
     let ask = |program: &str, directory: &str| {
         let mut script = OsString::new();
         if facts {
-            script.push(facts::line((program, directory), &images, options));
+            script.push(facts::line(program, directory, &images, options));
             script.push("\n");
         }
         script.push(format!("echo {RECORD}\n"));
@@ -97,7 +96,7 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
         ask: &ask,
     };
     let (installed, said) =
-        binary::install(&connection, (&target, visit), options.binary.as_deref(), &also).map_err(told)?;
+        binary::install(&connection, &target, visit, options.binary.as_deref(), &also).map_err(told)?;
     if !connection.is_shared() {
         reporter.warning(format_args!(
             "the ssh server of {} allows few commands over one connection, so each step has a connection of its own: a password is asked \
@@ -115,14 +114,20 @@ fn attempt(options: &Push, version: &str, reporter: &mut Reporter) -> Result<Out
     let mark = said.windows(RECORD.len()).position(|bytes| bytes == RECORD.as_bytes());
     let (looks, record) = said.split_at(mark.unwrap_or(said.len()));
     facts::tell(looks, reporter);
-    let record = verdict::read(record);
+    let remote = Remote {
+        installed,
+        connection,
+        record: verdict::read(record),
+        booted: false,
+    };
     let push = Pushing {
         options,
         version,
         images,
-        interrupt,
+        ssh: &ssh,
+        interrupt: &interrupt,
     };
-    push.update(&ssh, connection, (installed, target.boot, record), reporter)
+    push.update(remote, target.boot, reporter)
 }
 
 /// With which flasher it is done.
@@ -162,17 +167,18 @@ struct Pushing<'a> {
     options: &'a Push,
     version: &'a str,
     images: Arc<Images>,
-    interrupt: Interrupt,
+    ssh: &'a Ssh<'a>,
+    interrupt: &'a Interrupt,
 }
 
-impl Pushing<'_> {
-    fn session<'a>(&'a self, connection: &'a Connection<'a>, installed: &'a Installed) -> Session<'a> {
+impl<'a> Pushing<'a> {
+    fn session<'s>(&'s self, connection: &'s Connection<'s>, installed: &'s Installed) -> Session<'s> {
         Session {
             connection,
             installed,
             images: &self.images,
             options: self.options,
-            interrupt: &self.interrupt,
+            interrupt: self.interrupt,
             whole: false,
             // Another version may not know what that is.
             listens: installed.version == target::line(self.version),
@@ -199,15 +205,10 @@ impl Pushing<'_> {
         Ok(run)
     }
 
-    fn update<'a>(
-        &'a self,
-        ssh: &'a Ssh<'a>,
-        connection: Connection<'a>,
-        (installed, boot, record): (Installed, Option<String>, Option<Record>),
-        reporter: &mut Reporter,
-    ) -> Result<Outcome> {
-        let run = self.apply(&connection, &installed, reporter)?;
-        let Some(reboot) = self.ended(&run, &connection)? else {
+    /// Updates a box, and follows it to its end; `boot` is the id of the boot that it is in.
+    fn update(&self, remote: Remote<'a>, boot: Option<String>, reporter: &mut Reporter) -> Result<Outcome> {
+        let run = self.apply(&remote.connection, &remote.installed, reporter)?;
+        let Some(reboot) = self.ended(&run, &remote.connection)? else {
             return Ok(outcome(&run));
         };
         let Some(agreed) = run.agreed else {
@@ -220,34 +221,31 @@ impl Pushing<'_> {
         // One that has written while we listened tells nothing more before its reboot.
         let silent = run.ended.as_ref().is_some_and(|ended| ended.code == Code::Written);
         let follow = Follow {
-            ssh,
+            ssh: self.ssh,
             options: self.options,
             version: self.version,
             before: Before {
                 boot,
-                record,
+                record: remote.record,
                 agreed,
                 reboot,
-                directory: installed.place.path.clone(),
+                directory: remote.installed.place.path.clone(),
                 live: run.listening.filter(|_| !silent),
             },
-            interrupt: &self.interrupt,
+            interrupt: self.interrupt,
         };
         let told = match reboot {
-            Reboot::No => verdict::ask(&connection, &installed, self.options).ok(),
+            Reboot::No => verdict::ask(&remote.connection, &remote.installed, self.options).ok(),
             _ => None,
         };
         let back = match told {
-            Some(record) => Back {
-                record,
-                connection,
-                installed,
-                booted: false,
-            },
+            Some(record) => Remote { record, ..remote },
             None => {
                 reporter.stage(format_args!("waiting for {} to come back", self.options.host));
-                drop(installed);
-                follow.wait(Some(connection), reporter).map_err(follow::not_untouched)?
+                drop(remote.installed);
+                follow
+                    .wait(Some(remote.connection), reporter)
+                    .map_err(follow::not_untouched)?
             }
         };
         self.judge(&back, &follow.before, reporter)
@@ -287,7 +285,7 @@ impl Pushing<'_> {
     }
 
     /// How the update ended, by the record of the box, or by its flash where there is none.
-    fn judge(&self, back: &Back<'_>, before: &Before, reporter: &mut Reporter) -> Result<Outcome> {
+    fn judge(&self, back: &Remote<'_>, before: &Before, reporter: &mut Reporter) -> Result<Outcome> {
         let (host, sha256) = (&self.options.host, &before.agreed.sha256);
         let mut kept = None;
         let tally = match verdict::judge(back.record.as_ref(), before.record.as_ref(), sha256) {
@@ -322,7 +320,7 @@ impl Pushing<'_> {
     }
 
     /// Compares the flash with the image.
-    fn compare(&self, back: &Back<'_>, reporter: &mut Reporter) -> Result<()> {
+    fn compare(&self, back: &Remote<'_>, reporter: &mut Reporter) -> Result<()> {
         let put = |file: &images::Beside| back.installed.place.put(&back.connection, &file.name, &file.bytes);
         let same = self
             .images

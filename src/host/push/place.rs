@@ -198,7 +198,7 @@ impl Place {
         let length = length.lines().last().unwrap_or_default();
         match output.status.success() && digits::decimal(length.trim()) == Some(bytes.len()) {
             true => Ok(()),
-            false => Err(not_put((name, bytes), &output.said)),
+            false => Err(not_put(name, bytes, &output.said)),
         }
     }
 
@@ -216,7 +216,7 @@ impl Place {
 }
 
 /// The failure of a file that did not arrive.
-pub fn not_put((name, bytes): (&str, &[u8]), said: &str) -> Failure {
+pub fn not_put(name: &str, bytes: &[u8], said: &str) -> Failure {
     Failure::system(format_args!(
         "{name} could not be put onto the box, {}: {}",
         Size(bytes.len() as u64),

@@ -42,6 +42,7 @@ const WAITING: usize = 16;
 const LINE: u64 = 1 << 20;
 
 /// How a run on the box ended.
+#[derive(Default)]
 pub struct Run {
     /// What it said; `None` where the connection broke before that.
     pub ended: Option<Outcome>,
@@ -182,20 +183,8 @@ impl Session<'_> {
         if let Some(stdout) = child.stdout.take() {
             listen(stdout, news.clone());
         }
-        let mut run = Run {
-            ended: None,
-            error: None,
-            agreed: None,
-            listening: None,
-            interrupted: false,
-            planned: false,
-            compared: None,
-            status: None,
-            said: String::new(),
-            sent: 0,
-        };
         // Nobody hears more than this: whoever has more to say must not wait for it.
-        self.follow((&news, heard, &tell), &mut run, reporter);
+        let mut run = self.follow(&news, heard, &tell, reporter);
         // One that was told to go on does so without us.
         if run.interrupted {
             let _ = child.kill();
@@ -223,11 +212,13 @@ impl Session<'_> {
     /// Follows the run to its end.
     fn follow(
         &self,
-        (news, heard, tell): (&SyncSender<News>, Receiver<News>, &Sender<Vec<Block>>),
-        run: &mut Run,
+        news: &SyncSender<News>,
+        heard: Receiver<News>,
+        tell: &Sender<Vec<Block>>,
         reporter: &mut Reporter,
-    ) {
+    ) -> Run {
         let total = self.images.size();
+        let mut run = Run::default();
         let mut talk = Talk::default();
         let mut stdin = None;
         let mut asked = false;
@@ -241,17 +232,17 @@ impl Session<'_> {
                 }
                 Ok(News::AllSent(open)) => stdin = Some(open),
                 Ok(News::NotSent) | Err(RecvTimeoutError::Timeout) => (),
-                Ok(News::Line(line)) => talk.hear(&line, (run, tell), reporter),
+                Ok(News::Line(line)) => talk.hear(&line, &mut run, tell, reporter),
                 Ok(News::Answer(yes)) => answer = Some(yes),
                 Ok(News::Ended) | Err(RecvTimeoutError::Disconnected) => {
                     // An interrupt reaches ssh too, where it is typed.
                     run.interrupted = self.interrupt.asked() && run.ended.is_none();
-                    return;
+                    return run;
                 }
             }
             if self.interrupt.asked() {
                 run.interrupted = true;
-                return;
+                return run;
             }
             if let (Some(to), Some(asks)) = (&mut stdin, &talk.question) {
                 if !asked {
@@ -267,7 +258,7 @@ impl Session<'_> {
                 }
             }
             if let Some(yes) = answer {
-                let Some(mut to) = stdin.take() else { return };
+                let Some(mut to) = stdin.take() else { return run };
                 // From the first of these bytes on the box may be writing.
                 if yes {
                     run.agreed.clone_from(&talk.question);
@@ -305,7 +296,7 @@ struct Talk {
 
 impl Talk {
     /// Hears a line.
-    fn hear(&mut self, line: &str, (run, tell): (&mut Run, &Sender<Vec<Block>>), reporter: &mut Reporter) {
+    fn hear(&mut self, line: &str, run: &mut Run, tell: &Sender<Vec<Block>>, reporter: &mut Reporter) {
         let Some((event, value)) = told::read(line) else {
             match told::compared(line) {
                 Some(compared) => run.compared = Some(compared),
