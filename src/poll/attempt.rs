@@ -169,7 +169,7 @@ impl Attempt<'_> {
             before: self.last.version.clone(),
             action: Some(self.action.clone()),
         };
-        let mut record = Record::now(outcome, ("", &versions), &reporter.reached);
+        let mut record = Record::now(outcome, "", &versions, &reporter.reached);
         record.image_sha256.clone_from(&self.last.image_sha256);
         if self.last.harm == Harm::Partly && !outcome.is_ok() {
             record.harm = Harm::Partly;

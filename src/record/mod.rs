@@ -125,7 +125,7 @@ impl Record {
     }
 
     /// An end that was just reached with this image, after these stages.
-    pub fn now(outcome: &Outcome, (sha256, versions): (&str, &Versions), stages: &str) -> Record {
+    pub fn now(outcome: &Outcome, sha256: &str, versions: &Versions, stages: &str) -> Record {
         let version = match outcome.is_ok() {
             true => versions.offered.as_ref().or(versions.before.as_ref()),
             false => versions.before.as_ref(),

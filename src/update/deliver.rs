@@ -60,8 +60,13 @@ pub(super) struct AtHand {
     pub(super) sized: bool,
 }
 
-/// A disk, the path of a file there, and the file.
-type Stays = (PathBuf, PathBuf, Source);
+/// A file that stays on its disk.
+struct Stays {
+    disk: PathBuf,
+    /// Its path there.
+    path: PathBuf,
+    source: Source,
+}
 
 impl Staging<'_> {
     /// The bytes of a file, where they are to be.
@@ -152,19 +157,20 @@ impl Staging<'_> {
         let file = !self.options.prepare && !self.options.pushed && lossless::path(operand.image).is_file();
         let source = file.then(|| self.source(operand).ok())??;
         let short = operand.available? < source.length()? + OVERHEAD;
-        let (disk, file) = source.disk().filter(|_| short)?;
-        Some((disk, file, source))
+        let (disk, path) = source.disk().filter(|_| short)?;
+        Some(Stays { disk, path, source })
     }
 }
 
-/// A file that stays on its disk.
+/// The bytes of a file that stays on its disk.
 fn on_disk(
-    (disk, file, source): Stays,
+    stays: Stays,
     operand: Operand<'_>,
     place: Place<'_>,
     disks: &mut Vec<PathBuf>,
     reporter: &mut Reporter,
 ) -> Result<AtHand> {
+    let Stays { disk, path, source } = stays;
     let length = source.length().unwrap_or_default();
     let number = disks.iter().position(|known| *known == disk).unwrap_or(disks.len());
     if number == disks.len() {
@@ -177,7 +183,7 @@ fn on_disk(
             disk.display()
         ));
         // Where PID 1 finds it.
-        let link = Path::new(&stages::moved(number)).join(file);
+        let link = Path::new(&stages::moved(number)).join(path);
         let path = handoff::image_path(root, operand.index);
         symlink(link, &path).context(path.display())?;
     }

@@ -120,7 +120,7 @@ impl Execution<'_> {
     }
 
     fn record(&self, outcome: &Outcome, reporter: &mut Reporter) {
-        let mut record = Record::now(outcome, (self.sha256, self.versions), &reporter.reached);
+        let mut record = Record::now(outcome, self.sha256, self.versions, &reporter.reached);
         record.written_slot = self.slot.map(|slot| slot.written.clone());
         let changed = self.change.iter().flat_map(|change| &change.writes);
         let files = self.files.and_then(Task::write);

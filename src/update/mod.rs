@@ -35,7 +35,7 @@ use crate::base::error::{Exit, Failure, Result};
 use crate::base::outcome::{Outcome, Stopped};
 use crate::base::quoted::Shown;
 use crate::board::lock::Lock;
-use crate::board::{Backend, Board, Proof, usable};
+use crate::board::{Backend, Board, usable};
 use crate::bytes::pushed;
 use crate::checks;
 use crate::cli::Apply;
@@ -43,6 +43,7 @@ use crate::image::signature::Keyring;
 use crate::plan::{Plan, Route, VolumeChanges};
 use crate::report::Reporter;
 use crate::report::listen::{Door, Listen};
+use in_place::InPlace;
 use prepare::{Prepared, Purpose, Wanted, prepare};
 use stage::{ImageSource, Staging};
 use staged::StagedImage;
@@ -153,6 +154,16 @@ fn begin(options: &Apply) -> Result<Board> {
     Ok(board)
 }
 
+/// What a run has from its beginning to its end.
+struct Run<'a> {
+    board: Board,
+    /// The keys of which one must have signed the image.
+    keys: Keyring,
+    options: &'a Apply,
+    /// The port at which it can be followed.
+    door: Option<Door>,
+}
+
 fn staging<'a>(options: &'a Apply, board: &'a Board, from: ImageSource, keys: &'a Keyring) -> Staging<'a> {
     Staging {
         options,
@@ -192,40 +203,40 @@ pub(crate) fn attempt(
         Backend::Sim(sim) => {
             let lock = Lock::of_sim(&sim.dir)?;
             let staged = staging(options, &board, from, &keys).in_memory(reporter)?;
-            let Some(prepared) = decide((&board, None), &staged, options, reporter)? else {
+            let Some(prepared) = decide(&board, None, &staged, options, reporter)? else {
                 return Ok(Outcome::untouched(Code::NothingToDo).into());
             };
             door.into_iter().for_each(|door| reporter.serve(door));
-            let place = in_place::Place {
-                board: &board,
-                directory: &sim.dir,
-                proof: Proof::Sim(lock),
-            };
-            Ok(in_place::write(&place, &prepared, &staged, options, reporter)?.into())
+            let update = InPlace::new(options, &prepared, &staged, &sim.dir)?;
+            Ok(update.on_sim(&board, lock, reporter)?.into())
         }
-        Backend::Linux => on_this_box((board, &keys), (options, door), from, reporter),
+        Backend::Linux => {
+            let run = Run {
+                board,
+                keys,
+                options,
+                door,
+            };
+            on_this_box(run, from, reporter)
+        }
     }
 }
 
-fn on_this_box(
-    (mut board, keys): (Board, &Keyring),
-    (options, door): (&Apply, Option<Door>),
-    from: ImageSource,
-    reporter: &mut Reporter,
-) -> std::result::Result<Ended, Stopped> {
+fn on_this_box(mut run: Run<'_>, from: ImageSource, reporter: &mut Reporter) -> std::result::Result<Ended, Stopped> {
+    let options = run.options;
     let lock = Lock::of_this_box()?;
     let root = RamRoot::create().map_err(takeover::failed)?;
-    let staged = staging(options, &board, from, keys).in_ram_root(root.path(), reporter)?;
+    let staged = staging(options, &run.board, from, &run.keys).in_ram_root(root.path(), reporter)?;
     reporter.muted = false;
-    let volumes = foreseen(&mut board, &staged, options);
-    let board = &board;
-    let Some(prepared) = decide((board, volumes), &staged, options, reporter)? else {
+    let volumes = foreseen(&mut run.board, &staged, options);
+    let Some(prepared) = decide(&run.board, volumes, &staged, options, reporter)? else {
         return Ok(Outcome::untouched(Code::NothingToDo).into());
     };
     match prepared.plan.route {
         Route::InPlace => {
-            door.into_iter().for_each(|door| reporter.serve(door));
-            let outcome = in_place::on_this_box((board, root.path()), &prepared, &staged, options, reporter)?;
+            run.door.into_iter().for_each(|door| reporter.serve(door));
+            let update = InPlace::new(options, &prepared, &staged, root.path())?;
+            let outcome = update.on_this_box(&run.board, reporter)?;
             drop((staged, root));
             let mut reboot = None;
             if !options.no_reboot {
@@ -234,15 +245,14 @@ fn on_this_box(
             }
             Ok(Ended { outcome, reboot })
         }
-        Route::Staged => {
-            Ok(takeover::take_over((board, keys), (prepared, &staged), (options, door), root, reporter)?.into())
-        }
+        Route::Staged => Ok(takeover::take_over(run, prepared, &staged, root, reporter)?.into()),
     }
 }
 
 /// Plan, verdict, consent, backup. `None` when there is nothing to do.
 fn decide(
-    (board, volumes): (&Board, Option<VolumeChanges>),
+    board: &Board,
+    volumes: Option<VolumeChanges>,
     staged: &StagedImage,
     options: &Apply,
     reporter: &mut Reporter,

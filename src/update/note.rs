@@ -33,9 +33,9 @@ pub(super) fn interrupted() -> Failure {
 }
 
 /// Keeps why an update ended before the engine began, or that it has begun.
-pub(super) fn ended(board: &Board, failure: &Failure, of: (&str, &Versions), reporter: &mut Reporter) {
+pub(super) fn ended(board: &Board, failure: &Failure, sha256: &str, versions: &Versions, reporter: &mut Reporter) {
     let outcome = Outcome::failed(failure, Tally::default());
-    let record = Record::now(&outcome, of, &reporter.reached);
+    let record = Record::now(&outcome, sha256, versions, &reporter.reached);
     // The partition of the record may be free although the planned ones are not.
     if let Err(error) = record::save(board, &record, free(board).as_ref()) {
         reporter.warning(format_args!("the outcome could not be kept: {error}"));

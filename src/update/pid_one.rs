@@ -135,7 +135,7 @@ fn ready(job: &Job, detached: &Detached, reporter: &mut Reporter) -> Result<Read
             .map_err(|holders| held(&holders))?;
         reporter.stage("nothing holds the volumes any more: they get their new sizes");
         stages::set_flash_touched(true);
-        note::ended(&board, &note::interrupted(), (&job.sha256, &job.versions), reporter);
+        note::ended(&board, &note::interrupted(), &job.sha256, &job.versions, reporter);
         volumes::change(changes, &before)?;
         board = Board::discover(&at).map_err(|failure| changed(job, failure))?;
     }
@@ -274,7 +274,7 @@ fn untouched(job: &Job, failure: Failure, reporter: &mut Reporter) -> Failure {
         board: job.board.clone(),
     };
     match Board::discover(&place) {
-        Ok(board) => note::ended(&board, &failure, (&job.sha256, &job.versions), reporter),
+        Ok(board) => note::ended(&board, &failure, &job.sha256, &job.versions, reporter),
         Err(error) => reporter.warning(format_args!("the outcome could not be kept: {error}")),
     }
     failure

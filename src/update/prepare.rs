@@ -257,13 +257,7 @@ fn finish(wanted: &Wanted<'_>, draft: Draft, reporter: &mut Reporter) -> Result<
     let steps: Vec<Step> = match valid {
         true => {
             let begun = Instant::now();
-            let resized = |write: &Write| {
-                draft
-                    .volumes
-                    .as_ref()
-                    .is_some_and(|volumes| volumes.resizes(write.to.id))
-            };
-            let steps = survey(board, draft.writes, &staged.store, &mut hashing, (&resized, reporter))?;
+            let steps = survey(wanted, draft.writes, &mut hashing, reporter)?;
             checks.extend(steps.iter().filter_map(checks::just_now));
             let hashed = hashing.as_ref().map_or(Duration::ZERO, |hashing| hashing.spent);
             pace = (!board.is_sim()).then(|| Pace::measured(&steps, begun.elapsed().saturating_sub(hashed)));
@@ -372,7 +366,7 @@ fn runs_already(wanted: &Wanted<'_>, active: usize, draft: &Draft, reporter: &mu
     if !slots::are_in(wanted.board, active, &writes) {
         return Ok(false);
     }
-    let steps = survey(wanted.board, writes, &staged.store, &mut None, (&|_| false, reporter))?;
+    let steps = survey(wanted, writes, &mut None, reporter)?;
     Ok(steps.iter().all(Step::is_up_to_date))
 }
 

@@ -231,7 +231,7 @@ impl Staging<'_> {
             true => signature::take_off(&mut store)?,
             false => None,
         };
-        let signature = trust::verdict((self.board, self.keys), operand.image, behind.as_deref(), &store)?;
+        let signature = trust::verdict(self.board, self.keys, operand.image, behind.as_deref(), &store)?;
         if let Signature::Wrong(why) = &signature
             && stages::rescue::is_on()
         {

@@ -2,49 +2,46 @@
 
 #![forbid(unsafe_code)]
 
+use super::prepare::Wanted;
 use crate::base::error::{Failure, Result};
 use crate::base::phase::Phase;
-use crate::board::Board;
 use crate::bytes::hashing::Hashing;
-use crate::bytes::store::Store;
 use crate::flash;
 use crate::plan::{Step, Write};
 use crate::report::Reporter;
 
 /// The writes, each with what was found out about it. The checksum is made meanwhile where something differs.
+/// What will have another shape by then cannot be compared now.
 ///
 /// # Errors
 /// Flash that cannot be read.
 pub(super) fn survey(
-    board: &Board,
+    wanted: &Wanted<'_>,
     writes: Vec<Write>,
-    store: &Store,
     hashing: &mut Option<Hashing>,
-    (later, reporter): (&dyn Fn(&Write) -> bool, &mut Reporter),
+    reporter: &mut Reporter,
 ) -> Result<Vec<Step>> {
-    // What will have another shape by then cannot be compared now.
-    if writes.iter().any(later) {
-        let (unread, others): (Vec<_>, Vec<_>) = writes.iter().cloned().partition(later);
-        let mut read = survey(board, others, store, hashing, (&|_| false, reporter))?.into_iter();
-        let mut step = |write: Write| match unread.contains(&write) {
-            true => Some(Step::unread(write)),
-            false => read.next(),
-        };
-        return Ok(writes.into_iter().filter_map(&mut step).collect());
-    }
-    let total = writes.iter().map(Write::bytes).sum();
+    let volumes = wanted.volumes.as_ref();
+    let resized = |write: &Write| volumes.is_some_and(|volumes| volumes.resizes(write.to.id));
+    let compared: Vec<Write> = writes.iter().filter(|write| !resized(write)).cloned().collect();
+    let total = compared.iter().map(Write::bytes).sum();
     let open = |write: &Write| {
+        let board = wanted.board;
         let partition = board
             .get(write.to.id)
             .ok_or_else(|| Failure::system(format_args!("{} is not there any more", write.to.label())))?;
         board.open(partition)
     };
-    let surveys = flash::survey(&writes, store, hashing, open, |done| {
+    let surveys = flash::survey(&compared, &wanted.staged.store, hashing, open, |done| {
         reporter.progress(Phase::Comparing, done, total)
     })?;
-    let steps = writes.into_iter().zip(surveys).map(|(write, survey)| Step {
-        write,
-        survey: Some(survey),
-    });
-    Ok(steps.collect())
+    let mut surveys = surveys.into_iter();
+    let step = |write: Write| match resized(&write) {
+        true => Step::unread(write),
+        false => Step {
+            survey: surveys.next(),
+            write,
+        },
+    };
+    Ok(writes.into_iter().map(step).collect())
 }

@@ -10,7 +10,7 @@ use crate::board::{Board, Partition};
 use crate::checks::Signature;
 use crate::cli::Apply;
 use crate::image::Unpacking;
-use crate::image::signature::{KEYS, Keyring, Signed};
+use crate::image::signature::{KEYS, Signed};
 use crate::keep::Task;
 use crate::record;
 use crate::report::Reporter;
@@ -20,18 +20,24 @@ use crate::update::handoff::Job;
 use crate::update::in_place::{on_fault, save};
 use crate::update::prepare::Prepared;
 use crate::update::staged::StagedImage;
-use crate::update::{busybox, handoff};
+use crate::update::{Run, busybox, handoff};
 use stages::RamRoot;
 use std::path::Path;
 
 /// Hands the plan to PID 1.
 pub(super) fn take_over(
-    (board, keys): (&Board, &Keyring),
-    (prepared, staged): (Prepared, &StagedImage),
-    (options, door): (&Apply, Option<Door>),
+    run: Run<'_>,
+    prepared: Prepared,
+    staged: &StagedImage,
     root: RamRoot,
     reporter: &mut Reporter,
 ) -> Result<Outcome> {
+    let Run {
+        board,
+        keys,
+        options,
+        door,
+    } = run;
     let Prepared { plan, versions, .. } = prepared;
     let files = save(&plan, options, root.path())?;
     reporter.reach("checked");
@@ -39,14 +45,14 @@ pub(super) fn take_over(
         .partitions
         .iter()
         .flat_map(Partition::nodes)
-        .chain(signal_port(board))
+        .chain(signal_port(&board))
         .chain(files.as_ref().and_then(Task::node))
         .collect();
     let shell = match options.rescue_shell {
         true => Some(busybox::find()?),
         false => None,
     };
-    let named = handoff::board(root.path(), board, options.at.board.as_deref())?;
+    let named = handoff::board(root.path(), &board, options.at.board.as_deref())?;
     // Whoever tries again from the rescue needs the same keys, and the signature of the image that is there.
     if !keys.is_empty() {
         keys.save(&root.path().join(KEYS.trim_start_matches('/')))?;
@@ -63,7 +69,7 @@ pub(super) fn take_over(
     if let Some(door) = &door {
         reporter.listening(door);
     }
-    let partly = left_partly(board);
+    let partly = left_partly(&board);
     let job = Job {
         writes: plan.steps.into_iter().map(|step| step.write).collect(),
         sha256: plan.image.sha256,

@@ -56,7 +56,8 @@ pub(super) fn keys(board: &Board, options: &Apply) -> Result<Keyring> {
 /// # Errors
 /// Those of reading.
 pub(super) fn verdict(
-    (board, ring): (&Board, &Keyring),
+    board: &Board,
+    ring: &Keyring,
     name: &str,
     behind: Option<&str>,
     store: &Store,
