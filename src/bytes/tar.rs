@@ -45,10 +45,11 @@ pub struct Link {
 /// `InvalidData` for an archive that is damaged, cut off or hostile, or has a link in it; else those of reading.
 #[cfg(feature = "host")]
 pub fn walk(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
-    without_links(walk_with_links(store, range)?)
+    let (members, links) = walk_with_links(store, range)?;
+    without_links(members, &links)
 }
 
-fn without_links((members, links): (Vec<Member>, Vec<Link>)) -> io::Result<Vec<Member>> {
+fn without_links(members: Vec<Member>, links: &[Link]) -> io::Result<Vec<Member>> {
     match links.first() {
         Some(link) => Err(bad(format_args!("the tar has a link in it: {}", Quoted(&link.name)))),
         None => Ok(members),
@@ -62,13 +63,13 @@ fn without_links((members, links): (Vec<Member>, Vec<Link>)) -> io::Result<Vec<M
 /// archive, or a member behind a single block of zeros.
 pub fn walk_all(store: &Store, range: Range<u64>) -> io::Result<Vec<Member>> {
     let mut entries = Entries::new(store, range.clone());
-    let found = collect(&mut entries)?;
+    let (members, links) = collect(&mut entries)?;
     let mut rest = entries.position();
     for padding in [0, 0xff] {
         rest = store.past(rest..range.end, padding)?;
     }
     match rest == range.end {
-        true => without_links(found),
+        true => without_links(members, &links),
         false => Err(bad(format_args!(
             "behind the end of the tar, at 0x{:x}, something follows that is no part of it",
             rest - range.start

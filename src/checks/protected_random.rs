@@ -116,7 +116,7 @@ fn board(truth: &[Truth], hidden: &[bool]) -> Board {
 }
 
 /// Whether bytes of a partition with this protection lie within these blocks of a chip.
-fn hit(truth: &[Truth], keep: Protection, (chip, blocks): (usize, &Range<u64>)) -> bool {
+fn hit(truth: &[Truth], keep: Protection, chip: usize, blocks: &Range<u64>) -> bool {
     truth.iter().any(|other| {
         other.keep == Some(keep)
             && other.chip == chip
@@ -160,7 +160,7 @@ fn protected_bytes_are_never_written_without_their_check() {
                 (Protection::Bootloader, Protection::Settings),
                 (Protection::Settings, Protection::Bootloader),
             ] {
-                let touched = hit(&truth, keep, (truth[index].chip, &blocks));
+                let touched = hit(&truth, keep, truth[index].chip, &blocks);
                 let refused = failed(&checks, keep);
                 assert!(
                     refused || !touched,

@@ -56,13 +56,17 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
         Verb::Create(options) => create(&options, reporter),
         // It shows what is there, also of one that no box would take.
         Verb::List { file } => {
-            report(&whatever(&file)?, reporter)?;
+            let (store, pat) = whatever(&file)?;
+            report(&store, &pat, reporter)?;
             Ok(Exit::Done)
         }
-        Verb::Check { file } => match report(&whatever(&file)?, reporter)? {
-            true => Ok(Exit::Done),
-            false => Err(not_right(&file)),
-        },
+        Verb::Check { file } => {
+            let (store, pat) = whatever(&file)?;
+            match report(&store, &pat, reporter)? {
+                true => Ok(Exit::Done),
+                false => Err(not_right(&file)),
+            }
+        }
         Verb::Extract { file, dir } => {
             let (store, pat) = open(&file)?;
             for member in &pat.members {
@@ -73,7 +77,7 @@ pub fn run(verb: Verb, reporter: &mut Reporter) -> Result<Exit> {
             archive::apart(pat.members.iter().map(|member| member.name.clone()))?;
             archive::fresh_dir(&dir)?;
             archive::unpack(&store, &pat.members, &dir)?;
-            report(&(store, pat), reporter)?;
+            report(&store, &pat, reporter)?;
             Ok(Exit::Done)
         }
     }
@@ -121,7 +125,7 @@ fn whatever(file: &str) -> Result<(Store<'_>, Pat)> {
     }
 }
 
-fn report((store, pat): &(Store, Pat), reporter: &mut Reporter) -> Result<bool> {
+fn report(store: &Store, pat: &Pat, reporter: &mut Reporter) -> Result<bool> {
     let mut members = Vec::new();
     for member in &pat.members {
         let problem = pat.problem(store, member).context(&member.name)?;
@@ -243,7 +247,8 @@ fn create(options: &PatCreate, reporter: &mut Reporter) -> Result<Exit> {
         write(file, &entries).context(options.out.display())
     })?;
     let out = lossless::of(&options.out);
-    match report(&open(&out)?, reporter)? {
+    let (store, pat) = open(&out)?;
+    match report(&store, &pat, reporter)? {
         true => Ok(Exit::Done),
         false => Err(not_right(&out)),
     }

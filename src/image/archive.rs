@@ -72,7 +72,7 @@ fn plain(store: &Store, members: &[Member], image: &mut Image) -> io::Result<()>
     for member in members {
         match sums::of(members, &member.name) {
             Some(sums) => {
-                if let Some(problem) = sums::problem(store, members, (member, sums))? {
+                if let Some(problem) = sums::problem(store, members, member, sums)? {
                     return Err(bad(problem));
                 }
                 image.unused.push(member.name.clone());

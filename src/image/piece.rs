@@ -76,7 +76,7 @@ pub(super) fn root(store: &Store, range: &Range<u64>, what: &str, image: &mut Co
     let wrong = piece.damaged.or(short).or(strange);
     if wrong.is_none() && behind::has_an_end(content) {
         let end = range.start + content.length;
-        surplus::tell(store, range, (content.format.as_str(), end), image)?;
+        surplus::tell(store, range, content.format.as_str(), end, image)?;
     }
     Ok(wrong)
 }

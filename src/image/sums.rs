@@ -52,11 +52,7 @@ pub(super) fn of<'m>(members: &'m [Member], name: &str) -> Option<Sums<'m>> {
 }
 
 /// What is wrong with members by the checksums in this one.
-pub(super) fn problem(
-    store: &Store,
-    members: &[Member],
-    (list, sums): (&Member, Sums<'_>),
-) -> io::Result<Option<String>> {
+pub(super) fn problem(store: &Store, members: &[Member], list: &Member, sums: Sums<'_>) -> io::Result<Option<String>> {
     if list.data.end - list.data.start > TEXT {
         return Ok(Some(format!("{} is too long for checksums", Quoted(&list.name))));
     }

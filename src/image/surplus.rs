@@ -33,12 +33,7 @@ pub(super) fn begins(head: &[u8]) -> Option<Format> {
 ///
 /// # Errors
 /// Those of reading the store.
-pub(super) fn tell(
-    store: &Store,
-    data: &Range<u64>,
-    (what, end): (&str, u64),
-    content: &mut Content,
-) -> io::Result<()> {
+pub(super) fn tell(store: &Store, data: &Range<u64>, what: &str, end: u64, content: &mut Content) -> io::Result<()> {
     let mut at = end.min(data.end);
     let mut trees = 0;
     loop {

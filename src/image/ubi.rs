@@ -102,7 +102,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         return Ok(Some(content));
     }
     let mut volumes = Volumes::new(size - data, room / size);
-    let wrong = blocks(store, range, (&first, &layout, size), &mut volumes)?;
+    let wrong = blocks(store, range, &layout, size, &mut volumes)?;
     content.problem = wrong.or(content.problem);
     layout.needed += volumes.reserved();
     if content.problem.is_none() {
@@ -130,7 +130,8 @@ fn spacing(store: &Store, range: &Range<u64>) -> io::Result<Option<u64>> {
 fn blocks(
     store: &Store,
     range: &Range<u64>,
-    (first, layout, size): (&[u8; HEADER], &Layout, u64),
+    layout: &Layout,
+    size: u64,
     volumes: &mut Volumes,
 ) -> io::Result<Option<String>> {
     let mut header = [0; HEADER];
@@ -142,8 +143,9 @@ fn blocks(
             continue;
         }
         // Kernels before 2.6.31 left the number 0, and UBI takes that for any.
-        let seq = Fields(&header).be32(24).filter(|seq| *seq != 0);
-        let same = header[16..24] == first[16..24] && seq.is_none_or(|seq| seq == layout.image_seq);
+        let field = |at| Fields(&header).be32(at).unwrap_or_default();
+        let same =
+            [field(16), field(20)] == [layout.volume_header, layout.data] && [0, layout.image_seq].contains(&field(24));
         let whole = whole && is_whole(&header, b"UBI#") && same;
         let volume = at + u64::from(layout.volume_header);
         let blank = !store.read_head(&(volume..range.end), &mut header)? || header.iter().all(|byte| *byte == 0xff);

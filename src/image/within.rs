@@ -73,7 +73,7 @@ pub(super) fn problem(
 ) -> io::Result<Option<String>> {
     let found = kernel(store, data, declared, content.arch.as_ref())?;
     if let (None, Some(end)) = (&found.wrong, found.end) {
-        surplus::tell(store, data, ("kernel", end), content)?;
+        surplus::tell(store, data, "kernel", end, content)?;
     }
     Ok(found.wrong)
 }

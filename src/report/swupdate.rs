@@ -89,7 +89,7 @@ impl Socket {
                 self.clients.push(client);
             }
         }
-        let bytes = message(status, self.step, &self.why);
+        let bytes = message(status, self.step.0, self.step.1, &self.why);
         self.clients.retain_mut(|client| client.write_all(&bytes).is_ok());
     }
 }
@@ -128,7 +128,7 @@ fn is_left_behind(path: &Path) -> bool {
 }
 
 /// A `struct progress_msg` as the C compiler of this processor lays it out.
-fn message(status: u32, (step, percent): (usize, u64), info: &str) -> Vec<u8> {
+fn message(status: u32, step: usize, percent: u64, info: &str) -> Vec<u8> {
     let name = STEPS.get(step.wrapping_sub(1)).map_or("", |step| step.as_str());
     let mut bytes = Vec::new();
     // What is called a magic number in this version is never set; then the percentage of a download.

@@ -213,7 +213,7 @@ pub fn check(
     }
     match seen.environment.change(board, &target.environment) {
         Ok(change) => {
-            let (checks, planned) = switched(board, (active, target), change, writes, force);
+            let (checks, planned) = switched(board, seen.active, change, writes, force);
             (checks, Some(planned))
         }
         Err(failure) => {
@@ -230,11 +230,13 @@ fn refuse(text: String, remedy: &str) -> Check {
 /// The checks of writes that are in the slot that does not run, and the switch to it.
 fn switched(
     board: &Board,
-    (active, target): (&Slot, &Slot),
+    active: usize,
     change: Change,
     writes: &[&Write],
     force: &[CheckId],
 ) -> (Vec<Check>, Planned) {
+    let slots = &board.profile.slots;
+    let (active, target) = (&slots[active], &slots[1 - active]);
     let mut checks = change.checks(board);
     let is_written = |name: &String| writes.iter().any(|write| write.to.name.eq_ignore_ascii_case(name));
     if !target.partitions.iter().all(is_written) && !force.contains(&CheckId::Slot) {

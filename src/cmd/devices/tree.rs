@@ -63,7 +63,7 @@ pub(super) fn chips(board: &Board) -> Vec<Chip> {
     for Chip { id, lines } in &mut chips {
         let roots = ordered.iter().filter(|partition| parent(partition).is_none());
         for root in roots.filter(|partition| board.map.chip(partition.id) == *id) {
-            below(&children, (0, root.id), lines);
+            below(&children, 0, root.id, lines);
         }
     }
     chips
@@ -72,11 +72,12 @@ pub(super) fn chips(board: &Board) -> Vec<Chip> {
 /// A partition and everything that lies in it. The map has no circles.
 fn below(
     children: &dyn Fn(PartitionId) -> Vec<PartitionId>,
-    (depth, id): (usize, PartitionId),
+    depth: usize,
+    id: PartitionId,
     lines: &mut Vec<(usize, PartitionId)>,
 ) {
     lines.push((depth, id));
     for child in children(id) {
-        below(children, (depth + 1, child), lines);
+        below(children, depth + 1, child, lines);
     }
 }

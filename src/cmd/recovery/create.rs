@@ -205,8 +205,8 @@ fn make(options: &Create, layout: &Layout, pieces: &Pieces<'_>, reporter: &mut R
             Piece::Flash(board, partition) => {
                 read_out(board, partition, out, &mut progress)?;
             }
-            Piece::Copy(copy) => append((&copy.path, slot.partition.size), slot, out, copy.sha256.as_deref())?,
-            Piece::Padded(path, size) => append((path, *size), slot, out, None)?,
+            Piece::Copy(copy) => append(&copy.path, slot.partition.size, slot, out, copy.sha256.as_deref())?,
+            Piece::Padded(path, size) => append(path, *size, slot, out, None)?,
         }
     }
     let store = image.file.try_clone().and_then(Store::file).context(target.display())?;
@@ -242,7 +242,7 @@ fn named(output: &Path) -> Result<&Path> {
 }
 
 /// Copies a file and fills its slot up with zeros; its length was looked at before and must still be the same.
-fn append((path, length): (&Path, u64), slot: &Slot, out: &mut File, sha256: Option<&str>) -> Result<()> {
+fn append(path: &Path, length: u64, slot: &Slot, out: &mut File, sha256: Option<&str>) -> Result<()> {
     let mut file = File::open(path).map_err(at(path))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
@@ -346,7 +346,7 @@ mod tests {
         let slot = layout.slot(1).unwrap();
         for (length, whole) in [(1000, true), (1001, false), (999, false)] {
             let mut out = File::create(dir.path().join("image")).unwrap();
-            let result = append((&path, length), slot, &mut out, None);
+            let result = append(&path, length, slot, &mut out, None);
             assert_eq!(result.is_ok(), whole, "{length}");
             let written = out.metadata().unwrap().len();
             assert_eq!(written == slot.partition.size, whole, "{length}: {written}");

@@ -70,7 +70,7 @@ pub fn run(network: &Network, reporter: &mut Reporter) -> Result<Exit> {
                 reporter.stage(format_args!("{to} has all {} bytes", Grouped(size)));
                 let known = match mode {
                     Mode::Fixed => is_fixed_box(to, place.address, reporter),
-                    Mode::Dhcp => was_answered((to, place.lease), answered, reporter),
+                    Mode::Dhcp => was_answered(to, place.lease, answered, reporter),
                 };
                 if !known {
                     reporter.stage("this was not the box; still waiting for it, ^C ends this");
@@ -168,7 +168,7 @@ fn is_fixed_box(to: Ipv4Addr, own: Option<Ipv4Addr>, reporter: &mut Reporter) ->
 }
 
 /// Whether a client is the box that was told its address by us, and not somebody else who has that address.
-fn was_answered((to, lease): (Ipv4Addr, Option<Lease>), answered: bool, reporter: &mut Reporter) -> bool {
+fn was_answered(to: Ipv4Addr, lease: Option<Lease>, answered: bool, reporter: &mut Reporter) -> bool {
     if !answered {
         reporter.warning(format_args!(
             "{to} fetched the image before the box was given that address"
