@@ -5,7 +5,7 @@
 //! root any more and keeps nothing of it busy. What lies on it is not in our hands meanwhile: whoever reads it checks it.
 #![forbid(unsafe_code)]
 
-use crate::device::numbers;
+use crate::device::{Numbers, numbers};
 use crate::event::StageEvent;
 use crate::mounts::{Mount, mount_of, mounts, move_mount, unmount, unmount_patiently};
 use crate::paths::{OLD_ROOT, SOURCE};
@@ -49,7 +49,8 @@ fn own(mut table: Vec<Mount>, is_fixed: &dyn Fn(&Mount) -> bool) -> Vec<PathBuf>
     table.into_iter().map(|mount| mount.mountpoint).collect()
 }
 
-fn device_of((major, minor): (u32, u32)) -> PathBuf {
+fn device_of(device: Numbers) -> PathBuf {
+    let (major, minor) = device;
     format!("/sys/dev/block/{major}:{minor}").into()
 }
 
