@@ -21,8 +21,11 @@ const LAYOUT_VOLUME: u32 = 0x7fff_efff;
 /// Bytes of a record of that table (`UBI_VTBL_RECORD_SIZE`), and how many there are at the most (`UBI_MAX_VOLUMES`).
 const RECORD: usize = 172;
 const RECORDS: u64 = 128;
-/// `UBI_VID_STATIC`.
+/// `UBI_VID_DYNAMIC` and `UBI_VID_STATIC`.
+const DYNAMIC: u8 = 1;
 const STATIC: u8 = 2;
+/// `UBI_VTBL_AUTORESIZE_FLG`.
+const AUTORESIZE: u8 = 1;
 /// The volumes with which a box begins, as OpenWrt calls them (`CI_KERNPART` and `CI_ROOTPART` of its `nand.sh`).
 const BEGIN: [&str; 3] = ["kernel", "rootfs", "fit"];
 
@@ -32,7 +35,13 @@ struct Record {
     volume: u32,
     reserved: u64,
     is_static: bool,
+    /// Whether it takes what is left of the flash.
+    resizes: bool,
+    /// Bytes of data in a block.
+    usable: u64,
     name: String,
+    /// Why no kernel attaches a UBI with such a record.
+    flaw: Option<&'static str>,
 }
 
 /// What is known of the blocks of a volume.
@@ -87,7 +96,7 @@ impl Volumes {
         let (volume, number) = (field(8), field(12));
         if volume == LAYOUT_VOLUME {
             if let Some(table) = self.tables.get_mut(number as usize) {
-                *table = read_table(store, data)?;
+                *table = read_table(store, data, self.usable)?;
             }
             return Ok(());
         }
@@ -170,6 +179,12 @@ impl Volumes {
             content.problem = Some("the ubi image has no volume table that is whole, or no volume".into());
             return Ok(());
         }
+        if let Some((name, flaw)) = self.flaw() {
+            content.problem = Some(format!(
+                "the volume {name} of the ubi image {flaw}, and no kernel attaches it"
+            ));
+            return Ok(());
+        }
         // What is no problem may be so in the copy of a UBI in use.
         let mut doubt = self.doubt.clone();
         for (volume, blocks) in &self.blocks {
@@ -213,6 +228,29 @@ impl Volumes {
         }
         content.doubt = doubt;
         Ok(())
+    }
+
+    /// The first volume with which nothing of the UBI is attached (`vtbl_check`, `init_volumes` and `check_av` in
+    /// `drivers/mtd/ubi/vtbl.c`), and what is wrong with it.
+    fn flaw(&self) -> Option<(&str, &'static str)> {
+        let table = self.table();
+        table.iter().enumerate().find_map(|(at, record)| {
+            let before = &table[..at];
+            let blocks = find(&self.blocks, record.volume).ok().map(|at| &self.blocks[at].1);
+            let flaw = match record.flaw {
+                Some(flaw) => flaw,
+                None if before.iter().any(|other| other.name == record.name) => "has the name of another",
+                None if record.resizes && before.iter().any(|other| other.resizes) => "is the second that grows",
+                None if blocks.is_some_and(|blocks| blocks.is_static != record.is_static) => {
+                    "is static in its table or in its blocks, and dynamic in the other"
+                }
+                None if blocks.is_some_and(|blocks| blocks.size != record.usable) => {
+                    "is aligned in another way in its blocks"
+                }
+                None => return None,
+            };
+            Some((record.name.as_str(), flaw))
+        })
     }
 
     /// The bytes of a volume.
@@ -263,8 +301,8 @@ fn find<T>(ascending: &[(u32, T)], number: u32) -> Result<usize, usize> {
     ascending.binary_search_by_key(&number, |(known, _)| *known)
 }
 
-/// The volumes of a table; `None` where a record fails its CRC.
-fn read_table(store: &Store, table: Range<u64>) -> io::Result<Option<Vec<Record>>> {
+/// The volumes of a table; `None` where a record fails its CRC. An erase block holds so many bytes of data.
+fn read_table(store: &Store, table: Range<u64>, usable: u64) -> io::Result<Option<Vec<Record>>> {
     let mut records = Vec::new();
     let mut record = [0; RECORD];
     for number in 0..RECORDS {
@@ -277,14 +315,29 @@ fn read_table(store: &Store, table: Range<u64>) -> io::Result<Option<Vec<Record>
         if fields.be32(168) != Some(CRC.checksum(&record[..168])) {
             return Ok(None);
         }
-        let reserved = u64::from(fields.be32(0).unwrap_or_default());
+        let number_at = |at| u64::from(fields.be32(at).unwrap_or_default());
+        let (reserved, alignment, pad) = (number_at(0), number_at(4), number_at(8));
         let length = usize::from(record[14]) << 8 | usize::from(record[15]);
         if reserved > 0 {
             let name = record.get(16..16 + length.min(128)).unwrap_or_default();
+            let flaw = match () {
+                () if !(1..=usable).contains(&alignment) || pad != usable % alignment => {
+                    "has an alignment that makes no sense"
+                }
+                () if ![DYNAMIC, STATIC].contains(&record[12]) => "is of no known type",
+                () if record[13] > 1 => "has an update marker that makes no sense",
+                () if !(1..128).contains(&length) || name.contains(&0) || record[16 + length] != 0 => {
+                    "has a name that makes no sense"
+                }
+                () => "",
+            };
             records.push(Record {
                 volume: number as u32,
                 reserved,
                 is_static: record[12] == STATIC,
+                resizes: record[144] & AUTORESIZE != 0,
+                usable: usable.saturating_sub(pad),
+                flaw: Some(flaw).filter(|flaw| !flaw.is_empty()),
                 name: String::from_utf8_lossy(name)
                     .chars()
                     .filter(|c| !c.is_control())

@@ -315,6 +315,44 @@ fn the_volumes_of_a_ubi_are_whole() {
     }
 }
 
+/// One record of the volume table that makes no sense, and nothing of the UBI is attached.
+#[test]
+fn a_volume_table_that_no_kernel_attaches() {
+    let sim = nand(512, 16384);
+    let data = sim.file("data", &bytes(50_000, 2));
+    let volumes = [("one", "dynamic", data.as_str()), ("two", "dynamic", data.as_str())];
+    let image = ubi(&sim, &volumes, &["-p", "16KiB", "-m", "512"]);
+    let with = |changes: &[(usize, usize, &[u8])]| {
+        let mut image = image.clone();
+        // Behind both headers of the first two blocks.
+        for table in [1024, BLOCK + 1024] {
+            for (record, field, value) in changes {
+                let at = table + record * 172;
+                image[at + field..at + field + value.len()].copy_from_slice(value);
+                let crc = !crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image[at..at + 168]);
+                image[at + 168..at + 172].copy_from_slice(&crc.to_be_bytes());
+            }
+        }
+        image
+    };
+    sim.apply(&["--part", "data", &sim.file("image", &with(&[(1, 144, &[1])]))])
+        .exits(0);
+    let bad: [(&str, &[(usize, usize, &[u8])]); 9] = [
+        ("two of a name", &[(1, 16, b"one")]),
+        ("two that grow", &[(0, 144, &[1]), (1, 144, &[1])]),
+        ("a type", &[(1, 12, &[7])]),
+        ("another type than its blocks", &[(1, 12, &[2])]),
+        ("no name", &[(1, 14, &[0, 0])]),
+        ("a name that goes on", &[(1, 14, &[0, 2])]),
+        ("a name of 128 bytes", &[(1, 14, &[0, 128])]),
+        ("an alignment of 0", &[(1, 4, &[0, 0, 0, 0])]),
+        ("what is left over by it", &[(1, 8, &[0, 0, 2, 0])]),
+    ];
+    for (what, changes) in bad {
+        fails(&sim, "data", &with(changes), what);
+    }
+}
+
 /// Gives a header of a UBI its CRC: over all but itself, and not inverted.
 fn sealed(image: &mut [u8], at: usize) {
     let crc = !crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&image[at..at + 60]);
