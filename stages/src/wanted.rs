@@ -6,6 +6,7 @@ use crate::holder::Holder;
 use mtd_rs::map::Partition;
 use mtd_rs::ubi::{self, UbiBlock, UbiInfo};
 use mtd_rs::{FlashKind, MTD_BLOCK_MAJOR, MTD_CHAR_MAJOR, Map, PartitionId, SystemPaths};
+use std::fs;
 use std::path::Path;
 
 /// A volume, with what stands for it.
@@ -62,6 +63,8 @@ impl Wanted {
             tell("the list of UBI block devices", error);
             Vec::new()
         });
+        let drivers = paths.proc.join("devices");
+        let drivers = Holder::noted(fs::read_to_string(&drivers), &drivers, &mut unread).unwrap_or_default();
         let mut wanted = Self {
             indexes: indexes(map, targets, &present),
             names: Vec::new(),
@@ -73,6 +76,9 @@ impl Wanted {
         wanted.name(map, &present);
         let any_mtd = targets.iter().any(|target| volume(target).is_none());
         wanted.attached(map, &devices, any_mtd);
+        if any_mtd {
+            wanted.untold(&devices, &drivers);
+        }
         wanted.describe(map, &devices, &blocks);
         wanted
     }
@@ -95,6 +101,15 @@ impl Wanted {
         };
         let found = devices.iter().filter(|device| counts(device.mtd));
         self.ubi = found.map(|device| (device.index, device.mtd)).collect();
+    }
+
+    /// A UBI device that only `/proc/devices` lists, for want of sysfs, may lie on any MTD.
+    fn untold(&mut self, devices: &[UbiInfo], drivers: &str) {
+        let listed = drivers
+            .lines()
+            .filter_map(|line| decimal(line.rsplit(' ').next()?.strip_prefix("ubi")?));
+        let untold = listed.filter(|index| devices.iter().all(|device| device.index != *index));
+        self.ubi.extend(untold.map(|index| (index, None)));
     }
 
     fn describe(&mut self, map: &Map, devices: &[UbiInfo], blocks: &[UbiBlock]) {

@@ -156,6 +156,30 @@ fn jffs2_by_name_and_ubifs_by_its_ubi_are_found() {
     );
 }
 
+/// Without sysfs the kernel tells of a UBI only by the driver of its character devices.
+#[test]
+fn an_ubi_that_sysfs_does_not_show_may_lie_on_any_mtd() {
+    let fake = FakeBox::new(
+        "ubi-untold",
+        "14 1 0:17 / /b rw - ubifs ubi1:data rw\n15 1 254:0 / /c ro - squashfs /dev/ubiblock1_1 ro\n",
+    );
+    let devices = "Character devices:\n 90 mtd\n252 ubi1\n\nBlock devices:\n 31 mtdblock\n253 ubiblock\n";
+    fake.file("proc/devices", devices);
+    for index in [0, 2, 3] {
+        let held = fake.scan(index);
+        let [data, rom, ubi] = &held[..] else {
+            panic!("{index}: {held:?}")
+        };
+        assert_eq!(data, "ubi1:data mounted on /b (ubifs)");
+        assert_eq!(rom, "/dev/ubiblock1_1 mounted on /c (squashfs)");
+        assert!(ubi.contains("ubi1"), "{ubi}");
+    }
+    // Where sysfs shows it, it lies where that says.
+    fake.ubi(1, Some(3), &[]);
+    assert_eq!(fake.scan(2), [""; 0]);
+    assert_eq!(fake.scan(3).len(), 3);
+}
+
 #[test]
 fn a_volume_is_held_by_what_uses_it_and_by_nothing_else_on_its_ubi() {
     let fake = FakeBox::new(
