@@ -82,6 +82,7 @@ mod rest;
 mod settings;
 mod settings_faults;
 mod shapes;
+mod shapes_apply;
 mod stopped_server;
 mod time_and_memory;
 mod ubi;
