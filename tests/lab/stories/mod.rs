@@ -55,6 +55,7 @@ mod refusals;
 mod rescue_network;
 mod rescue_shell;
 mod restart_line;
+mod shapes;
 mod signals;
 mod small_box;
 mod softdog;
