@@ -322,6 +322,7 @@ fn a_volume_table_that_no_kernel_attaches() {
     let data = sim.file("data", &bytes(50_000, 2));
     let volumes = [("one", "dynamic", data.as_str()), ("two", "dynamic", data.as_str())];
     let image = ubi(&sim, &volumes, &["-p", "16KiB", "-m", "512"]);
+    // In which record, at which byte, what.
     let with = |changes: &[(usize, usize, &[u8])]| {
         let mut image = image.clone();
         // Behind both headers of the first two blocks.
@@ -337,7 +338,8 @@ fn a_volume_table_that_no_kernel_attaches() {
     };
     sim.apply(&["--part", "data", &sim.file("image", &with(&[(1, 144, &[1])]))])
         .exits(0);
-    let bad: [(&str, &[(usize, usize, &[u8])]); 9] = [
+    type Change<'a> = (usize, usize, &'a [u8]);
+    let bad: [(&str, &[Change]); 9] = [
         ("two of a name", &[(1, 16, b"one")]),
         ("two that grow", &[(0, 144, &[1]), (1, 144, &[1])]),
         ("a type", &[(1, 12, &[7])]),
