@@ -48,10 +48,7 @@ impl<'a> Target<'a> {
         let bytes = Grouped(self.placed.write.length());
         let (format, role) = content.map_or((Format::Raw, Role::Other), |content| (content.format, content.role));
         let described = match content {
-            Some(content) if content.title == format.described() => content.title.clone(),
-            Some(content) => format!("{} {}", format.described(), content.title)
-                .trim_end()
-                .to_owned(),
+            Some(content) => content.described(),
             None => format!("{bytes} bytes of nothing that is known"),
         };
         let gets = format!("{label} gets {described}");

@@ -123,6 +123,15 @@ impl Content {
         (length > room).then(|| format!("the {name} says it has {length} bytes, but only {room} are there"))
     }
 
+    /// What it is, with its title, for people.
+    pub fn described(&self) -> String {
+        let described = self.format.described();
+        match self.title == described {
+            true => self.title.clone(),
+            false => format!("{described} {}", self.title).trim_end().to_owned(),
+        }
+    }
+
     /// It, and what stands behind it.
     pub fn all(&self) -> impl Iterator<Item = &Content> {
         std::iter::successors(Some(self), |content| content.behind.as_deref())

@@ -8,6 +8,7 @@
 use crate::base::format::Format;
 use crate::base::machine::Role;
 use crate::base::units::Fields;
+use crate::bytes::packed::Codec;
 use crate::bytes::store::Store;
 use crate::image::content::Content;
 use crate::image::digest::Digest;
@@ -26,6 +27,8 @@ const SALT: [u8; 16] = [
 const BOOT_SALT: [u8; 16] = [
     0x8c, 0xef, 0x33, 0x5b, 0xd5, 0xc5, 0xce, 0xfa, 0xa7, 0x9c, 0x28, 0xda, 0xb2, 0xe9, 0x0f, 0x42,
 ];
+/// Bytes that the boot loader takes in an image with one.
+const BOOT_LOADER: u64 = 0x20000;
 
 /// A text that is filled up with zeros, or behind one of them with 0xff; `None` for anything else.
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -56,6 +59,10 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
     let Some(vendor) = version else {
         return Ok(None);
     };
+    let has_boot_loader = field(0x94) != 0;
+    if has_boot_loader && let Some(content) = with_boot_loader(store, range, field(0x80))? {
+        return Ok(Some(content));
+    }
     let room = range.end - range.start;
     let mut content = Content {
         title: format!("of {vendor}, {}", text(&head[28..64]).unwrap_or("without a version")),
@@ -63,8 +70,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         ..Content::new(Format::TplinkV1, Role::Kernel)
     };
     let ends = |at: usize| u64::from(field(at)) + u64::from(field(at + 4));
-    let (kernel, rootfs, boot) = (ends(0x80), ends(0x88), ends(0x90));
-    content.length = kernel.max(rootfs).max(boot);
+    content.length = ends(0x80).max(ends(0x88)).max(ends(0x90));
     if field(0x80) < HEADER as u32 || field(0x84) == 0 {
         content.problem = Some("the tp-link header names no kernel".into());
     } else if content.length > room {
@@ -77,15 +83,37 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
             "the tp-link image says that it has at most {} bytes, and {room} are there",
             field(0x7c)
         ));
-    } else if !is_whole(store, range, &head, field(0x94) != 0)? {
+    } else if !is_whole(store, range, &head, has_boot_loader)? {
         content.doubt = Some("the tp-link image fails its MD5".into());
     }
     Ok(Some(content))
 }
 
-fn is_whole(store: &Store, range: &Range<u64>, head: &[u8; HEADER], boot: bool) -> io::Result<bool> {
+/// Of TP-Link's own images those with `boot` in their names have the boot loader behind a header of their own, and then what lies on
+/// the flash, which begins with a header again. `None` where the packed kernel is where the header says.
+fn with_boot_loader(store: &Store, range: &Range<u64>, kernel: u32) -> io::Result<Option<Content>> {
+    let from = |offset: u64| range.end.min(range.start + offset)..range.end;
+    let behind = HEADER as u64 + BOOT_LOADER;
+    let mut version = [0; 4];
+    let title = if store.read_head(&from(behind), &mut version)? && version == [1, 0, 0, 0] {
+        format!(
+            "of 0x{behind:x} bytes: TP-Link's, with a boot loader; what lies on the flash begins behind it (dd bs=512 skip={})",
+            behind / 512
+        )
+    } else if Codec::at(store, &from(kernel.into()))?.is_none() {
+        "of TP-Link's, with a boot loader behind it".to_owned()
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Content {
+        title,
+        ..foreign::content(Format::Factory)
+    }))
+}
+
+fn is_whole(store: &Store, range: &Range<u64>, head: &[u8; HEADER], has_boot_loader: bool) -> io::Result<bool> {
     let mut salted = *head;
-    salted[MD5].copy_from_slice(if boot { &BOOT_SALT } else { &SALT });
+    salted[MD5].copy_from_slice(if has_boot_loader { &BOOT_SALT } else { &SALT });
     let mut digest = Digest::md5();
     digest.update(&salted);
     store.scan(range.start + HEADER as u64..range.end, |chunk| digest.update(chunk))?;

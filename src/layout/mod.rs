@@ -339,6 +339,18 @@ fn no_place(board: &Board, image: &Image) -> Check {
             "flasher pat extract takes the images out of it",
         )
         .exit(Exit::Unsupported),
+        Format::Factory => Check::fail(
+            CheckId::Partition,
+            format!(
+                "this is not written as it is: {}",
+                image
+                    .parts
+                    .first()
+                    .and_then(|part| Some(part.content.as_ref()?.described()))
+                    .unwrap_or_default()
+            ),
+            "get the image that the system on this box installs",
+        ),
         format => Check::fail(
             CheckId::Partition,
             format!("nothing says where a {format} image goes on {id}"),

@@ -110,6 +110,42 @@ fn an_image_with_tp_links_header_goes_to_the_box_whose_number_it_has() {
         .exits(0);
 }
 
+/// As TP-Link's page offers it: a header of its own, the boot loader, and then what lies on the flash. Written as it is, the boot
+/// loader would lie where the kernel belongs.
+#[test]
+fn an_image_of_tp_links_with_a_boot_loader_in_it_is_refused_with_where_the_image_begins() {
+    let sim = SimBox::new("tplink-wdr3600");
+    let inner = tplink(&sim, 0x3600_0001);
+    let mut image = inner[..0x200].to_vec();
+    image[0x4c..0x5c].copy_from_slice(&[
+        0x8c, 0xef, 0x33, 0x5b, 0xd5, 0xc5, 0xce, 0xfa, 0xa7, 0x9c, 0x28, 0xda, 0xb2, 0xe9, 0x0f, 0x42,
+    ]);
+    image[0x94..0x98].copy_from_slice(&0xc38fu32.to_be_bytes());
+    image.extend(bytes(0xc38f, 3));
+    image.resize(0x20200, 0xff);
+    image.extend(&inner);
+    let image = seal(&sim, image);
+    let path = sim.file("up_boot", &image);
+    let text = flasher(&["inspect", &path]).exits(0).out;
+    assert!(
+        text.contains("TP-Link's, with a boot loader") && text.contains("dd bs=512 skip=257"),
+        "{text}"
+    );
+    let before = sim.flash();
+    for args in [&[path.as_str()][..], &["--part", "firmware", &path]] {
+        let run = sim.apply(args);
+        assert!([65, 78].contains(&run.exit), "{args:?}: {run:?}");
+        assert!(run.out.contains("dd bs=512 skip=257"), "{args:?}: {run:?}");
+    }
+    assert!(sim.flash() == before);
+    // Where no second header begins nobody knows where the rest does.
+    let path = sim.file("other", &image[..0x20200]);
+    let run = sim.apply(&["--part", "firmware", &path]).exits(78);
+    assert!(run.out.contains("with a boot loader behind it"), "{run:?}");
+    let path = sim.file("inner", &image[0x20200..]);
+    sim.apply(&[&path]).exits(0);
+}
+
 pub fn entity(sim: &SimBox, texts: &[u8], data: &[u8]) -> Vec<u8> {
     let mut image = 0x5ea3_a417u32.to_be_bytes().to_vec();
     image.extend([0, 0]);
