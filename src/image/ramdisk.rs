@@ -3,7 +3,8 @@
 //! (`init/do_mounts_rd.c`). The kernel unpacks it itself, so it stays packed, whatever window that takes.
 //!
 //! Each packed member is unpacked once to see that it is whole, and so is the archive in it. For which processor the programs in there
-//! are says the first of them.
+//! are says the first of them. Kernels unpack fewer kinds than the programs make that pack them: what they do not take is damaged for
+//! them.
 
 #![forbid(unsafe_code)]
 
@@ -105,6 +106,7 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
                 kind,
                 end,
                 unknown,
+                refused,
                 walk,
             })) => {
                 kinds.push(kind);
@@ -122,7 +124,8 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
                     State::Else => Some("is damaged, or of a kind that kernels do not take"),
                 };
                 let doubt = doubt.map(|doubt| format!("the cpio archive in the {kind} {doubt}"));
-                content.doubt = content.doubt.take().or(doubt);
+                let refused = refused.map(|why| format!("no kernel unpacks the {kind}: {why}"));
+                content.doubt = content.doubt.take().or(doubt).or(refused);
             }
             Ok(None) => {
                 content.doubt = Some(format!(
@@ -156,6 +159,8 @@ struct Member {
     end: u64,
     /// What is not known of it.
     unknown: Option<&'static str>,
+    /// Why kernels do not unpack it.
+    refused: Option<&'static str>,
     /// What was found in its archive.
     walk: Walk,
 }
@@ -167,6 +172,7 @@ fn member(store: &Store, left: &Range<u64>) -> io::Result<Option<Member>> {
             kind: "cpio",
             end: cpio_end(store, left, &mut walk)?,
             unknown: None,
+            refused: None,
             walk,
         }));
     }
@@ -204,8 +210,30 @@ fn member(store: &Store, left: &Range<u64>) -> io::Result<Option<Member>> {
         kind,
         end,
         unknown,
+        refused: refused_by_kernels(head),
         walk,
     }))
+}
+
+/// Why kernels do not unpack what begins so, and what makes the kind that they take. Each kind is known to them by two bytes
+/// (`compressed_formats` in `lib/decompress.c`); of gzip's header they skip a name and nothing else
+/// (`lib/decompress_inflate.c`), and of xz they have no checksum but CRC32 (`dec_stream_header` in `lib/xz/xz_dec_stream.c`).
+fn refused_by_kernels(head: &[u8]) -> Option<&'static str> {
+    const TEXT_OR_NAME: u8 = 1 | 8;
+    match head {
+        [0x1f, 0x8b, _, flags, ..] => {
+            (flags & !TEXT_OR_NAME != 0).then_some("its header has more than a name; gzip -n makes one that has not")
+        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0, 0, check, ..] => {
+            (*check > 1).then_some("its checksum is not CRC32; xz --check=crc32 makes that")
+        }
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some("it has a skippable frame; zstd makes none, pzstd does"),
+        [3 | 4, 0x21 | 0x22, 0x4c | 0x4d, 0x18, ..] => Some("it is of the newer kind; lz4 -l makes the older one"),
+        _ if Codec::recognise(head) == Some(Codec::Lzma) && head[0] != 0x5d => {
+            Some("its properties are not lc=3, lp=0, pb=2, which lzma makes by itself")
+        }
+        _ => None,
+    }
 }
 
 /// The name of the member whose head is here, if this is a cpio in the format that kernels take.

@@ -53,6 +53,7 @@ fn no_ramdisks(sim: &SimBox) -> Vec<(Vec<u8>, &'static str)> {
             packed(sim, &archive[..archive.len() - 700], "gzip", &["-n"]),
             "the cpio archive in the gzip is cut off",
         ),
+        (packed(sim, &archive, "xz", &[]), "no kernel unpacks the xz"),
         (root[..root.len() / 2].to_vec(), "the squashfs says it has"),
         (PAGE.to_vec(), "and that is HTML"),
         (packed(sim, PAGE, "gzip", &["-n"]), "and that is HTML"),
