@@ -97,6 +97,18 @@ words! {
         Buffalo = "buffalo",
         /// D-Link, encrypted or with a header of its own.
         Dlink = "dlink",
+        /// Kernel and root behind one header, which OpenWrt's older `sysupgrade` took apart.
+        OpenwrtCombined = "openwrt-combined",
+        /// A package of the parts of a boot loader, of Arm's Trusted Firmware.
+        Fip = "fip",
+        /// A boot loader for Marvell's processors.
+        Kwbimage = "kwbimage",
+        /// A boot loader for Allwinner's processors.
+        Egon = "egon",
+        /// What Android's boot loaders check partitions against.
+        Vbmeta = "vbmeta",
+        /// Overlays of the device tree, for Android's boot loaders.
+        Dtbo = "dtbo",
         /// Alpha's WRG and WRGG, of D-Link and others.
         Wrgg = "wrgg",
         /// Senao, of EnGenius and others.
@@ -261,6 +273,8 @@ pub enum Nature {
     Flash,
     /// A header of a vendor's, for the program or page that installs the rest of the file.
     Factory,
+    /// What only boot loaders and their partitions have.
+    BootLoader,
     /// An archive or a package, which has members.
     Archive,
     /// Packed bytes.
@@ -287,7 +301,9 @@ impl Format {
             Seama | TplinkV1 | TplinkV2 | TplinkSafeloader | NetgearChk | NetgearDni | Linksys | Cybertan | Ubnt
             | Buffalo | Dlink | Wrgg | Senao | Zyxel | Edimax | Csys | Sercomm | Moxa | Xiaomi | Meraki
             | MikrotikNpk | Avm | BroadcomTag | UsRobotics | Jcg | Gemtek | Planex | Poray | Mstc | Iptime | Ruckus
-            | Huawei | Dahua | Hikvision | QnapFirmware | AndroidBoot | Belkin | Swapped | Factory => Nature::Factory,
+            | Huawei | Dahua | Hikvision | QnapFirmware | AndroidBoot | Belkin | Swapped | OpenwrtCombined
+            | Factory => Nature::Factory,
+            Fip | Kwbimage | Egon | Vbmeta | Dtbo => Nature::BootLoader,
             _ => Nature::Flash,
         }
     }
@@ -320,6 +336,12 @@ impl Format {
             Zyxel => "a ZyXEL factory image",
             Belkin => "a Belkin factory image",
             Factory => "a factory image with a header of its own",
+            OpenwrtCombined => "a combined image of OpenWrt's older sysupgrade",
+            Fip => "a package of the parts of a boot loader (FIP)",
+            Kwbimage => "a boot loader for Marvell's processors (kwbimage)",
+            Egon => "a boot loader for Allwinner's processors (eGON)",
+            Vbmeta => "what Android's boot loaders check partitions against (vbmeta)",
+            Dtbo => "overlays of the device tree for Android's boot loaders (dtbo)",
             Swapped => "an image whose bytes are swapped in twos or fours",
             Edimax => "an Edimax factory image",
             Csys => "an image with a header for Realtek's boot loaders (Edimax)",

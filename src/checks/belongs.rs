@@ -12,6 +12,7 @@ use crate::base::format::{Format, Nature};
 use crate::base::machine::Role;
 use crate::base::units::Grouped;
 use crate::board::Partition;
+use crate::board::profile::Protection;
 use crate::image::AsIs;
 use crate::image::content::Content;
 use crate::layout::Placed;
@@ -157,7 +158,11 @@ impl<'a> Target<'a> {
             .iter()
             .any(|accepts| accepts.format == format && accepts.parts.contains(&partition.name));
         let is_there = self.present.as_ref().is_some_and(|present| present.format == format);
-        format.nature() == Nature::Flash || accepted || is_there
+        let fits = match format.nature() {
+            Nature::BootLoader => partition.keep == Some(Protection::Bootloader),
+            nature => nature == Nature::Flash,
+        };
+        fits || accepted || is_there
     }
 
     /// Whether such content may have been read from this partition, and so goes back.
@@ -210,9 +215,13 @@ fn is_for_this_box(facts: &Facts<'_>) -> bool {
 
 fn remedy(format: Format) -> &'static str {
     match format.nature() {
+        _ if format == Format::OpenwrtCombined => {
+            "take kernel and root out of it: they begin at 64 KiB (dd bs=64k skip=1)"
+        }
         Nature::Factory => {
             "get the image that the system on this box installs, such as a sysupgrade image of OpenWrt's"
         }
+        Nature::BootLoader => "get the image for this box, or name the boot loader's partition with --part",
         Nature::Archive => "take the image out of it",
         Nature::Packed => "unpack it",
         Nature::Disk => "get the image for the flash of this box",

@@ -72,7 +72,8 @@ pub(super) fn look(store: &Store, range: &Range<u64>, content: &mut Content) -> 
         let place = |what: &String| format!("behind the {front}, at 0x{offset:x}: {what}");
         content.problem = found.problem.as_ref().map(place);
         let nature = found.format.nature();
-        let strange = !matches!(nature, Nature::Flash | Nature::Packed) && found.format != Format::Seama;
+        let strange =
+            !matches!(nature, Nature::Flash | Nature::Packed | Nature::BootLoader) && found.format != Format::Seama;
         let strange = strange.then(|| found.format.described().to_owned());
         content.doubt = content
             .doubt

@@ -160,6 +160,8 @@ fn by_structure(head: &[u8]) -> Option<Format> {
     let cms = head.starts_with(&[0x30]) && head.get(..32).is_some_and(|begin| has(begin, &CMS));
     let found = [
         (cms, Format::Encrypted),
+        (is_combined(head), Format::OpenwrtCombined),
+        (is_kwbimage(head), Format::Kwbimage),
         (ext, Format::Ext),
         (exe, Format::Exe),
         (open, Format::Ubnt),
@@ -175,6 +177,33 @@ fn by_structure(head: &[u8]) -> Option<Format> {
     ];
     let known = found.into_iter().find(|(is, _)| *is).map(|(_, format)| format);
     known.or_else(|| text(head))
+}
+
+/// The lengths of kernel and root, and an MD5, all in text; what they are of begins at 64 KiB (`platform_check_image` of
+/// OpenWrt's `ar71xx`, `scripts/combined-image.sh`).
+fn is_combined(head: &[u8]) -> bool {
+    head.starts_with(b"CI")
+        && head
+            .get(2..50)
+            .is_some_and(|text| text.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// A header of 32 bytes, which begins with where the processor finds it (`tools/kwbimage.h` of U-Boot). Of version 0 its last
+/// byte is the sum of all others, of version 1 that of a header that may be longer than what is at hand.
+fn is_kwbimage(head: &[u8]) -> bool {
+    let Some(header) = head.get(..32) else {
+        return false;
+    };
+    let sum = header[..31].iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    let version = match header[8..12] {
+        [0, 0, 0, 0] => sum == header[31],
+        [1, ..] => header[27] == 0,
+        _ => false,
+    };
+    matches!(header[0], 0x4d | 0x5a | 0x69 | 0x78 | 0x8b | 0x9c | 0xae)
+        && version
+        && header[28..30] == [0, 0]
+        && header[30] <= 1
 }
 
 /// Whether this is a text that is filled up with zeros.

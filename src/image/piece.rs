@@ -125,6 +125,9 @@ fn by(recognisers: &[&[Recognise]], store: &Store, range: &Range<u64>) -> io::Re
 
 /// Whether this lies on no flash. What has only printable bytes may be anything, and some loaders read headers of vendors.
 pub(super) fn strange(format: Format) -> bool {
-    let lies_there = matches!(format.nature(), Nature::Flash | Nature::Packed | Nature::Factory);
+    let lies_there = matches!(
+        format.nature(),
+        Nature::Flash | Nature::Packed | Nature::Factory | Nature::BootLoader
+    );
     !(lies_there || matches!(format, Format::Text | Format::Cpio))
 }

@@ -97,6 +97,12 @@ pub(super) const SIGNS: &[Sign] = &[
     (0, b"RKAF", Format::Factory),
     (0, b"IMAGEWTY", Format::Factory),
     (8, &[0x56, 0x19, 0xb5, 0x27], Format::Factory),
+    // Of boot loaders: `include/tools_share/firmware_image_package.h` of Trusted Firmware-A, `include/sunxi_image.h` of U-Boot,
+    // `libavb/avb_vbmeta_image.h` and `libufdt`'s `dt_table.h` of Android.
+    (0, &[1, 0, 0x64, 0xaa, 0x78, 0x56, 0x34, 0x12], Format::Fip),
+    (4, b"eGON.BT0", Format::Egon),
+    (0, b"AVB0", Format::Vbmeta),
+    (0, &[0xd7, 0xb7, 0xab, 0x1e], Format::Dtbo),
     // uImage, FIT, TRX and UBI with two or four bytes turned round, as programmers and flash on wider buses have them.
     (0, &[0x05, 0x27, 0x56, 0x19], Format::Swapped),
     (0, &[0x56, 0x19, 0x05, 0x27], Format::Swapped),

@@ -513,6 +513,65 @@ fn a_uimage_whose_header_is_longer_than_u_boots_own() {
     }
 }
 
+/// Kernel and root begin 64 KiB behind it, and nothing that is known begins within the first 8.
+#[test]
+fn a_combined_image_of_openwrts_older_sysupgrade() {
+    let sim = SimBox::new("generic");
+    let kernel = read(Path::new(&crate::containers::uimage(&sim, &bytes(30_000, 4))));
+    let mut image = format!("CI{:08x}{:08x}{:032x}", kernel.len(), 0, 0x1234).into_bytes();
+    image.resize(64 << 10, 0);
+    image.extend(&kernel);
+    let kind = Kind {
+        word: "openwrt-combined",
+        name: "a combined image of OpenWrt's older sysupgrade",
+    };
+    refused_by_name(&sim, "kernel", &kind, &image);
+    let run = sim.apply(&["--part", "kernel", &sim.file("image", &image)]).exits(78);
+    assert!(run.out.contains("dd bs=64k skip=1"), "{run:?}");
+}
+
+/// What begins so starts a box from the beginning of its flash, and nothing from elsewhere.
+#[test]
+fn boot_loaders_belong_into_their_own_partition() {
+    let sim = SimBox::changed("generic", |profile| {
+        profile["partitions"][0]["read_only"] = false.into()
+    });
+    let begins = |at: usize, what: &[u8]| {
+        let mut image = bytes(20_000, 11);
+        image[at..at + what.len()].copy_from_slice(what);
+        image
+    };
+    // Version 0 with its sum, as for Kirkwood; version 1.
+    let mut header = [0; 32];
+    (header[0], header[1], header[13]) = (0x8b, 1, 2);
+    header[31] = 0x8b + 1 + 2;
+    let mut other = header;
+    (other[0], other[8], other[31]) = (0x5a, 1, 99);
+    for (at, (word, name, image)) in [
+        ("fip", "(FIP)", begins(0, &[1, 0, 0x64, 0xaa, 0x78, 0x56, 0x34, 0x12])),
+        ("kwbimage", "(kwbimage)", begins(0, &header)),
+        ("kwbimage", "(kwbimage)", begins(0, &other)),
+        ("egon", "(eGON)", begins(4, b"eGON.BT0")),
+        ("vbmeta", "(vbmeta)", begins(0, b"AVB0")),
+        ("dtbo", "(dtbo)", begins(0, &[0xd7, 0xb7, 0xab, 0x1e])),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        refused_by_name(&sim, "kernel", &Kind { word, name }, &image);
+        let path = sim.file("image", &image);
+        let sum = flasher(&["inspect", "--format", "json", &path]).json()["sha256"].clone();
+        let copy = sim.dir.path().join(format!("copy{at}"));
+        let given = ["--sha256", sum.as_str().unwrap(), "--backup", copy.to_str().unwrap()];
+        let run = sim.apply(&[&["--part", "u-boot", "--force=bootloader"], &given[..], &[&path]].concat());
+        assert!(run.exits(0).out.contains(name), "{word}");
+    }
+    header[31] += 1;
+    let path = sim.file("image", &begins(0, &header));
+    let report = flasher(&["inspect", "--format", "json", &path]).exits(0).json();
+    assert_eq!(report["format"], "raw", "a wrong sum");
+}
+
 /// A uImage with a footer of Linksys' is for Linksys' page, although it begins as what the boot loader starts.
 #[test]
 fn a_footer_counts_behind_a_kernel() {
