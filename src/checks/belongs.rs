@@ -15,6 +15,7 @@ use crate::board::Partition;
 use crate::board::profile::Protection;
 use crate::image::AsIs;
 use crate::image::content::Content;
+use crate::image::uimage;
 use crate::layout::Placed;
 use crate::plan::{Check, Status};
 
@@ -58,6 +59,7 @@ impl<'a> Target<'a> {
         }
         if self.takes(format, role) {
             return match content {
+                Some(content) if self.has_other_magic(content) => self.other_magic(content),
                 // Those of which nothing can be checked say nothing but what they are.
                 Some(content) if content.checked || content.title == format.described() => {
                     Check::pass(CheckId::Content, gets)
@@ -92,6 +94,35 @@ impl<'a> Target<'a> {
             format!("{}; --force=content if you know better", remedy(format)),
         )
         .forceable()
+    }
+
+    /// The uImage that lies there now.
+    fn uimage_there(&self) -> Option<&Present> {
+        self.present.as_ref().filter(|present| present.format == Format::Uimage)
+    }
+
+    /// Whether it is a uImage whose magic number is not that which the boot loader is known to take.
+    fn has_other_magic(&self, content: &Content) -> bool {
+        let known = self.uimage_there().and_then(|present| present.magic);
+        content.format == Format::Uimage && content.magic != known
+    }
+
+    /// Boot loaders of some vendors start only a uImage with a magic number of their own, and others none that has it.
+    fn other_magic(&self, content: &Content) -> Check {
+        let with = |magic: Option<u32>| format!("the magic number 0x{:08x}", magic.unwrap_or(uimage::MAGIC));
+        let known = match self.uimage_there() {
+            Some(present) => format!("that which lies there now has {}", with(present.magic)),
+            None => "whether the boot loader takes that is not known".to_owned(),
+        };
+        let label = self.partition.label();
+        let what = format!("{label} gets a uImage with {}: {known}", with(content.magic));
+        // The words of a profile mean U-Boot's own.
+        let is_meant = self.placed.file.as_is.is_some() || self.is_part_of_copy() || content.magic.is_none();
+        if self.partition.holds.is_empty() || is_meant {
+            return Check::warn(CheckId::Content, what);
+        }
+        let remedy = "get the image for this box; --force=content if you know better";
+        Check::fail(CheckId::Content, what, remedy).forceable()
     }
 
     /// An empty file, or one of one byte over and over: what is left of a download or a copy that failed. In what was read from

@@ -23,6 +23,8 @@ pub struct Present {
     pub format: Format,
     /// What that is for.
     pub role: Role,
+    /// As [`content::Content::magic`].
+    pub magic: Option<u32>,
     /// Names of the volumes, of a UBI that is attached.
     pub volumes: Vec<String>,
 }
@@ -40,6 +42,7 @@ pub fn present(board: &Board, partition: &Partition) -> Option<Present> {
         return Some(Present {
             format: Format::Ubi,
             role: Role::Filesystem,
+            magic: None,
             volumes,
         });
     }
@@ -54,6 +57,7 @@ pub fn present(board: &Board, partition: &Partition) -> Option<Present> {
             return Some(Present {
                 format: Format::Ubi,
                 role: Role::Filesystem,
+                magic: None,
                 volumes,
             });
         }
@@ -65,6 +69,7 @@ pub fn present(board: &Board, partition: &Partition) -> Option<Present> {
     Some(Present {
         format: content.format,
         role: content.role,
+        magic: content.magic,
         volumes,
     })
 }

@@ -40,6 +40,9 @@ pub struct Content {
     /// The page size that it was made for, in bytes, where it depends on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_size: Option<u32>,
+    /// The magic number of a uImage's header, where it is not U-Boot's own.
+    #[serde(skip)]
+    pub magic: Option<u32>,
     /// What its erase blocks have in common, of UBI.
     #[serde(skip)]
     pub ubi: Option<ubi::Layout>,
@@ -79,6 +82,7 @@ impl Content {
             erase_size: None,
             least_erase_size: None,
             page_size: None,
+            magic: None,
             ubi: None,
             compatible: Vec::new(),
             soc: None,

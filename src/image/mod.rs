@@ -40,7 +40,7 @@ mod trx;
 pub(crate) mod ubi;
 mod ubi_volumes;
 mod ubifs;
-mod uimage;
+pub(crate) mod uimage;
 pub(crate) mod unpacked_pat;
 mod within;
 mod zimage;

@@ -13,7 +13,8 @@ use crate::image::{device_tree, foreign, piece, processor, zimage};
 use std::io;
 use std::ops::Range;
 
-const MAGIC: u32 = 0x2705_1956;
+/// What its header begins with, as U-Boot itself has it.
+pub const MAGIC: u32 = 0x2705_1956;
 /// Bytes of the header.
 pub const HEADER: u64 = 64;
 /// `IH_OS_LINUX`.
@@ -22,16 +23,28 @@ const LINUX: u8 = 5;
 /// Recognises a uImage and checks both of its CRCs.
 pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content>> {
     let mut header = [0; HEADER as usize];
-    if !store.read_head(range, &mut header)? || Fields(&header).be32(0) != Some(MAGIC) {
+    if !store.read_head(range, &mut header)? {
         return Ok(None);
     }
     let field = |at| Fields(&header).be32(at).unwrap_or_default();
+    // The header's own CRC is made with its field zero.
+    let mut blank = header;
+    blank[4..8].fill(0);
+    let is_whole = CRC32.checksum(&blank) == field(4);
+    let magic = Some(field(0)).filter(|magic| *magic != MAGIC);
+    // Boot loaders of some vendors, and OpenWrt's own, want another one (`openwrt,ih-magic` in OpenWrt's device trees).
+    if magic.is_some() && !(is_whole && header[28] == LINUX && header[29] != 0) {
+        return Ok(None);
+    }
     let data = u64::from(field(12));
-    let title = String::from_utf8_lossy(&header[32..])
+    let mut title: String = String::from_utf8_lossy(&header[32..])
         .trim_end_matches('\0')
         .chars()
         .filter(|c| !c.is_control())
         .collect();
+    if let Some(magic) = magic {
+        title.push_str(&format!(", magic number 0x{magic:08x}"));
+    }
     // include/image.h of U-Boot: types 2 kernel, 3 ramdisk, 4 multi (a kernel with its ramdisk), 14 a kernel that runs where
     // it lies.
     let role = match header[30] {
@@ -45,12 +58,10 @@ pub fn recognise(store: &Store, range: &Range<u64>) -> io::Result<Option<Content
         length: HEADER + data,
         arch: Some(arch).filter(|arch| role != Role::Other || *arch != Processor::Unnamed),
         title,
+        magic,
         ..Content::new(Format::Uimage, role)
     };
-    // The header's own CRC is made with its field zero.
-    let mut blank = header;
-    blank[4..8].fill(0);
-    if CRC32.checksum(&blank) != field(4) {
+    if !is_whole {
         if let Some(length) = longer(store, range, &blank, field(4))? {
             let mut content = foreign::content(Format::Factory);
             content.title = format!("of 0x{length:x} bytes: a uImage's that is longer than U-Boot's own");

@@ -265,3 +265,56 @@ fn tp_links_second_header_is_known_as_its_tool_makes_it() {
         assert!(run.out.contains("a TP-Link image, version 2"), "{run:?}");
     }
 }
+
+/// As boot loaders of Netgear and others want it (`openwrt,ih-magic`): with all that a uImage is held against.
+#[test]
+fn a_uimage_with_another_magic_number() {
+    let sim = SimBox::new("generic");
+    let crc = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+    let plain = read(std::path::Path::new(&crate::containers::uimage(
+        &sim,
+        &bytes(30_000, 4),
+    )));
+    let with = |magic: u32, arch: u8| {
+        let mut image = plain.clone();
+        image[..4].copy_from_slice(&magic.to_be_bytes());
+        image[4..8].fill(0);
+        image[29] = arch;
+        let sum = crc.checksum(&image[..64]);
+        image[4..8].copy_from_slice(&sum.to_be_bytes());
+        image
+    };
+    let apply = |image: &[u8]| sim.apply(&["--part", "kernel", &sim.file("image", image)]);
+    for magic in [0x8380_0000, 0x3337_3031, u32::from_be_bytes(*b"OKLI")] {
+        sim.fill(&vec![0xff; sim.flash().len()]);
+        let image = with(magic, plain[29]);
+        let path = sim.file("image", &image);
+        let report = flasher(&["inspect", "--format", "json", &path]).exits(0).json();
+        assert_eq!(report["format"], "uimage", "{report}");
+        let run = apply(&image).exits(0);
+        let says = format!("the magic number 0x{magic:08x}: whether the boot loader takes that is not known");
+        assert!(run.out.contains(&says), "{run:?}");
+        // Now there is one like it.
+        assert!(
+            !apply(&with(magic, plain[29]))
+                .exits(0)
+                .out
+                .contains("magic number 0x27051956")
+        );
+        let run = sim
+            .run("plan", &["--part", "kernel", &sim.file("plain", &plain)])
+            .exits(0);
+        let says = format!("that which lies there now has the magic number 0x{magic:08x}");
+        assert!(run.out.contains(&says), "{run:?}");
+        let mut bad = image.clone();
+        bad[9000] ^= 1;
+        apply(&bad).exits(65);
+        apply(&image[..20_000]).exits(65);
+    }
+    // For MIPS; and the profile's words mean U-Boot's own magic number.
+    let arm = SimBox::new("qnap-ts219");
+    let kernel = |image: &[u8]| arm.apply(&["--part", "Kernel", &arm.file("image", image)]);
+    kernel(&with(0x3337_3031, 5)).exits(78);
+    let run = kernel(&with(0x3337_3031, plain[29])).exits(78);
+    assert!(run.out.contains("the magic number 0x33373031"), "{run:?}");
+}
