@@ -72,6 +72,18 @@ pub(super) fn problem(
     content: &mut Content,
 ) -> io::Result<Option<String>> {
     let found = kernel(store, data, declared, content.arch.as_ref())?;
+    let mut head = [0; HEAD];
+    let begins = surplus::begins(store.front(data, &mut head)?);
+    // The older lzma has no magic number, and code may look like it.
+    let packed = begins.filter(|begins| begins.nature() == Nature::Packed && *begins != Format::Lzma);
+    if let (None, Some(0), Some(packed)) = (&found.wrong, declared.place(), packed) {
+        // U-Boot would jump into it; loaders of vendors look.
+        content.title.push_str(&format!(
+            "; says that it is not packed, and begins with {}",
+            packed.described()
+        ));
+        content.checked = false;
+    }
     if let (None, Some(end)) = (&found.wrong, found.end) {
         surplus::tell(store, data, "kernel", end, content)?;
     }

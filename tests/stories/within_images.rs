@@ -398,3 +398,22 @@ fn the_blocks_of_a_volume_may_lie_in_any_order() {
         refused(&sim, kind, &lost.concat(), "is missing, or fails its CRC");
     }
 }
+
+/// U-Boot moves what is not packed to its place and jumps into it.
+#[test]
+fn a_packed_kernel_whose_header_says_that_it_is_not_packed_is_told() {
+    let sim = the_box();
+    for packing in ["gzip", "xz", "zstd"] {
+        let kernel = sim.file("kernel", &packed(&sim, &bytes(60_000, 1), packing, &[]));
+        let image = sim.dir.path().join("image");
+        let flags = ["-A", "arm", "-O", "linux", "-T", "kernel", "-C", "none", "-d", &kernel];
+        tool("mkimage", &[&flags[..], &[image.to_str().unwrap()]].concat());
+        let plan = sim.run("plan", &["--part", "kernel", image.to_str().unwrap()]).exits(0);
+        assert!(
+            plan.out.contains("says that it is not packed, and begins with"),
+            "{packing}: {plan:?}"
+        );
+        let shown = flasher(&["inspect", image.to_str().unwrap()]).exits(0).out;
+        assert!(!shown.contains("checked"), "{packing}: {shown}");
+    }
+}
