@@ -165,13 +165,19 @@ impl<'a> Target<'a> {
         let known = !matches!(format.nature(), Nature::Packed) && format != Format::Raw;
         let here = self.present.as_ref().is_some_and(|present| present.format == format);
         let copy = self.placed.file.as_is == Some(AsIs::Copy);
-        copy && known && !here && (!self.partition.holds.is_empty() || format.nature() != Nature::Flash)
+        let particular = !self.partition.holds.is_empty() || self.is_boot_loader();
+        copy && known && !here && (particular || format.nature() != Nature::Flash)
+    }
+
+    fn is_boot_loader(&self) -> bool {
+        self.partition.keep == Some(Protection::Bootloader)
     }
 
     /// What the profile says of it, as the end of a sentence.
     fn holds(&self) -> String {
         let words: Vec<_> = self.partition.holds.iter().map(ToString::to_string).collect();
         match words.is_empty() {
+            true if self.is_boot_loader() => " (it holds the boot loader)".to_owned(),
             true => String::new(),
             false => format!(" (it holds {})", words.join(" or ")),
         }
@@ -190,8 +196,9 @@ impl<'a> Target<'a> {
             .any(|accepts| accepts.format == format && accepts.parts.contains(&partition.name));
         let is_there = self.present.as_ref().is_some_and(|present| present.format == format);
         let fits = match format.nature() {
-            Nature::BootLoader => partition.keep == Some(Protection::Bootloader),
-            nature => nature == Nature::Flash,
+            Nature::BootLoader => self.is_boot_loader(),
+            // A boot loader starts a kernel, and is none.
+            nature => nature == Nature::Flash && !(self.is_boot_loader() && role != Role::Other),
         };
         fits || accepted || is_there
     }

@@ -1,6 +1,7 @@
 //! Which boot loader a box has, whether that can recover it, and what replacing it takes. Sources: "Recovery mode of
 //! the QNAP TS-109", and <https://lists.debian.org/debian-arm/2010/05/msg00059.html>.
 
+use crate::containers::uimage;
 use crate::simbox::{SimBox, bytes, flasher, tool};
 use flasher::base::checksum::Cksum;
 
@@ -203,6 +204,34 @@ fn replacing_the_boot_loader_must_be_wanted_three_times() {
     sim.apply(&args).exits(0);
     assert!(sim.flash()[AT..AT + image.len()] == image[..]);
     assert!(std::path::Path::new(backup).join("mtd0.U-Boot.bin").is_file());
+}
+
+/// Forced, with its checksum and a copy of the old one, but the wrong file.
+#[test]
+fn what_a_boot_loader_starts_is_none() {
+    let sim = SimBox::changed("qnap-ts109", |profile| {
+        profile["partitions"][0]["read_only"] = false.into()
+    });
+    let kernel = uimage(&sim, &bytes(30_000, 7));
+    let sum = tool("sha256sum", &[&kernel]).stdout;
+    let sum = String::from_utf8(sum[..64].to_vec()).unwrap();
+    let backup = sim.dir.path().join("backup");
+    let args = [
+        "--part",
+        "U-Boot",
+        &kernel,
+        "--sha256",
+        &sum,
+        "--backup",
+        backup.to_str().unwrap(),
+    ];
+    let before = sim.flash();
+    let run = sim.apply(&[&args[..], &["--force=bootloader"]].concat()).exits(78);
+    assert_eq!(run.json()["code"], "content", "{run:?}");
+    assert!(run.out.contains("it holds the boot loader"), "{run:?}");
+    assert!(sim.flash() == before);
+    sim.apply(&[&args[..], &["--force=bootloader,content"]].concat())
+        .exits(0);
 }
 
 /// As the page has it: the kernel that does not protect mtd0, a reboot, then u-boot.bin.
