@@ -195,7 +195,7 @@ fn refusal(what: impl std::fmt::Display) -> Failure {
     .hint("the boot loader's own saveenv makes a good one; look at where it lies: flasher env --help")
 }
 
-fn look(board: &Board, bytes: Vec<u8>, lead: usize, header: usize) -> EnvCopy {
+pub(super) fn look(board: &Board, bytes: Vec<u8>, lead: usize, header: usize) -> EnvCopy {
     let (order, flags, problem) = {
         let copy = &bytes[lead..];
         let data = &copy[header..];

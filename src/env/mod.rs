@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod brought;
 mod change;
 mod copies;
 mod keep;
@@ -14,6 +15,7 @@ mod place;
 mod probe;
 mod variables;
 
+pub use brought::brought;
 pub use change::Change;
 pub use copies::{EnvCopy, Environment};
 pub use keep::kept;

@@ -157,6 +157,13 @@ pub fn prepare(wanted: &Wanted<'_>, reporter: &mut Reporter) -> Result<Prepared>
     if of_slots {
         let only_fw_env_config = config.is_none() && board.profile.environment.is_empty();
         checks.extend(env::kept(board, &place, only_fw_env_config, &listed));
+        // Of what only the box's own file says the environment is not certain to be there.
+        if let Ok(Some(place)) = &place
+            && !only_fw_env_config
+        {
+            let copy = image.format == Format::ChipDump;
+            checks.extend(env::brought(board, place, &staged.store, placed, copy)?);
+        }
     }
     let (more, slot) = slots::check(board, seen.as_ref(), &listed, &options.force);
     checks.extend(more);

@@ -328,7 +328,7 @@ fn an_update_keeps_the_environment_wherever_its_lines_place_it() {
         "{run:?}"
     );
     assert_eq!(run.json()["valid"], false);
-    plan(&within, &["--force", "settings"]).exits(0);
+    plan(&within, &["--force", "settings,content"]).exits(0);
     // Behind what is written.
     plan(&format!("kernel-a {:#x} {SIZE:#x}\n", 2 * BLOCK), &[]).exits(0);
     // A file that is named has to be there, and to make sense.
@@ -336,6 +336,33 @@ fn an_update_keeps_the_environment_wherever_its_lines_place_it() {
     let run = sim.run("plan", &["--part", "kernel-a", "--env-config", "/nonexistent", &image]);
     assert!(run.exits(64).err.contains("/nonexistent"));
     assert!(sim.flash() == before);
+}
+
+/// The boot loader would take its defaults. Of two copies each has a byte of flags.
+#[test]
+fn a_damaged_environment_is_not_written_where_one_belongs() {
+    let sim = sim(&profile(false));
+    let before = sim.flash();
+    let whole = made("a=1\n", &["-r"]);
+    let mut flipped = whole.clone();
+    flipped[100] ^= 1;
+    for (image, says) in [
+        (&flipped[..], "its CRC is wrong"),
+        (&made("a=1\n", &[])[..], "its CRC is wrong"),
+        (&whole[..whole.len() - 1], "it is shorter"),
+    ] {
+        let path = sim.file("image", image);
+        let args = ["--part", "env", &path, "--force"];
+        let run = sim.apply(&[&args[..], &["settings"]].concat()).exits(78);
+        assert_eq!(run.json()["code"], "content", "{run:?}");
+        assert!(run.out.contains(says), "{says}: {run:?}");
+        assert!(sim.flash() == before);
+        sim.apply(&[&args[..], &["settings,content"]].concat()).exits(0);
+        sim.fill(&before);
+    }
+    sim.apply(&["--part", "env", &sim.file("image", &whole), "--force", "settings"])
+        .exits(0);
+    assert!(sim.flash()[ENV..].starts_with(&whole));
 }
 
 #[test]
