@@ -1,6 +1,7 @@
 //! The built-in boards of QNAP and Synology: names, sizes, physical order; and a profile of the user's own. The numbers
 //! are written down here once more, from Linux's device trees and board files.
 
+use crate::containers::pack;
 use crate::simbox::{SimBox, bytes, flasher, read, tool};
 use std::path::Path;
 
@@ -239,4 +240,26 @@ fn every_built_in_board_keeps_its_boot_loader_and_settings() {
         }
     }
     assert!(boards >= 20, "{boards}");
+}
+
+/// `bootm KERNEL RAMDISK` of U-Boot takes a ramdisk by its uImage header, and resets the box where there is none. flash-kernel's
+/// database has a `U-Boot-Initrd-Address` for such boxes, and none for a QNAP, whose `initrd=` takes the bare archive.
+#[test]
+fn where_bootm_takes_a_ramdisk_it_is_one_with_a_header() {
+    for (board, part) in [
+        ("dlink-dns320", "ramdisk"),
+        ("dlink-dns323", "File System"),
+        ("netgear-readynas-duo-v2", "minirootfs"),
+        ("iomega-iconnect", "initrd"),
+    ] {
+        let sim = SimBox::new(board);
+        let cpio = [b"070701".as_slice(), &bytes(20_000, 6)].concat();
+        let bare = pack(&sim.file("initrd", &cpio), "gzip", &["-kn"]);
+        let run = sim.apply(&["--part", part, &bare]).exits(78);
+        assert!(run.out.contains("it holds uimage ramdisk"), "{board}: {run:?}");
+        let header = sim.dir.path().join("header");
+        let (kind, header) = ("-A arm -O linux -T ramdisk -C gzip -n x -d", header.to_str().unwrap());
+        tool("mkimage", &kind.split(' ').chain([&*bare, header]).collect::<Vec<_>>());
+        sim.apply(&["--part", part, header]).exits(0);
+    }
 }
