@@ -57,6 +57,11 @@ pub fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error>
     deserializer.deserialize_any(Bytes)
 }
 
+/// For serde: a field of 64 bits that may be missing.
+pub fn some_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    size(deserializer).map(Some)
+}
+
 /// For serde: a field of 32 bits.
 pub fn small<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let value = size(deserializer)?;

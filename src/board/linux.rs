@@ -123,6 +123,7 @@ fn partition(info: &MtdInfo, profile: &Profile) -> Result<Partition> {
         recovery: known.is_some_and(|known| known.recovery),
         fixed_offset: known.is_some_and(|known| known.fixed_offset),
         fixed_length: known.is_some_and(|known| known.fixed_length),
+        loads: known.and_then(|known| known.loads),
         health: Health {
             corrected: info.corrected_bits,
             failed: info.ecc_failures,

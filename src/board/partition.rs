@@ -34,6 +34,8 @@ pub struct Partition {
     pub fixed_offset: bool,
     /// Whether the boot loader takes all of it for the initial ramdisk.
     pub fixed_length: bool,
+    /// Bytes of it that the boot loader loads, if these are not all.
+    pub loads: Option<u64>,
     /// ECC counters and such, for people.
     pub health: Health,
     /// What UBI says of it, if it is a volume.
@@ -67,6 +69,7 @@ impl Partition {
             recovery: false,
             fixed_offset: false,
             fixed_length: false,
+            loads: None,
             health: Health::default(),
             volume: Some(info),
         }

@@ -229,6 +229,13 @@ pub struct PartitionProfile {
     /// else (`unpack_to_rootfs` in `init/initramfs.c`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fixed_length: bool,
+    /// Bytes of it that the boot loader loads, from its beginning, where these are fewer than all: no content may be longer.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "sizes::some_size"
+    )]
+    pub loads: Option<u64>,
     /// What it holds; other content is refused. Empty where that is not known, or may be anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Purpose>,

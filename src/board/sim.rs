@@ -164,6 +164,7 @@ fn partition(known: &PartitionProfile, profile: &Profile, chip: &SimChip) -> Res
         recovery: known.recovery,
         fixed_offset: known.fixed_offset,
         fixed_length: known.fixed_length,
+        loads: known.loads,
         health: Health::default(),
         volume: None,
     })

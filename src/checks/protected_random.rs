@@ -99,6 +99,7 @@ fn board(truth: &[Truth], hidden: &[bool]) -> Board {
         recovery: false,
         fixed_offset: false,
         fixed_length: false,
+        loads: None,
         health: Health::default(),
         volume: None,
     };

@@ -28,6 +28,24 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
                 "use a smaller one",
             )
         };
+        let loads = partition.loads.unwrap_or(room);
+        let too_long_to_load =
+            content.filter(|content| (loads + 1..=room).contains(&content.length) && content.problem.is_none());
+        let not_loaded = |content: &crate::image::content::Content| {
+            Check::fail(
+                CheckId::Size,
+                format!(
+                    "the {} for {} has {} bytes, and the boot loader loads {} of them: {} too many",
+                    content.format,
+                    partition.label(),
+                    Grouped(content.length),
+                    Grouped(loads),
+                    Grouped(content.length - loads)
+                ),
+                "use a smaller one",
+            )
+            .forceable()
+        };
         let length = placed.write.source.end - placed.write.source.start;
         let cut = facts.image.format == Format::Backup && !is_whole(length, partition);
         let copy = || {
@@ -42,7 +60,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
                 "leave it out with --part; flasher apply PARTITION=FILE … takes single files",
             )
         };
-        too_long.map(say).into_iter().chain(cut.then(copy)).collect()
+        let fits = too_long.map(say).or_else(|| too_long_to_load.map(not_loaded));
+        fits.into_iter().chain(cut.then(copy)).collect()
     })
 }
 

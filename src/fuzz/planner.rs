@@ -240,6 +240,7 @@ pub fn layout(input: &[u8]) {
                 recovery: input.below(4) == 0,
                 fixed_offset: input.below(4) == 0,
                 fixed_length: input.below(4) == 0,
+                loads: None,
                 health: Health::default(),
                 volume: None,
             };

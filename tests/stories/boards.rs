@@ -263,3 +263,36 @@ fn where_bootm_takes_a_ramdisk_it_is_one_with_a_header() {
         sim.apply(&["--part", part, header]).exits(0);
     }
 }
+
+/// `bootcmd=nand read.e 0xa00000 0x100000 0x300000;nand read.e 0xf00000 0x600000 0x300000;bootm 0xa00000 0xf00000` (mkfw of Alt-F): of
+/// what is longer U-Boot says `Bad Data CRC`.
+#[test]
+fn what_is_longer_than_the_boot_loader_loads_is_refused() {
+    let sim = SimBox::new("dlink-dns320");
+    let made = |length: usize, kind: &str| {
+        let (data, image) = (sim.file("data", &bytes(length - 64, 4)), sim.dir.path().join(kind));
+        let image = image.to_str().unwrap().to_owned();
+        let flags = ["-A", "arm", "-O", "linux", "-T", kind, "-C", "none", "-n", "x", "-d"];
+        tool("mkimage", &[&flags[..], &[&data, &image]].concat());
+        image
+    };
+    for (part, kind) in [("uImage", "kernel"), ("ramdisk", "ramdisk")] {
+        let before = sim.flash();
+        let long = made((3 << 20) + 1, kind);
+        let run = sim.apply(&["--part", part, "--force=content", &long]).exits(78);
+        assert_eq!(run.json()["code"], "size", "{run:?}");
+        assert!(
+            run.out.contains("the boot loader loads 3,145,728 of them: 1 too many"),
+            "{run:?}"
+        );
+        assert!(sim.flash() == before);
+        sim.apply(&["--part", part, "--force=content,size", &long]).exits(0);
+        sim.apply(&["--part", part, "--force=content", &made(3 << 20, kind)])
+            .exits(0);
+    }
+    let long = made((5 << 20) + 1, "kernel");
+    let run = sim
+        .apply(&["--part", "uImage", "--force=content,size", &long])
+        .exits(78);
+    assert_eq!(run.json()["code"], "size", "never where it does not fit: {run:?}");
+}
