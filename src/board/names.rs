@@ -2,8 +2,9 @@
 //!
 //! The names are those of Linux's and OpenWrt's device trees and parsers (`drivers/mtd/parsers/`), of the vendors' kernels
 //! (`0:APPSBL` and its kind in Qualcomm's SMEM table, `urlader` and `tffs` of AVM, `adam2` of TI's AR7, `routerboot` and
-//! `hard_config` of MikroTik), and of boot loaders. A name that is taken for more than it is costs a `--force`; one that is
-//! taken for less may cost the box.
+//! `hard_config` of MikroTik), of coreboot's and Intel's flash maps (`SI_DESC`, `GBB`, and `gbe` with its MAC address), of what
+//! boot loaders load (`fman_ucode` of NXP's QorIQ, `boot.bin` of Xilinx' Zynq), and of boot loaders. A name that is taken for more
+//! than it is costs a `--force`; one that is taken for less may cost the box.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +15,7 @@ const LOADERS: &str = "cfe cferom cferam spl tpl sbl bl fip fsbl ssbl mlo bootro
     adam mibib qsee tz rpm cdt devcfg apdp atf optee tee ubl ipl apex lk abl xbl pbl rbl tfa trust xload \
     fcb bcb dbbt bbt efi opensbi booter rcw pbi bct bootbak bootpri boota bootb bootup bootware at91bs secondboot stage \
     fbl shmoo startcode lowlevelinit qcadata opaque mikrotik qualcomm \
-    bst bld sysfw phypattern idblock cis";
+    bst bld sysfw phypattern idblock cis sidesc sime gbb fmanucode bootbin";
 
 /// Parts of words that do the same.
 const IN_LOADERS: &str = "uboot redboot bootload barebox appsbl preloader bootstrap xloader routerboot trustedfirmware \
@@ -31,7 +32,7 @@ const SETTINGS: &str = "bootargs bootcount art cal board nvmem mac ethaddr fis t
     pdtdata tpdata wifimngdata product property provisioning prst setting defaults custom misc rom romd romdir \
     pid bid id mrd mp hw ri bosa addr apcd pds osss oldart artmtd bs crt idmkey ntgrcrypt efs modemst fsg nvm vnvm \
     eripv para bootarg bootseq bootopt result ustate vctl rgbd pcbasn securestore securedstore \
-    securestorage reservearea keyfile ptb mxpt nonvol";
+    securestorage reservearea keyfile ptb mxpt nonvol gbe sipdr";
 
 /// Parts of words that do the same.
 const IN_SETTINGS: &str = "factory caldata calib eeprom boarddata boardinfo boardconfig devinfo bdinfo hwinfo prodinfo \
@@ -209,6 +210,13 @@ mod tests {
             "ddrfip",
             "CIS",
             "bbt",
+            "SI_DESC",
+            "SI_ME",
+            "SI_BIOS",
+            "si-desc",
+            "GBB",
+            "fman_ucode",
+            "BOOT.BIN",
         ] {
             assert_eq!(protection(name), Some(Protection::Bootloader), "{name}");
         }
@@ -338,6 +346,9 @@ mod tests {
             "MXPT",
             "ptb",
             "secure_storage",
+            "gbe",
+            "SI_GBE",
+            "SI_PDR",
         ] {
             assert_eq!(protection(name), Some(Protection::Settings), "{name}");
         }
