@@ -71,6 +71,8 @@ pub struct Settings {
 /// # Errors
 /// A list, a directory or a file that cannot be read, by its name.
 pub fn settings(root: &Path, request: &Request) -> io::Result<Settings> {
+    // That of a simulated box may be relative, and what is kept goes by absolute paths.
+    let root = &std::path::absolute(root)?;
     let base = lossless::of(root);
     let base = base.trim_end_matches('/');
     let rename = |path: &str| {

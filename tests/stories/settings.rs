@@ -503,3 +503,17 @@ fn packages_of_apk_have_their_settings_too() {
         after.keys()
     );
 }
+
+/// `--sim box` and `--sim ./box` are the box that `--sim /…/box` is.
+#[test]
+fn a_simulated_box_by_a_relative_path_keeps_its_settings() {
+    let sim = lived_in("big");
+    sim.file("image", &image());
+    for path in ["box", "./box"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flasher"));
+        command.current_dir(sim.dir.path());
+        command.args(["plan", "--format", "json", "--sim", path, "--part", "firmware", "image"]);
+        let plan = Run::from(command.output().unwrap()).exits(0).json();
+        assert!(plan["keep"].to_string().contains("etc/config/network"), "{plan}");
+    }
+}
