@@ -165,6 +165,15 @@ impl Profile {
                     Quoted(&partition.name)
                 ));
             }
+            if partition
+                .loads
+                .is_some_and(|loads| loads == 0 || loads > partition.size)
+            {
+                return about(format!(
+                    "of partition {} the boot loader loads nothing, or more than there is",
+                    Quoted(&partition.name)
+                ));
+            }
             let twin = |other: &&PartitionProfile| {
                 other.mtd == partition.mtd || other.name.eq_ignore_ascii_case(&partition.name)
             };

@@ -27,7 +27,7 @@ impl Board {
     }
 
     /// The partition that a user names: by its name, as `mtdN` or `ubiN_M` with or without `/dev/`, a volume also by its name
-    /// without that of its device, or as `mtd:NAME`. Here alone a text becomes a partition.
+    /// without that of its device, or as `mtd:NAME`. Texts become partitions in this file alone.
     ///
     /// # Errors
     /// A name that is not there, or that more than one partition answers to.
@@ -53,6 +53,12 @@ impl Board {
         let numbered = number.and_then(|number| self.get(PartitionId::Mtd(number)));
         match numbered.or_else(|| self.node(path)) {
             Some(partition) => Ok(partition),
+            // Other forms in which the kernel names a volume (`open_ubi` in fs/ubifs/super.c).
+            None if text.starts_with("ubi") => {
+                let text = text.replacen('!', ":", 1);
+                let first = text.strip_prefix("ubi:").map(|name| format!("ubi0:{name}"));
+                self.partition(first.as_deref().unwrap_or(&text))
+            }
             None => self.partition(&text),
         }
     }

@@ -117,7 +117,10 @@ impl<'a> Target<'a> {
         let label = self.partition.label();
         let what = format!("{label} gets a uImage with {}: {known}", with(content.magic));
         // The words of a profile mean U-Boot's own.
-        let is_meant = self.placed.file.as_is.is_some() || self.is_part_of_copy() || content.magic.is_none();
+        let is_meant = self.placed.file.as_is.is_some()
+            || self.is_part_of_copy()
+            || content.magic.is_none()
+            || is_for_this_box(self.facts);
         if self.partition.holds.is_empty() || is_meant {
             return Check::warn(CheckId::Content, what);
         }
@@ -196,7 +199,8 @@ impl<'a> Target<'a> {
             .any(|accepts| accepts.format == format && accepts.parts.contains(&partition.name));
         let is_there = self.present.as_ref().is_some_and(|present| present.format == format);
         let fits = match format.nature() {
-            Nature::BootLoader => self.is_boot_loader(),
+            // Android's `dtbo` and `vbmeta` have partitions of their own, for each slot.
+            Nature::BootLoader => self.is_boot_loader() || partition.name.starts_with(format.as_str()),
             // A boot loader starts a kernel, and is none.
             nature => nature == Nature::Flash && !(self.is_boot_loader() && role != Role::Other),
         };

@@ -30,21 +30,25 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
         };
         let loads = partition.loads.unwrap_or(room);
         let too_long_to_load =
-            content.filter(|content| (loads + 1..=room).contains(&content.length) && content.problem.is_none());
+            content.filter(|content| content.length > loads && content.length <= room && content.problem.is_none());
+        // What was read from flash was booted there, by a boot command that was changed.
+        let from_flash = placed.file.as_is.is_some() || matches!(facts.image.format, Format::Backup | Format::ChipDump);
         let not_loaded = |content: &crate::image::content::Content| {
-            Check::fail(
-                CheckId::Size,
-                format!(
-                    "the {} for {} has {} bytes, and the boot loader loads {} of them: {} too many",
-                    content.format,
-                    partition.label(),
-                    Grouped(content.length),
-                    Grouped(loads),
-                    Grouped(content.length - loads)
-                ),
-                "use a smaller one",
-            )
-            .forceable()
+            let what = format!(
+                "the {} for {} has {} bytes, and the boot loader loads {} of them: {} too many",
+                content.format,
+                partition.label(),
+                Grouped(content.length),
+                Grouped(loads),
+                Grouped(content.length - loads)
+            );
+            match from_flash {
+                true => Check::warn(CheckId::Size, what),
+                false => {
+                    let remedy = "use a smaller one; --force=size if its boot command loads more";
+                    Check::fail(CheckId::Size, what, remedy).forceable()
+                }
+            }
         };
         let length = placed.write.source.end - placed.write.source.start;
         let cut = facts.image.format == Format::Backup && !is_whole(length, partition);

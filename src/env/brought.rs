@@ -8,6 +8,7 @@ use crate::board::Board;
 use crate::bytes::store::Store;
 use crate::env::copies::look;
 use crate::env::{Medium, Place, Spot};
+use crate::image::AsIs;
 use crate::layout::Placed;
 use crate::plan::Check;
 
@@ -26,8 +27,13 @@ pub fn brought(
     let mut checks = Vec::new();
     for placed in placed {
         let id = placed.write.to.id;
-        for spot in place.spots.iter().filter(|spot| spot.medium == Medium::Flash(id)) {
-            let Some(problem) = problem(board, place, spot, store, placed)? else {
+        let spots = place.spots.iter().filter(|spot| spot.medium == Medium::Flash(id));
+        let copies = spots.map(|spot| Ok((spot, copy(board, place, spot, store, placed)?)));
+        let copies: Vec<_> = copies.collect::<Result<_>>()?;
+        // The boot loader takes the one of two that is whole.
+        let any = copies.iter().any(|(_, copy)| matches!(copy, Some(Ok(()))));
+        for (spot, copy) in copies {
+            let Some(Err(problem)) = copy else {
                 continue;
             };
             let text = format!(
@@ -35,7 +41,7 @@ pub fn brought(
                 placed.write.to.label(),
                 spot.size
             );
-            checks.push(match read_from_flash || placed.file.as_is.is_some() {
+            checks.push(match any || read_from_flash || placed.file.as_is == Some(AsIs::Asked) {
                 true => Check::warn(CheckId::Content, text),
                 false => {
                     let remedy = "flasher env set changes it, mkenvimage makes one; --force=content if you know better";
@@ -47,18 +53,19 @@ pub fn brought(
     Ok(checks)
 }
 
-/// What is wrong with what this copy would get; nothing where it gets none.
-fn problem(
+/// Whether what this copy would get is whole, or why not; nothing where it gets none.
+fn copy(
     board: &Board,
     place: &Place,
     spot: &Spot,
     store: &Store<'_>,
     placed: &Placed,
-) -> Result<Option<&'static str>> {
+) -> Result<Option<std::result::Result<(), &'static str>>> {
     let write = &placed.write;
     let partition = spot.of(board)?;
     if spot.blocks.start < write.range.start {
-        return Ok(None);
+        let partly = spot.blocks.end > write.range.start;
+        return Ok(partly.then_some(Err("only its end is written")));
     }
     // What is written passes over bad blocks.
     let before = partition
@@ -72,8 +79,11 @@ fn problem(
         return Ok(None);
     }
     if end > write.source.end {
-        return Ok(Some("it is shorter"));
+        return Ok(Some(Err("it is shorter")));
     }
     let bytes = store.bytes(&(start..end)).map_err(Failure::system)?;
-    Ok(look(board, bytes, 0, place.header()).problem)
+    Ok(Some(match look(board, bytes, 0, place.header()).problem {
+        Some(problem) => Err(problem),
+        None => Ok(()),
+    }))
 }

@@ -40,6 +40,8 @@ struct Record {
     /// Bytes of data in a block.
     usable: u64,
     name: String,
+    /// The same as the kernel compares it.
+    name_bytes: Vec<u8>,
     /// Why no kernel attaches a UBI with such a record.
     flaw: Option<&'static str>,
 }
@@ -239,7 +241,7 @@ impl Volumes {
             let blocks = find(&self.blocks, record.volume).ok().map(|at| &self.blocks[at].1);
             let flaw = match record.flaw {
                 Some(flaw) => flaw,
-                None if before.iter().any(|other| other.name == record.name) => "has the name of another",
+                None if before.iter().any(|other| other.name_bytes == record.name_bytes) => "has the name of another",
                 None if record.resizes && before.iter().any(|other| other.resizes) => "is the second that grows",
                 None if blocks.is_some_and(|blocks| blocks.is_static != record.is_static) => {
                     "is static in its table or in its blocks, and dynamic in the other"
@@ -338,6 +340,7 @@ fn read_table(store: &Store, table: Range<u64>, usable: u64) -> io::Result<Optio
                 resizes: record[144] & AUTORESIZE != 0,
                 usable: usable.saturating_sub(pad),
                 flaw: Some(flaw).filter(|flaw| !flaw.is_empty()),
+                name_bytes: name.to_owned(),
                 name: String::from_utf8_lossy(name)
                     .chars()
                     .filter(|c| !c.is_control())

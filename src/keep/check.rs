@@ -386,8 +386,12 @@ fn mountable(asked: &Asked<'_>, fs: &str, partition: &Partition) -> Checked<()> 
         .iter()
         .filter(|placed| (placed.write.to.id, placed.write.range.start) == (partition.id, 0));
     let other = brought.find(|placed| {
-        let content = placed.content.as_ref();
-        content.is_none_or(|content| !fs.starts_with(content.format.as_str()))
+        let source = &placed.write.source;
+        match &placed.content {
+            Some(content) => !fs.starts_with(content.format.as_str()),
+            // JFFS2 takes blank flash for an empty one.
+            None => fs != "jffs2" || asked.image.past(source.clone(), 0xff).ok() != Some(source.end),
+        }
     });
     if other.is_some() {
         return refused(

@@ -32,7 +32,7 @@ pub(super) fn mounted_at(place: &Place<'_>, mtd: Option<&Partition>) -> io::Resu
             let device = (libc::major(device as _), libc::minor(device as _));
             if !stages::is_on_disks(device) {
                 return Err(io::Error::other(
-                    "it is flash, or lies on something that ends with the old system",
+                    "it is flash, or lies on something that ends with the old system, or /sys does not tell",
                 ));
             }
             device

@@ -287,8 +287,30 @@ fn what_is_longer_than_the_boot_loader_loads_is_refused() {
         );
         assert!(sim.flash() == before);
         sim.apply(&["--part", part, "--force=content,size", &long]).exits(0);
+        // What was booted there goes back.
+        let copies = sim.dir.path().join(format!("copies of {part}"));
+        let copies = copies.to_str().unwrap();
+        sim.run("backup", &["--part", part, copies]).exits(0);
+        sim.fill(&before);
+        sim.run("restore", &["-y", copies]).exits(0);
         sim.apply(&["--part", part, "--force=content", &made(3 << 20, kind)])
             .exits(0);
+    }
+    for loads in [0, (5 << 20) + 1, u64::MAX] {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = read(&sim.path().join("board.json"));
+        let mut profile: serde_json::Value = serde_json::from_slice(&profile).unwrap();
+        let parts = profile["partitions"].as_array_mut().unwrap();
+        let part = parts.iter_mut().find(|part| part["name"] == "uImage").unwrap();
+        part["loads"] = loads.into();
+        let path = dir.path().join("p.json");
+        std::fs::write(&path, profile.to_string()).unwrap();
+        let box_dir = dir.path().join("box");
+        let run = flasher(&["sim", "create", path.to_str().unwrap(), box_dir.to_str().unwrap()]);
+        assert!(
+            run.err.contains("the boot loader loads nothing, or more than there is"),
+            "{run:?}"
+        );
     }
     let long = made((5 << 20) + 1, "kernel");
     let run = sim

@@ -346,7 +346,11 @@ fn a_damaged_environment_is_not_written_where_one_belongs() {
     let whole = made("a=1\n", &["-r"]);
     let mut flipped = whole.clone();
     flipped[100] ^= 1;
+    // As long as the partition, as a copy of it would be.
+    let mut copy = flipped.clone();
+    copy.resize(6 * BLOCK, 0xff);
     for (image, says) in [
+        (&copy[..], "its CRC is wrong"),
         (&flipped[..], "its CRC is wrong"),
         (&made("a=1\n", &[])[..], "its CRC is wrong"),
         (&whole[..whole.len() - 1], "it is shorter"),
@@ -363,6 +367,11 @@ fn a_damaged_environment_is_not_written_where_one_belongs() {
     sim.apply(&["--part", "env", &sim.file("image", &whole), "--force", "settings"])
         .exits(0);
     assert!(sim.flash()[ENV..].starts_with(&whole));
+    // The boot loader takes the copy that is whole, and writes the other one next.
+    let mut one = whole;
+    one.resize(2 * BLOCK + SIZE, 0xff);
+    sim.apply(&["--part", "env", &sim.file("image", &one), "--force", "settings"])
+        .exits(0);
 }
 
 #[test]

@@ -304,7 +304,7 @@ fn nothing_is_kept_where_a_mount_would_write_into_what_is_protected() {
         mtd(4, "data", 8 << 20, 4 << 20),
     ];
     let router = FakeBox::new(NEW, &parts)
-        .proc("filesystems", "nodev\ttmpfs\n\tjffs2\n\text4\n")
+        .proc("filesystems", "nodev\ttmpfs\n\tjffs2\n\text4\nnodev\tubifs\n")
         .etc("passwd", b"root:x\n");
     let keep = |to| router.plan("kernel", &["--keep", "/etc/passwd", "--keep-to", to]);
     for (to, why) in [
@@ -315,6 +315,7 @@ fn nothing_is_kept_where_a_mount_would_write_into_what_is_protected() {
         ("ext4:/dev/mtd/2", "mtd0 \\\"u-boot\\\""),
         ("jffs2:/dev/mtdblock3", "brings no jffs2 for mtd3"),
         ("jffs2:mtd:nowhere", "there is no partition"),
+        ("ubifs:ubi!nowhere", "there is no partition \\\"ubi0:nowhere\\\""),
         ("ext4:data", "cannot be looked at"),
     ] {
         let plan = keep(to);
