@@ -2,13 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::str::FromStr;
-
-/// A number of decimal digits alone; `None` also where it is too large.
-pub fn decimal<T: FromStr>(text: &str) -> Option<T> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
-}
+pub use stages::decimal;
 
 /// One of hexadecimal digits alone, without `0x`.
 pub fn hexadecimal(text: &str) -> Option<u64> {

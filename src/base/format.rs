@@ -308,6 +308,11 @@ impl Format {
         }
     }
 
+    /// Whether it is the copy of a box's flash as a whole, in which anything may stand that lay there.
+    pub fn is_flash_copy(self) -> bool {
+        matches!(self, Format::Backup | Format::ChipDump)
+    }
+
     /// What it is, for people: `a zip archive`.
     pub fn described(self) -> &'static str {
         use Format::*;

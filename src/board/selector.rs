@@ -68,7 +68,7 @@ impl Board {
         let about = fs::metadata(path)
             .ok()
             .filter(|_| !self.is_sim() && path.is_absolute())?;
-        let (major, minor) = (libc::major(about.rdev() as _), libc::minor(about.rdev() as _));
+        let (major, minor) = stages::numbers(about.rdev());
         match about.file_type() {
             kind if kind.is_char_device() && major == MTD_CHAR_MAJOR => self.get(PartitionId::Mtd(minor / 2)),
             kind if kind.is_block_device() && major == MTD_BLOCK_MAJOR => self.get(PartitionId::Mtd(minor)),

@@ -39,7 +39,7 @@ impl<'a> Target<'a> {
             facts,
             placed,
             partition,
-            is_copy: copy || matches!(format, Format::Backup | Format::ChipDump | Format::QnapRecovery),
+            is_copy: copy || is_part_of_copy(format),
             present: present(facts.board, partition),
         }
     }
@@ -118,7 +118,7 @@ impl<'a> Target<'a> {
         let what = format!("{label} gets a uImage with {}: {known}", with(content.magic));
         // The words of a profile mean U-Boot's own.
         let is_meant = self.placed.file.as_is.is_some()
-            || self.is_part_of_copy()
+            || is_part_of_copy(self.facts.image.format)
             || content.magic.is_none()
             || is_for_this_box(self.facts);
         if self.partition.holds.is_empty() || is_meant {
@@ -133,7 +133,7 @@ impl<'a> Target<'a> {
     fn blank(&self, content: Option<&Content>) -> Option<Check> {
         let asked = self.placed.file.as_is == Some(AsIs::Asked);
         let source = &self.placed.write.source;
-        if content.is_some() || asked || self.is_part_of_copy() {
+        if content.is_some() || asked || is_part_of_copy(self.facts.image.format) {
             return None;
         }
         if source.is_empty() {
@@ -152,14 +152,6 @@ impl<'a> Target<'a> {
         );
         let remedy = "get the image again; --force=content if you know better";
         same.then(|| Check::fail(CheckId::Content, what, remedy).forceable())
-    }
-
-    /// Whether it was read from flash together with other partitions.
-    fn is_part_of_copy(&self) -> bool {
-        matches!(
-            self.facts.image.format,
-            Format::Backup | Format::ChipDump | Format::QnapRecovery
-        )
     }
 
     /// Whether it is as long as the partition, so that it may be a copy of one, and what is in it is known and neither what this
@@ -209,8 +201,9 @@ impl<'a> Target<'a> {
 
     /// Whether such content may have been read from this partition, and so goes back.
     fn was_read_from_flash(&self, format: Format) -> bool {
-        let whole = matches!(self.facts.image.format, Format::Backup | Format::ChipDump);
-        whole || self.placed.file.as_is == Some(AsIs::Copy) || self.is_copy && format == Format::Raw
+        self.facts.image.format.is_flash_copy()
+            || self.placed.file.as_is == Some(AsIs::Copy)
+            || self.is_copy && format == Format::Raw
     }
 
     /// What the partition holds now, where that is of another kind.
@@ -247,6 +240,11 @@ impl<'a> Target<'a> {
             .forceable(),
         )
     }
+}
+
+/// Whether what such an image has was read from flash together with other partitions.
+fn is_part_of_copy(format: Format) -> bool {
+    format.is_flash_copy() || format == Format::QnapRecovery
 }
 
 /// Whether the image says that it is for this box, in a way that was checked.

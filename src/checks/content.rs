@@ -139,8 +139,8 @@ fn zero_rest(partition: &Partition) -> Check {
 }
 
 /// JFFS2 looks at all of its partition when it is mounted, and old nodes with higher versions would win over those of the
-/// image (`jffs2_scan_medium` in `fs/jffs2/scan.c`); UBIFS takes the erase blocks behind its own for free ones, and UBI attaches nothing where
-/// they have another sequence number (`scan_peb` in `drivers/mtd/ubi/attach.c`).
+/// image (`jffs2_scan_medium` in `fs/jffs2/scan.c`); UBIFS takes the erase blocks behind its own for free ones, and UBI attaches
+/// nothing where they have another sequence number (`scan_peb` in `drivers/mtd/ubi/attach.c`).
 fn blank_rest(partition: &Partition, content: &Content) -> Check {
     let last = content.all().last().unwrap_or(content);
     Check::warn(

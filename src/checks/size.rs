@@ -7,14 +7,15 @@ use crate::base::check_id::CheckId;
 use crate::base::format::Format;
 use crate::base::units::Grouped;
 use crate::board::Partition;
+use crate::image::content::Content;
 use crate::plan::Check;
 
 pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
     facts.each(&|placed, partition| {
         let room = partition.capacity();
-        let content = placed.content.as_ref();
-        let too_long = content.filter(|content| content.length > room && content.problem.is_none());
-        let say = |content: &crate::image::content::Content| {
+        let content = placed.content.as_ref().filter(|content| content.problem.is_none());
+        let too_long = content.filter(|content| content.length > room);
+        let say = |content: &Content| {
             Check::fail(
                 CheckId::Size,
                 format!(
@@ -29,11 +30,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<Check> {
             )
         };
         let loads = partition.loads.unwrap_or(room);
-        let too_long_to_load =
-            content.filter(|content| content.length > loads && content.length <= room && content.problem.is_none());
+        let too_long_to_load = content.filter(|content| content.length > loads);
         // What was read from flash was booted there, by a boot command that was changed.
-        let from_flash = placed.file.as_is.is_some() || matches!(facts.image.format, Format::Backup | Format::ChipDump);
-        let not_loaded = |content: &crate::image::content::Content| {
+        let from_flash = placed.file.as_is.is_some() || facts.image.format.is_flash_copy();
+        let not_loaded = |content: &Content| {
             let what = format!(
                 "the {} for {} has {} bytes, and the boot loader loads {} of them: {} too many",
                 content.format,

@@ -39,11 +39,19 @@ struct Record {
     resizes: bool,
     /// Bytes of data in a block.
     usable: u64,
-    name: String,
-    /// The same as the kernel compares it.
-    name_bytes: Vec<u8>,
+    name: Vec<u8>,
     /// Why no kernel attaches a UBI with such a record.
     flaw: Option<&'static str>,
+}
+
+impl Record {
+    /// The name, for people.
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.name)
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect()
+    }
 }
 
 /// What is known of the blocks of a volume.
@@ -165,7 +173,7 @@ impl Volumes {
 
     /// `, with rootfs, data`.
     pub fn names(&self) -> String {
-        let names: Vec<_> = self.table().iter().map(|record| record.name.as_str()).collect();
+        let names: Vec<_> = self.table().iter().map(Record::shown).collect();
         match names.is_empty() {
             true => String::new(),
             false => format!(", with {}", names.join(", ")),
@@ -196,7 +204,7 @@ impl Volumes {
                 ));
                 continue;
             };
-            let name = &record.name;
+            let name = record.shown();
             let missing =
                 |number| format!("block {number} of volume {name} of the ubi image is missing, or fails its CRC");
             if u64::from(blocks.highest) >= record.reserved {
@@ -223,7 +231,7 @@ impl Volumes {
         // UBI takes a static volume without blocks for an empty one (`init_volumes` in `drivers/mtd/ubi/vtbl.c`).
         let empty = |record: &&Record| record.is_static && find(&self.blocks, record.volume).is_err();
         if let Some(record) = self.table().iter().find(empty) {
-            doubt = Some(format!("the volume {} of the ubi image has no data", record.name));
+            doubt = Some(format!("the volume {} of the ubi image has no data", record.shown()));
         }
         if doubt.is_none() && self.tables[0] != self.tables[1] {
             doubt = Some("the two volume tables of the ubi image are not the same, or one of them is missing".into());
@@ -234,14 +242,14 @@ impl Volumes {
 
     /// The first volume with which nothing of the UBI is attached (`vtbl_check`, `init_volumes` and `check_av` in
     /// `drivers/mtd/ubi/vtbl.c`), and what is wrong with it.
-    fn flaw(&self) -> Option<(&str, &'static str)> {
+    fn flaw(&self) -> Option<(String, &'static str)> {
         let table = self.table();
         table.iter().enumerate().find_map(|(at, record)| {
             let before = &table[..at];
             let blocks = find(&self.blocks, record.volume).ok().map(|at| &self.blocks[at].1);
             let flaw = match record.flaw {
                 Some(flaw) => flaw,
-                None if before.iter().any(|other| other.name_bytes == record.name_bytes) => "has the name of another",
+                None if before.iter().any(|other| other.name == record.name) => "has the name of another",
                 None if record.resizes && before.iter().any(|other| other.resizes) => "is the second that grows",
                 None if blocks.is_some_and(|blocks| blocks.is_static != record.is_static) => {
                     "is static in its table or in its blocks, and dynamic in the other"
@@ -251,7 +259,7 @@ impl Volumes {
                 }
                 None => return None,
             };
-            Some((record.name.as_str(), flaw))
+            Some((record.shown(), flaw))
         })
     }
 
@@ -322,16 +330,16 @@ fn read_table(store: &Store, table: Range<u64>, usable: u64) -> io::Result<Optio
         let length = usize::from(record[14]) << 8 | usize::from(record[15]);
         if reserved > 0 {
             let name = record.get(16..16 + length.min(128)).unwrap_or_default();
-            let flaw = match () {
-                () if !(1..=usable).contains(&alignment) || pad != usable % alignment => {
-                    "has an alignment that makes no sense"
-                }
-                () if ![DYNAMIC, STATIC].contains(&record[12]) => "is of no known type",
-                () if record[13] > 1 => "has an update marker that makes no sense",
-                () if !(1..128).contains(&length) || name.contains(&0) || record[16 + length] != 0 => {
-                    "has a name that makes no sense"
-                }
-                () => "",
+            let flaw = if !(1..=usable).contains(&alignment) || pad != usable % alignment {
+                Some("has an alignment that makes no sense")
+            } else if ![DYNAMIC, STATIC].contains(&record[12]) {
+                Some("is of no known type")
+            } else if record[13] > 1 {
+                Some("has an update marker that makes no sense")
+            } else if !(1..128).contains(&length) || name.contains(&0) || record[16 + length] != 0 {
+                Some("has a name that makes no sense")
+            } else {
+                None
             };
             records.push(Record {
                 volume: number as u32,
@@ -339,12 +347,8 @@ fn read_table(store: &Store, table: Range<u64>, usable: u64) -> io::Result<Optio
                 is_static: record[12] == STATIC,
                 resizes: record[144] & AUTORESIZE != 0,
                 usable: usable.saturating_sub(pad),
-                flaw: Some(flaw).filter(|flaw| !flaw.is_empty()),
-                name_bytes: name.to_owned(),
-                name: String::from_utf8_lossy(name)
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .collect(),
+                flaw,
+                name: name.to_owned(),
             });
         }
     }

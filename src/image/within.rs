@@ -49,13 +49,15 @@ pub(super) struct Found {
     wrong: Option<String>,
     /// Where it ends in the store, where that is known.
     end: Option<u64>,
+    /// How it is packed, where it is said not to be.
+    packed: Option<Format>,
 }
 
 impl Found {
     fn wrong(what: String) -> Found {
         Found {
             wrong: Some(what),
-            end: None,
+            ..Found::default()
         }
     }
 }
@@ -72,11 +74,7 @@ pub(super) fn problem(
     content: &mut Content,
 ) -> io::Result<Option<String>> {
     let found = kernel(store, data, declared, content.arch.as_ref())?;
-    let mut head = [0; HEAD];
-    let begins = surplus::begins(store.front(data, &mut head)?);
-    // The older lzma has no magic number, and code may look like it.
-    let packed = begins.filter(|begins| begins.nature() == Nature::Packed && *begins != Format::Lzma);
-    if let (None, Some(0), Some(packed)) = (&found.wrong, declared.place(), packed) {
+    if let (None, Some(packed)) = (&found.wrong, found.packed) {
         // U-Boot would jump into it; loaders of vendors look.
         content.title.push_str(&format!(
             "; says that it is not packed, and begins with {}",
@@ -109,9 +107,14 @@ fn kernel(store: &Store, data: &Range<u64>, declared: Declared<'_>, arch: Option
                 Some(Format::Zimage) => Found {
                     wrong: zimage_problem(head, data, arch),
                     end: zimage::length(&Fields(head)).map(|length| data.start + length),
+                    packed: None,
                 },
                 Some(found) if is_no_kernel(found, arch) => Found::wrong(said("a kernel", described)),
-                _ => broken(store, data, codec)?,
+                _ => Found {
+                    // The older lzma has no magic number, and code may look like it.
+                    packed: found.filter(|found| is_packed && *found != Format::Lzma),
+                    ..broken(store, data, codec)?
+                },
             });
         }
         // Nothing tells the older lzma for sure.
@@ -176,6 +179,7 @@ fn broken(store: &Store, data: &Range<u64>, codec: Option<Codec>) -> io::Result<
     Ok(Found {
         wrong: again.map(twice),
         end,
+        packed: None,
     })
 }
 

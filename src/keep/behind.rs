@@ -73,7 +73,7 @@ pub fn fate(asked: &Asked<'_>) -> io::Result<Fate> {
     if let Some(volumes) = asked.volumes {
         return volume(asked, volumes);
     }
-    if matches!(asked.format, Format::Backup | Format::ChipDump) {
+    if asked.format.is_flash_copy() {
         return Ok(Fate::Replaced);
     }
     let mut why =

@@ -28,8 +28,7 @@ pub(super) fn mounted_at(place: &Place<'_>, mtd: Option<&Partition>) -> io::Resu
             if !about.file_type().is_block_device() {
                 return Err(io::Error::other("it is not a disk"));
             }
-            let device = about.rdev();
-            let device = (libc::major(device as _), libc::minor(device as _));
+            let device = stages::numbers(about.rdev());
             if !stages::is_on_disks(device) {
                 return Err(io::Error::other(
                     "it is flash, or lies on something that ends with the old system, or /sys does not tell",

@@ -38,9 +38,8 @@ pub fn save(text: &str) -> Result<bool> {
 
 /// Whether this is the character device with this number, `MAJOR:MINOR`.
 fn is_device(about: &Metadata, number: &str) -> bool {
-    let device = about.rdev();
-    let found = format!("{}:{}", libc::major(device as _), libc::minor(device as _));
-    about.file_type().is_char_device() && number.trim() == found
+    let (major, minor) = stages::numbers(about.rdev());
+    about.file_type().is_char_device() && number.trim() == format!("{major}:{minor}")
 }
 
 /// The last record of the boot before.

@@ -12,8 +12,8 @@ use std::path::Path;
 /// Major and minor number.
 pub(crate) type Numbers = (u32, u32);
 
-/// Those of a device as stat(2) has them in one.
-pub(crate) fn numbers(device: u64) -> Numbers {
+/// The major and the minor number of a device, which stat(2) has in one.
+pub fn numbers(device: u64) -> (u32, u32) {
     (major(device) as u32, minor(device) as u32)
 }
 

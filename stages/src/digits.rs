@@ -4,8 +4,7 @@
 use std::str::FromStr;
 
 /// A number of decimal digits alone; `None` also where it is too large.
-pub(crate) fn decimal<T: FromStr>(text: &str) -> Option<T> {
-    text.parse()
-        .ok()
-        .filter(|_| text.starts_with(|c: char| c.is_ascii_digit()))
+pub fn decimal<T: FromStr>(text: &str) -> Option<T> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
 }

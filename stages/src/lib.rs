@@ -85,6 +85,8 @@ pub use boot_on::boot_on;
 pub use bounded::within;
 pub use child::Child;
 pub use detach::{DetachError, Detached};
+pub use device::numbers;
+pub use digits::decimal;
 pub use disk::{disk_of, is_on_disks, moved, own_disks};
 pub use dumps::dumped_to;
 pub use error::{Error, ErrorKind, Result};

@@ -191,18 +191,11 @@ fn devices(machine: &mut Machine) -> Value {
 }
 
 fn every_shape_is_told(machine: &mut Machine, numbers: &Numbers) {
-    let Numbers {
-        outer,
-        spare,
-        rom,
-        free,
-        kernel,
-        inner,
-        joined,
-    } = *numbers;
     let devices = devices(machine);
-    let [outer, spare, rom, twin, free, kernel, inner, joined] =
-        [outer, spare, rom, rom + 1, free, kernel, inner, joined].map(|mtd| format!("mtd{mtd}"));
+    let id = |mtd: u32| format!("mtd{mtd}");
+    let (outer, spare, free) = (id(numbers.outer), id(numbers.spare), id(numbers.free));
+    let (rom, twin, joined) = (id(numbers.rom), id(numbers.rom + 1), id(numbers.joined));
+    let (kernel, inner) = (id(numbers.kernel), id(numbers.inner));
     let nothing: &[&str] = &[];
     for (id, name, offset, parent, overlaps) in [
         ("mtd2", "rootfs", 4 << 20, None, nothing),
