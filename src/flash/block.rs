@@ -16,7 +16,7 @@ use std::ops::Range;
 /// Tries beyond the first. Worn blocks often take the second erase; what fails four times stays broken.
 const RETRIES: u64 = 3;
 /// Bytes compared at a time, where pages are no larger: small, because it is locked memory.
-const CHUNK: usize = 8 << 10;
+const CHUNK: usize = 4 << 10;
 /// Bytes of a block that are compared first: most blocks that differ do so at once, and a page of NAND is read as a whole.
 const FIRST: usize = 2 << 10;
 
